@@ -1,0 +1,186 @@
+// The roles of the library: its map.
+//
+//   a user's class ──┐                                   ┌── objective (explicit, implicit, sliced, denoising)
+//   a formula     ───┴─► model ─ at<T>(θ) ─► bound score ┤      asks for s and curvature, returns losses and adjoints
+//                                                        └── sampler (langevin, mala)
+//
+// An objective speaks of the score s = ∇ log p and of a curvature Σ_v vᵀ(∂s/∂x)v; how these come about is the model's
+// affair. So every loss works for an energy, a score model and a user's class.
+//
+// Inside a block the samples run down the rows, B × d, so that one coordinate of all samples is contiguous; the classes
+// that users write see the public layout, d × B, a column a sample. B is padded to whole SIMD registers with copies of
+// the last sample; what objectives compute there is ignored.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include "scorematch/types.hpp"
+
+namespace scorematch {
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What passes between the roles
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The directions v of the curvature Σ_v vᵀ(∂s/∂x)v: none, the d axes (the trace), or given ones.
+enum class Along { none, axes, given };
+
+/// Where the score is asked.
+template <class T>
+struct Points {
+  Matrix<T> X;             ///< B × d
+  Vector<T> sigma;         ///< noise level of each row; empty if the objective has none
+  Matrix<T> V;             ///< B × (M d): direction m of each row in columns m d … m d + d − 1
+  Index directions = 0;    ///< M
+  Along along = Along::none;
+  bool score = true;       ///< false: s itself is not needed, the slopes vᵀs suffice
+};
+
+/// A model's answer.
+template <class T>
+struct ScoreValues {
+  Matrix<T> S;          ///< B × d, the score
+  Matrix<T> slopes;     ///< B × M, vᵀs (along given)
+  Vector<T> curvature;  ///< B, Σ_v vᵀ(∂s/∂x)v (along axes or given)
+};
+
+/// The derivative of each sample's loss with respect to each of ScoreValues; the same shapes.
+template <class T>
+struct ScoreAdjoints {
+  Matrix<T> S;
+  Matrix<T> slopes;
+  Vector<T> curvature;
+};
+
+/// A block of the data.
+template <class T>
+struct Samples {
+  Matrix<T> X;                         ///< B × d
+  Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1> index;  ///< B, each sample's column in the data: noise belongs to the sample
+  std::uint64_t draw = 0;              ///< which draw of the noise: fits count it up, frozen noise keeps it
+};
+
+/// An objective's answer.
+template <class T>
+struct Losses {
+  Vector<T> value;        ///< B, each sample's loss
+  Matrix<T> terms;        ///< B × (number of term names), parts of the loss worth reading apart
+  ScoreAdjoints<T> bar;   ///< its derivatives
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What users write. Any sufficient subset: the rest is derived (score/user_model.hpp).
+// ---------------------------------------------------------------------------------------------------------------------
+
+using Input = Eigen::Ref<const Eigen::MatrixXd>;    ///< d × B, a column a sample
+using Output = Eigen::Ref<Eigen::MatrixXd>;         ///< d × B
+using OutputVector = Eigen::Ref<Eigen::VectorXd>;   ///< B, or the size of θ
+
+template <class M>
+concept has_dimension = requires(const M& m) {
+  { m.dimension() } -> std::convertible_to<Index>;
+};
+
+/// ∇f at every column of X
+template <class M>
+concept has_gradient = requires(const M& m, Input X, Output G) { m.gradient(X, G); };
+
+/// f at every column of X: for MALA and for pictures
+template <class M>
+concept has_energy = requires(const M& m, Input X, OutputVector f) { m.energy(X, f); };
+
+/// Σ_i ∂²f/∂x_i² at every column of X; without it, 2d gradients by central differences
+template <class M>
+concept has_laplacian = requires(const M& m, Input X, OutputVector L) { m.laplacian(X, L); };
+
+/// The Hessian of f times the columns of V; without it, two gradients by central differences
+template <class M>
+concept has_hessian_vector = requires(const M& m, Input X, Input V, Output HV) { m.hessian_vector(X, V, HV); };
+
+/// s at every column of X
+template <class M>
+concept has_score = requires(const M& m, Input X, Output S) { m.score(X, S); };
+
+/// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
+template <class M>
+concept has_divergence = requires(const M& m, Input X, OutputVector D) { m.divergence(X, D); };
+
+/// θ, read and written
+template <class M>
+concept has_parameters = requires(M& m, const M& c, const Eigen::VectorXd& theta) {
+  { c.parameters() } -> std::convertible_to<Eigen::VectorXd>;
+  m.set_parameters(theta);
+};
+
+/// g += Σ_b ∂/∂θ (W_b · field(x_b)), the field being ∇f for an energy and s for a score
+template <class M>
+concept has_pull_back = requires(const M& m, Input X, Input W, OutputVector g) { m.pull_back(X, W, g); };
+
+/// A class whose energy's derivatives the user wrote: `static_assert(sm::Energy<MyEnergy>);`
+template <class M>
+concept Energy = std::copyable<M> && has_dimension<M> && has_gradient<M>;
+
+/// An Energy that can be fitted.
+template <class M>
+concept TrainableEnergy = Energy<M> && has_parameters<M> && has_pull_back<M>;
+
+/// A class whose score the user wrote.
+template <class M>
+concept Score = std::copyable<M> && has_dimension<M> && has_score<M>;
+
+/// A Score that can be fitted.
+template <class M>
+concept TrainableScore = Score<M> && has_parameters<M> && has_pull_back<M>;
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What the library's generic code is written against
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// A model at one θ, in the arithmetic T: what objectives and samplers ask. Const calls are safe from many threads,
+/// each with a workspace of its own.
+///   evaluate   fills what `points` asks for
+///   pull_back  adds Σ over rows of ∂(adjoints · values)/∂θ to `sums`, in the model's own coordinates; it follows an
+///              evaluate of the same points with the same workspace
+///   finish     turns those sums, which it uses up, into the gradient with respect to θ
+template <class B, class T>
+concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Workspace& workspace, const Points<T>& points, ScoreValues<T>& values,
+                              const ScoreAdjoints<T>& adjoints, Eigen::VectorXd& sums, Eigen::VectorXd& gradient) {
+  requires std::default_initializable<typename B::Workspace>;
+  { bound.dimension() } -> std::convertible_to<Index>;
+  { bound.parameter_count() } -> std::convertible_to<Index>;
+  { bound.block_size(points.along, points.directions) } -> std::convertible_to<Index>;
+  mutable_bound.bind(gradient);
+  bound.evaluate(points, workspace, values);
+  bound.pull_back(points, workspace, adjoints, sums);
+  { bound.sum_size() } -> std::convertible_to<Index>;
+  mutable_bound.finish(sums, gradient);
+};
+
+/// A bound score that also knows its energy: what Metropolis steps ask. One fused call.
+template <class B, class T>
+concept BoundEnergy = BoundScore<B, T> && requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, Vector<T>& f, Matrix<T>& S) {
+  bound.energy_and_score(points, workspace, f, S);
+};
+
+/// A model of the library: a value that holds θ and can be bound.
+template <class M>
+concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && requires(const M& m) { m.template at<double>(); };
+
+/// A loss. `Notes` is what prepare leaves for score (the noise, say).
+///   validate   throws on options out of range
+///   prepare    where the score is asked: perturbs, chooses projections
+///   score      each sample's loss, terms and adjoints
+/// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws agree.
+template <class O, class T>
+concept Objective = std::copyable<O> &&
+                    requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,
+                             const ScoreValues<T>& values, Losses<T>& losses) {
+                      o.validate();
+                      o.prepare(samples, points, notes);
+                      o.score(samples, points, notes, values, losses);
+                      { o.term_names().size() } -> std::convertible_to<std::size_t>;
+                      { o.deterministic() } -> std::same_as<bool>;
+                    };
+
+}  // namespace scorematch

@@ -1,0 +1,171 @@
+// The elementwise functions of a formula with their first three derivatives: forward sweeps of order 2 need φ', φ'',
+// their reverse sweep φ''' too. A function added here and to formula/value.hpp is a function of the language.
+#pragma once
+
+#include "scorematch/formula/record.hpp"
+#include "scorematch/simd/functions.hpp"
+
+namespace scorematch::evaluate {
+
+using formula::Function;
+
+/// φ', φ'' and φ''' at one point (or lanes of points).
+template <class V>
+struct Slopes {
+  V first, second, third;
+};
+
+/// The exponent of power and integer_power.
+struct Exponent {
+  double real = 1;
+  int whole = 1;
+};
+
+template <Function function, class V>
+SCOREMATCH_INLINE V function_value(V a, const Exponent& p) {
+  using S = simd::Scalar<V>;
+  if constexpr (function == Function::reciprocal) return simd::reciprocal(a);
+  if constexpr (function == Function::square) return a * a;
+  if constexpr (function == Function::sqrt) return simd::sqrt(a);
+  if constexpr (function == Function::exp) return simd::exp(a);
+  if constexpr (function == Function::log) return simd::log(a);
+  if constexpr (function == Function::log1p) return simd::log1p(a);
+  if constexpr (function == Function::expm1) return simd::expm1(a);
+  if constexpr (function == Function::tanh) return simd::tanh(a);
+  if constexpr (function == Function::sigmoid) return simd::sigmoid(a);
+  if constexpr (function == Function::softplus) return simd::softplus(a);
+  if constexpr (function == Function::silu) return a * simd::sigmoid(a);
+  if constexpr (function == Function::sin) return simd::sin(a);
+  if constexpr (function == Function::cos) return simd::cos(a);
+  if constexpr (function == Function::erf) return simd::erf(a);
+  if constexpr (function == Function::abs) return simd::abs(a);
+  if constexpr (function == Function::power) return simd::pow(a, static_cast<S>(p.real));
+  if constexpr (function == Function::integer_power) return simd::pow_integer(a, p.whole);
+}
+
+/// The derivatives at a, where r = φ(a) is known.
+template <Function function, class V>
+SCOREMATCH_INLINE Slopes<V> function_slopes(V a, V r, const Exponent& p) {
+  using S = simd::Scalar<V>;
+  const V zero = V{};
+  const auto number = [](double x) { return static_cast<S>(x); };
+  if constexpr (function == Function::reciprocal) {
+    const V r2 = r * r;
+    return {-r2, number(2) * r2 * r, number(-6) * r2 * r2};
+  }
+  if constexpr (function == Function::square) return {number(2) * a, zero + number(2), zero};
+  if constexpr (function == Function::sqrt) {
+    const V first = number(0.5) / r, q = first / a;
+    return {first, number(-0.5) * q, number(0.75) * q / a};
+  }
+  if constexpr (function == Function::exp) return {r, r, r};
+  if constexpr (function == Function::log || function == Function::log1p) {
+    const V q = simd::reciprocal(function == Function::log ? a : a + number(1));
+    return {q, -(q * q), number(2) * q * q * q};
+  }
+  if constexpr (function == Function::expm1) {
+    const V e = simd::exp(a);
+    return {e, e, e};
+  }
+  if constexpr (function == Function::tanh) {
+    const V first = number(1) - r * r;
+    const V second = number(-2) * r * first;
+    return {first, second, number(-2) * (first * first + r * second)};
+  }
+  if constexpr (function == Function::sigmoid) {
+    const V first = r * (number(1) - r);
+    return {first, first * (number(1) - number(2) * r), first * (number(1) - number(6) * first)};
+  }
+  if constexpr (function == Function::softplus) {
+    const V s = simd::sigmoid(a), second = s * (number(1) - s);
+    return {s, second, second * (number(1) - number(2) * s)};
+  }
+  if constexpr (function == Function::silu) {
+    const V s = simd::sigmoid(a);
+    const V s1 = s * (number(1) - s), s2 = s1 * (number(1) - number(2) * s), s3 = s1 * (number(1) - number(6) * s1);
+    return {s + a * s1, number(2) * s1 + a * s2, number(3) * s2 + a * s3};
+  }
+  if constexpr (function == Function::sin) {
+    const V c = simd::cos(a);
+    return {c, -r, -c};
+  }
+  if constexpr (function == Function::cos) {
+    const V s = simd::sin(a);
+    return {-s, -r, s};
+  }
+  if constexpr (function == Function::erf) {
+    const V g = number(1.1283791670955126) * simd::exp(-(a * a));  // 2/√π exp(−a²)
+    return {g, number(-2) * a * g, (number(4) * a * a - number(2)) * g};
+  }
+  if constexpr (function == Function::abs) return {simd::select(a > 0, zero + number(1), simd::select(a < 0, zero - number(1), zero)), zero, zero};
+  if constexpr (function == Function::power) {
+    const auto slope = [&](double factor, double exponent) -> V {
+      return factor == 0 ? zero : number(factor) * simd::pow(a, static_cast<S>(exponent));
+    };
+    const double n = p.real;
+    return {slope(n, n - 1), slope(n * (n - 1), n - 2), slope(n * (n - 1) * (n - 2), n - 3)};
+  }
+  if constexpr (function == Function::integer_power) {
+    const auto slope = [&](double factor, int exponent) -> V {
+      return factor == 0 ? zero : number(factor) * simd::pow_integer(a, exponent);
+    };
+    const double n = p.whole;
+    return {slope(n, p.whole - 1), slope(n * (n - 1), p.whole - 2), slope(n * (n - 1) * (n - 2), p.whole - 3)};
+  }
+}
+
+/// Calls body(std::integral_constant<Function, f>{}) for the function f: the one place where the switch stands.
+template <class Body>
+void with_function(Function f, Body body) {
+  const auto call = [&]<Function g>() { body(std::integral_constant<Function, g>{}); };
+  switch (f) {
+    case Function::none: break;
+    case Function::reciprocal: return call.template operator()<Function::reciprocal>();
+    case Function::square: return call.template operator()<Function::square>();
+    case Function::sqrt: return call.template operator()<Function::sqrt>();
+    case Function::exp: return call.template operator()<Function::exp>();
+    case Function::log: return call.template operator()<Function::log>();
+    case Function::log1p: return call.template operator()<Function::log1p>();
+    case Function::expm1: return call.template operator()<Function::expm1>();
+    case Function::tanh: return call.template operator()<Function::tanh>();
+    case Function::sigmoid: return call.template operator()<Function::sigmoid>();
+    case Function::softplus: return call.template operator()<Function::softplus>();
+    case Function::silu: return call.template operator()<Function::silu>();
+    case Function::sin: return call.template operator()<Function::sin>();
+    case Function::cos: return call.template operator()<Function::cos>();
+    case Function::erf: return call.template operator()<Function::erf>();
+    case Function::abs: return call.template operator()<Function::abs>();
+    case Function::power: return call.template operator()<Function::power>();
+    case Function::integer_power: return call.template operator()<Function::integer_power>();
+  }
+}
+
+/// out = φ(in) for `count` numbers, a multiple of width<V>.
+template <class V>
+void function_values(Function f, const Exponent& p, const simd::Scalar<V>* in, simd::Scalar<V>* out, Index count) {
+  with_function(f, [&](auto which) {
+    for (Index i = 0; i < count; i += simd::width<V>)
+      simd::store<V>(out + i, function_value<which.value, V>(simd::load<V>(in + i), p));
+  });
+}
+
+/// φ', φ'', φ''' at `in`, where `value` holds φ; second and third may be null together.
+template <class V>
+void function_slopes(Function f, const Exponent& p, const simd::Scalar<V>* in, const simd::Scalar<V>* value, simd::Scalar<V>* first,
+                     simd::Scalar<V>* second, simd::Scalar<V>* third, Index count) {
+  with_function(f, [&](auto which) {
+    if (second == nullptr) {
+      for (Index i = 0; i < count; i += simd::width<V>)
+        simd::store<V>(first + i, function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p).first);
+    } else {
+      for (Index i = 0; i < count; i += simd::width<V>) {
+        const Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p);
+        simd::store<V>(first + i, s.first);
+        simd::store<V>(second + i, s.second);
+        simd::store<V>(third + i, s.third);
+      }
+    }
+  });
+}
+
+}  // namespace scorematch::evaluate

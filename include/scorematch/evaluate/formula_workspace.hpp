@@ -1,0 +1,83 @@
+// One thread's replays of one record, made when first asked for and kept.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "scorematch/concepts.hpp"
+#include "scorematch/evaluate/replay.hpp"
+
+namespace scorematch::evaluate {
+
+template <class T>
+class FormulaWorkspace {
+ public:
+  /// The replay for these jets over blocks of `samples` rows, θ attached; adjoint sums go to `sums` (may be null).
+  Replay<T>& replay(const Record& record, const UniformPart<T>& part, Jets jets, Index samples, double* sums) {
+    for (auto& known : replays_)
+      if (known->jets() == jets && known->samples() == samples) {
+        known->attach(part, sums);
+        return *known;
+      }
+    replays_.push_back(std::make_unique<Replay<T>>(record, jets, samples));
+    replays_.back()->attach(part, sums);
+    return *replays_.back();
+  }
+
+ private:
+  std::vector<std::unique_ptr<Replay<T>>> replays_;
+};
+
+/// Directions are taken in chunks of at most this many.
+inline constexpr Index most_directions = 64;
+
+/// How many directions each of the fewest equal chunks takes.
+inline Index chunk_of(Index directions) {
+  const Index chunks = (directions + most_directions - 1) / most_directions;
+  return chunks == 0 ? 0 : (directions + chunks - 1) / chunks;
+}
+
+/// Samples a block for sweeps that touch `bytes` bytes a sample: the working set stays in the second-level cache.
+/// Depends on nothing else, so that results are the same bits for any number of threads.
+template <class T>
+Index block_size(Index bytes) {
+  constexpr Index lanes = simd::width<simd::Lanes<T>>, cache = 512 * 1024, most = 256;
+  const Index samples = std::min(most, cache / std::max<Index>(bytes, 1));
+  return std::max(lanes, samples / lanes * lanes);
+}
+
+/// Writes α row to out, 0 where the row is null.
+template <class T>
+void copy_row(const T* row, T alpha, T* out, Index count) {
+  for (Index i = 0; i < count; ++i) out[i] = row == nullptr ? T(0) : alpha * row[i];
+}
+
+template <class T>
+void add_row(const T* row, T alpha, T* out, Index count) {
+  if (row != nullptr)
+    for (Index i = 0; i < count; ++i) out[i] += alpha * row[i];
+}
+
+/// Writes a replay's points: X, and sigma for records that take it.
+template <class T>
+void set_points(Replay<T>& replay, const Record& record, const Points<T>& points) {
+  require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
+          "the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
+          "or fix it with at_sigma(model, sigma)");
+  replay.set_points(points.X.data(), points.X.outerStride(), points.sigma.data());
+}
+
+/// Writes directions first … first + count − 1 of the points (axes or given) to the jets' directions from 0 on;
+/// directions beyond the last are 0.
+template <class T>
+void set_directions(Replay<T>& replay, const Points<T>& points, Index first, Index count) {
+  const Index d = points.X.cols();
+  if (points.along == Along::axes) return replay.set_axes(first, 0, static_cast<int>(count));
+  for (Index c = 0; c < count; ++c)
+    if (first + c < points.directions)
+      replay.set_direction(static_cast<int>(c), points.V.col((first + c) * d).data(), points.V.outerStride());
+    else
+      replay.set_axes(d, static_cast<int>(c), 1);
+}
+
+}  // namespace scorematch::evaluate

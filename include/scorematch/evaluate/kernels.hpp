@@ -1,0 +1,323 @@
+// The chain rule over one block of samples: the inner loops of forward and reverse sweeps.
+//
+// A value of n elements over B samples is n columns; a column holds its derivative rows one after another, each of B
+// samples:  value | direction 0 | … | direction C−1 | second.
+// The last is Σ_c ∂²/∂v_c² over the first `curved` directions. A value constant in x has the first row alone, an affine
+// one no second row: rows that are zero are not stored. With r̄ = ∂loss/∂r,
+//
+//   product  r = a b:   r_c = a b_c + a_c b     r_L = a b_L + a_L b + 2 Σ_c a_c b_c
+//   function r = φ(a):  r_c = φ' a_c             r_L = φ' a_L + φ'' Σ_c a_c²
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/types.hpp"
+
+namespace scorematch::evaluate {
+
+/// Which derivatives a sweep carries: `curved` directions enter the second-derivative row, `straight` ones do not.
+struct Jets {
+  int curved = 0, straight = 0;
+
+  int directions() const { return curved + straight; }
+  bool second() const { return curved > 0; }
+
+  int rows(formula::InX in_x) const {
+    if (in_x == formula::InX::constant) return 1;
+    return 1 + directions() + (in_x == formula::InX::curved && second() ? 1 : 0);
+  }
+
+  bool operator==(const Jets&) const = default;
+};
+
+/// One block's kernels, for V = Lanes<T> over samples, or V = double over a single "sample" (what depends on θ alone).
+template <class V>
+struct Kernels {
+  using T = simd::Scalar<V>;
+  static constexpr Index width = simd::width<V>;
+
+  Index samples = 1;  ///< B, a multiple of the lane count
+  Jets jets;
+
+  bool moves(int rows) const { return rows > 1; }
+  bool curves(int rows) const { return jets.second() && rows == jets.directions() + 2; }
+
+  SCOREMATCH_INLINE static void put(T* to, V term, bool fresh) {
+    simd::store<V>(to, fresh ? term : simd::load<V>(to) + term);
+  }
+
+  // --- linear ---
+
+  /// out = α in, or out += α in, over `count` numbers.
+  static void add_scaled(T* out, const T* in, T alpha, Index count, bool fresh) {
+    if (fresh)
+      for (Index i = 0; i < count; i += width) simd::store<V>(out + i, alpha * simd::load<V>(in + i));
+    else
+      for (Index i = 0; i < count; i += width) simd::store<V>(out + i, simd::load<V>(out + i) + alpha * simd::load<V>(in + i));
+  }
+
+  /// out = α a + β b, column by column; a and b may have fewer rows than out.
+  void combine(T* out, const T* a, T alpha, int rows_a, const T* b, T beta, int rows_b) const {
+    const Index both = samples * std::min(rows_a, rows_b);
+    for (Index i = 0; i < both; i += width)
+      simd::store<V>(out + i, alpha * simd::load<V>(a + i) + beta * simd::load<V>(b + i));
+    if (rows_a > rows_b)
+      add_scaled(out + both, a + both, alpha, samples * rows_a - both, true);
+    else if (rows_b > rows_a)
+      add_scaled(out + both, b + both, beta, samples * rows_b - both, true);
+  }
+
+  void add_number(T* values, T number) const {
+    for (Index i = 0; i < samples; i += width) simd::store<V>(values + i, simd::load<V>(values + i) + number);
+  }
+
+  static void fill(T* out, T number, Index count) {
+    for (Index i = 0; i < count; i += width) simd::store<V>(out + i, simd::broadcast<V>(number));
+  }
+
+  static double sum(const T* a, Index count) {
+    V total = V{};
+    for (Index i = 0; i < count; i += width) total += simd::load<V>(a + i);
+    return simd::sum_of_lanes(total);
+  }
+
+  static double dot(const T* a, const T* b, Index count) {
+    V total = V{};
+    for (Index i = 0; i < count; i += width) total += simd::load<V>(a + i) * simd::load<V>(b + i);
+    return simd::sum_of_lanes(total);
+  }
+
+  // --- products ---
+
+  void product(T* out, int rows_out, const T* a, int rows_a, const T* b, int rows_b, bool fresh) const {
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      const V av = simd::load<V>(a + i), bv = simd::load<V>(b + i);
+      put(out + i, av * bv, fresh);
+      if (!moves(rows_out)) continue;
+      V cross = V{};
+      for (int c = 0; c < jets.directions(); ++c) {
+        const Index k = (1 + c) * samples + i;
+        V term = V{};
+        if (moves(rows_b)) term = av * simd::load<V>(b + k);
+        if (moves(rows_a)) {
+          const V ac = simd::load<V>(a + k);
+          term += bv * ac;
+          if (c < jets.curved && moves(rows_b)) cross += ac * simd::load<V>(b + k);
+        }
+        put(out + k, term, fresh);
+      }
+      if (!curves(rows_out)) continue;
+      V last = cross + cross;
+      if (curves(rows_b)) last += av * simd::load<V>(b + second + i);
+      if (curves(rows_a)) last += bv * simd::load<V>(a + second + i);
+      put(out + second + i, last, fresh);
+    }
+  }
+
+  /// ā of r = a b; call it again with a and b exchanged for b̄.
+  void product_adjoint(T* a_bar, int rows_a, bool fresh, const T* b, int rows_b, const T* r_bar, int rows_r) const {
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      const V bv = simd::load<V>(b + i);
+      V value = bv * simd::load<V>(r_bar + i);
+      const V last = curves(rows_r) ? simd::load<V>(r_bar + second + i) : V{};
+      if (moves(rows_r)) {
+        for (int c = 0; c < jets.directions(); ++c) {
+          const Index k = (1 + c) * samples + i;
+          const V rc = simd::load<V>(r_bar + k);
+          V term = bv * rc;
+          if (moves(rows_b)) {
+            const V bc = simd::load<V>(b + k);
+            value += bc * rc;
+            if (c < jets.curved) term += (bc + bc) * last;
+          }
+          if (moves(rows_a)) put(a_bar + k, term, fresh);
+        }
+        if (curves(rows_b)) value += simd::load<V>(b + second + i) * last;
+        if (curves(rows_a)) put(a_bar + second + i, bv * last, fresh);
+      }
+      put(a_bar + i, value, fresh);
+    }
+  }
+
+  // --- functions ---
+
+  /// r from a, φ' and φ'' (which the caller computed with r's value row).
+  void function(T* r, int rows_r, const T* a, int rows_a, const T* first, const T* second_slope) const {
+    if (!moves(rows_r)) return;
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      const V d1 = simd::load<V>(first + i);
+      V squares = V{};
+      for (int c = 0; c < jets.directions(); ++c) {
+        const Index k = (1 + c) * samples + i;
+        const V ac = simd::load<V>(a + k);
+        if (c < jets.curved) squares += ac * ac;
+        simd::store<V>(r + k, d1 * ac);
+      }
+      if (!curves(rows_r)) continue;
+      V last = simd::load<V>(second_slope + i) * squares;
+      if (curves(rows_a)) last += d1 * simd::load<V>(a + second + i);
+      simd::store<V>(r + second + i, last);
+    }
+  }
+
+  void function_adjoint(T* a_bar, int rows_a, bool fresh, const T* a, const T* r_bar, int rows_r, const T* first, const T* second_slope,
+                        const T* third) const {
+    if (!moves(rows_r)) {
+      for (Index i = 0; i < samples; i += width) put(a_bar + i, simd::load<V>(first + i) * simd::load<V>(r_bar + i), fresh);
+      return;
+    }
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      const V d1 = simd::load<V>(first + i), d2 = simd::load<V>(second_slope + i);
+      const V last = curves(rows_r) ? simd::load<V>(r_bar + second + i) : V{};
+      const V bend = (d2 + d2) * last;
+      V products = V{}, squares = V{};
+      for (int c = 0; c < jets.directions(); ++c) {
+        const Index k = (1 + c) * samples + i;
+        const V ac = simd::load<V>(a + k), rc = simd::load<V>(r_bar + k);
+        products += ac * rc;
+        V term = d1 * rc;
+        if (c < jets.curved) {
+          squares += ac * ac;
+          term += bend * ac;
+        }
+        put(a_bar + k, term, fresh);
+      }
+      V value = d1 * simd::load<V>(r_bar + i) + d2 * products;
+      if (curves(rows_r)) value += simd::load<V>(third + i) * squares * last;
+      if (curves(rows_a)) {
+        value += d2 * simd::load<V>(a + second + i) * last;
+        put(a_bar + second + i, d1 * last, fresh);
+      }
+      put(a_bar + i, value, fresh);
+    }
+  }
+
+  // --- comparison and choice ---
+
+  void less(T* out, const T* a, const T* b, bool or_equal) const {
+    const V one = simd::broadcast<V>(1), zero = V{};
+    for (Index i = 0; i < samples; i += width) {
+      const V av = simd::load<V>(a + i), bv = simd::load<V>(b + i);
+      simd::store<V>(out + i, or_equal ? simd::select(av <= bv, one, zero) : simd::select(av < bv, one, zero));
+    }
+  }
+
+  void select(T* out, int rows_out, const T* condition, const T* a, int rows_a, const T* b, int rows_b) const {
+    for (int row = 0; row < rows_out; ++row) {
+      const Index k = row * samples;
+      for (Index i = 0; i < samples; i += width) {
+        const V av = row < rows_a ? simd::load<V>(a + k + i) : V{};
+        const V bv = row < rows_b ? simd::load<V>(b + k + i) : V{};
+        simd::store<V>(out + k + i, simd::select(simd::load<V>(condition + i) != 0, av, bv));
+      }
+    }
+  }
+
+  /// ā of r = where(condition, a, b), or b̄ with `chosen` false.
+  void select_adjoint(T* a_bar, int rows_a, bool fresh, const T* condition, bool chosen, const T* r_bar) const {
+    for (int row = 0; row < rows_a; ++row) {
+      const Index k = row * samples;
+      for (Index i = 0; i < samples; i += width) {
+        const V r = simd::load<V>(r_bar + k + i);
+        const auto holds = simd::load<V>(condition + i) != 0;
+        put(a_bar + k + i, chosen ? simd::select(holds, r, V{}) : simd::select(holds, V{}, r), fresh);
+      }
+    }
+  }
+
+  // --- log-sum-exp over n columns, w_j = exp(a_j − r):
+  //   r_c = Σ_j w_j a_jc     r_L = Σ_j w_j (a_jL + Σ_c a_jc²) − Σ_c r_c² ---
+
+  void log_sum_exp(T* r, int rows_r, const T* a, Index stride, int rows_a, Index n) const {
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      V largest = simd::load<V>(a + i);
+      for (Index j = 1; j < n; ++j) {
+        const V v = simd::load<V>(a + j * stride + i);
+        largest = simd::select(v > largest, v, largest);
+      }
+      // Where every term is −∞, or one is +∞, the result is that infinity.
+      const V shift = simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{});
+      V total = V{};
+      for (Index j = 0; j < n; ++j) total += simd::exp(simd::load<V>(a + j * stride + i) - shift);
+      const V value = shift + simd::log(total);
+      simd::store<V>(r + i, value);
+      if (!moves(rows_r)) continue;
+      for (int row = 1; row < rows_r; ++row) simd::store<V>(r + row * samples + i, V{});
+      for (Index j = 0; j < n; ++j) {
+        const T* column = a + j * stride + i;
+        const V weight = simd::exp(simd::load<V>(column) - value);
+        V squares = V{};
+        for (int c = 0; c < jets.directions(); ++c) {
+          const V ac = simd::load<V>(column + (1 + c) * samples);
+          put(r + (1 + c) * samples + i, weight * ac, false);
+          if (c < jets.curved) squares += ac * ac;
+        }
+        if (!curves(rows_r)) continue;
+        if (curves(rows_a)) squares += simd::load<V>(column + second);
+        put(r + second + i, weight * squares, false);
+      }
+      if (!curves(rows_r)) continue;
+      V squares = V{};
+      for (int c = 0; c < jets.curved; ++c) {
+        const V rc = simd::load<V>(r + (1 + c) * samples + i);
+        squares += rc * rc;
+      }
+      put(r + second + i, -squares, false);
+    }
+  }
+
+  void log_sum_exp_adjoint(T* a_bar, Index bar_stride, int rows_a, bool fresh, const T* a, Index stride, const T* r, const T* r_bar,
+                           int rows_r, Index n) const {
+    const Index second = (1 + jets.directions()) * samples;
+    for (Index i = 0; i < samples; i += width) {
+      const V value = simd::load<V>(r + i), value_bar = simd::load<V>(r_bar + i);
+      const V last = curves(rows_r) ? simd::load<V>(r_bar + second + i) : V{};
+      // r̄_c seen through r_L = … − Σ_c r_c²
+      const auto slope_bar = [&](int c) {
+        const V rc = simd::load<V>(r_bar + (1 + c) * samples + i);
+        return c < jets.curved ? rc - (last + last) * simd::load<V>(r + (1 + c) * samples + i) : rc;
+      };
+      const auto pull = [&](const T* column) {  // ∂/∂w_j
+        V g = V{};
+        for (int c = 0; c < jets.directions(); ++c) {
+          const V ac = simd::load<V>(column + (1 + c) * samples);
+          g += slope_bar(c) * ac;
+          if (c < jets.curved) g += last * ac * ac;
+        }
+        if (curves(rows_a)) g += last * simd::load<V>(column + second);
+        return g;
+      };
+      V mean = V{};
+      if (moves(rows_r))
+        for (Index j = 0; j < n; ++j) {
+          const T* column = a + j * stride + i;
+          mean += simd::exp(simd::load<V>(column) - value) * pull(column);
+        }
+      for (Index j = 0; j < n; ++j) {
+        const T* column = a + j * stride + i;
+        T* bar = a_bar + j * bar_stride + i;
+        const V weight = simd::exp(simd::load<V>(column) - value);
+        if (!moves(rows_r)) {
+          put(bar, weight * value_bar, fresh);
+          continue;
+        }
+        put(bar, weight * (value_bar + pull(column) - mean), fresh);
+        for (int c = 0; c < jets.directions(); ++c) {
+          V term = slope_bar(c);
+          if (c < jets.curved) term += (last + last) * simd::load<V>(column + (1 + c) * samples);
+          put(bar + (1 + c) * samples, weight * term, fresh);
+        }
+        if (curves(rows_a)) put(bar + second, weight * last, fresh);
+      }
+    }
+  }
+};
+
+}  // namespace scorematch::evaluate

@@ -1,0 +1,151 @@
+// theta("name", shape…): parameters, declared where they are used, and how they start.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "scorematch/formula/value.hpp"
+#include "scorematch/random/stream.hpp"
+
+namespace scorematch {
+
+/// Every element of the block starts at `number`: theta("width", sm::start(2.0)), theta("w", 5, sm::start(0.1)).
+struct start {
+  double number;
+  explicit start(double value) : number(value) {}
+
+  void operator()(const std::string&, Eigen::MatrixXd& block) const { block.setConstant(number); }
+};
+
+/// Uniform on ±√(6/(rows + cols)) (Glorot & Bengio 2010, equation 16): for tanh layers.
+struct glorot {
+  std::uint64_t seed = 0;
+
+  void operator()(const std::string& name, Eigen::MatrixXd& block) const {
+    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    const double bound = std::sqrt(6.0 / static_cast<double>(block.rows() + block.cols()));
+    for (double& element : block.reshaped()) element = bound * (2 * stream.uniform() - 1);
+  }
+};
+
+/// N(0, gain²/cols): gain √2 is He et al. 2015, equation 10, for rectifiers and SiLU; gain 1 is LeCun's.
+struct scaled_normal {
+  double gain = 1.4142135623730951;
+  std::uint64_t seed = 0;
+
+  void operator()(const std::string& name, Eigen::MatrixXd& block) const {
+    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    for (double& element : block.reshaped()) element = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
+  }
+};
+
+/// N(0, sigma²) for every element.
+struct normal {
+  double sigma = 1;
+  std::uint64_t seed = 0;
+
+  void operator()(const std::string& name, Eigen::MatrixXd& block) const {
+    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    for (double& element : block.reshaped()) element = sigma * stream.normal();
+  }
+};
+
+}  // namespace scorematch
+
+namespace scorematch::formula {
+
+/// Fills a block of θ, given its name: scorematch::start, glorot, scaled_normal, normal, or the user's own.
+template <class I>
+concept Initialiser = requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
+
+/// What a formula receives as `theta`.
+///
+///   theta("a")            a number, 0 at the start       theta("a", sm::start(1.0))
+///   theta("v", 3)         a vector                       theta("v", Eigen::Vector3d(1, 2, 3))
+///   theta("W", 4, 3)      a 4 × 3 matrix                 theta("W", 4, 3, sm::glorot{.seed = 7})
+///
+/// The same name with the same shape is the same parameter; with another shape it throws std::invalid_argument.
+class Theta {
+ public:
+  explicit Theta(Recorder& recorder) : recorder_(&recorder) {}
+
+  Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start(0)); }
+
+  template <class Shape>
+    requires std::is_arithmetic_v<Shape>
+  Value operator()(const std::string& name, Shape rows) const {
+    static_assert(std::integral<Shape>, "theta(\"name\", n) takes a whole number, the size; a start value is sm::start(number)");
+    return declare(name, static_cast<Index>(rows), 1, scorematch::start(0));
+  }
+
+  template <class Rows, class Cols>
+    requires std::is_arithmetic_v<Rows> && std::is_arithmetic_v<Cols>
+  Value operator()(const std::string& name, Rows rows, Cols cols) const {
+    static_assert(std::integral<Rows> && std::integral<Cols>,
+                  "theta(\"name\", rows, cols) takes whole numbers, the shape; a start value is sm::start(number)");
+    return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), scorematch::start(0));
+  }
+
+  template <Initialiser I>
+  Value operator()(const std::string& name, const I& initialiser) const { return declare(name, 1, 1, initialiser); }
+
+  template <Initialiser I>
+  Value operator()(const std::string& name, std::integral auto rows, const I& initialiser) const {
+    return declare(name, static_cast<Index>(rows), 1, initialiser);
+  }
+
+  template <Initialiser I>
+  Value operator()(const std::string& name, std::integral auto rows, std::integral auto cols, const I& initialiser) const {
+    return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), initialiser);
+  }
+
+  /// An Eigen object brings shape and start values.
+  template <class D>
+  Value operator()(const std::string& name, const Eigen::DenseBase<D>& values) const {
+    const Eigen::MatrixXd block = values.derived().template cast<double>();
+    return declare(name, block.rows(), block.cols(), [&](const std::string&, Eigen::MatrixXd& to) { to = block; });
+  }
+
+ private:
+  template <class I>
+  Value declare(const std::string& name, Index rows, Index cols, const I& initialiser) const {
+    const auto values = [&] {
+      Eigen::MatrixXd block(rows, cols);
+      initialiser(name, block);
+      require(block.rows() == rows && block.cols() == cols && block.allFinite(), "the start of theta(\"", name,
+              "\") has a number that is not finite, or another shape than ", rows, " × ", cols);
+      return Eigen::VectorXd(block.reshaped());
+    };
+    return {*recorder_, recorder_->parameter(name, rows, cols, values)};
+  }
+
+  Recorder* recorder_;
+};
+
+/// Runs `formula` once: (x, theta), or (x, sigma, theta) for a noise-conditional one. x is a vector of size `dimension`.
+template <class F>
+Record record(Index dimension, F&& formula) {
+  require_at_least(dimension, 1, "dimension");
+  Recorder recorder(dimension);
+  const Value x(recorder, recorder.add({.operation = Operation::input, .rows = dimension}));
+  const Theta theta(recorder);
+  const auto finish = [&](const auto& result) {
+    static_assert(std::is_same_v<std::remove_cvref_t<decltype(result)>, Value>,
+                  "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
+    require(&result.recorder() == &recorder, "a formula returns a value of another formula");
+    require(result.cols() == 1, "a formula returns ", shape_text(result), "; it must return a number or a vector");
+    return recorder.finish(result.index());
+  };
+  if constexpr (std::is_invocable_v<F&, Value, Value, Theta>) {
+    const Value sigma(recorder, recorder.add({.operation = Operation::sigma}));
+    Record made = finish(formula(x, sigma, theta));
+    made.takes_sigma = true;
+    return made;
+  } else {
+    static_assert(std::is_invocable_v<F&, Value, Theta>, "a formula is called as formula(x, theta) or formula(x, sigma, theta)");
+    return finish(formula(x, theta));
+  }
+}
+
+}  // namespace scorematch::formula

@@ -1,0 +1,444 @@
+// The language a formula is written in: values, their operators and functions.
+//
+//   energy_model(2, [](auto x, auto theta) {
+//     auto centre = theta("centre", 2);
+//     return 0.5 * exp(theta("log_stiffness")) * squared_norm(x - centre);
+//   });
+//
+// The rules (they make one text compile in every evaluator):
+//  1. Start a sum with its first term, or write `sum(n, [&](int k) { … })`; `stack(n, f)` builds a vector.
+//  2. A variable keeps the kind it starts with (of x, of θ, of both).
+//  3. No std:: functions or containers on values: write `exp(a)`, not `std::exp(a)`.
+//  4. No branch on a value: `where(x[0] > 0, a, b)`, not `if (x[0] > 0)`.
+//
+// A formula runs once, when the model is made; numbers and Eigen objects it captures are copied then.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "scorematch/formula/record.hpp"
+
+namespace scorematch::formula {
+
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
+
+class Condition;
+
+/// A number, a vector or a matrix inside a formula. Numbers meet vectors element by element; A * v is the
+/// matrix-vector product when A is a matrix, else the product of the elements.
+class Value {
+ public:
+  Value(Recorder& recorder, int index) : recorder_(&recorder), index_(index) {}
+
+  Index size() const { return node().size(); }
+  Index rows() const { return node().rows; }
+  Index cols() const { return node().cols; }
+
+  /// Element i, counted from 0.
+  Value operator[](Index i) const {
+    require(i >= 0 && i < size(), "a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ", size() - 1);
+    return segment(i, 1);
+  }
+
+  /// The `count` elements from `first`.
+  Value segment(Index first, Index count) const {
+    require(cols() == 1, "a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements");
+    require(first >= 0 && count >= 1 && first + count <= size(), "a formula takes elements ", first, " to ", first + count - 1,
+            " of a vector of size ", size());
+    if (first == 0 && count == size()) return *this;
+    if (node().operation == Operation::segment)  // a view of a view is a view
+      return {*recorder_, recorder_->add({.operation = Operation::segment, .a = node().a, .rows = count, .first = node().first + first})};
+    return {*recorder_, recorder_->add({.operation = Operation::segment, .a = index_, .rows = count, .first = first})};
+  }
+
+  Recorder& recorder() const { return *recorder_; }
+  int index() const { return index_; }
+  const Node& node() const { return recorder_->node(index_); }
+
+ private:
+  Recorder* recorder_;
+  int index_;
+};
+
+/// The result of a comparison: for `where`, `&&`, `||` and `!`, not for a branch.
+class Condition {
+ public:
+  explicit Condition(Value value) : value_(value) {}
+
+  const Value& value() const { return value_; }
+
+  template <class T>
+    requires std::same_as<T, bool>
+  explicit operator T() const {
+    static_assert(!std::same_as<T, bool>,
+                  "a formula runs once, before there is any data, so it cannot branch on a value: "
+                  "write where(condition, a, b) instead of if, ?: or std::max");
+    return false;
+  }
+
+ private:
+  Value value_;
+};
+
+inline Value constant(const Value& like, double number) {
+  return {like.recorder(), like.recorder().constant(&number, 1, 1)};
+}
+
+template <class Derived>
+Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
+  const Eigen::MatrixXd plain = numbers.template cast<double>();
+  require(plain.size() > 0, "a formula uses an empty Eigen object");
+  const bool row = plain.rows() == 1;  // a row vector is taken as a vector when it meets one
+  if (Derived::IsVectorAtCompileTime && row) return {like.recorder(), like.recorder().constant(plain.data(), plain.cols(), 1)};
+  return {like.recorder(), like.recorder().constant(plain.data(), plain.rows(), plain.cols())};
+}
+
+// --- how operations are recorded ---
+
+inline std::string shape_text(const Value& v) {
+  if (v.size() == 1) return "a number";
+  if (v.cols() == 1) return text("a vector of size ", v.size());
+  return text("a ", v.rows(), " × ", v.cols(), " matrix");
+}
+
+inline void require_one_formula(const Value& a, const Value& b) {
+  require(&a.recorder() == &b.recorder(), "a formula uses a value of another formula; values live only while theirs runs");
+}
+
+// A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
+inline Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
+  require_one_formula(a, b);
+  const bool same = a.rows() == b.rows() && a.cols() == b.cols();
+  require(same || a.size() == 1 || b.size() == 1, "a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
+          "; the sizes must agree, or one of the two must be a number");
+  const Value& larger = a.size() >= b.size() ? a : b;
+  return {.operation = operation, .a = a.index(), .b = b.index(), .rows = larger.rows(), .cols = larger.cols()};
+}
+
+// α a, folding a scale of a scale.
+inline Value scaled(const Value& a, double alpha) {
+  require(alpha == alpha, "a formula multiplies by NaN");
+  Node node{.operation = Operation::combine, .a = a.index(), .rows = a.rows(), .cols = a.cols(), .alpha = alpha};
+  if (a.node().operation == Operation::combine && a.node().b < 0) {
+    node.a = a.node().a;
+    node.alpha *= a.node().alpha;
+  }
+  if (node.alpha == 1) return {a.recorder(), node.a};
+  return {a.recorder(), a.recorder().add(node)};
+}
+
+inline Value combined(const Value& a, double alpha, const Value& b, double beta, const char* symbol) {
+  Node node = paired(Operation::combine, a, b, symbol);
+  node.alpha = alpha;
+  node.beta = beta;
+  return {a.recorder(), a.recorder().add(node)};
+}
+
+inline Value elementwise(Function function, const Value& a) {
+  return {a.recorder(),
+          a.recorder().add({.operation = Operation::function, .function = function, .a = a.index(), .rows = a.rows(), .cols = a.cols()})};
+}
+
+inline Value reduction(Operation operation, const Value& a) {
+  return {a.recorder(), a.recorder().add({.operation = operation, .a = a.index()})};
+}
+
+
+// A matrix depends on θ and constants alone: the evaluators keep one a batch, not one a sample.
+inline Value matrix_times(const Value& a, const Value& b) {
+  require_one_formula(a, b);
+  require(a.node().uniform && (b.cols() == 1 || b.node().uniform),
+          "a formula multiplies by a matrix that depends on x; only matrices of theta and constants can be multiplied");
+  require(a.cols() == b.rows(), "a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ", b.rows(), " columns");
+  return {a.recorder(), a.recorder().add({.operation = Operation::matrix_vector, .a = a.index(), .b = b.index(), .rows = a.rows(), .cols = b.cols()})};
+}
+
+// --- arithmetic ---
+
+inline Value operator+(const Value& a) { return a; }
+inline Value operator-(const Value& a) { return scaled(a, -1); }
+inline Value operator+(const Value& a, const Value& b) { return combined(a, 1, b, 1, "+"); }
+inline Value operator-(const Value& a, const Value& b) { return combined(a, 1, b, -1, "−"); }
+
+inline Value operator*(const Value& a, const Value& b) {
+  if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
+  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, b, "×"))};
+}
+
+inline Value operator/(const Value& a, const Value& b) {
+  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(), "a formula divides ", shape_text(a), " by ", shape_text(b));
+  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, elementwise(Function::reciprocal, b), "÷"))};
+}
+
+template <Number N>
+Value operator+(const Value& a, N b) { return a + constant(a, static_cast<double>(b)); }
+template <Number N>
+Value operator+(N a, const Value& b) { return constant(b, static_cast<double>(a)) + b; }
+template <Number N>
+Value operator-(const Value& a, N b) { return a - constant(a, static_cast<double>(b)); }
+template <Number N>
+Value operator-(N a, const Value& b) { return constant(b, static_cast<double>(a)) - b; }
+template <Number N>
+Value operator*(const Value& a, N b) { return scaled(a, static_cast<double>(b)); }
+template <Number N>
+Value operator*(N a, const Value& b) { return scaled(b, static_cast<double>(a)); }
+template <Number N>
+Value operator/(const Value& a, N b) { return scaled(a, 1 / static_cast<double>(b)); }
+template <Number N>
+Value operator/(N a, const Value& b) { return scaled(elementwise(Function::reciprocal, b), static_cast<double>(a)); }
+
+template <class D>
+Value operator+(const Value& a, const Eigen::MatrixBase<D>& b) { return a + constant(a, b); }
+template <class D>
+Value operator+(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) + b; }
+template <class D>
+Value operator-(const Value& a, const Eigen::MatrixBase<D>& b) { return a - constant(a, b); }
+template <class D>
+Value operator-(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) - b; }
+template <class D>
+Value operator*(const Value& a, const Eigen::MatrixBase<D>& b) { return a * constant(a, b); }
+template <class D>
+Value operator*(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) * b; }
+template <class D>
+Value operator/(const Value& a, const Eigen::MatrixBase<D>& b) { return a / constant(a, b); }
+
+inline Value& operator+=(Value& a, const auto& b) { return a = a + b; }
+inline Value& operator-=(Value& a, const auto& b) { return a = a - b; }
+inline Value& operator*=(Value& a, const auto& b) { return a = a * b; }
+inline Value& operator/=(Value& a, const auto& b) { return a = a / b; }
+
+// --- elementwise functions ---
+
+inline Value reciprocal(const Value& a) { return elementwise(Function::reciprocal, a); }
+inline Value square(const Value& a) { return elementwise(Function::square, a); }
+inline Value sqrt(const Value& a) { return elementwise(Function::sqrt, a); }
+inline Value exp(const Value& a) { return elementwise(Function::exp, a); }
+inline Value log(const Value& a) { return elementwise(Function::log, a); }
+/// log(1 + a), accurate for small a
+inline Value log1p(const Value& a) { return elementwise(Function::log1p, a); }
+/// exp(a) − 1, accurate for small a
+inline Value expm1(const Value& a) { return elementwise(Function::expm1, a); }
+inline Value tanh(const Value& a) { return elementwise(Function::tanh, a); }
+/// 1 / (1 + exp(−a))
+inline Value sigmoid(const Value& a) { return elementwise(Function::sigmoid, a); }
+/// log(1 + exp(a))
+inline Value softplus(const Value& a) { return elementwise(Function::softplus, a); }
+/// a · sigmoid(a)
+inline Value silu(const Value& a) { return elementwise(Function::silu, a); }
+inline Value sin(const Value& a) { return elementwise(Function::sin, a); }
+inline Value cos(const Value& a) { return elementwise(Function::cos, a); }
+/// 2/√π ∫₀ᵃ exp(−t²) dt
+inline Value erf(const Value& a) { return elementwise(Function::erf, a); }
+
+/// |a|, with derivative 0 at 0. Its second derivative is 2δ(a): a Laplacian, and with it implicit score matching,
+/// misses the mass that sits on the kink.
+inline Value abs(const Value& a) { return elementwise(Function::abs, a); }
+
+/// aⁿ for a whole number n, negative ones included; any a.
+template <std::integral N>
+Value pow(const Value& a, N n) {
+  if (n == 1) return a;
+  if (n == 2) return square(a);
+  if (n == -1) return reciprocal(a);
+  return {a.recorder(), a.recorder().add({.operation = Operation::function,
+                                          .function = Function::integer_power,
+                                          .a = a.index(),
+                                          .rows = a.rows(),
+                                          .cols = a.cols(),
+                                          .first = static_cast<Index>(n)})};
+}
+
+/// a^p for a real number p; a > 0 (NaN below 0, as std::pow).
+template <std::floating_point N>
+Value pow(const Value& a, N p) {
+  require(p == p, "a formula raises to the power NaN");
+  return {a.recorder(), a.recorder().add({.operation = Operation::function,
+                                          .function = Function::power,
+                                          .a = a.index(),
+                                          .rows = a.rows(),
+                                          .cols = a.cols(),
+                                          .alpha = static_cast<double>(p)})};
+}
+
+/// a^p = exp(p log a) for a value p; a > 0.
+inline Value pow(const Value& a, const Value& p) { return exp(p * log(a)); }
+
+// --- comparisons ---
+
+inline Condition less(Operation operation, const Value& a, const Value& b) {
+  return Condition({a.recorder(), a.recorder().add(paired(operation, a, b, "compared with"))});
+}
+inline Condition operator<(const Value& a, const Value& b) { return less(Operation::less, a, b); }
+inline Condition operator>(const Value& a, const Value& b) { return less(Operation::less, b, a); }
+inline Condition operator<=(const Value& a, const Value& b) { return less(Operation::less_equal, a, b); }
+inline Condition operator>=(const Value& a, const Value& b) { return less(Operation::less_equal, b, a); }
+template <Number N>
+Condition operator<(const Value& a, N b) { return a < constant(a, static_cast<double>(b)); }
+template <Number N>
+Condition operator<(N a, const Value& b) { return constant(b, static_cast<double>(a)) < b; }
+template <Number N>
+Condition operator>(const Value& a, N b) { return a > constant(a, static_cast<double>(b)); }
+template <Number N>
+Condition operator>(N a, const Value& b) { return constant(b, static_cast<double>(a)) > b; }
+template <Number N>
+Condition operator<=(const Value& a, N b) { return a <= constant(a, static_cast<double>(b)); }
+template <Number N>
+Condition operator<=(N a, const Value& b) { return constant(b, static_cast<double>(a)) <= b; }
+template <Number N>
+Condition operator>=(const Value& a, N b) { return a >= constant(a, static_cast<double>(b)); }
+template <Number N>
+Condition operator>=(N a, const Value& b) { return constant(b, static_cast<double>(a)) >= b; }
+
+inline Value selected(const Value& condition, const Value& a, const Value& b) {
+  require_one_formula(condition, a);
+  Node node = paired(Operation::select, a, b, "or");
+  require(condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
+          "where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
+          "; the sizes must agree, or one of the two must be 1");
+  if (condition.size() > node.size()) node.rows = condition.rows(), node.cols = condition.cols();
+  node.c = node.b;
+  node.b = node.a;
+  node.a = condition.index();
+  return {a.recorder(), a.recorder().add(node)};
+}
+
+inline Condition operator&&(const Condition& a, const Condition& b) { return Condition(a.value() * b.value()); }
+inline Condition operator||(const Condition& a, const Condition& b) { return Condition(selected(a.value(), a.value(), b.value())); }
+inline Condition operator!(const Condition& a) { return Condition(1 - a.value()); }
+
+/// a where the condition holds, else b, element by element. Both are computed: keep both finite.
+inline Value where(const Condition& condition, const Value& a, const Value& b) { return selected(condition.value(), a, b); }
+template <Number N>
+Value where(const Condition& condition, const Value& a, N b) { return where(condition, a, constant(a, static_cast<double>(b))); }
+template <Number N>
+Value where(const Condition& condition, N a, const Value& b) { return where(condition, constant(b, static_cast<double>(a)), b); }
+template <Number N, Number M>
+Value where(const Condition& condition, N a, M b) {
+  return where(condition, constant(condition.value(), static_cast<double>(a)), constant(condition.value(), static_cast<double>(b)));
+}
+
+/// The larger of the two, element by element. Like abs, its second derivative has a delta on the kink a = b, which a
+/// Laplacian, and with it implicit score matching, misses.
+inline Value max(const Value& a, const Value& b) { return where(a < b, b, a); }
+template <Number N>
+Value max(const Value& a, N b) { return max(a, constant(a, static_cast<double>(b))); }
+template <Number N>
+Value max(N a, const Value& b) { return max(constant(b, static_cast<double>(a)), b); }
+
+/// The smaller of the two; the kink as in `max`.
+inline Value min(const Value& a, const Value& b) { return where(b < a, b, a); }
+template <Number N>
+Value min(const Value& a, N b) { return min(a, constant(a, static_cast<double>(b))); }
+template <Number N>
+Value min(N a, const Value& b) { return min(constant(b, static_cast<double>(a)), b); }
+
+// --- reductions ---
+
+/// Σ_j a_j
+inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operation::sum, a); }
+/// Σ_j a_j / size
+inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
+/// Σ_j a_j b_j
+inline Value dot(const Value& a, const Value& b) {
+  require(a.size() == b.size(), "a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree");
+  if (a.size() == 1) return a * b;
+  Node node = paired(Operation::dot, a, b, "dot");
+  node.rows = node.cols = 1;
+  return {a.recorder(), a.recorder().add(node)};
+}
+template <class D>
+Value dot(const Value& a, const Eigen::MatrixBase<D>& b) { return dot(a, constant(a, b)); }
+template <class D>
+Value dot(const Eigen::MatrixBase<D>& a, const Value& b) { return dot(constant(b, a), b); }
+/// Σ_j a_j²
+inline Value squared_norm(const Value& a) { return a.size() == 1 ? square(a) : dot(a, a); }
+/// √Σ_j a_j²; not differentiable at 0
+inline Value norm(const Value& a) { return sqrt(squared_norm(a)); }
+/// log Σ_j exp a_j, without overflow
+inline Value log_sum_exp(const Value& a) { return a.size() == 1 ? a : reduction(Operation::log_sum_exp, a); }
+
+/// f(0) + … + f(n − 1), n ≥ 1
+template <class F>
+Value sum(int n, F f) {
+  require(n >= 1, "sum(n, f) has n = ", n, "; at least one term is needed");
+  Value total = f(0);
+  for (int k = 1; k < n; ++k) total = total + f(k);
+  return total;
+}
+
+// --- structure ---
+
+inline Index size(const Value& a) { return a.size(); }
+inline Value segment(const Value& a, Index first, Index count) { return a.segment(first, count); }
+/// The first `count` elements.
+inline Value head(const Value& a, Index count) { return a.segment(0, count); }
+/// The last `count` elements.
+inline Value tail(const Value& a, Index count) { return a.segment(a.size() - count, count); }
+
+inline Value concat(const std::vector<Value>& parts) {
+  require(!parts.empty(), "concat has no parts; at least one is needed");
+  if (parts.size() == 1) return parts.front();
+  std::vector<int> indices;
+  Index total = 0;
+  for (const Value& part : parts) {
+    require_one_formula(parts.front(), part);
+    require(part.cols() == 1, "concat has ", shape_text(part), "; only numbers and vectors can be joined");
+    indices.push_back(part.index());
+    total += part.size();
+  }
+  Recorder& recorder = parts.front().recorder();
+  return {recorder, recorder.concat(indices, total)};
+}
+
+/// The elements of a, then of b, and so on, in one vector. Numbers may stand between values.
+template <class... Rest>
+Value concat(const Value& a, const Rest&... rest) {
+  const auto value = [&](const auto& part) -> Value {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(part)>, Value>)
+      return part;
+    else if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(part)>>)
+      return constant(a, static_cast<double>(part));
+    else
+      return constant(a, part);
+  };
+  return concat(std::vector<Value>{a, value(rest)...});
+}
+
+/// The vector (f(0), …, f(n − 1)), n ≥ 1; each f(k) a number or a vector.
+template <class F>
+Value stack(int n, F f) {
+  require(n >= 1, "stack(n, f) has n = ", n, "; at least one element is needed");
+  std::vector<Value> parts;
+  for (int k = 0; k < n; ++k) parts.push_back(f(k));
+  return concat(parts);
+}
+
+// --- matrices of θ and constants ---
+
+/// Aᵀ
+inline Value transpose(const Value& a) {
+  require(a.node().uniform, "a formula transposes a value that depends on x; only matrices of theta and constants have a transpose");
+  return {a.recorder(), a.recorder().add({.operation = Operation::transpose, .a = a.index(), .rows = a.cols(), .cols = a.rows()})};
+}
+/// vᵀ A v
+inline Value quadratic_form(const Value& a, const Value& v) { return dot(v, a * v); }
+template <class D>
+Value quadratic_form(const Eigen::MatrixBase<D>& a, const Value& v) { return dot(v, a * v); }
+
+}  // namespace scorematch::formula
+
+namespace scorematch {
+
+// The functions that argument-dependent look-up does not find, because no argument is a value.
+using formula::concat;
+using formula::stack;
+using formula::sum;
+using formula::where;
+
+}  // namespace scorematch

@@ -1,0 +1,37 @@
+// Implicit score matching: the score of the data without knowing it.
+#pragma once
+
+#include "scorematch/objective/loss.hpp"
+
+namespace scorematch {
+
+/// J = E[½‖s(x)‖² + tr(∂s/∂x)] (Hyvärinen 2005; the study note's equation 1.27).
+///
+/// Equals the explicit loss up to a constant when p s → 0 at infinity. For flexible models it is unbounded below
+/// (peaks at the samples drive the trace to −∞): read both terms, on held-out data too.
+/// The trace is exact: its cost grows with d; for large d take sliced_score_matching.
+struct implicit_score_matching {
+  template <class T>
+  struct Notes {};
+
+  void validate() const {}
+  bool deterministic() const { return true; }
+  std::array<const char*, 2> term_names() const { return {"half squared score", "trace"}; }
+
+  template <class T>
+  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
+    points.X = samples.X;
+    points.along = Along::axes;
+  }
+
+  template <class T>
+  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values, Losses<T>& losses) const {
+    losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();
+    losses.terms.col(1) = values.curvature;
+    losses.value = losses.terms.col(0) + losses.terms.col(1);
+    losses.bar.S = values.S;
+    losses.bar.curvature.setOnes(values.curvature.size());
+  }
+};
+
+}  // namespace scorematch

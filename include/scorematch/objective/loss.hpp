@@ -1,0 +1,236 @@
+// The loss of a model on data: the one loop over blocks and threads that every objective shares.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/concepts.hpp"
+#include "scorematch/evaluate/threads.hpp"
+#include "scorematch/score/user_model.hpp"
+#include "scorematch/simd/lanes.hpp"
+
+namespace scorematch {
+
+/// A mean over samples with its standard error √(variance/(n − 1)), n the number of samples.
+struct Estimate {
+  std::string name;
+  double value = 0;
+  double standard_error = 0;
+};
+
+/// What a loss returns. Nothing is repaired: a non-finite number stays in view.
+struct Loss {
+  double value = 0;             ///< mean over samples
+  double standard_error = 0;    ///< of that mean; 0 for a single sample
+  std::vector<Estimate> terms;  ///< parts of the loss worth reading apart, named by the objective
+  Eigen::VectorXd gradient;     ///< with respect to θ; empty if not asked for
+  Index samples = 0;
+};
+
+struct LossOptions {
+  std::span<const Index> columns = {};  ///< the minibatch: columns of the data; empty for all of them
+  std::uint64_t draw = 0;               ///< which draw of the objective's noise
+  Index block = 0;                      ///< samples a block; 0: chosen from the model. Changes rounding only
+};
+
+namespace objective {
+
+/// Mean and sum of squared deviations of numbers that come in groups (Chan, Golub & LeVeque 1979).
+struct Moments {
+  double count = 0, mean = 0, squares = 0;
+
+  void add(double n, double m, double s) {
+    if (n == 0) return;
+    const double total = count + n, shift = m - mean;
+    mean += shift * n / total;
+    squares += s + shift * shift * count * n / total;
+    count = total;
+  }
+
+  template <class Numbers>
+  void add_all(const Numbers& numbers) {
+    const double n = static_cast<double>(numbers.size());
+    const double m = numbers.template cast<double>().sum() / n;
+    add(n, m, (numbers.template cast<double>().array() - m).square().sum());
+  }
+
+  double standard_error() const { return count > 1 ? std::sqrt(squares / (count - 1) / count) : 0; }
+};
+
+/// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
+/// Holds a view of the data: it must not outlive them.
+template <class T, class Bound, class O>
+  requires BoundScore<Bound, T> && Objective<O, T>
+class LossFunction {
+ public:
+  LossFunction(Bound bound, const O& objective, MatrixView<T> data)
+      : bound_(std::move(bound)), objective_(objective), data_(data), names_(objective.term_names()) {}
+
+  Bound& bound() { return bound_; }
+  Index samples() const { return data_.cols(); }
+
+  void evaluate(const LossOptions& options, bool with_gradient, Loss& loss) {
+    const Index count = options.columns.empty() ? data_.cols() : static_cast<Index>(options.columns.size());
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index fitting = options.block > 0 ? options.block : block_size();
+    const Index block = std::min(fitting, count), padded = (block + lanes - 1) / lanes * lanes;
+    const Index blocks = (count + block - 1) / block;
+    // Runs of blocks that one thread sums up before the ordered reduction; fewer where θ is large.
+    const Index most_runs = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(bound_.sum_size(), 1)));
+    const Index per_run = (blocks + most_runs - 1) / most_runs, runs = (blocks + per_run - 1) / per_run;
+
+    total_ = Sums{};
+    total_.terms.resize(names_.size());
+    if (with_gradient) total_sums_.setZero(bound_.sum_size());
+    evaluate::for_each_piece(
+        runs, states_,
+        [&](State& state) {
+          state.terms.resize(names_.size());
+          if (with_gradient) state.sums.resize(bound_.sum_size());
+        },
+        [&](State& state, Index run) {
+          state.loss = Moments{};
+          for (Moments& term : state.terms) term = Moments{};
+          if (with_gradient) state.sums.setZero();
+          for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
+            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient);
+        },
+        [&](State& state, Index) {
+          total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
+          for (std::size_t k = 0; k < names_.size(); ++k)
+            total_.terms[k].add(state.terms[k].count, state.terms[k].mean, state.terms[k].squares);
+          if (with_gradient) total_sums_ += state.sums;
+        });
+
+    loss.value = total_.loss.mean;
+    loss.standard_error = total_.loss.standard_error();
+    loss.samples = count;
+    loss.terms.resize(names_.size());
+    for (std::size_t k = 0; k < names_.size(); ++k) {
+      loss.terms[k].name = names_[k];
+      loss.terms[k].value = total_.terms[k].mean;
+      loss.terms[k].standard_error = total_.terms[k].standard_error();
+    }
+    if (!with_gradient) return;
+    total_sums_ /= static_cast<double>(count);
+    loss.gradient.resize(bound_.parameter_count());
+    bound_.finish(total_sums_, loss.gradient);
+  }
+
+ private:
+  struct Sums {
+    Moments loss;
+    std::vector<Moments> terms;
+  };
+
+  struct State : Sums {
+    typename Bound::Workspace workspace;
+    Samples<T> samples;
+    Points<T> points;
+    ScoreValues<T> values;
+    Losses<T> losses;
+    typename O::template Notes<T> notes;
+    Eigen::VectorXd sums;
+  };
+
+  // Which derivatives the objective asks for decides how many samples fit in the cache: prepare one sample to see.
+  Index block_size() {
+    Samples<T> sample;
+    sample.X = data_.col(0).transpose();
+    sample.index.setZero(1);
+    Points<T> points;
+    typename O::template Notes<T> notes;
+    objective_.prepare(sample, points, notes);
+    return bound_.block_size(points.along, points.directions);
+  }
+
+  void one_block(State& s, const LossOptions& options, Index first, Index count, Index rows, bool with_gradient) {
+    const Index d = data_.rows();
+    s.samples.X.resize(rows, d);
+    s.samples.index.resize(rows);
+    s.samples.draw = options.draw;
+    for (Index i = 0; i < rows; ++i) {
+      const Index at = first + std::min(i, count - 1);  // padding repeats the last sample
+      const Index column = options.columns.empty() ? at : options.columns[static_cast<std::size_t>(at)];
+      s.samples.index[i] = column;
+      const T* from = data_.data() + column * data_.outerStride();
+      for (Index j = 0; j < d; ++j) s.samples.X(i, j) = from[j];
+    }
+    objective_.prepare(s.samples, s.points, s.notes);
+    bound_.evaluate(s.points, s.workspace, s.values);
+    s.losses.value.resize(rows);
+    s.losses.terms.resize(rows, static_cast<Index>(names_.size()));
+    objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
+    s.loss.add_all(s.losses.value.head(count));
+    for (std::size_t k = 0; k < names_.size(); ++k) s.terms[k].add_all(s.losses.terms.col(static_cast<Index>(k)).head(count));
+    if (!with_gradient) return;
+    ScoreAdjoints<T>& bar = s.losses.bar;
+    if (count < rows) {
+      if (bar.S.size() > 0) bar.S.bottomRows(rows - count).setZero();
+      if (bar.slopes.size() > 0) bar.slopes.bottomRows(rows - count).setZero();
+      if (bar.curvature.size() > 0) bar.curvature.tail(rows - count).setZero();
+    }
+    bound_.pull_back(s.points, s.workspace, bar, s.sums);
+  }
+
+  Bound bound_;
+  O objective_;
+  MatrixView<T> data_;
+  decltype(std::declval<const O&>().term_names()) names_;
+  std::vector<State> states_;
+  Sums total_;
+  Eigen::VectorXd total_sums_;
+};
+
+/// Checks what every call on data checks, and makes the LossFunction.
+template <class T, class M, class O>
+auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
+  check_model<M>();
+  objective.validate();
+  require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
+  if constexpr (requires { objective.validate_for(data.rows(), data.cols()); }) objective.validate_for(data.rows(), data.cols());
+  auto bound = bind<T>(model);
+  return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
+}
+
+inline void require_columns(std::span<const Index> columns, Index samples) {
+  for (const Index column : columns)
+    require(column >= 0 && column < samples, "columns has ", column, "; the data have columns 0 to ", samples - 1);
+}
+
+}  // namespace objective
+
+/// The mean loss of `model` on the columns of X (d × N), in X's scalar.
+/// Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry (with its column), options out of
+/// range.
+template <class M, class O, class Derived>
+[[nodiscard]] Loss loss(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
+  using T = typename Derived::Scalar;
+  const Eigen::Ref<const Matrix<T>> data(X.derived());
+  objective::require_columns(options.columns, data.cols());
+  auto function = objective::loss_function<T>(model, objective, data);
+  Loss result;
+  function.evaluate(options, false, result);
+  return result;
+}
+
+/// The same, with the gradient with respect to θ.
+template <class M, class O, class Derived>
+[[nodiscard]] Loss loss_and_gradient(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
+  using T = typename Derived::Scalar;
+  static_assert(Model<M> || has_parameters<M>, "a gradient with respect to theta needs a model with parameters: Eigen::VectorXd parameters() const "
+                                               "and void set_parameters(const Eigen::VectorXd& theta)");
+  const Eigen::Ref<const Matrix<T>> data(X.derived());
+  objective::require_columns(options.columns, data.cols());
+  auto function = objective::loss_function<T>(model, objective, data);
+  Loss result;
+  function.evaluate(options, true, result);
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,196 @@
+// Users' classes as models: what they did not write is derived, by central differences of what they did.
+//
+//   given                    derived                                                cost a sample
+//   gradient or score        Σ_v vᵀ(∂s/∂x)v along the axes or given directions      2 calls a direction
+//   … and pull_back          ∂/∂θ of that curvature                                 2 pull_backs a direction
+//
+// Central differences with steps h = ε^{1/3} max(1, |x|) have a relative error near 1e-10 (ε: double precision). Users'
+// classes work in double; float data are converted at this border, which is also where blocks are transposed.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "scorematch/check.hpp"
+#include "scorematch/concepts.hpp"
+
+namespace scorematch {
+
+/// A user's class (Energy or Score), bound at one θ.
+template <class T, class M>
+class UserScore {
+  static constexpr bool is_energy = has_gradient<M>;
+  static constexpr double sign = is_energy ? -1 : 1;  // s = −∇f
+
+ public:
+  using Scalar = T;
+
+  /// Everything here is d × B, in double.
+  struct Workspace {
+    Eigen::MatrixXd X, field, V, moved, other, weights;
+    Eigen::VectorXd step, curvature;
+  };
+
+  explicit UserScore(const M& model) : model_(model) {}
+
+  Index dimension() const { return static_cast<Index>(model_.dimension()); }
+  Index block_size(Along, Index) const { return 128; }
+  Index sum_size() const { return parameter_count(); }
+
+  Index parameter_count() const {
+    if constexpr (has_parameters<M>)
+      return Eigen::VectorXd(model_.parameters()).size();
+    else
+      return 0;
+  }
+
+  void bind(const Eigen::VectorXd& theta) {
+    if constexpr (has_parameters<M>) model_.set_parameters(theta);
+  }
+
+  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { gradient = sums; }
+
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const
+    requires has_energy<M>
+  {
+    w.X = points.X.transpose().template cast<double>();
+    w.curvature.resize(w.X.cols());
+    model_.energy(w.X, w.curvature);
+    f = w.curvature.template cast<T>();
+  }
+
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const
+    requires has_energy<M>
+  {
+    energy(points, w, f);
+    field(w.X, w.field);
+    S = (sign * w.field.transpose()).template cast<T>();
+  }
+
+  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+    w.X = points.X.transpose().template cast<double>();
+    if (points.score || points.along != Along::given) {
+      field(w.X, w.field);
+      values.S = (sign * w.field.transpose()).template cast<T>();
+    } else {
+      field(w.X, w.field);
+    }
+    if (points.along == Along::none) return;
+    w.curvature.setZero(w.X.cols());
+    if (points.along == Along::axes) {
+      if constexpr (is_energy && has_laplacian<M>) {
+        model_.laplacian(w.X, w.curvature);
+        w.curvature = -w.curvature;
+      } else if constexpr (!is_energy && has_divergence<M>) {
+        model_.divergence(w.X, w.curvature);
+      } else {
+        for_each_direction(points, w, [&](Index) { add_curvature(w); });
+      }
+    } else {
+      values.slopes.resize(points.X.rows(), points.directions);
+      for_each_direction(points, w, [&](Index m) {
+        values.slopes.col(m) = (sign * (w.V.array() * w.field.array()).colwise().sum()).transpose().template cast<T>();
+        add_curvature(w);
+      });
+    }
+    values.curvature = w.curvature.template cast<T>();
+  }
+
+  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+    if constexpr (has_pull_back<M>) {
+      if (points.score || points.along != Along::given) {
+        w.weights = sign * bar.S.transpose().template cast<double>();
+        model_.pull_back(w.X, w.weights, sums);
+      }
+      if (points.along == Along::none) return;
+      for_each_direction(points, w, [&](Index m) {
+        if (points.along == Along::given) {
+          w.weights = sign * (w.V * bar.slopes.col(m).template cast<double>().asDiagonal());
+          model_.pull_back(w.X, w.weights, sums);
+        }
+        // ∂θ c̄ vᵀ(∂s/∂x)v = d/dh ∂θ (c̄ v · s(x + h v))
+        w.weights = sign * (w.V * (bar.curvature.template cast<double>().array() / (2 * w.step.array())).matrix().asDiagonal());
+        w.moved = w.X + w.V * w.step.asDiagonal();
+        model_.pull_back(w.moved, w.weights, sums);
+        w.weights = -w.weights;
+        w.moved = w.X - w.V * w.step.asDiagonal();
+        model_.pull_back(w.moved, w.weights, sums);
+      });
+    }
+  }
+
+ private:
+  void field(const Eigen::MatrixXd& X, Eigen::MatrixXd& F) const {
+    F.resize(X.rows(), X.cols());
+    if constexpr (is_energy)
+      model_.gradient(X, F);
+    else
+      model_.score(X, F);
+  }
+
+  // Sets w.V to each direction in turn, and w.step to its difference step.
+  template <class Visit>
+  void for_each_direction(const Points<T>& points, Workspace& w, Visit visit) const {
+    const Index d = w.X.rows(), B = w.X.cols(), count = points.along == Along::axes ? d : points.directions;
+    w.step.resize(B);
+    for (Index m = 0; m < count; ++m) {
+      if (points.along == Along::axes) {
+        w.V.setZero(d, B);
+        w.V.row(m).setOnes();
+      } else {
+        w.V = points.V.middleCols(m * d, d).transpose().template cast<double>();
+      }
+      for (Index b = 0; b < B; ++b) {
+        const double length = std::max(w.V.col(b).template lpNorm<Eigen::Infinity>(), 1e-300);
+        w.step[b] = 6.0554544523933429e-06 /* ε^{1/3} */ * std::max(1.0, w.X.col(b).template lpNorm<Eigen::Infinity>()) / length;
+      }
+      visit(m);
+    }
+  }
+
+  // w.curvature += vᵀ(∂s/∂x)v
+  void add_curvature(Workspace& w) const {
+    if constexpr (is_energy && has_hessian_vector<M>) {
+      w.other.resize(w.X.rows(), w.X.cols());
+      model_.hessian_vector(w.X, w.V, w.other);
+      w.curvature -= (w.V.array() * w.other.array()).colwise().sum().matrix().transpose();
+    } else {
+      w.moved = w.X + w.V * w.step.asDiagonal();
+      field(w.moved, w.other);
+      w.curvature.array() += sign * (w.V.array() * w.other.array()).colwise().sum().transpose() / (2 * w.step.array());
+      w.moved = w.X - w.V * w.step.asDiagonal();
+      field(w.moved, w.other);
+      w.curvature.array() -= sign * (w.V.array() * w.other.array()).colwise().sum().transpose() / (2 * w.step.array());
+    }
+  }
+
+  M model_;
+};
+
+/// What generic code accepts as a model: the library's own, or a user's class.
+template <class M>
+concept AnyModel = Model<M> || Energy<M> || Score<M>;
+
+/// One sentence for each thing that a class lacks.
+template <class M>
+constexpr void check_model() {
+  if constexpr (!Model<M>) {
+    static_assert(has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
+    static_assert(has_gradient<M> || has_score<M>,
+                  "a class used as a model must provide  void gradient(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::MatrixXd> G) const  "
+                  "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");
+    static_assert(std::copyable<M>, "a class used as a model must be copyable");
+  }
+}
+
+/// A model at its present θ, in the arithmetic T.
+template <class T, AnyModel M>
+auto bind(const M& model) {
+  if constexpr (Model<M>)
+    return model.template at<T>();
+  else
+    return UserScore<T, M>(model);
+}
+
+}  // namespace scorematch

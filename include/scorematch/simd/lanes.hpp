@@ -1,0 +1,125 @@
+// SIMD lanes: several numbers in one register, with the compiler's own operators + − × ÷ < ? :.
+//
+// Everything below, and every function of simd/functions.hpp, takes `Lanes<float>`, `Lanes<double>` or a plain
+// float or double, so that one text serves the blocks of samples and the parameters alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+// Inlining is forced: a 64-byte vector handed over in memory would cost more than the arithmetic on it.
+#define SCOREMATCH_INLINE [[gnu::always_inline]] inline
+
+namespace scorematch::simd {
+
+// The widest register that the target's instruction set holds.
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+inline constexpr std::size_t register_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr std::size_t register_bytes = 32;
+#else
+inline constexpr std::size_t register_bytes = 16;
+#endif
+
+template <class T>
+struct LanesOf;
+template <>
+struct LanesOf<float> {
+  typedef float type __attribute__((vector_size(register_bytes)));
+};
+template <>
+struct LanesOf<double> {
+  typedef double type __attribute__((vector_size(register_bytes)));
+};
+
+/// register_bytes / sizeof(T) numbers of type T (float or double).
+template <class T>
+using Lanes = typename LanesOf<T>::type;
+
+/// Of `Lanes<T>` or of a plain number: `Scalar`, the signed `Integer` (lanes) of the same width, and the lane count.
+template <class V>
+struct Traits;
+template <>
+struct Traits<float> {
+  using Scalar = float;
+  using Integer = std::int32_t;
+  static constexpr int width = 1;
+};
+template <>
+struct Traits<double> {
+  using Scalar = double;
+  using Integer = std::int64_t;
+  static constexpr int width = 1;
+};
+template <>
+struct Traits<Lanes<float>> {
+  using Scalar = float;
+  typedef std::int32_t Integer __attribute__((vector_size(register_bytes)));
+  static constexpr int width = static_cast<int>(register_bytes / sizeof(float));
+};
+template <>
+struct Traits<Lanes<double>> {
+  using Scalar = double;
+  typedef std::int64_t Integer __attribute__((vector_size(register_bytes)));
+  static constexpr int width = static_cast<int>(register_bytes / sizeof(double));
+};
+
+template <class V>
+using Scalar = typename Traits<V>::Scalar;
+template <class V>
+using Integer = typename Traits<V>::Integer;
+template <class V>
+inline constexpr int width = Traits<V>::width;
+
+/// Reads width<V> numbers; no alignment is needed.
+template <class V>
+SCOREMATCH_INLINE V load(const Scalar<V>* from) {
+  V lanes;
+  std::memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+
+/// Writes width<V> numbers; no alignment is needed.
+template <class V>
+SCOREMATCH_INLINE void store(Scalar<V>* to, V lanes) {
+  std::memcpy(to, &lanes, sizeof lanes);
+}
+
+/// `number` in every lane.
+template <class V>
+SCOREMATCH_INLINE V broadcast(Scalar<V> number) {
+  if constexpr (width<V> == 1)
+    return number;
+  else
+    return number - V{};  // not V{} + number: −0 must stay −0
+}
+
+/// a where the comparison `mask` holds, else b, lane by lane.
+template <class Mask, class V>
+SCOREMATCH_INLINE V select(Mask mask, V a, V b) {
+  return mask ? a : b;
+}
+
+/// The sum of the lanes, in double, first lane first.
+template <class V>
+SCOREMATCH_INLINE double sum_of_lanes(V lanes) {
+  if constexpr (width<V> == 1) {
+    return static_cast<double>(lanes);
+  } else {
+    double sum = 0;
+    for (int i = 0; i < width<V>; ++i) sum += static_cast<double>(lanes[i]);
+    return sum;
+  }
+}
+
+/// The same bits read as another type of the same size.
+template <class To, class From>
+SCOREMATCH_INLINE To reinterpret(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+}  // namespace scorematch::simd
