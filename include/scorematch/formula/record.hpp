@@ -68,7 +68,7 @@ struct Node {
 struct ParameterBlock {
   std::string name;
   Index rows = 1, cols = 1, offset = 0;
-  Eigen::VectorXd start;
+  Eigen::VectorXd start = {};
 
   Index size() const { return rows * cols; }
 };

@@ -23,7 +23,7 @@ struct glorot {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
     const double bound = std::sqrt(6.0 / static_cast<double>(block.rows() + block.cols()));
     for (double& element : block.reshaped()) element = bound * (2 * stream.uniform() - 1);
   }
@@ -35,7 +35,7 @@ struct scaled_normal {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
     for (double& element : block.reshaped()) element = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
   }
 };
@@ -46,7 +46,7 @@ struct normal {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream({seed, Purpose::initial_parameters}, hash_name(name));
+    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
     for (double& element : block.reshaped()) element = sigma * stream.normal();
   }
 };
@@ -57,7 +57,7 @@ namespace scorematch::formula {
 
 /// Fills a block of θ, given its name: scorematch::start, glorot, scaled_normal, normal, or the user's own.
 template <class I>
-concept Initialiser = requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
+concept Initialiser = !requires { typename I::PlainObject; } /* Eigen's own */ && requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
 
 /// What a formula receives as `theta`.
 ///

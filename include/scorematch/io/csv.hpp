@@ -21,8 +21,8 @@ namespace scorematch {
 /// nothing else; a mixture names them if all columns asked for are in it, and is an error otherwise.
 enum class Header { automatic, present, absent };
 
-/// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. Missing are an empty
-/// field, NA, N/A, NaN, null and ?.
+/// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. Missing are an
+/// empty field, NA, N/A, NaN, null and ?.
 enum class Missing { error, drop_row };
 
 /// How read_csv reads a file.
@@ -141,7 +141,7 @@ inline char detect_separator(std::string_view file) {
   return separators[static_cast<std::size_t>(std::max_element(counts, counts + separators.size()) - counts)];
 }
 
-enum class FieldKind { number, missing, not_finite, text };
+enum class FieldKind { number, missing, out_of_range, text };
 
 /// What `field` is; `value` is set where it is a number.
 inline FieldKind parse_field(const CsvField& field, double& value) {
@@ -153,7 +153,7 @@ inline FieldKind parse_field(const CsvField& field, double& value) {
   for (const std::string_view mark : {"", "NA", "N/A", "null", "NULL", "?"})
     if (digits == mark) return FieldKind::missing;
   if (stop != end || error == std::errc::invalid_argument) return FieldKind::text;
-  return error == std::errc{} && std::isnan(value) ? FieldKind::missing : FieldKind::not_finite;
+  return error == std::errc{} && std::isnan(value) ? FieldKind::missing : FieldKind::out_of_range;
 }
 
 /// The number of letters to insert, delete or replace to turn a into b (Levenshtein distance).
@@ -177,10 +177,10 @@ inline std::string other_columns(const std::string& asked, const std::vector<std
     return edit_distance(asked, a) < edit_distance(asked, b);
   });
   std::string message;
-  if (edit_distance(asked, *nearest) <= 2) message += "; did you mean " + quoted(*nearest) + "?";
+  if (edit_distance(asked, *nearest) <= 2) message += "; did you mean " + in_quotes(*nearest) + "?";
   constexpr std::size_t most = 30;
   message += message.empty() ? "; its columns are " : " Its columns are ";
-  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) message += (i > 0 ? ", " : "") + quoted(names[i]);
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) message += (i > 0 ? ", " : "") + in_quotes(names[i]);
   if (names.size() > most) message += ", … (" + std::to_string(names.size()) + " in all)";
   return message;
 }
@@ -193,7 +193,7 @@ inline bool is_header(const std::string& path, const std::vector<CsvField>& fiel
   bool has_number = false, has_text = false;
   for (const CsvField& field : fields) {
     const FieldKind kind = parse_field(field, value);
-    has_number |= kind == FieldKind::number || kind == FieldKind::not_finite;
+    has_number |= kind == FieldKind::number || kind == FieldKind::out_of_range;
     has_text |= kind == FieldKind::text;
   }
   if (!has_text || !has_number) return has_text;
@@ -202,8 +202,9 @@ inline bool is_header(const std::string& path, const std::vector<CsvField>& fiel
   });
   // Either guess could lose a sample or invent one.
   if (columns.empty() || !names_all)
-    file_error(path, "has numbers and words in its first line: say whether that names the columns, by "
-                     "CsvOptions::header = Header::present or Header::absent");
+    file_error(path,
+               "has numbers and words in its first line: say whether that names the columns, by "
+               "CsvOptions::header = Header::present or Header::absent");
   return true;
 }
 
@@ -233,11 +234,11 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
   std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   for (std::size_t row = 0; row < columns.size(); ++row) {
     const auto found = std::find(names.begin(), names.end(), columns[row]);
-    require(found != names.end(), "'", path, "' has no column ", io::quoted(columns[row]),
+    require(found != names.end(), "'", path, "' has no column ", io::in_quotes(columns[row]),
             found != names.end() ? "" : io::other_columns(columns[row], names),
             has_header ? "" : " (it has no header line, so a column's name is its position, counted from 0)");
     require(std::find(found + 1, names.end(), columns[row]) == names.end(), "'", path, "' has more than one column ",
-            io::quoted(columns[row]));
+            io::in_quotes(columns[row]));
     chosen[row] = static_cast<std::size_t>(found - names.begin());
   }
 
@@ -256,12 +257,12 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
       if (kind == io::FieldKind::number) continue;
       complete = false;
       if (kind == io::FieldKind::missing && options.missing == Missing::drop_row) continue;
-      io::file_error(path, "line ", records.line(), ", column ", io::quoted(names[chosen[row]]), ": ",
-                     io::quoted(field.string()),
-                     kind == io::FieldKind::text         ? " is no number"
-                     : kind == io::FieldKind::not_finite ? " is not finite in double precision"
-                                                         : " is a missing value; CsvOptions::missing = "
-                                                           "Missing::drop_row leaves such rows out");
+      io::file_error(path, "line ", records.line(), ", column ", io::in_quotes(names[chosen[row]]), ": ",
+                     io::in_quotes(field.string()),
+                     kind == io::FieldKind::text           ? " is no number"
+                     : kind == io::FieldKind::out_of_range ? " is no finite number in the range of double"
+                                                           : " is a missing value; CsvOptions::missing = "
+                                                             "Missing::drop_row leaves such rows out");
     }
     ++(complete ? samples : table.dropped_rows);
   }
@@ -271,15 +272,15 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
   return table;
 }
 
-/// Reads a table of numbers as d × N, a column a sample: a line of the file is a sample, and the chosen `columns`, in the
-/// order asked for, are the rows. Without `columns` all are taken. Only the chosen ones need to be numeric. In a file
-/// without header line a column's name is its position: "0", "1", ….
+/// Reads a table of numbers as d × N, a column a sample: a line of the file is a sample, and the chosen `columns`, in
+/// the order asked for, are the rows. Without `columns` all are taken. Only the chosen ones need to be numeric. In a
+/// file without header line a column's name is its position: "0", "1", ….
 ///
 ///   const Eigen::MatrixXd data = read_csv("penguins.csv", {"bill_length_mm", "bill_depth_mm"});  // 2 × 342
 ///
-/// The file: UTF-8, fields separated by comma, semicolon or tab, quoted where need be (RFC 4180: a quoted field may hold
-/// separators, line breaks and "" for a quote), lines ended by LF or CRLF, blank lines at the end ignored; a number with a
-/// decimal point, whatever the locale. Numbers are read as the nearest double.
+/// The file: UTF-8, fields separated by comma, semicolon or tab, quoted where need be (RFC 4180: a quoted field may
+/// hold separators, line breaks and "" for a quote), lines ended by LF or CRLF, blank lines at the end ignored; a
+/// number with a decimal point, whatever the locale. Numbers are read as the nearest double.
 ///
 /// Throws std::runtime_error, naming the line and the column, for a file that cannot be read or is empty, a line with
 /// another number of fields than the first, and a chosen field that is no finite number (a missing value: see
@@ -289,14 +290,16 @@ inline Eigen::MatrixXd read_csv(const std::string& path, const std::vector<std::
   return read_csv_table(path, columns, options).values;
 }
 
-/// Writes X, d × N, a column a sample, as a comma-separated table of N lines and d columns, after a line of the d `names`
-/// if any are given. Each number is the shortest text that reads back as the same double; NaN and infinities are written
-/// as nan and inf, which read_csv refuses. The file appears complete or not at all.
+/// Writes X, d × N, a column a sample, as a comma-separated table of N lines and d columns, after a line of the d
+/// `names` if any are given (names that are numbers need Header::present on reading). Each number is the shortest text
+/// that reads back as the same double; NaN and infinities are written as nan and inf, which read_csv refuses. The file
+/// appears complete or not at all.
 /// Throws std::invalid_argument where the number of names is neither d nor 0, std::runtime_error where writing fails.
-inline void write_csv(const std::string& path, const MatrixView<double>& X, const std::vector<std::string>& names = {}) {
+inline void write_csv(const std::string& path, const MatrixView<double>& X,
+                      const std::vector<std::string>& names = {}) {
   require_at_least(X.rows(), 1, "the number of rows of X");
-  require(names.empty() || static_cast<Index>(names.size()) == X.rows(), "names has ", names.size(),
-          " entries; X has ", X.rows(), " rows, and each is a column of the file");
+  require(names.empty() || static_cast<Index>(names.size()) == X.rows(), "names has ", names.size(), " entries; X has ",
+          X.rows(), " rows, and each is a column of the file");
   io::OutputFile file(path);
   std::string out;
   for (std::size_t i = 0; i < names.size(); ++i) {

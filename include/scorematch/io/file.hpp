@@ -27,7 +27,7 @@ template <class... Parts>
 }
 
 /// `found` as a message shows it: in quotes, cut after 40 characters.
-inline std::string quoted(std::string_view found) {
+inline std::string in_quotes(std::string_view found) {
   return "'" + std::string(found.substr(0, 40)) + (found.size() > 40 ? "…'" : "'");
 }
 
@@ -65,8 +65,8 @@ inline std::string read_file(const std::string& path) {
 }
 
 /// A file that appears at `path` complete or not at all: it is written beside it under another name and renamed by
-/// finish(); without finish() it is removed, and what stood at `path` stays. (A link or a device is written in place, as
-/// a rename would put a plain file where it was.) Throws std::runtime_error.
+/// finish(); without finish() it is removed, and what stood at `path` stays. (A link or a device is written in place,
+/// as a rename would put a plain file where it was.) Throws std::runtime_error.
 class OutputFile {
  public:
   explicit OutputFile(const std::string& path) : path_(path) {

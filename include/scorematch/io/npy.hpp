@@ -121,9 +121,9 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
   const auto room = static_cast<Index>(bytes.size() / sizeof(Stored));
   const bool fits = d == 0 || N <= room / d;  // no overflow, whatever the header says
   if (!fits || N * d != room || bytes.size() % sizeof(Stored) != 0)
-    file_error(path, !fits ? "is truncated: " : "does not hold what its header says: ", "shape (", N, ", ", d, ") needs ",
-               static_cast<double>(N) * static_cast<double>(d) * sizeof(Stored), " bytes of data, and ", bytes.size(),
-               " are there");
+    file_error(path, !fits ? "is truncated: " : "does not hold what its header says: ", "shape (", N, ", ", d,
+               ") needs ", static_cast<double>(N) * static_cast<double>(d) * sizeof(Stored), " bytes of data, and ",
+               bytes.size(), " are there");
   X.resize(d, N);
   if (bytes.empty()) return;
   if (std::is_same_v<Stored, T> && !fortran_order) {
@@ -147,8 +147,8 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
 ///   shape (N, d) → d × N, a column a sample;   (N,) → 1 × N;   () → 1 × 1;
 ///
 /// C or Fortran order, dtypes <f4 <f8 <i4 <i8 |u1, converted to T. Entries that are not finite are kept as they are.
-/// Throws std::runtime_error when the file cannot be read, is no .npy file, is truncated or longer than its header says,
-/// has another dtype (big-endian, objects, …) or more than two dimensions. Format: NumPy, numpy.lib.format.
+/// Throws std::runtime_error when the file cannot be read, is no .npy file, is truncated or longer than its header
+/// says, has another dtype (big-endian, objects, …) or more than two dimensions. Format: NumPy, numpy.lib.format.
 template <class T = double>
 Matrix<T> read_npy(const std::string& path) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "read_npy<T>: T must be float or double");
@@ -187,8 +187,10 @@ Matrix<T> read_npy(const std::string& path) {
   else if (dtype == "|u1")
     io::copy_npy<std::uint8_t>(path, bytes, header.fortran_order, N, d, X);
   else
-    io::file_error(path, "has dtype ", io::quoted(dtype),
-                   dtype.front() == '>' ? " (big-endian)" : dtype.starts_with("|O") ? " (Python objects)" : "",
+    io::file_error(path, "has dtype ", io::in_quotes(dtype),
+                   dtype.front() == '>'      ? " (big-endian)"
+                   : dtype.starts_with("|O") ? " (Python objects)"
+                                             : "",
                    "; <f4, <f8, <i4, <i8 and |u1 can be read: save x.astype('<f8')");
   return X;
 }

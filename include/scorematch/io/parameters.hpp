@@ -11,8 +11,8 @@
 //   0.6931471805599453
 //   end
 //
-// 1 is the format's version. Numbers are the shortest text that reads back as the same double. A name is the rest of its
-// line, so it may hold spaces, but no control characters.
+// 1 is the format's version. Numbers are the shortest text that reads back as the same double. A name is the rest of
+// its line, so it may hold spaces, but no control characters.
 #pragma once
 
 #include <algorithm>
@@ -24,19 +24,12 @@
 #include <utility>
 #include <vector>
 
+#include "scorematch/check.hpp"
+#include "scorematch/formula/formula_model.hpp"  // NamedParameter
 #include "scorematch/io/file.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
-
-/// A block of a model's parameters: its name, its shape, and its rows·cols entries, column after column.
-struct NamedParameter {
-  std::string name;
-  Index rows = 0;
-  Index cols = 0;
-  Eigen::VectorXd values;
-};
-
 namespace io {
 
 inline constexpr int parameters_version = 1;
@@ -95,8 +88,8 @@ class ParameterLines {
 }  // namespace io
 
 /// Writes the parameters to a text file that appears complete or not at all.
-/// Throws std::invalid_argument for a name that is empty, used twice or holds a control character, and for a shape that is
-/// not that of the values; std::runtime_error when the file cannot be written.
+/// Throws std::invalid_argument for a name that is empty, used twice or holds a control character, and for a shape that
+/// is not that of the values; std::runtime_error when the file cannot be written.
 inline void save_parameters(const std::string& path, const std::vector<NamedParameter>& parameters) {
   std::string out(io::parameters_magic);
   io::append_number(out, io::parameters_version);
@@ -107,11 +100,11 @@ inline void save_parameters(const std::string& path, const std::vector<NamedPara
     const auto& [name, rows, cols, values] = *parameter;
     require(!name.empty(), "a parameter to be saved has an empty name");
     require(std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 32; }),
-            "the parameter name ", io::quoted(name), " holds a control character; it cannot be saved");
+            "the parameter name ", io::in_quotes(name), " holds a control character; it cannot be saved");
     require(io::find_parameter(parameters, name) == parameter, "two parameters to be saved have the name ",
-            io::quoted(name));
-    require(rows >= 0 && cols >= 0 && rows * cols == values.size(), "parameter ", io::quoted(name), " is ", rows, " × ",
-            cols, " but has ", values.size(), " values");
+            io::in_quotes(name));
+    require(rows >= 0 && cols >= 0 && rows * cols == values.size(), "parameter ", io::in_quotes(name), " is ", rows,
+            " × ", cols, " but has ", values.size(), " values");
     io::append_number(out, rows);
     out += " x ";
     io::append_number(out, cols);
@@ -131,8 +124,8 @@ inline void save_parameters(const std::string& path, const std::vector<NamedPara
 }
 
 /// Reads what save_parameters wrote, in the same order, every double exactly.
-/// Throws std::runtime_error when the file cannot be read, is no file of parameters, was written by a newer version of the
-/// format, or is malformed or truncated, naming the line.
+/// Throws std::runtime_error when the file cannot be read, is no file of parameters, was written by a newer version of
+/// the format, or is malformed or truncated, naming the line.
 inline std::vector<NamedParameter> load_parameters(const std::string& path) {
   const std::string file = io::read_file(path);
   if (!file.starts_with(io::parameters_magic))
@@ -163,10 +156,11 @@ inline std::vector<NamedParameter> load_parameters(const std::string& path) {
     parameter.name = line;
     const auto& [name, rows, cols, values] = parameter;
     if (rows < 0 || cols < 0 || name.empty()) lines.malformed(expected);
-    if (io::find_parameter(parameters, name) != parameters.end()) lines.malformed("a name other than " + io::quoted(name));
+    if (io::find_parameter(parameters, name) != parameters.end())
+      lines.malformed("a name other than " + io::in_quotes(name));
     // A value takes two bytes at least: a shape that cannot be there asks for no memory.
     if (cols > 0 && rows > lines.bytes_left() / 2 / cols)
-      io::file_error(path, "is truncated: parameter ", io::quoted(name), " is ", rows, " × ", cols, " and ",
+      io::file_error(path, "is truncated: parameter ", io::in_quotes(name), " is ", rows, " × ", cols, " and ",
                      lines.bytes_left(), " bytes are left");
     parameter.values.resize(rows * cols);
     for (Index row = 0; row < rows && cols > 0; ++row) {
@@ -192,8 +186,9 @@ concept HasNamedParameters = requires(const Model& model) {
 
 /// A model that takes its parameters: `void set_named_parameters(std::vector<NamedParameter>)`.
 template <class Model>
-concept TakesNamedParameters =
-    requires(Model& model, std::vector<NamedParameter> parameters) { model.set_named_parameters(std::move(parameters)); };
+concept TakesNamedParameters = requires(Model& model, std::vector<NamedParameter> parameters) {
+  model.set_named_parameters(std::move(parameters));
+};
 
 /// Saves the model's parameters (not its formula) to `path`: save_parameters of model.named_parameters().
 template <class Model>
@@ -219,16 +214,16 @@ void load_model(const std::string& path, Model& model) {
   std::vector<NamedParameter> parameters;
   for (const NamedParameter& parameter : wanted) {
     const auto found = io::find_parameter(saved, parameter.name);
-    require(found != saved.end(), "'", path, "' has no parameter ", io::quoted(parameter.name), ", which the model has",
-            verdict);
+    require(found != saved.end(), "'", path, "' has no parameter ", io::in_quotes(parameter.name),
+            ", which the model has", verdict);
     require(found->rows == parameter.rows && found->cols == parameter.cols, "'", path, "' has parameter ",
-            io::quoted(parameter.name), " as ", found->rows, " × ", found->cols, "; the model has it as ", parameter.rows,
-            " × ", parameter.cols, verdict);
+            io::in_quotes(parameter.name), " as ", found->rows, " × ", found->cols, "; the model has it as ",
+            parameter.rows, " × ", parameter.cols, verdict);
     parameters.push_back(*found);
   }
   for (const NamedParameter& parameter : saved)
     require(io::find_parameter(wanted, parameter.name) != wanted.end(), "'", path, "' has parameter ",
-            io::quoted(parameter.name), ", which the model does not have", verdict);
+            io::in_quotes(parameter.name), ", which the model does not have", verdict);
   model.set_named_parameters(std::move(parameters));
 }
 

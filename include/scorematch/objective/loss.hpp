@@ -18,7 +18,7 @@ namespace scorematch {
 
 /// A mean over samples with its standard error √(variance/(n − 1)), n the number of samples.
 struct Estimate {
-  std::string name;
+  std::string name = {};
   double value = 0;
   double standard_error = 0;
 };
@@ -27,8 +27,8 @@ struct Estimate {
 struct Loss {
   double value = 0;             ///< mean over samples
   double standard_error = 0;    ///< of that mean; 0 for a single sample
-  std::vector<Estimate> terms;  ///< parts of the loss worth reading apart, named by the objective
-  Eigen::VectorXd gradient;     ///< with respect to θ; empty if not asked for
+  std::vector<Estimate> terms = {};  ///< parts of the loss worth reading apart, named by the objective
+  Eigen::VectorXd gradient = {};     ///< with respect to θ; empty if not asked for
   Index samples = 0;
 };
 

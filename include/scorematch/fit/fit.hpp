@@ -1,0 +1,194 @@
+// fit: a model, an objective, data → the fitted model and how it went.
+#pragma once
+
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/fit/adam.hpp"
+#include "scorematch/fit/lbfgs.hpp"
+#include "scorematch/objective/loss.hpp"
+#include "scorematch/progress.hpp"
+#include "scorematch/random/stream.hpp"
+
+namespace scorematch {
+
+enum class Method {
+  automatic,  ///< lbfgs where the objective is deterministic, adam otherwise
+  lbfgs,      ///< the whole data set at every evaluation; the objective's noise is kept at draw 0
+  adam,       ///< minibatches in a pseudo-random order, new noise at every step
+};
+
+struct FitOptions {
+  Method method = Method::automatic;
+  Index iterations = 0;            ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
+  double tolerance = 0;            ///< lbfgs: ‖gradient‖ ≤ tolerance · max(1, ‖θ‖) is convergence; 0: 1e-6 for double data, 1e-3 for float
+  Index memory = 10;               ///< lbfgs: corrections kept, ≥ 1
+  Index batch = 128;               ///< adam: samples a minibatch, ≥ 1
+  double learning_rate = 1e-2;     ///< adam: at the start; it falls to 0 along half a cosine. > 0
+  std::uint64_t seed = 0;          ///< adam: of the minibatches' order
+  ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    require_at_least(iterations, 0, "FitOptions: iterations");
+    require(tolerance >= 0, "FitOptions: tolerance is ", tolerance, "; it must be at least 0");
+    require_at_least(memory, 1, "FitOptions: memory");
+    require_at_least(batch, 1, "FitOptions: batch");
+    require_positive(learning_rate, "FitOptions: learning_rate");
+  }
+};
+
+enum class FitStatus {
+  converged,   ///< lbfgs: the gradient is small
+  stopped,     ///< after the iterations allowed (adam's usual end), or by the progress callback
+  stalled,     ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in the way
+  diverged,    ///< the loss falls without bound
+  non_finite,  ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
+};
+
+inline const char* to_string(FitStatus status) {
+  switch (status) {
+    case FitStatus::converged: return "converged";
+    case FitStatus::stopped: return "stopped";
+    case FitStatus::stalled: return "stalled";
+    case FitStatus::diverged: return "diverged";
+    case FitStatus::non_finite: return "non-finite";
+  }
+  return "";
+}
+
+/// One evaluation of lbfgs, or one pass over the data of adam (the mean of its minibatches).
+struct FitStep {
+  Index evaluations = 0;
+  double loss = 0;
+  double gradient_norm = 0;
+};
+
+/// What a fit returns, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
+/// non-finite loss: those of the best pass).
+template <class M>
+struct [[nodiscard]] Fit {
+  M model;
+  Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0, with its gradient
+  FitStatus status = FitStatus::stopped;
+  Index iterations = 0, evaluations = 0;
+  Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
+  std::vector<FitStep> history = {};
+};
+
+namespace fitting {
+
+template <class LossFunction>
+FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tolerance, Eigen::VectorXd& theta, auto& result) {
+  const Stopwatch watch;
+  const Index iterations = options.iterations > 0 ? options.iterations : 1000;
+  Loss loss;
+  const Minimum minimum = minimise(
+      [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
+        function.bound().bind(at);
+        function.evaluate({}, true, loss);
+        gradient = loss.gradient;
+        return loss.value;
+      },
+      theta, iterations, options.memory, tolerance,
+      [&](Index evaluation, double value, double gradient_norm, bool) {
+        result.history.push_back({evaluation + 1, value, gradient_norm});
+        return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value, "loss", watch.seconds()});
+      });
+  theta = minimum.theta;
+  result.iterations = minimum.iterations;
+  result.evaluations = minimum.evaluations;
+  result.non_finite = minimum.non_finite;
+  if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
+  if (!minimum.started) return FitStatus::non_finite;
+  if (minimum.unbounded) return FitStatus::diverged;
+  if (minimum.converged) return FitStatus::converged;
+  if (minimum.stopped || minimum.iterations >= iterations) return FitStatus::stopped;
+  return FitStatus::stalled;
+}
+
+template <class LossFunction>
+FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::VectorXd& theta, auto& result) {
+  const Stopwatch watch;
+  const Index samples = function.samples(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch;
+  const Index iterations = options.iterations > 0 ? options.iterations : 5000;
+  Adam adam{.learning_rate = options.learning_rate, .steps = iterations};
+  Loss loss;
+  Eigen::VectorXd best = theta, at_pass = theta;
+  double best_loss = std::numeric_limits<double>::infinity(), pass_loss = 0, pass_gradient = 0, floor = 0;
+  std::vector<Index> order;
+  for (Index i = 0; i < iterations; ++i) {
+    const Index in_pass = i % per_pass;
+    if (in_pass == 0) {
+      order = permutation(options.seed, static_cast<std::uint64_t>(i / per_pass), samples);
+      at_pass = theta;
+      pass_loss = pass_gradient = 0;
+    }
+    const Index first = in_pass * batch, count = std::min(batch, samples - first);
+    function.bound().bind(theta);
+    function.evaluate({.columns = {order.data() + first, static_cast<std::size_t>(count)}, .draw = static_cast<std::uint64_t>(i) + 1}, true, loss);
+    ++result.evaluations;
+    const double gradient_norm = loss.gradient.norm();
+    if (i == 0) floor = -1e10 * std::max(1.0, std::abs(loss.value));
+    const bool finite = std::isfinite(loss.value) && std::isfinite(gradient_norm);
+    if (!finite || loss.value < floor) {
+      if (!finite) ++result.non_finite;
+      theta = best;
+      return finite || loss.value < 0 ? FitStatus::diverged : FitStatus::non_finite;
+    }
+    adam.update(loss.gradient, theta);
+    ++result.iterations;
+    pass_loss += loss.value * static_cast<double>(count);
+    pass_gradient += gradient_norm;
+    if (in_pass + 1 == per_pass || i + 1 == iterations) {
+      const Index passed = first + count;
+      pass_loss /= static_cast<double>(passed);
+      result.history.push_back({result.evaluations, pass_loss, pass_gradient / static_cast<double>(in_pass + 1)});
+      if (pass_loss < best_loss) {
+        best_loss = pass_loss;
+        best = at_pass;
+      }
+    }
+    if (options.progress && !options.progress({"fit", i + 1, iterations, loss.value, "loss", watch.seconds()})) break;
+  }
+  return FitStatus::stopped;
+}
+
+}  // namespace fitting
+
+/// Minimises the objective's loss over θ, from the model's present θ. Reproducible: the same bits for any number of
+/// threads. Never throws for a numerical outcome: read `status`.
+///
+///   auto fit = sm::fit(energy, sm::implicit_score_matching{}, data);
+///   auto fit = sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, data, {.progress = sm::progress_line()});
+///
+/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry (with
+/// its column), options out of range.
+template <class M, class O, class Derived>
+Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
+  using T = typename Derived::Scalar;
+  check_model<M>();
+  if constexpr (!Model<M>) {
+    static_assert(has_parameters<M>, "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
+                                     "void set_parameters(const Eigen::VectorXd& theta)");
+    static_assert(has_pull_back<M>,
+                  "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::MatrixXd> W, "
+                  "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the sum over columns of W · "
+                  "gradient(X) (or W · score(X))");
+  }
+  options.validate();
+  const Eigen::Ref<const Matrix<T>> data(X.derived());
+  auto function = objective::loss_function<T>(model, objective, data);
+  Eigen::VectorXd theta = model.parameters();
+  Fit<M> result{.model = model};
+  const bool lbfgs = options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
+  const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
+  result.status = lbfgs ? fitting::by_lbfgs(function, options, tolerance, theta, result) : fitting::by_adam(function, options, theta, result);
+  result.model.set_parameters(theta);
+  function.bound().bind(theta);
+  function.evaluate({}, true, result.loss);
+  return result;
+}
+
+}  // namespace scorematch

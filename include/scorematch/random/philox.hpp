@@ -1,0 +1,96 @@
+// Philox 4×32-10: a counter-based generator of random bits. It has no state: 128 bits of counter and 64 bits of key go
+// in, 128 random bits come out, so that any number of any stream can be had at once, in any order, on any thread.
+//
+// Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <type_traits>
+
+#include "scorematch/simd/lanes.hpp"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace scorematch {
+
+namespace detail {
+
+template <class T>
+struct BitLanesOf;
+template <>
+struct BitLanesOf<float> {
+  typedef std::uint32_t type __attribute__((vector_size(simd::register_bytes)));
+};
+template <>
+struct BitLanesOf<double> {
+  typedef std::uint64_t type __attribute__((vector_size(simd::register_bytes)));
+};
+
+/// A register of unsigned integers as wide as T, float or double.
+template <class T>
+using BitLanes = typename BitLanesOf<T>::type;
+
+inline constexpr std::uint64_t low_half = 0xFFFFFFFF;
+
+/// a·m of the low 32 bits of every 64-bit lane of `a`, whatever its high 32 bits are.
+template <class V>
+SCOREMATCH_INLINE V multiply_low_half(V a, std::uint32_t m) {
+  // Written as below, g++ 12 multiplies 64 × 64 bits, which takes several instructions; these are one each. (Masked,
+  // since the plain one of g++ 12 leaves an operand uninitialised, and warns of it.)
+  if constexpr (!std::is_same_v<V, std::uint64_t>) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+    return reinterpret_cast<V>(_mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(m)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<V>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(m)));
+#elif defined(__SSE2__) && !defined(__AVX__)
+    return reinterpret_cast<V>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), _mm_set1_epi64x(m)));
+#endif
+  }
+  return (a & low_half) * std::uint64_t{m};
+}
+
+}  // namespace detail
+
+/// Philox's four 32-bit words, each in the low half of a 64-bit integer: V is std::uint64_t for one counter, or a
+/// register of them, `detail::BitLanes<double>`, for a counter a lane.
+template <class V>
+struct PhiloxWords {
+  V word[4];
+};
+
+/// The ten rounds of Philox 4×32, of one counter or of one in every lane. The high halves of the counter's words are
+/// ignored, those of the result are zero; `key` is the first key word in the low 32 bits, the second in the high ones.
+template <class V>
+SCOREMATCH_INLINE PhiloxWords<V> philox4x32(PhiloxWords<V> counter, std::uint64_t key) {
+  V c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+  V k0 = V{} + key, k1 = V{} + (key >> 32);
+  // The rounds read the low halves of all these alone: the high ones may hold anything on the way.
+#pragma GCC unroll 10
+  for (int round = 0; round < 10; ++round) {
+    const V p0 = detail::multiply_low_half(c0, 0xD2511F53);
+    const V p1 = detail::multiply_low_half(c2, 0xCD9E8D57);
+    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c1 = p1;
+    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c3 = p0;
+    k0 += std::uint64_t{0x9E3779B9};  // the golden ratio
+    k1 += std::uint64_t{0xBB67AE85};  // √3 − 1
+  }
+  return {{c0 & detail::low_half, c1 & detail::low_half, c2 & detail::low_half, c3 & detail::low_half}};
+}
+
+/// Philox 4×32-10 of one counter, as the paper writes it.
+inline std::array<std::uint32_t, 4> philox4x32(const std::array<std::uint32_t, 4>& counter,
+                                               const std::array<std::uint32_t, 2>& key) {
+  const PhiloxWords<std::uint64_t> words{{counter[0], counter[1], counter[2], counter[3]}};
+  const auto [w] = philox4x32(words, key[0] | std::uint64_t{key[1]} << 32);
+  return {static_cast<std::uint32_t>(w[0]), static_cast<std::uint32_t>(w[1]), static_cast<std::uint32_t>(w[2]),
+          static_cast<std::uint32_t>(w[3])};
+}
+
+}  // namespace scorematch

@@ -1,0 +1,212 @@
+// sample: many chains of any transition kernel, side by side.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/evaluate/threads.hpp"
+#include "scorematch/progress.hpp"
+#include "scorematch/random/stream.hpp"
+#include "scorematch/sampler/target.hpp"
+#include "scorematch/score/user_model.hpp"
+#include "scorematch/simd/lanes.hpp"
+
+namespace scorematch {
+
+/// Where chains start: N(0, I), given points, or a distribution π.
+class ChainStart {
+ public:
+  ChainStart() = default;
+
+  /// d × chains, a column a chain.
+  template <class Derived>
+  ChainStart(const Eigen::MatrixBase<Derived>& points) : points_(points.template cast<double>()), given_(true) {}
+
+  /// π, drawn once a chain: a callable Eigen::VectorXd(Stream&), with stream.normal(), stream.uniform(), ….
+  template <class F>
+    requires std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&>
+  ChainStart(F distribution) : distribution_(std::move(distribution)) {}
+
+  /// d × chains. Throws std::invalid_argument for another shape or a non-finite number.
+  Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed) const {
+    if (given_) {
+      require(points_.rows() == dimension && points_.cols() == chains, "SampleOptions: start is ", points_.rows(), " × ", points_.cols(),
+              "; it must be ", dimension, " × ", chains, ", a column a chain");
+      require_samples<double>(points_, dimension, "SampleOptions: start");
+      return points_;
+    }
+    Eigen::MatrixXd points(dimension, chains);
+    for (Index c = 0; c < chains; ++c) {
+      Stream stream({seed, Purpose::chain_start}, c);
+      const Eigen::VectorXd x = distribution_ ? distribution_(stream) : stream.normals(dimension);
+      require(x.size() == dimension, "SampleOptions: start returned a point of size ", x.size(), "; the model has dimension ", dimension);
+      points.col(c) = x;
+    }
+    require_samples<double>(points, dimension, "SampleOptions: start");
+    return points;
+  }
+
+ private:
+  Eigen::MatrixXd points_;
+  bool given_ = false;
+  std::function<Eigen::VectorXd(Stream&)> distribution_;
+};
+
+struct SampleOptions {
+  Index chains = 1000;             ///< ≥ 1, independent, side by side
+  Index steps = 1000;              ///< ≥ 1, a chain, after the burn-in
+  Index burn_in = 0;               ///< ≥ 0 steps before, not kept
+  Index thin = 0;                  ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
+  std::uint64_t seed = 0;
+  ChainStart start = {};           ///< points (d × chains), a callable π(Stream&), or N(0, I)
+  std::uint64_t first_step = 0;    ///< to go on exactly where a result stopped: its next_step, with start = its state
+  ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    require_at_least(chains, 1, "SampleOptions: chains");
+    require_at_least(steps, 1, "SampleOptions: steps");
+    require_at_least(burn_in, 0, "SampleOptions: burn_in");
+    require(thin >= 0 && thin <= steps, "SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps);
+  }
+};
+
+enum class SampleStatus {
+  complete,
+  stopped,   ///< by the progress callback: what was kept until then is there
+  stuck,     ///< no proposal of any chain was accepted
+  diverged,  ///< at least one unadjusted chain left the finite numbers; it stays at its last finite state
+};
+
+inline const char* to_string(SampleStatus status) {
+  switch (status) {
+    case SampleStatus::complete: return "complete";
+    case SampleStatus::stopped: return "stopped";
+    case SampleStatus::stuck: return "stuck";
+    case SampleStatus::diverged: return "diverged";
+  }
+  return "";
+}
+
+template <class T>
+struct [[nodiscard]] Draws {
+  Matrix<T> points;            ///< d × (chains · kept): all chains' first kept state, then all chains' second, …
+  Matrix<T> state;             ///< d × chains: where each chain is now
+  Eigen::VectorXd acceptance;  ///< chains: the share of steps that moved (1 for unadjusted chains that stayed finite)
+  Index chains = 0, kept = 0;
+  Index non_finite = 0;        ///< steps, over all chains, whose proposal, its energy or score was not finite
+  Index lost_chains = 0;       ///< unadjusted chains that left the finite numbers
+  std::uint64_t next_step = 0; ///< first_step of a call that goes on from `state`
+  SampleStatus status = SampleStatus::complete;
+
+  /// The kept states of one chain: d × kept.
+  Matrix<T> chain(Index c) const {
+    Matrix<T> states(points.rows(), kept);
+    for (Index k = 0; k < kept; ++k) states.col(k) = points.col(k * chains + c);
+    return states;
+  }
+};
+
+/// Runs `kernel` (langevin, mala, …) on `model` (an energy, a score, a user's class).
+///
+///   auto draws = sm::sample(fit.model, sm::mala{.step = 0.1}, {.chains = 100, .steps = 2000, .burn_in = 500, .thin = 10});
+///
+/// The same bits for any number of threads; a chain's draws do not depend on how many others run. T: float or double.
+/// Throws std::invalid_argument for options out of range or a start of the wrong shape.
+template <class T = double, class M, class Kernel>
+Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
+  check_model<M>();
+  kernel.validate();
+  options.validate();
+  const auto bound = bind<T>(model);
+  using Bound = std::remove_const_t<decltype(bound)>;
+  static_assert(!Kernel::adjusted || BoundEnergy<Bound, T>,
+                "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
+                "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+  const Stopwatch watch;
+  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = 64;
+  const Matrix<T> start = options.start.points(d, options.chains, options.seed).template cast<T>();
+  const Index blocks = (options.chains + block - 1) / block, total = options.burn_in + options.steps;
+  const Index thin = options.thin > 0 ? options.thin : options.steps, all_kept = options.steps / thin;
+
+  Draws<T> draws;
+  draws.chains = options.chains;
+  draws.points.resize(d, options.chains * all_kept);
+  draws.state.resize(d, options.chains);
+  std::vector<Chains<T>> chains(static_cast<std::size_t>(blocks));
+  const auto count_of = [&](Index b) { return std::min(block, options.chains - b * block); };
+  const auto copy_out = [&](Index b, Matrix<T>& to, Index column) {
+    const Chains<T>& c = chains[static_cast<std::size_t>(b)];
+    to.middleCols(column + b * block, count_of(b)) = c.X.topRows(count_of(b)).transpose();
+  };
+
+  struct State {
+    std::unique_ptr<Target<T, Bound>> target;
+  };
+  std::vector<State> states;
+  const auto nothing = [](State&, Index) {};
+  const auto prepare = [&](State& state) {
+    if (!state.target) state.target = std::make_unique<Target<T, Bound>>(bound);
+  };
+  evaluate::for_each_piece(
+      blocks, states, prepare,
+      [&](State& state, Index b) {
+        Chains<T>& c = chains[static_cast<std::size_t>(b)];
+        const Index rows = (count_of(b) + lanes - 1) / lanes * lanes;
+        c.X.resize(rows, d);
+        for (Index i = 0; i < rows; ++i) c.X.row(i) = start.col(b * block + std::min(i, count_of(b) - 1)).transpose();
+        c.accepted.setZero(rows);
+        c.non_finite.setZero(rows);
+        c.lost.setConstant(rows, false);
+        kernel.start(*state.target, c);
+      },
+      nothing);
+
+  // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
+  const Index stride = options.progress ? std::max<Index>(1, total / 100) : total;
+  Index done = 0;
+  bool stopped = false;
+  while (done < total && !stopped) {
+    const Index until = std::min(total, done + stride);
+    evaluate::for_each_piece(
+        blocks, states, prepare,
+        [&](State& state, Index b) {
+          Chains<T>& c = chains[static_cast<std::size_t>(b)];
+          for (Index t = done; t < until; ++t) {
+            kernel.advance(*state.target, c, ChainNoise{options.seed, options.first_step + static_cast<std::uint64_t>(t), b * block});
+            const Index kept = t + 1 - options.burn_in;
+            if (kept > 0 && kept % thin == 0) copy_out(b, draws.points, (kept / thin - 1) * options.chains);
+          }
+        },
+        nothing);
+    done = until;
+    if (!options.progress) continue;
+    double moved = 0;
+    for (const Chains<T>& c : chains) moved += c.accepted.sum() / static_cast<double>(c.accepted.size());
+    stopped = !options.progress({"sample", done, total, moved / static_cast<double>(blocks * done), "acceptance", watch.seconds()}) && done < total;
+  }
+
+  draws.kept = std::max<Index>(0, done - options.burn_in) / thin;
+  draws.points.conservativeResize(Eigen::NoChange, options.chains * draws.kept);
+  draws.next_step = options.first_step + static_cast<std::uint64_t>(done);
+  draws.acceptance.resize(options.chains);
+  for (Index b = 0; b < blocks; ++b) {
+    const Chains<T>& c = chains[static_cast<std::size_t>(b)];
+    const Index count = count_of(b);
+    copy_out(b, draws.state, 0);
+    draws.acceptance.segment(b * block, count) = c.accepted.head(count) / static_cast<double>(done);
+    draws.non_finite += static_cast<Index>(c.non_finite.head(count).sum());
+    draws.lost_chains += c.lost.head(count).count();
+  }
+  if (draws.lost_chains > 0)
+    draws.status = SampleStatus::diverged;
+  else if (draws.acceptance.maxCoeff() == 0)
+    draws.status = SampleStatus::stuck;
+  else if (stopped)
+    draws.status = SampleStatus::stopped;
+  return draws;
+}
+
+}  // namespace scorematch

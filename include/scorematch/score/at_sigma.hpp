@@ -1,0 +1,92 @@
+// A noise-conditional model at one noise level: an ordinary model, to be sampled or looked at.
+#pragma once
+
+#include <utility>
+
+#include "scorematch/check.hpp"
+#include "scorematch/concepts.hpp"
+
+namespace scorematch {
+
+/// s(x) = s_θ(x, σ) at a fixed σ.
+template <class T, class Bound>
+class BoundAtSigma {
+ public:
+  using Scalar = T;
+
+  struct Workspace {
+    typename Bound::Workspace inner;
+    Points<T> points;
+  };
+
+  BoundAtSigma(Bound bound, double sigma) : bound_(std::move(bound)), sigma_(static_cast<T>(sigma)) {}
+
+  Index dimension() const { return bound_.dimension(); }
+  Index parameter_count() const { return bound_.parameter_count(); }
+  Index sum_size() const { return bound_.sum_size(); }
+  Index block_size(Along along, Index directions) const { return bound_.block_size(along, directions); }
+  void bind(const Eigen::VectorXd& theta) { bound_.bind(theta); }
+  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { bound_.finish(sums, gradient); }
+
+  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+    bound_.evaluate(with_sigma(points, w), w.inner, values);
+  }
+
+  void pull_back(const Points<T>&, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+    bound_.pull_back(w.points, w.inner, bar, sums);
+  }
+
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const
+    requires BoundEnergy<Bound, T>
+  {
+    bound_.energy(with_sigma(points, w), w.inner, f);
+  }
+
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const
+    requires BoundEnergy<Bound, T>
+  {
+    bound_.energy_and_score(with_sigma(points, w), w.inner, f, S);
+  }
+
+ private:
+  const Points<T>& with_sigma(const Points<T>& points, Workspace& w) const {
+    w.points = points;
+    w.points.sigma.setConstant(points.X.rows(), sigma_);
+    return w.points;
+  }
+
+  Bound bound_;
+  T sigma_;
+};
+
+template <Model M>
+class AtSigma {
+ public:
+  AtSigma(M model, double sigma) : model_(std::move(model)), sigma_(sigma) {}
+
+  Index dimension() const { return model_.dimension(); }
+  double sigma() const { return sigma_; }
+  const M& model() const { return model_; }
+  Eigen::VectorXd parameters() const { return model_.parameters(); }
+  void set_parameters(const Eigen::VectorXd& theta) { model_.set_parameters(theta); }
+
+  template <class T>
+  auto at() const {
+    return BoundAtSigma<T, decltype(model_.template at<T>())>(model_.template at<T>(), sigma_);
+  }
+
+ private:
+  M model_;
+  double sigma_;
+};
+
+/// Fixes the noise level of a model whose formula is f(x, sigma, theta):
+///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
+/// Throws std::invalid_argument unless sigma > 0.
+template <Model M>
+AtSigma<M> at_sigma(const M& model, double sigma) {
+  require_positive(sigma, "at_sigma: sigma");
+  return {model, sigma};
+}
+
+}  // namespace scorematch
