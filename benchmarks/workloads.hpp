@@ -1,0 +1,66 @@
+// The reference workloads: the same shapes as the programs in benchmarks/peers.
+#pragma once
+
+#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/score/score_model.hpp>
+
+#include <cmath>
+#include <initializer_list>
+
+namespace workload {
+
+namespace sm = scorematch;
+using Eigen::Index;
+
+/// a x₀⁴ − b x₀² + c x₁²
+inline sm::EnergyModel double_well() {
+  return sm::energy_model(2, [](auto x, auto theta) {
+    auto square0 = square(x[0]);
+    return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 + theta("c", sm::start(0.5)) * square(x[1]);
+  });
+}
+
+/// −log Σ_k exp(l_k − ½(u_k² + w_k²)), K Gaussians in the plane by their precision factors [[e^p, q], [0, e^r]]
+inline sm::EnergyModel mixture(int K) {
+  return sm::energy_model(2, [K](auto x, auto theta) {
+    const auto block = [&](const char* name) { return theta(name, K, sm::normal{.sigma = 0.5, .seed = 1}); };
+    auto a = x[0] - block("centre0"), b = x[1] - block("centre1");
+    auto u = a * exp(block("p")) + b * block("q"), w = b * exp(block("r"));
+    return -log_sum_exp(block("l") - 0.5 * (square(u) + square(w)));
+  });
+}
+
+/// ½ xᵀ P x
+inline sm::EnergyModel gaussian(const Eigen::MatrixXd& precision) {
+  return sm::energy_model(precision.rows(), [&](auto x, auto) { return 0.5 * quadratic_form(precision, x); });
+}
+
+template <class X, class Theta>
+auto perceptron(X x, Theta theta, std::initializer_list<int> widths) {
+  auto h = x;
+  int layer = 0;
+  for (const int width : widths) {
+    if (layer > 0) h = tanh(h);
+    const std::string index = std::to_string(++layer);
+    h = theta("weight" + index, width, static_cast<int>(h.size()), sm::scaled_normal{.gain = 0.63, .seed = 2}) * h + theta("bias" + index, width);
+  }
+  return h;
+}
+
+/// f = W₃ tanh(W₂ tanh(W₁ x + b₁) + b₂) + b₃, with ½‖x‖² where it is to be sampled
+inline sm::EnergyModel mlp_energy(Index dimension, int width, bool bowl = false) {
+  return sm::energy_model(dimension, [=](auto x, auto theta) {
+    auto f = perceptron(x, theta, {width, width, 1});
+    return bowl ? f + 0.5 * squared_norm(x) : f;
+  });
+}
+
+/// s(x, σ) = net(x, log σ)/σ with `layers` hidden layers
+inline sm::ScoreModel mlp_score(int dimension, int width, int layers) {
+  return sm::score_model(dimension, [=](auto x, auto sigma, auto theta) {
+    auto input = concat(x, log(sigma));
+    return (layers == 3 ? perceptron(input, theta, {width, width, width, dimension}) : perceptron(input, theta, {width, width, dimension})) / sigma;
+  });
+}
+
+}  // namespace workload
