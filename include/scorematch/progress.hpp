@@ -1,10 +1,10 @@
 // Telling a user how far a long call is, and letting the user stop it.
 #pragma once
 
-#include <chrono>
 #include <cstdio>
 #include <functional>
-#include <string>
+
+#include <time.h>
 #include <unistd.h>
 
 #include "scorematch/types.hpp"
@@ -46,10 +46,16 @@ inline ProgressCallback progress_line() {
 /// Seconds since it was made.
 class Stopwatch {
  public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double seconds() const { return now() - start_; }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  static double now() {  // POSIX's clock: <chrono> would cost a third of a second to compile
+    timespec time{};
+    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  }
+
+  double start_ = now();
 };
 
 }  // namespace scorematch

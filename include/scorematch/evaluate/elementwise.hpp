@@ -2,6 +2,9 @@
 // their reverse sweep φ''' too. A function added here and to formula/value.hpp is a function of the language.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "scorematch/formula/record.hpp"
 #include "scorematch/simd/functions.hpp"
 
@@ -140,32 +143,50 @@ void with_function(Function f, Body body) {
   }
 }
 
-/// out = φ(in) for `count` numbers, a multiple of width<V>.
-template <class V>
-void function_values(Function f, const Exponent& p, const simd::Scalar<V>* in, simd::Scalar<V>* out, Index count) {
-  with_function(f, [&](auto which) {
-    for (Index i = 0; i < count; i += simd::width<V>)
-      simd::store<V>(out + i, function_value<which.value, V>(simd::load<V>(in + i), p));
-  });
+/// out = φ(in) for `count` numbers.
+template <class T>
+void function_values(Function f, const Exponent& p, const T* in, T* out, Index count) {
+  using V = simd::Lanes<T>;
+  constexpr Index width = simd::width<V>;
+  const auto whole = [&](const T* from, T* to, Index numbers) {
+    with_function(f, [&](auto which) {
+      for (Index i = 0; i < numbers; i += width) simd::store<V>(to + i, function_value<which.value, V>(simd::load<V>(from + i), p));
+    });
+  };
+  const Index rest = count % width, full = count - rest;
+  whole(in, out, full);
+  if (rest == 0) return;
+  T padded[width], result[width];
+  for (Index i = 0; i < width; ++i) padded[i] = in[full + (i < rest ? i : rest - 1)];
+  whole(padded, result, width);
+  std::copy_n(result, rest, out + full);
 }
 
-/// φ', φ'', φ''' at `in`, where `value` holds φ; second and third may be null together.
-template <class V>
-void function_slopes(Function f, const Exponent& p, const simd::Scalar<V>* in, const simd::Scalar<V>* value, simd::Scalar<V>* first,
-                     simd::Scalar<V>* second, simd::Scalar<V>* third, Index count) {
-  with_function(f, [&](auto which) {
-    if (second == nullptr) {
-      for (Index i = 0; i < count; i += simd::width<V>)
-        simd::store<V>(first + i, function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p).first);
-    } else {
-      for (Index i = 0; i < count; i += simd::width<V>) {
-        const Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p);
-        simd::store<V>(first + i, s.first);
-        simd::store<V>(second + i, s.second);
-        simd::store<V>(third + i, s.third);
+/// slopes = φ', φ'' and φ''' at `in`, where `value` holds φ: three runs of `count` numbers.
+template <class T>
+void function_slopes(Function f, const Exponent& p, const T* in, const T* value, T* slopes, Index count) {
+  using V = simd::Lanes<T>;
+  constexpr Index width = simd::width<V>;
+  const auto whole = [&](const T* from, const T* at, T* to, Index numbers, Index stride) {
+    with_function(f, [&](auto which) {
+      for (Index i = 0; i < numbers; i += width) {
+        const Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(from + i), simd::load<V>(at + i), p);
+        simd::store<V>(to + i, s.first);
+        simd::store<V>(to + stride + i, s.second);
+        simd::store<V>(to + 2 * stride + i, s.third);
       }
-    }
-  });
+    });
+  };
+  const Index rest = count % width, full = count - rest;
+  whole(in, value, slopes, full, count);
+  if (rest == 0) return;
+  T padded[width], known[width], result[3 * width];
+  for (Index i = 0; i < width; ++i) {
+    padded[i] = in[full + (i < rest ? i : rest - 1)];
+    known[i] = value[full + (i < rest ? i : rest - 1)];
+  }
+  whole(padded, known, result, width, width);
+  for (Index run = 0; run < 3; ++run) std::copy_n(result + run * width, rest, slopes + run * count + full);
 }
 
 }  // namespace scorematch::evaluate

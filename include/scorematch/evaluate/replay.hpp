@@ -105,11 +105,10 @@ class Interpreter {
  private:
   Exponent exponent(const Node& n) const { return {n.alpha, static_cast<int>(n.first)}; }
 
-  // φ', φ'', φ''' of column j, in three runs of B numbers.
-  T* slopes(const Node& n, const T* a, const T* r, bool all) {
-    const Index B = kernels_.samples;
-    T* out = slopes_.reserve(3 * B);
-    function_slopes<V>(n.function, exponent(n), a, r, out, all ? out + B : nullptr, all ? out + 2 * B : nullptr, B);
+  // φ', φ'', φ''' of `count` numbers, in three runs.
+  T* slopes(const Node& n, const T* a, const T* r, Index count) {
+    T* out = slopes_.reserve(3 * count);
+    function_slopes<T>(n.function, exponent(n), a, r, out, count);
     return out;
   }
 
@@ -208,12 +207,13 @@ void Interpreter<V>::forward(int index) {
     }
     case Operation::function: {
       const Slot<T>& a = slot(n.a);
+      if constexpr (alone) return function_values<T>(n.function, exponent(n), a.value, out.value, n.size());
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         T* to = out.value + j * out.stride;
-        function_values<V>(n.function, exponent(n), from, to, B);
+        function_values<T>(n.function, exponent(n), from, to, B);
         if (!k.moves(out.rows)) continue;
-        const T* slope = slopes(n, from, to, true);
+        const T* slope = slopes(n, from, to, B);
         k.function(to, out.rows, from, a.rows, slope, slope + B);
       }
       break;
@@ -398,9 +398,14 @@ void Interpreter<V>::reverse(int index, Wanted wanted) {
       const Slot<T>& a = slot(n.a);
       bool fresh = false;
       Slot<T>& to = adjoint(n.a, fresh);
+      if constexpr (alone) {
+        const T* slope = slopes(n, a.value, out.value, n.size());
+        for (Index j = 0; j < n.size(); ++j) to.bar[j] += slope[j] * out.bar[j];
+        break;
+      }
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
-        const T* slope = slopes(n, from, out.value + j * out.stride, k.moves(out.rows));
+        const T* slope = slopes(n, from, out.value + j * out.stride, B);
         k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows, slope, slope + B,
                            slope + 2 * B);
       }

@@ -155,6 +155,19 @@ FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::Vect
   return FitStatus::stopped;
 }
 
+template <class T, class M, class O>
+void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
+  options.validate();
+  auto function = objective::loss_function<T>(result.model, objective, data);
+  Eigen::VectorXd theta = result.model.parameters();
+  const bool lbfgs = options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
+  const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
+  result.status = lbfgs ? by_lbfgs(function, options, tolerance, theta, result) : by_adam(function, options, theta, result);
+  result.model.set_parameters(theta);
+  function.bound().bind(theta);
+  function.evaluate({}, true, result.loss);
+}
+
 }  // namespace fitting
 
 /// Minimises the objective's loss over θ, from the model's present θ. Reproducible: the same bits for any number of
@@ -167,27 +180,8 @@ FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::Vect
 /// its column), options out of range.
 template <class M, class O, class Derived>
 Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
-  using T = typename Derived::Scalar;
-  check_model<M>();
-  if constexpr (!Model<M>) {
-    static_assert(has_parameters<M>, "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
-                                     "void set_parameters(const Eigen::VectorXd& theta)");
-    static_assert(has_pull_back<M>,
-                  "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::MatrixXd> W, "
-                  "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the sum over columns of W · "
-                  "gradient(X) (or W · score(X))");
-  }
-  options.validate();
-  const Eigen::Ref<const Matrix<T>> data(X.derived());
-  auto function = objective::loss_function<T>(model, objective, data);
-  Eigen::VectorXd theta = model.parameters();
   Fit<M> result{.model = model};
-  const bool lbfgs = options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
-  const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
-  result.status = lbfgs ? fitting::by_lbfgs(function, options, tolerance, theta, result) : fitting::by_adam(function, options, theta, result);
-  result.model.set_parameters(theta);
-  function.bound().bind(theta);
-  function.evaluate({}, true, result.loss);
+  if constexpr (check_trainable_model<M>()) fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }
 

@@ -5,10 +5,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -137,11 +136,9 @@ class Recorder {
   const Node& node(int index) const { return record_.nodes[static_cast<std::size_t>(index)]; }
 
   int add(const Node& node) {
-    const Key key{node.operation, node.function, node.a, node.b, node.c, node.alpha, node.beta, node.first, node.rows};
-    if (node.operation != Operation::concat) {
-      const auto [place, inserted] = known_.try_emplace(key, static_cast<int>(record_.nodes.size()));
-      if (!inserted) return place->second;
-    }
+    if (node.operation != Operation::concat)
+      for (std::size_t i = 0; i < record_.nodes.size(); ++i)
+        if (same(record_.nodes[i], node)) return static_cast<int>(i);
     record_.nodes.push_back(node);
     classify(record_.nodes.back());
     return static_cast<int>(record_.nodes.size()) - 1;
@@ -192,7 +189,10 @@ class Recorder {
   Record finish(int output);
 
  private:
-  using Key = std::tuple<Operation, Function, int, int, int, double, double, Index, Index>;
+  static bool same(const Node& m, const Node& n) {
+    return m.operation == n.operation && m.a == n.a && m.b == n.b && m.c == n.c && m.function == n.function && m.alpha == n.alpha &&
+           m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
+  }
 
   void lay_out_parameters();
   void fuse_biases(int output);
@@ -202,7 +202,6 @@ class Recorder {
   void classify(Node& node) const;
 
   Record record_;
-  std::map<Key, int> known_;
   std::vector<int> parameter_nodes_;
 };
 

@@ -130,22 +130,29 @@ Record record(Index dimension, F&& formula) {
   Recorder recorder(dimension);
   const Value x(recorder, recorder.add({.operation = Operation::input, .rows = dimension}));
   const Theta theta(recorder);
-  const auto finish = [&](const auto& result) {
-    static_assert(std::is_same_v<std::remove_cvref_t<decltype(result)>, Value>,
-                  "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
-    require(&result.recorder() == &recorder, "a formula returns a value of another formula");
-    require(result.cols() == 1, "a formula returns ", shape_text(result), "; it must return a number or a vector");
-    return recorder.finish(result.index());
+  const auto run = [&](const auto&... arguments) {
+    constexpr bool returns_value = std::is_same_v<std::remove_cvref_t<decltype(formula(arguments...))>, Value>;
+    static_assert(returns_value, "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
+    if constexpr (returns_value) {
+      const Value result = formula(arguments...);
+      require(&result.recorder() == &recorder, "a formula returns a value of another formula");
+      require(result.cols() == 1, "a formula returns ", shape_text(result), "; it must return a number or a vector");
+      return recorder.finish(result.index());
+    } else {
+      return Record{};
+    }
   };
+  Record made;
   if constexpr (std::is_invocable_v<F&, Value, Value, Theta>) {
     const Value sigma(recorder, recorder.add({.operation = Operation::sigma}));
-    Record made = finish(formula(x, sigma, theta));
+    made = run(x, sigma, theta);
     made.takes_sigma = true;
-    return made;
+  } else if constexpr (std::is_invocable_v<F&, Value, Theta>) {
+    made = run(x, theta);
   } else {
     static_assert(std::is_invocable_v<F&, Value, Theta>, "a formula is called as formula(x, theta) or formula(x, sigma, theta)");
-    return finish(formula(x, theta));
   }
+  return made;
 }
 
 }  // namespace scorematch::formula

@@ -8,7 +8,6 @@
 #include <numeric>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -229,6 +228,7 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
 
   // The name of each field of a record, and the fields that were chosen.
   std::vector<std::string> names;
+  names.reserve(width);
   for (const io::CsvField& field : fields) names.push_back(has_header ? field.string() : std::to_string(names.size()));
   std::vector<std::size_t> chosen(columns.empty() ? width : columns.size());
   std::iota(chosen.begin(), chosen.end(), std::size_t{0});

@@ -29,6 +29,7 @@ struct Loss {
   double standard_error = 0;    ///< of that mean; 0 for a single sample
   std::vector<Estimate> terms = {};  ///< parts of the loss worth reading apart, named by the objective
   Eigen::VectorXd gradient = {};     ///< with respect to θ; empty if not asked for
+  Eigen::VectorXd per_sample = {};  ///< each sample's own loss, if asked for: for paired comparisons, say
   Index samples = 0;
 };
 
@@ -36,6 +37,7 @@ struct LossOptions {
   std::span<const Index> columns = {};  ///< the minibatch: columns of the data; empty for all of them
   std::uint64_t draw = 0;               ///< which draw of the objective's noise
   Index block = 0;                      ///< samples a block; 0: chosen from the model. Changes rounding only
+  bool per_sample = false;              ///< also return each sample's loss
 };
 
 namespace objective {
@@ -84,6 +86,7 @@ class LossFunction {
     const Index most_runs = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(bound_.sum_size(), 1)));
     const Index per_run = (blocks + most_runs - 1) / most_runs, runs = (blocks + per_run - 1) / per_run;
 
+    if (options.per_sample) loss.per_sample.resize(count);
     total_ = Sums{};
     total_.terms.resize(names_.size());
     if (with_gradient) total_sums_.setZero(bound_.sum_size());
@@ -98,7 +101,7 @@ class LossFunction {
           for (Moments& term : state.terms) term = Moments{};
           if (with_gradient) state.sums.setZero();
           for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
-            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient);
+            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient, loss.per_sample);
         },
         [&](State& state, Index) {
           total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
@@ -110,6 +113,7 @@ class LossFunction {
     loss.value = total_.loss.mean;
     loss.standard_error = total_.loss.standard_error();
     loss.samples = count;
+    if (!options.per_sample) loss.per_sample.resize(0);
     loss.terms.resize(names_.size());
     for (std::size_t k = 0; k < names_.size(); ++k) {
       loss.terms[k].name = names_[k];
@@ -149,7 +153,8 @@ class LossFunction {
     return bound_.block_size(points.along, points.directions);
   }
 
-  void one_block(State& s, const LossOptions& options, Index first, Index count, Index rows, bool with_gradient) {
+  void one_block(State& s, const LossOptions& options, Index first, Index count, Index rows, bool with_gradient,
+                 Eigen::VectorXd& per_sample) {
     const Index d = data_.rows();
     s.samples.X.resize(rows, d);
     s.samples.index.resize(rows);
@@ -167,6 +172,7 @@ class LossFunction {
     s.losses.terms.resize(rows, static_cast<Index>(names_.size()));
     objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
     s.loss.add_all(s.losses.value.head(count));
+    if (options.per_sample) per_sample.segment(first, count) = s.losses.value.head(count).template cast<double>();
     for (std::size_t k = 0; k < names_.size(); ++k) s.terms[k].add_all(s.losses.terms.col(static_cast<Index>(k)).head(count));
     if (!with_gradient) return;
     ScoreAdjoints<T>& bar = s.losses.bar;
@@ -190,7 +196,6 @@ class LossFunction {
 /// Checks what every call on data checks, and makes the LossFunction.
 template <class T, class M, class O>
 auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
-  check_model<M>();
   objective.validate();
   require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
   if constexpr (requires { objective.validate_for(data.rows(), data.cols()); }) objective.validate_for(data.rows(), data.cols());
@@ -198,9 +203,13 @@ auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
 }
 
-inline void require_columns(std::span<const Index> columns, Index samples) {
-  for (const Index column : columns)
-    require(column >= 0 && column < samples, "columns has ", column, "; the data have columns 0 to ", samples - 1);
+template <class T, class M, class O>
+void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options, bool with_gradient, Loss& result) {
+  for (const Index column : options.columns)
+    require(column >= 0 && column < data.cols(), "columns has ", column, "; the data have columns 0 to ", data.cols() - 1);
+  require_at_least(options.block, 0, "LossOptions: block");
+  auto function = loss_function<T>(model, objective, data);
+  function.evaluate(options, with_gradient, result);
 }
 
 }  // namespace objective
@@ -210,26 +219,17 @@ inline void require_columns(std::span<const Index> columns, Index samples) {
 /// range.
 template <class M, class O, class Derived>
 [[nodiscard]] Loss loss(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
-  using T = typename Derived::Scalar;
-  const Eigen::Ref<const Matrix<T>> data(X.derived());
-  objective::require_columns(options.columns, data.cols());
-  auto function = objective::loss_function<T>(model, objective, data);
   Loss result;
-  function.evaluate(options, false, result);
+  if constexpr (check_model<M>()) objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, false, result);
   return result;
 }
 
 /// The same, with the gradient with respect to θ.
 template <class M, class O, class Derived>
 [[nodiscard]] Loss loss_and_gradient(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
-  using T = typename Derived::Scalar;
-  static_assert(Model<M> || has_parameters<M>, "a gradient with respect to theta needs a model with parameters: Eigen::VectorXd parameters() const "
-                                               "and void set_parameters(const Eigen::VectorXd& theta)");
-  const Eigen::Ref<const Matrix<T>> data(X.derived());
-  objective::require_columns(options.columns, data.cols());
-  auto function = objective::loss_function<T>(model, objective, data);
   Loss result;
-  function.evaluate(options, true, result);
+  if constexpr (check_trainable_model<M>())
+    objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, true, result);
   return result;
 }
 

@@ -27,7 +27,7 @@ class ChainStart {
 
   /// π, drawn once a chain: a callable Eigen::VectorXd(Stream&), with stream.normal(), stream.uniform(), ….
   template <class F>
-    requires std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&>
+    requires(!requires { typename F::PlainObject; } /* Eigen's own: callable too, with indices */) && std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&>
   ChainStart(F distribution) : distribution_(std::move(distribution)) {}
 
   /// d × chains. Throws std::invalid_argument for another shape or a non-finite number.
@@ -109,29 +109,20 @@ struct [[nodiscard]] Draws {
   }
 };
 
-/// Runs `kernel` (langevin, mala, …) on `model` (an energy, a score, a user's class).
-///
-///   auto draws = sm::sample(fit.model, sm::mala{.step = 0.1}, {.chains = 100, .steps = 2000, .burn_in = 500, .thin = 10});
-///
-/// The same bits for any number of threads; a chain's draws do not depend on how many others run. T: float or double.
-/// Throws std::invalid_argument for options out of range or a start of the wrong shape.
-template <class T = double, class M, class Kernel>
-Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
-  check_model<M>();
+namespace sampling {
+
+template <class T, AnyModel M, class Kernel>
+void run(const M& model, const Kernel& kernel, const SampleOptions& options, Draws<T>& draws) {
   kernel.validate();
   options.validate();
   const auto bound = bind<T>(model);
   using Bound = std::remove_const_t<decltype(bound)>;
-  static_assert(!Kernel::adjusted || BoundEnergy<Bound, T>,
-                "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
-                "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
   const Stopwatch watch;
   const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = 64;
   const Matrix<T> start = options.start.points(d, options.chains, options.seed).template cast<T>();
   const Index blocks = (options.chains + block - 1) / block, total = options.burn_in + options.steps;
   const Index thin = options.thin > 0 ? options.thin : options.steps, all_kept = options.steps / thin;
 
-  Draws<T> draws;
   draws.chains = options.chains;
   draws.points.resize(d, options.chains * all_kept);
   draws.state.resize(d, options.chains);
@@ -206,6 +197,26 @@ Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& optio
     draws.status = SampleStatus::stuck;
   else if (stopped)
     draws.status = SampleStatus::stopped;
+}
+
+}  // namespace sampling
+
+/// Runs `kernel` (langevin, mala, …) on `model` (an energy, a score, a user's class).
+///
+///   auto draws = sm::sample(fit.model, sm::mala{.step = 0.1}, {.chains = 100, .steps = 2000, .burn_in = 500, .thin = 10});
+///
+/// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states only
+/// through the rounding of matrix products (of networks, say). T: float or double.
+/// Throws std::invalid_argument for options out of range or a start of the wrong shape.
+template <class T = double, class M, class Kernel>
+Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
+  Draws<T> draws;
+  if constexpr (check_model<M>()) {
+    constexpr bool possible = !Kernel::adjusted || KnowsEnergy<M, T>;
+    static_assert(possible, "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
+                            "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+    if constexpr (possible) sampling::run(model, kernel, options, draws);
+  }
   return draws;
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
@@ -172,9 +173,14 @@ class UserScore {
 template <class M>
 concept AnyModel = Model<M> || Energy<M> || Score<M>;
 
-/// One sentence for each thing that a class lacks.
+/// The same, with parameters that can be fitted.
 template <class M>
-constexpr void check_model() {
+concept AnyTrainableModel = Model<M> || TrainableEnergy<M> || TrainableScore<M>;
+
+/// One sentence for each thing that a class lacks; entry points go on only where this is true, so that nothing else is
+/// said.
+template <class M>
+constexpr bool check_model() {
   if constexpr (!Model<M>) {
     static_assert(has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
     static_assert(has_gradient<M> || has_score<M>,
@@ -182,6 +188,21 @@ constexpr void check_model() {
                   "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");
     static_assert(std::copyable<M>, "a class used as a model must be copyable");
   }
+  return AnyModel<M>;
+}
+
+/// The same for a class that is to be fitted.
+template <class M>
+constexpr bool check_trainable_model() {
+  if constexpr (!Model<M>) {
+    static_assert(has_parameters<M>, "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
+                                     "void set_parameters(const Eigen::VectorXd& theta)");
+    static_assert(has_pull_back<M>,
+                  "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::MatrixXd> W, "
+                  "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the sum over columns of W · "
+                  "gradient(X) (or W · score(X))");
+  }
+  return check_model<M>() && AnyTrainableModel<M>;
 }
 
 /// A model at its present θ, in the arithmetic T.
@@ -192,5 +213,9 @@ auto bind(const M& model) {
   else
     return UserScore<T, M>(model);
 }
+
+/// A model that also knows its energy.
+template <class M, class T>
+concept KnowsEnergy = AnyModel<M> && BoundEnergy<decltype(scorematch::bind<T>(std::declval<const M&>())), T>;
 
 }  // namespace scorematch

@@ -13,9 +13,8 @@ namespace scorematch {
 namespace detail {
 
 // Calls read(bound, workspace, points, first column, count) block by block, on all threads.
-template <class T, class M, class Read>
+template <class T, AnyModel M, class Read>
 void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
-  check_model<M>();
   require_samples<T>(X, static_cast<Index>(model.dimension()), "X");
   const auto bound = bind<T>(model);
   using Bound = std::remove_const_t<decltype(bound)>;
@@ -46,10 +45,11 @@ template <class M, class Derived>
 auto score_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Matrix<T> S(X.rows(), X.cols());
-  detail::for_each_block<T>(model, Eigen::Ref<const Matrix<T>>(X.derived()), Along::none, [&](const auto& bound, auto& state, Index first, Index count) {
+  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
     bound.evaluate(state.points, state.workspace, state.values);
     S.middleCols(first, count) = state.values.S.topRows(count).transpose();
-  });
+  };
+  if constexpr (check_model<M>()) detail::for_each_block<T>(model, X.derived(), Along::none, read);
   return S;
 }
 
@@ -58,10 +58,11 @@ template <class M, class Derived>
 auto divergence_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> divergence(X.cols());
-  detail::for_each_block<T>(model, Eigen::Ref<const Matrix<T>>(X.derived()), Along::axes, [&](const auto& bound, auto& state, Index first, Index count) {
+  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
     bound.evaluate(state.points, state.workspace, state.values);
     divergence.segment(first, count) = state.values.curvature.head(count);
-  });
+  };
+  if constexpr (check_model<M>()) detail::for_each_block<T>(model, X.derived(), Along::axes, read);
   return divergence;
 }
 
@@ -69,15 +70,17 @@ auto divergence_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
 template <class M, class Derived>
 auto energy_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
-  using Bound = decltype(bind<T>(model));
-  static_assert(BoundEnergy<Bound, T>, "energy_of needs an energy: an energy_model, or a class that provides  "
-                                       "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
   Vector<T> f(X.cols());
-  detail::for_each_block<T>(model, Eigen::Ref<const Matrix<T>>(X.derived()), Along::none, [&](const auto& bound, auto& state, Index first, Index count) {
+  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
     Vector<T> values;
     bound.energy(state.points, state.workspace, values);
     f.segment(first, count) = values.head(count);
-  });
+  };
+  if constexpr (check_model<M>()) {
+    static_assert(KnowsEnergy<M, T>, "energy_of needs an energy: an energy_model, or a class that provides  "
+                                     "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+    if constexpr (KnowsEnergy<M, T>) detail::for_each_block<T>(model, X.derived(), Along::none, read);
+  }
   return f;
 }
 

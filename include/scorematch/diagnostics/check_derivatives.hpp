@@ -1,0 +1,311 @@
+// Are the derivatives of a class right? Each is compared with central differences of the one before it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "scorematch/diagnostics/difference_ladder.hpp"
+#include "scorematch/objective/explicit_score_matching.hpp"
+#include "scorematch/random/stream.hpp"
+#include "scorematch/score/values.hpp"
+
+namespace scorematch {
+
+/// What check_derivatives found.
+struct [[nodiscard]] DerivativeReport {
+  using Verdict = diagnostics::Verdict;
+
+  /// A quantity and its worst element; for pull_back `row` is the index in θ and `column` is −1.
+  struct Entry : diagnostics::Comparison {
+    std::string quantity;  ///< the method's name; "symmetry" for that of the gradient's own derivative
+    std::string note;      ///< what the mistake looks like, or why nothing was compared; may be empty
+  };
+
+  bool passed = false;     ///< something was compared, and all that was is right
+  std::vector<Entry> entries = {};
+
+  /// The entry of a quantity; null if there is none.
+  const Entry* find(const std::string& quantity) const {
+    for (const Entry& entry : entries)
+      if (entry.quantity == quantity) return &entry;
+    return nullptr;
+  }
+
+  /// A table, a line an entry, its note below.
+  std::string text() const {
+    std::string table = std::string("derivatives: ") + (passed ? "passed" : "FAILED") +
+                        "\n  quantity        verdict         error    slope  column  row  written         numeric\n";
+    constexpr const char* verdicts[] = {"right", "WRONG", "no clean slope", "skipped"};
+    const auto index = [](Index at) { return at < 0 ? std::string("-") : std::to_string(at); };
+    for (const Entry& e : entries) {
+      char line[256], slope[32] = "-";
+      if (std::isfinite(e.slope)) std::snprintf(slope, sizeof slope, "%.1f", std::abs(e.slope) < 0.05 ? 0 : e.slope);
+      std::snprintf(line, sizeof line, "  %-15s %-15s ", e.quantity.c_str(), verdicts[static_cast<int>(e.verdict)]);
+      table += line;
+      if (e.verdict != Verdict::skipped) {
+        std::snprintf(line, sizeof line, "%-8.1e %-6s %-7s %-4s %-15.8g %.8g", e.error, slope, index(e.column).c_str(),
+                      index(e.row).c_str(), e.written, e.numeric);
+        table += line + std::string(e.note.empty() ? "" : "\n                  ");
+      }
+      table += e.note + "\n";
+    }
+    return table;
+  }
+};
+
+namespace diagnostics {
+
+/// A model seen through what it provides, at the points X.
+template <class M>
+class DerivativeCheck {
+  using Entry = DerivativeReport::Entry;
+  static constexpr bool is_user = !Model<M>, is_energy = is_user && has_gradient<M>;
+
+ public:
+  DerivativeCheck(const M& model, const Eigen::MatrixXd& X)
+      : model_(model), X_(X), F_(field(model, X)), unit_(unit_of(X)), d_(X.rows()), B_(X.cols()) {
+    Stream stream({.seed = 1});
+    for (Eigen::MatrixXd* directions : {&U_, &V_, &W_}) *directions = stream.normals(d_ * B_).reshaped(d_, B_);
+    U_.array() *= unit_;
+    V_.array() *= unit_;
+  }
+
+  DerivativeReport run() {
+    check_field();
+    if constexpr (is_energy) check_symmetry();
+    if (count(Verdict::wrong) == 0) {
+      check_trace();
+      if constexpr (is_energy && has_hessian_vector<M>) check_hessian_vector();
+      check_pull_back();
+    } else {
+      skip("the rest", "it is compared with the field above: mend that first");
+    }
+    report_.passed = count(Verdict::right) > 0 && count(Verdict::wrong) + count(Verdict::no_clean_slope) == 0;
+    return report_;
+  }
+
+ private:
+  auto count(Verdict verdict) const {
+    const auto is = [&](const Entry& entry) { return entry.verdict == verdict; };
+    return std::count_if(report_.entries.begin(), report_.entries.end(), is);
+  }
+
+  static Eigen::MatrixXd nan(Index rows, Index cols) {
+    return Eigen::MatrixXd::Constant(rows, cols, std::numeric_limits<double>::quiet_NaN());
+  }
+
+  // Powers of two, so that steps are exact.
+  static Eigen::ArrayXXd unit_of(const Eigen::MatrixXd& X) {
+    return X.array().abs().max(1).unaryExpr([](double x) { return std::exp2(std::ceil(std::log2(x))); });
+  }
+
+  // ∇f of a class that has it, else s. What a method leaves unwritten stays NaN.
+  static Eigen::MatrixXd field(const M& model, const Eigen::MatrixXd& X) {
+    Eigen::MatrixXd F = nan(X.rows(), X.cols());
+    if constexpr (!is_user)
+      F = score_of(model, X);
+    else if constexpr (is_energy)
+      model.gradient(X, F);
+    else
+      model.score(X, F);
+    return F;
+  }
+
+  // f, or log p = −f where the field is a score: what the field is the gradient of.
+  Eigen::RowVectorXd potential(const Eigen::MatrixXd& X) const {
+    Eigen::VectorXd f = nan(X.cols(), 1);
+    if constexpr (is_user)
+      model_.energy(X, f);
+    else
+      f = energy_of(model_, X);
+    return (is_energy ? 1 : -1) * f.transpose();
+  }
+
+  // X with coordinate i moved by h units.
+  Eigen::MatrixXd moved(Index i, double h) const {
+    Eigen::MatrixXd X = X_;
+    X.row(i).array() += h * unit_.row(i);
+    return X;
+  }
+
+  template <class Add>
+  static Ladder ladder(Index rows, Index cols, Add add) {
+    Ladder all(rungs, Rung(rows, cols));
+    for (int k = 0; k < rungs; ++k) add(step_of(k), all[static_cast<std::size_t>(k)]);
+    return all;
+  }
+
+  void skip(const std::string& quantity, const std::string& why) { report_.entries.push_back({{}, quantity, why}); }
+
+  // Compares what the class wrote with the differences that add(h, rung) makes.
+  template <class Add>
+  Entry& check(const std::string& quantity, const Eigen::MatrixXd& written, const std::string& sign, Add add) {
+    const Ladder all = ladder(written.rows(), written.cols(), add);
+    const BestDifference best(all);
+    Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> wrong;
+    Entry entry{compare(written, all, best, wrong), quantity, ""};
+    if (entry.verdict == Verdict::wrong)
+      entry.note = hint(written, best.value, entry, wrong, quantity == "pull_back" ? "theta" : "row", sign);
+    if (entry.verdict == Verdict::no_clean_slope)
+      entry.note = "the differences do not settle: a kink, a jump or something not finite near this point";
+    report_.entries.push_back(entry);
+    return report_.entries.back();
+  }
+
+  void check_field() {
+    const std::string name = is_energy ? "gradient" : "score", of_score = ": s = ∇ log p = −∇f";
+    if constexpr (KnowsEnergy<M, double>)
+      check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score, [&](double h, Rung& rung) {
+        const Eigen::RowVectorXd centre = potential(X_);
+        for (Index i = 0; i < d_; ++i)
+          rung.add(i, potential(moved(i, h)), potential(moved(i, -h)), centre, h * unit_.row(i));
+      });
+    else
+      skip(name, "there is no energy to compare it with");
+    if constexpr (is_energy && has_score<M>) {
+      Eigen::MatrixXd S = nan(d_, B_);
+      model_.score(X_, S);
+      check("score", S, of_score, [&](double, Rung& rung) {
+        rung.difference = -F_;
+        rung.rounding = 1e-12 * F_.array().abs();
+      });
+    }
+  }
+
+  // A gradient's derivative is symmetric: u·(∂G/∂x)v = v·(∂G/∂x)u. This needs no energy.
+  void check_symmetry() {
+    if (d_ == 1) return;
+    const auto product = [&](const Eigen::MatrixXd& U, const Eigen::MatrixXd& V) {
+      return [&](double h, Rung& rung) {
+        const auto along = [&](const Eigen::MatrixXd& F) { return Eigen::RowVectorXd(U.cwiseProduct(F).colwise().sum()); };
+        rung.add(0, along(field(model_, X_ + h * V)), along(field(model_, X_ - h * V)), along(F_), h);
+      };
+    };
+    const BestDifference one_side(ladder(1, B_, product(U_, V_)));
+    Entry& entry = check("symmetry", one_side.value, "", product(V_, U_));
+    if (entry.verdict == Verdict::wrong)
+      entry.note = "∂G_i/∂x_j is not ∂G_j/∂x_i: a cross term missing in one row, a matrix transposed?";
+  }
+
+  void check_trace() {
+    const std::string name = is_energy ? "laplacian" : "divergence";
+    Eigen::VectorXd trace = nan(B_, 1);
+    if constexpr (!is_user)
+      trace = divergence_of(model_, X_);
+    else if constexpr (is_energy && has_laplacian<M>)
+      model_.laplacian(X_, trace);
+    else if constexpr (!is_energy && has_divergence<M>)
+      model_.divergence(X_, trace);
+    else
+      return skip(name, "not provided: central differences stand in for it");
+    const std::string sign = is_energy ? ": it is of the energy f, not of log p" : ": it is of s, not of ∇f";
+    Entry& entry = check(name, trace.transpose(), sign, [&](double h, Rung& rung) {
+      for (Index i = 0; i < d_; ++i) {
+        const Eigen::MatrixXd plus = field(model_, moved(i, h)), minus = field(model_, moved(i, -h));
+        rung.add(0, plus.row(i), minus.row(i), F_.row(i), h * unit_.row(i));
+      }
+    });
+    const Eigen::MatrixXd ones = Eigen::MatrixXd::Ones(d_, B_);
+    if (entry.verdict == Verdict::wrong && agree(trace.transpose(), jacobian_times(ones).colwise().sum()))
+      entry.note = "this is the sum of all second derivatives, mixed ones included; wanted are ∂²f/∂x_i² alone";
+  }
+
+  void check_hessian_vector() {
+    Eigen::MatrixXd HV = nan(d_, B_), diagonal(d_, B_);
+    model_.hessian_vector(X_, V_, HV);
+    Entry& entry = check("hessian_vector", HV, ": it is of the energy f, not of log p", [&](double h, Rung& rung) {
+      const Eigen::MatrixXd plus = field(model_, X_ + h * V_), minus = field(model_, X_ - h * V_);
+      for (Index i = 0; i < d_; ++i) rung.add(i, plus.row(i), minus.row(i), F_.row(i), h);
+    });
+    if (entry.verdict != Verdict::wrong) return;
+    for (Index i = 0; i < d_; ++i)
+      diagonal.row(i) = jacobian_times(Eigen::VectorXd::Unit(d_, i).replicate(1, B_)).row(i);
+    if (agree(HV, diagonal.cwiseProduct(V_)))
+      entry.note = "this is the Hessian's diagonal times V: the mixed derivatives are missing";
+    else if (agree(HV, V_ * diagonal.colwise().sum().asDiagonal()))
+      entry.note = "this is the Laplacian times V, not the Hessian times V";
+  }
+
+  // One central difference, good enough for a hint.
+  Eigen::MatrixXd jacobian_times(const Eigen::MatrixXd& V) const {
+    const double h = step_of(7);
+    return (field(model_, X_ + h * V) - field(model_, X_ - h * V)) / (2 * h);
+  }
+
+  static bool agree(const Eigen::MatrixXd& a, const Eigen::MatrixXd& b) { return (a - b).norm() <= 1e-5 * b.norm(); }
+
+  void check_pull_back() {
+    if constexpr (!has_parameters<M>) {
+      skip("pull_back", "there are no parameters");
+    } else if constexpr (is_user && !has_pull_back<M>) {
+      skip("pull_back", "not provided: the class cannot be fitted");
+    } else {
+      const Eigen::VectorXd theta = model_.parameters();
+      if (theta.size() == 0) return skip("pull_back", "there are no parameters");
+      Eigen::VectorXd g = Eigen::VectorXd::Zero(theta.size()), twice;
+      if constexpr (is_user) {
+        model_.pull_back(X_, W_, g);
+        model_.pull_back(X_, W_, twice = g);
+      } else {  // with the target t = s − W, ½‖s − t‖² has the gradient W · ∂s/∂θ
+        const explicit_score_matching objective{Eigen::MatrixXd(F_ - W_)};
+        g = static_cast<double>(B_) * loss_and_gradient(model_, objective, X_).gradient;
+        twice = 2 * g;
+      }
+      M other = model_;
+      Entry& entry = check("pull_back", g, "", [&](double h, Rung& rung) {
+        const auto product = [&](Index i, double step) {
+          other.set_parameters(theta + step * Eigen::VectorXd::Unit(theta.size(), i));
+          return Eigen::RowVectorXd::Constant(1, W_.cwiseProduct(field(other, X_)).sum());
+        };
+        const Eigen::RowVectorXd centre = product(0, 0);
+        const Eigen::ArrayXXd step = h * unit_of(theta);
+        for (Index i = 0; i < theta.size(); ++i)
+          rung.add(i, product(i, step(i)), product(i, -step(i)), centre, step(i));
+      });
+      entry.column = -1;
+      other.set_parameters(theta);
+      const bool adds = agree(twice, 2 * g), reads = Eigen::VectorXd(other.parameters()) == theta;
+      if (entry.verdict == Verdict::wrong || (adds && reads)) return;
+      entry.verdict = Verdict::wrong;
+      entry.note = adds ? "parameters() does not return what set_parameters(theta) was given" : "it must add to g, with +=";
+    }
+  }
+
+  const M& model_;
+  const Eigen::MatrixXd& X_;
+  Eigen::MatrixXd F_;          // the field at X
+  Eigen::ArrayXXd unit_;       // of each coordinate's step
+  Index d_, B_;
+  Eigen::MatrixXd U_, V_, W_;  // pseudo-random directions and weights
+  DerivativeReport report_;
+};
+
+}  // namespace diagnostics
+
+/// Compares what a class provides with central differences, at each column of X (d × B): gradient or score with the
+/// energy; laplacian, divergence and hessian_vector with the gradient or score; pull_back with the change of W · gradient
+/// or W · score with θ, W pseudo-random. A model of the library may be given too: a formula has kinks, a class mistakes.
+///
+///   const auto report = sm::check_derivatives(MyEnergy{}, sm::Stream({.seed = 1}).normals(3));
+///   std::puts(report.text().c_str());
+///
+/// By slope: a right derivative's error falls like h² (slope 2) along a ladder of steps until rounding takes over, a
+/// wrong one's stays (slope 0). Right is: within what the differences resolve (about 1e-10) or 1e-7. Take a few points
+/// without symmetry: at x = 0 much is right by chance. Cost: 28 calls a coordinate and a parameter.
+/// Throws std::invalid_argument for an empty X, a wrong row count, a non-finite entry (with its column).
+template <class M, class Derived>
+DerivativeReport check_derivatives(const M& model, const Eigen::MatrixBase<Derived>& X) {
+  DerivativeReport report;
+  if constexpr (check_model<M>()) {
+    const Eigen::MatrixXd points = X.template cast<double>();
+    require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
+    report = diagnostics::DerivativeCheck<M>(model, points).run();
+  }
+  return report;
+}
+
+}  // namespace scorematch

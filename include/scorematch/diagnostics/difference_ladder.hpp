@@ -1,0 +1,139 @@
+// Central differences along a ladder of steps, and what they say about a derivative that somebody wrote.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/types.hpp"
+
+namespace scorematch::diagnostics {
+
+/// Steps h = 2⁻³, 2⁻⁵, …, 2⁻²⁹, in units of max(1, |x_i|): coarse enough for sums with much rounding, fine enough for
+/// functions that vary over 1e-6.
+inline constexpr int rungs = 14;
+inline double step_of(int rung) { return std::exp2(-3 - 2 * rung); }
+
+/// The central differences of R × C numbers at one step.
+struct Rung {
+  Eigen::ArrayXXd difference;  ///< (F(x + h) − F(x − h))/2h
+  Eigen::ArrayXXd rounding;    ///< what rounding of F may add to it
+  Eigen::ArrayXXd bend;        ///< half the difference between the slopes on both sides
+
+  Rung(Index rows, Index cols)
+      : difference(Eigen::ArrayXXd::Zero(rows, cols)), rounding(difference), bend(difference) {}
+
+  /// Adds the difference of F, a row of C numbers, to a row. h: a number, or a row of C.
+  template <class Step>
+  void add(Index row, const Eigen::RowVectorXd& plus, const Eigen::RowVectorXd& minus, const Eigen::RowVectorXd& centre,
+           const Step& h) {
+    difference.row(row) += (plus - minus).array() / (2 * h);
+    rounding.row(row) += 4 * std::numeric_limits<double>::epsilon() * (plus.array().abs() + minus.array().abs()) / h;
+    bend.row(row) += (plus - 2 * centre + minus).array().abs() / (2 * h);
+  }
+};
+
+using Ladder = std::vector<Rung>;
+
+/// The difference to trust at each element, chosen without a look at what was written: a step's uncertainty is what
+/// the difference changes by from the step before and to the step after, and rounding; the smallest one decides.
+struct BestDifference {
+  Eigen::ArrayXXd value, uncertainty;
+  Eigen::ArrayXXi rung;
+
+  explicit BestDifference(const Ladder& ladder) {
+    const Index rows = ladder[0].difference.rows(), cols = ladder[0].difference.cols();
+    value = ladder[1].difference;
+    uncertainty.setConstant(rows, cols, std::numeric_limits<double>::infinity());
+    rung.setConstant(rows, cols, 1);
+    for (std::size_t k = 1; k + 1 < ladder.size(); ++k)
+      for (Index j = 0; j < cols; ++j)
+        for (Index i = 0; i < rows; ++i) {
+          const double here = ladder[k].difference(i, j);
+          const double before = std::abs(here - ladder[k - 1].difference(i, j));
+          const double after = std::abs(here - ladder[k + 1].difference(i, j));
+          const double uncertain = std::max(before, after) + ladder[k].rounding(i, j);
+          if (!std::isfinite(before + after) || !(uncertain < uncertainty(i, j))) continue;
+          value(i, j) = here;
+          uncertainty(i, j) = uncertain;
+          rung(i, j) = static_cast<int>(k);
+        }
+  }
+};
+
+enum class Verdict { right, wrong, no_clean_slope, skipped };
+
+/// The verdict on R × C numbers, and the worst of them.
+struct Comparison {
+  Verdict verdict = Verdict::skipped;
+  Index column = -1, row = -1;      ///< of the worst element, counted from 0
+  double written = 0, numeric = 0;  ///< its value as it was written, and by central differences
+  double error = 0;                 ///< |written − numeric|, relative to the largest of its column
+  double slope = 0;                 ///< of that error as the step falls; NaN where it is rounding at every step
+};
+
+/// Compares what was written with the differences; `wrong` tells which elements are.
+inline Comparison compare(const Eigen::ArrayXXd& written, const Ladder& ladder, const BestDifference& best,
+                          Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>& wrong) {
+  const auto rung = [&](int number) -> const Rung& { return ladder[static_cast<std::size_t>(number)]; };
+  wrong.setConstant(written.rows(), written.cols(), false);
+  Comparison worst;
+  int worst_rank = -1;
+  for (Index j = 0; j < written.cols(); ++j) {
+    const double largest = best.value.col(j).isFinite().select(best.value.col(j).abs(), 0).maxCoeff();
+    for (Index i = 0; i < written.rows(); ++i) {
+      const int k = best.rung(i, j);
+      const double a = written(i, j), b = best.value(i, j), bound = best.uncertainty(i, j);
+      const double size = std::max(std::abs(a), std::abs(b));
+      const double scale = std::max({largest, size, 1e5 * rung(k).rounding(i, j) * step_of(k)});
+      // A smooth function's bend falls with h; at a kink it stays.
+      const double bend = rung(k + 1).bend(i, j);
+      const bool kink = bend > 0.5 * rung(k).bend(i, j) && bend > 20 * bound + 1e-6 * scale;
+      const bool clean = !kink && bound <= 1e-3 * scale;
+      wrong(i, j) = clean && !(std::abs(a - b) <= 20 * bound + 1e-7 * size);  // NaN is wrong
+
+      const int rank = wrong(i, j) ? 2 : clean ? 0 : 1;
+      const double error = scale > 0 ? std::abs(a - b) / scale : 0;
+      if (rank < worst_rank || (rank == worst_rank && !(error > worst.error || std::isnan(error)))) continue;
+      worst_rank = rank;
+      worst = {rank == 2 ? Verdict::wrong : rank == 1 ? Verdict::no_clean_slope : Verdict::right, j, i, a, b, error};
+      // Over the steps before the best, where the error of a right derivative is that of the difference's next term.
+      const int from = std::max(k - 4, 0), to = std::max(k - 1, 1);
+      const double coarse = std::abs(rung(from).difference(i, j) - a);
+      const double fine = std::max(std::abs(rung(to).difference(i, j) - a), 0.05 * rung(to).rounding(i, j));
+      const double slope = std::log(coarse / fine) / std::log(step_of(from) / step_of(to));
+      worst.slope = coarse > 3 * rung(from).rounding(i, j) ? slope : std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+  return worst;
+}
+
+/// What the mistake looks like; `row` is what a row is called, `sign` what is said of a reversed sign. May be empty.
+inline std::string hint(const Eigen::ArrayXXd& written, const Eigen::ArrayXXd& numeric, const Comparison& worst,
+                        const Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>& wrong, const std::string& row,
+                        const std::string& sign) {
+  const auto close = [](double a, double b) { return std::abs(a - b) <= 1e-5 * std::max(std::abs(a), std::abs(b)); };
+  const double ratio = worst.written / worst.numeric;
+  if (!std::isfinite(worst.written)) return "not finite: is every element written, with = and not with += ?";
+  bool one_ratio = std::isfinite(ratio) && (wrong.count() > 1 || close(2 * ratio, std::round(2 * ratio)));
+  for (Index j = 0; j < written.cols(); ++j)
+    for (Index i = 0; i < written.rows(); ++i)
+      if (wrong(i, j)) one_ratio = one_ratio && close(written(i, j), ratio * numeric(i, j));
+  const bool alone = written.rows() > 1 && wrong.rowwise().any().count() == 1;
+  const std::string where = alone ? text(" in ", row, " ", worst.row, " alone") : "";
+  if (one_ratio && close(ratio, -1)) return "the sign is reversed" + where + sign;
+  if (one_ratio && ratio != 0) return text("a factor: ", ratio, " times the right value", where);
+  for (Index other = 0; other < written.rows(); ++other) {
+    bool same = other != worst.row && numeric(other, worst.column) != 0;
+    for (Index j = 0; j < written.cols(); ++j) same = same && close(written(worst.row, j), numeric(other, j));
+    if (same)
+      return text(row, " ", worst.row, " holds what belongs to ", row, " ", other,
+                  ": an index off, another order, or a matrix transposed");
+  }
+  return alone ? "wrong" + where + ": a term missing there?" : "";
+}
+
+}  // namespace scorematch::diagnostics
