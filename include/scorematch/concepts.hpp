@@ -77,6 +77,13 @@ using Input = Eigen::Ref<const Eigen::MatrixXd>;    ///< d × B, a column a samp
 using Output = Eigen::Ref<Eigen::MatrixXd>;         ///< d × B
 using OutputVector = Eigen::Ref<Eigen::VectorXd>;   ///< B, or the size of θ
 
+/// Stands for an argument of type R: converts to R and to nothing else. With R itself, Eigen's conversions would accept a
+/// parameter that loses the result (Eigen::MatrixXd G, a copy) or misreads it (Eigen::Ref<Eigen::VectorXd> g, one sample).
+template <class R>
+struct Exactly {
+  operator R() const;
+};
+
 template <class M>
 concept has_dimension = requires(const M& m) {
   { m.dimension() } -> std::convertible_to<Index>;
@@ -84,27 +91,27 @@ concept has_dimension = requires(const M& m) {
 
 /// ∇f at every column of X
 template <class M>
-concept has_gradient = requires(const M& m, Input X, Output G) { m.gradient(X, G); };
+concept has_gradient = requires(const M& m, Input X, Exactly<Output> G) { m.gradient(X, G); };
 
 /// f at every column of X: for MALA and for pictures
 template <class M>
-concept has_energy = requires(const M& m, Input X, OutputVector f) { m.energy(X, f); };
+concept has_energy = requires(const M& m, Input X, Exactly<OutputVector> f) { m.energy(X, f); };
 
 /// Σ_i ∂²f/∂x_i² at every column of X; without it, 2d gradients by central differences
 template <class M>
-concept has_laplacian = requires(const M& m, Input X, OutputVector L) { m.laplacian(X, L); };
+concept has_laplacian = requires(const M& m, Input X, Exactly<OutputVector> L) { m.laplacian(X, L); };
 
 /// The Hessian of f times the columns of V; without it, two gradients by central differences
 template <class M>
-concept has_hessian_vector = requires(const M& m, Input X, Input V, Output HV) { m.hessian_vector(X, V, HV); };
+concept has_hessian_vector = requires(const M& m, Input X, Input V, Exactly<Output> HV) { m.hessian_vector(X, V, HV); };
 
 /// s at every column of X
 template <class M>
-concept has_score = requires(const M& m, Input X, Output S) { m.score(X, S); };
+concept has_score = requires(const M& m, Input X, Exactly<Output> S) { m.score(X, S); };
 
 /// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
 template <class M>
-concept has_divergence = requires(const M& m, Input X, OutputVector D) { m.divergence(X, D); };
+concept has_divergence = requires(const M& m, Input X, Exactly<OutputVector> D) { m.divergence(X, D); };
 
 /// θ, read and written
 template <class M>
@@ -115,7 +122,7 @@ concept has_parameters = requires(M& m, const M& c, const Eigen::VectorXd& theta
 
 /// g += Σ_b ∂/∂θ (W_b · field(x_b)), the field being ∇f for an energy and s for a score
 template <class M>
-concept has_pull_back = requires(const M& m, Input X, Input W, OutputVector g) { m.pull_back(X, W, g); };
+concept has_pull_back = requires(const M& m, Input X, Input W, Exactly<OutputVector> g) { m.pull_back(X, W, g); };
 
 /// A class whose energy's derivatives the user wrote: `static_assert(sm::Energy<MyEnergy>);`
 template <class M>
@@ -173,7 +180,7 @@ concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && req
 ///   score      each sample's loss, terms and adjoints
 /// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws agree.
 template <class O, class T>
-concept Objective = std::copyable<O> &&
+concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
                     requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,
                              const ScoreValues<T>& values, Losses<T>& losses) {
                       o.validate();

@@ -84,10 +84,10 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
       best.iterations += solver.minimize(evaluate, theta, loss);
       break;
     } catch (const End&) {
-      best.iterations += best.evaluations - evaluations;
+      best.iterations += best.evaluations - evaluations - 1;
       break;
     } catch (const std::exception&) {  // LBFGSpp's way to say that a line search failed
-      best.iterations += best.evaluations - evaluations;
+      best.iterations += best.evaluations - evaluations - 1;
       if (!(best.loss < before - 1e-14 * std::abs(before))) break;
     }
   }

@@ -133,6 +133,7 @@ struct Normals {
   static constexpr Index per_group = RandomBits<T>::words;
   SCOREMATCH_INLINE static void write(const RandomBits<T>& bits, const Columns<T>& to) {
     for (int i = 0; i < per_group; i += 2) {
+      if (i >= to.columns) break;  // a pair that nobody wants is not worth its logarithm
       const NormalPair<simd::Lanes<T>> z = box_muller<simd::Lanes<T>>(bits.word[i], bits.word[i + 1]);
       to.put(i, z.first);
       to.put(i + 1, z.second);

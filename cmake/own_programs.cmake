@@ -1,0 +1,47 @@
+# How our own tests, examples and benchmarks are built. Nothing of this reaches a user of scorematch::scorematch.
+
+option(SCOREMATCH_WERROR "Warnings of our own programs are errors" OFF)
+
+set(SCOREMATCH_NATIVE AUTO CACHE STRING "Build for the host's instruction set: ON, OFF, or AUTO = examples and benchmarks")
+set_property(CACHE SCOREMATCH_NATIVE PROPERTY STRINGS AUTO ON OFF)
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-march=native SCOREMATCH_HAS_MARCH_NATIVE)
+
+set(SCOREMATCH_OPENMP AUTO CACHE STRING "Link OpenMP: ON, OFF, or AUTO = if it is found")
+set_property(CACHE SCOREMATCH_OPENMP PROPERTY STRINGS AUTO ON OFF)
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)
+
+# Set for this folder and those below, since the generated target that verifies the headers takes them from here.
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+set(CMAKE_COMPILE_WARNING_AS_ERROR ${SCOREMATCH_WERROR})
+
+if(SCOREMATCH_OPENMP STREQUAL "AUTO")
+  find_package(OpenMP COMPONENTS CXX)
+elseif(SCOREMATCH_OPENMP)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+endif()
+
+# scorematch_program(TARGET SOURCE KIND): an executable of one source file; KIND is test, example or benchmark.
+function(scorematch_program target source kind)
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE scorematch::scorematch)
+  if(SCOREMATCH_OPENMP AND TARGET OpenMP::OpenMP_CXX)
+    target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+  if(SCOREMATCH_NATIVE STREQUAL "AUTO")
+    string(COMPARE NOTEQUAL ${kind} test native)
+  else()
+    set(native ${SCOREMATCH_NATIVE})
+  endif()
+  if(native AND SCOREMATCH_HAS_MARCH_NATIVE)
+    target_compile_options(${target} PRIVATE -march=native)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      # g++ 12's own AVX-512 header trips this warning wherever Eigen uses it (GCC bug 105593).
+      target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+    endif()
+  endif()
+endfunction()

@@ -1,0 +1,15 @@
+// expect: write where\(condition, a, b\)
+#include <scorematch/energy/energy_model.hpp>
+
+namespace sm = scorematch;
+
+sm::EnergyModel user() {
+  return sm::energy_model(1, [](auto x, auto) {
+#ifdef CORRECT
+    return where(x[0] > 0, x[0], 2 * square(x[0]));
+#else
+    if (x[0] > 0) return x[0];
+    return 2 * square(x[0]);
+#endif
+  });
+}

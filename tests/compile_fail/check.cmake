@@ -1,0 +1,48 @@
+# Compiles `source` and judges the outcome; see CMakeLists.txt beside this file.
+
+# A folder the compiler searches by itself must not be named again: -I/usr/include would reorder the standard library's.
+list(REMOVE_ITEM includes ${implicit_includes})
+list(TRANSFORM includes PREPEND -I)
+
+set(definition)
+if(variant STREQUAL "_ok")
+  set(definition -DCORRECT)
+endif()
+
+set(ENV{LC_ALL} C)
+execute_process(
+  COMMAND ${compiler} -std=c++20 -fsyntax-only ${definition} ${includes} ${source}
+  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+
+string(REPLACE "\n" "\n  " shown "\n${output}")  # CMake keeps the line breaks of indented text
+
+if(variant STREQUAL "_ok")
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "With -DCORRECT this must compile, but:${shown}")
+  endif()
+  return()
+endif()
+
+file(STRINGS ${source} first_line LIMIT_COUNT 1 ENCODING UTF-8)
+if(NOT first_line MATCHES "^// expect: (.+)$")
+  message(FATAL_ERROR "The first line of ${source} must be \"// expect: REGEX\"; it is \"${first_line}\"")
+endif()
+set(expected "${CMAKE_MATCH_1}")
+
+if(result EQUAL 0)
+  message(FATAL_ERROR "This must not compile, but it does")
+endif()
+if(NOT output MATCHES "${expected}")
+  message(FATAL_ERROR "The output does not match \"${expected}\":${shown}")
+endif()
+cmake_path(GET source FILENAME filename)
+string(FIND "${output}" "${filename}:" position)
+if(position EQUAL -1)
+  message(FATAL_ERROR "The output does not name the user's file ${filename}:${shown}")
+endif()
+string(REGEX REPLACE "error:[^\n]*" "error:" shortened "${output}")
+string(REGEX MATCHALL "error:" errors "${shortened}")
+list(LENGTH errors count)
+if(NOT count EQUAL 1)
+  message(FATAL_ERROR "${count} lines hold \"error:\"; it must be one:${shown}")
+endif()

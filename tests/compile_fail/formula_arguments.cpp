@@ -1,0 +1,12 @@
+// expect: a formula is called as formula\(x, theta\) or formula\(x, sigma, theta\)
+#include <scorematch/energy/energy_model.hpp>
+
+namespace sm = scorematch;
+
+sm::EnergyModel user() {
+#ifdef CORRECT
+  return sm::energy_model(1, [](auto x, auto /*theta*/) { return square(x); });
+#else
+  return sm::energy_model(1, [](auto x) { return square(x); });
+#endif
+}

@@ -1,0 +1,14 @@
+// expect: takes a whole number, the size; a start value is sm::start\(number\)
+#include <scorematch/energy/energy_model.hpp>
+
+namespace sm = scorematch;
+
+sm::EnergyModel user() {
+  return sm::energy_model(1, [](auto x, auto theta) {
+#ifdef CORRECT
+    return theta("stiffness", sm::start(1.0)) * square(x);
+#else
+    return theta("stiffness", 1.0) * square(x);
+#endif
+  });
+}
