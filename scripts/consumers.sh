@@ -20,7 +20,7 @@ quietly() {
 }
 
 consumer_with() {
-  quietly cmake -S tests/consumer -B "$work/build" -DCMAKE_BUILD_TYPE=Debug "$@"
+  quietly cmake -S tests/consumer -B "$work/build" "$@"
   quietly cmake --build "$work/build"
   "$work/build/consumer"
 }

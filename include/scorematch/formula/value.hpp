@@ -308,7 +308,7 @@ inline Value selected(const Value& condition, const Value& a, const Value& b) {
   return {a.recorder(), a.recorder().add(node)};
 }
 
-inline Condition operator&&(const Condition& a, const Condition& b) { return Condition(a.value() * b.value()); }
+inline Condition operator&&(const Condition& a, const Condition& b) { return Condition(selected(a.value(), b.value(), a.value())); }
 inline Condition operator||(const Condition& a, const Condition& b) { return Condition(selected(a.value(), a.value(), b.value())); }
 inline Condition operator!(const Condition& a) { return Condition(1 - a.value()); }
 

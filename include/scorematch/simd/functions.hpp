@@ -181,7 +181,8 @@ SCOREMATCH_INLINE V sum_of_terms(const Scalar<V>* c, const V* powers) {
 }
 
 /// c0 + c1 x + c2 x² + …, up to 32 terms, in the order of G. Estrin: the chain of operations that wait for each other
-/// is short, which matters more here than their number (Horner's order takes 1.8 times as long in erf, as long in exp).
+/// is short, which matters more here than their number (Horner's order takes 1.8 times as long in erf, as long in
+/// exp).
 template <class V, class... C>
 SCOREMATCH_INLINE V polynomial(V x, C... coefficients) {
   const Scalar<V> c[] = {static_cast<Scalar<V>>(coefficients)...};
@@ -222,8 +223,8 @@ SCOREMATCH_INLINE V times_power_of_two(V x, V shifted) {
   }
 }
 
-/// x = mantissa · 2^exponent, the mantissa in [3/4, 3/2). Of 0 and ∞ the exponent is ∓∞ and the mantissa 1; below 0 the
-/// mantissa is NaN.
+/// x = mantissa · 2^exponent, the mantissa in [3/4, 3/2); below 0 it is NaN. Of ±0 and ∞ the exponent is ∓∞ and the
+/// mantissa ±1.
 template <class V>
 struct Parts {
   V mantissa;
@@ -232,7 +233,7 @@ struct Parts {
 template <class V>
 SCOREMATCH_INLINE Parts<V> split(V x) {
   if constexpr (has_exponent_instructions<V>) {
-    const V mantissa = machine_mantissa(x + V{});  // −0 + 0 = 0
+    const V mantissa = machine_mantissa(x);
     return {mantissa, machine_exponent(x) - machine_exponent(mantissa)};
   } else {
     using T = Scalar<V>;
@@ -421,11 +422,10 @@ SCOREMATCH_INLINE V log1p(V x) {
   using namespace detail;
   using T = Scalar<V>;
   const V sum = T(1) + x;
-  const V x_in_sum = sum - T(1);
-  const V lost = (T(1) - (sum - x_in_sum)) + (x - x_in_sum);  // sum + lost = 1 + x exactly (Knuth's TwoSum)
+  const V lost = x - (sum - T(1));  // exactly, as long as 1 is not below the last place of the sum
   const auto [mantissa, exponent] = split(sum);
   const V scaled = lost * power_of_two(FormatOf<V>::shift - exponent);
-  // Beyond 2^±64, `lost` is nothing to the sum, and 2^−exponent may not be a number.
+  // Beyond 2^64, `lost` is nothing to the sum, and 2^−exponent may not be a number.
   const V f = (mantissa - T(1)) + select(exponent * exponent < T(64 * 64), scaled, V{});
   return with_sign_of(reduced_log1p(f, exponent), x);
 }
