@@ -1,0 +1,288 @@
+// The roles of concepts.hpp: who fills them, and that who does not is refused.
+#include "catch.hpp"
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/objective/explicit_score_matching.hpp"
+#include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/score/at_sigma.hpp"
+#include "scorematch/score/score_model.hpp"
+#include "scorematch/score/user_model.hpp"
+
+namespace sm = scorematch;
+using sm::Input;
+using sm::Output;
+using sm::OutputVector;
+
+namespace {
+
+using InputF = Eigen::Ref<const Eigen::MatrixXf>;
+using OutputF = Eigen::Ref<Eigen::MatrixXf>;
+
+struct Nothing {};
+
+// --- one leaf after another: what fills it, and each way to miss it ---
+
+namespace dimension {
+struct Right { Eigen::Index dimension() const { return 2; } };
+struct Int { int dimension() const { return 2; } };
+struct Misspelt { Eigen::Index dim() const { return 2; } };
+struct WantsArgument { Eigen::Index dimension(int axis) const { return axis; } };
+struct NotConst { Eigen::Index dimension() { return 2; } };
+struct ReturnsText { std::string dimension() const { return "2"; } };
+struct ReturnsNothing { void dimension() const {} };
+}  // namespace dimension
+static_assert(sm::has_dimension<dimension::Right> && sm::has_dimension<dimension::Int>);
+static_assert(!sm::has_dimension<Nothing> && !sm::has_dimension<dimension::Misspelt>);
+static_assert(!sm::has_dimension<dimension::WantsArgument> && !sm::has_dimension<dimension::NotConst>);
+static_assert(!sm::has_dimension<dimension::ReturnsText> && !sm::has_dimension<dimension::ReturnsNothing>);
+
+namespace gradient {
+struct Right { void gradient(Input, Output) const {} };
+struct Copies { void gradient(const Eigen::MatrixXd&, Output) const {} };
+struct Generic { void gradient(const auto&, auto&&) const {} };
+struct Misspelt { void grad(Input, Output) const {} };
+struct Returns { Eigen::MatrixXd gradient(Input X) const { return X; } };
+struct Float { void gradient(InputF, OutputF) const {} };
+struct OneSample { void gradient(const Eigen::VectorXd&, OutputVector) const {} };
+struct WantsMatrix { void gradient(Input, Eigen::MatrixXd&) const {} };
+struct FillsCopy { void gradient(Input, Eigen::MatrixXd) const {} };
+struct NotConst { void gradient(Input, Output) {} };
+}  // namespace gradient
+static_assert(sm::has_gradient<gradient::Right> && sm::has_gradient<gradient::Copies> && sm::has_gradient<gradient::Generic>);
+static_assert(!sm::has_gradient<Nothing> && !sm::has_gradient<gradient::Misspelt> && !sm::has_gradient<gradient::Returns>);
+static_assert(!sm::has_gradient<gradient::Float> && !sm::has_gradient<gradient::OneSample>);
+static_assert(!sm::has_gradient<gradient::WantsMatrix> && !sm::has_gradient<gradient::FillsCopy> && !sm::has_gradient<gradient::NotConst>);
+
+namespace energy {
+struct Right { void energy(Input, OutputVector) const {} };
+struct Misspelt { void potential(Input, OutputVector) const {} };
+struct OneSample { double energy(const Eigen::VectorXd&) const { return 0; } };
+struct Float { void energy(InputF, Eigen::Ref<Eigen::VectorXf>) const {} };
+struct FillsCopy { void energy(Input, Eigen::VectorXd) const {} };
+struct WantsMatrix { void energy(Input, Output) const {} };
+struct NotConst { void energy(Input, OutputVector) {} };
+}  // namespace energy
+static_assert(sm::has_energy<energy::Right>);
+static_assert(!sm::has_energy<Nothing> && !sm::has_energy<energy::Misspelt> && !sm::has_energy<energy::OneSample>);
+static_assert(!sm::has_energy<energy::Float> && !sm::has_energy<energy::FillsCopy> && !sm::has_energy<energy::WantsMatrix>);
+static_assert(!sm::has_energy<energy::NotConst>);
+
+namespace laplacian {
+struct Right { void laplacian(Input, OutputVector) const {} };
+struct Misspelt { void laplace(Input, OutputVector) const {} };
+struct Returns { Eigen::VectorXd laplacian(Input X) const { return X.row(0).transpose(); } };
+struct WantsMatrix { void laplacian(Input, Output) const {} };
+struct NotConst { void laplacian(Input, OutputVector) {} };
+}  // namespace laplacian
+static_assert(sm::has_laplacian<laplacian::Right>);
+static_assert(!sm::has_laplacian<Nothing> && !sm::has_laplacian<laplacian::Misspelt> && !sm::has_laplacian<laplacian::Returns>);
+static_assert(!sm::has_laplacian<laplacian::WantsMatrix> && !sm::has_laplacian<laplacian::NotConst>);
+
+namespace hessian_vector {
+struct Right { void hessian_vector(Input, Input, Output) const {} };
+struct Misspelt { void hessian(Input, Input, Output) const {} };
+struct WithoutDirection { void hessian_vector(Input, Output) const {} };
+struct FillsVector { void hessian_vector(Input, Input, OutputVector) const {} };
+struct NotConst { void hessian_vector(Input, Input, Output) {} };
+}  // namespace hessian_vector
+static_assert(sm::has_hessian_vector<hessian_vector::Right>);
+static_assert(!sm::has_hessian_vector<Nothing> && !sm::has_hessian_vector<hessian_vector::Misspelt>);
+static_assert(!sm::has_hessian_vector<hessian_vector::WithoutDirection> && !sm::has_hessian_vector<hessian_vector::FillsVector>);
+static_assert(!sm::has_hessian_vector<hessian_vector::NotConst>);
+
+namespace score {
+struct Right { void score(Input, Output) const {} };
+struct Misspelt { void scores(Input, Output) const {} };
+struct Returns { Eigen::MatrixXd score(Input X) const { return X; } };
+struct Float { void score(InputF, OutputF) const {} };
+struct NotConst { void score(Input, Output) {} };
+}  // namespace score
+static_assert(sm::has_score<score::Right>);
+static_assert(!sm::has_score<Nothing> && !sm::has_score<score::Misspelt> && !sm::has_score<score::Returns>);
+static_assert(!sm::has_score<score::Float> && !sm::has_score<score::NotConst>);
+static_assert(!sm::has_score<gradient::Right> && !sm::has_gradient<score::Right>);
+
+namespace divergence {
+struct Right { void divergence(Input, OutputVector) const {} };
+struct Misspelt { void trace(Input, OutputVector) const {} };
+struct WantsMatrix { void divergence(Input, Output) const {} };
+struct NotConst { void divergence(Input, OutputVector) {} };
+}  // namespace divergence
+static_assert(sm::has_divergence<divergence::Right>);
+static_assert(!sm::has_divergence<Nothing> && !sm::has_divergence<divergence::Misspelt>);
+static_assert(!sm::has_divergence<divergence::WantsMatrix> && !sm::has_divergence<divergence::NotConst>);
+
+namespace parameters {
+struct Right {
+  Eigen::VectorXd parameters() const { return {}; }
+  void set_parameters(const Eigen::VectorXd&) {}
+};
+struct ByReference {
+  const Eigen::VectorXd& parameters() const { return theta; }
+  void set_parameters(const Eigen::Ref<const Eigen::VectorXd>&) {}
+  Eigen::VectorXd theta;
+};
+struct ReadOnly { Eigen::VectorXd parameters() const { return {}; } };
+struct WriteOnly { void set_parameters(const Eigen::VectorXd&) {} };
+struct Misspelt {
+  Eigen::VectorXd params() const { return {}; }
+  void set_parameters(const Eigen::VectorXd&) {}
+};
+struct Number {
+  double parameters() const { return 0; }
+  void set_parameters(const Eigen::VectorXd&) {}
+};
+struct ReadingNotConst {
+  Eigen::VectorXd parameters() { return {}; }
+  void set_parameters(const Eigen::VectorXd&) {}
+};
+struct WantsItsOwn {
+  Eigen::VectorXd parameters() const { return {}; }
+  void set_parameters(Eigen::VectorXd&) {}
+};
+struct WantsNumber {
+  Eigen::VectorXd parameters() const { return {}; }
+  void set_parameters(double) {}
+};
+}  // namespace parameters
+static_assert(sm::has_parameters<parameters::Right> && sm::has_parameters<parameters::ByReference>);
+static_assert(!sm::has_parameters<Nothing> && !sm::has_parameters<parameters::ReadOnly> && !sm::has_parameters<parameters::WriteOnly>);
+static_assert(!sm::has_parameters<parameters::Misspelt> && !sm::has_parameters<parameters::Number>);
+static_assert(!sm::has_parameters<parameters::ReadingNotConst> && !sm::has_parameters<parameters::WantsItsOwn>);
+static_assert(!sm::has_parameters<parameters::WantsNumber>);
+
+namespace pull_back {
+struct Right { void pull_back(Input, Input, OutputVector) const {} };
+struct Misspelt { void pullback(Input, Input, OutputVector) const {} };
+struct WithoutWeights { void pull_back(Input, OutputVector) const {} };
+struct WantsMatrix { void pull_back(Input, Input, Output) const {} };
+struct NotConst { void pull_back(Input, Input, OutputVector) {} };
+}  // namespace pull_back
+static_assert(sm::has_pull_back<pull_back::Right>);
+static_assert(!sm::has_pull_back<Nothing> && !sm::has_pull_back<pull_back::Misspelt>);
+static_assert(!sm::has_pull_back<pull_back::WithoutWeights> && !sm::has_pull_back<pull_back::WantsMatrix>);
+static_assert(!sm::has_pull_back<pull_back::NotConst>);
+
+// --- what users write ---
+
+struct LeastEnergy : dimension::Right, gradient::Right {};
+struct Fittable : LeastEnergy, parameters::Right, pull_back::Right {};
+struct NotCopyable : LeastEnergy { std::unique_ptr<double> owned; };
+struct WithoutDimension : gradient::Right, energy::Right {};
+struct EnergyAlone : dimension::Right, energy::Right {};
+struct WithoutPullBack : LeastEnergy, parameters::Right {};
+struct WithoutParameters : LeastEnergy, pull_back::Right {};
+static_assert(sm::Energy<LeastEnergy> && !sm::TrainableEnergy<LeastEnergy> && !sm::Score<LeastEnergy>);
+static_assert(sm::Energy<Fittable> && sm::TrainableEnergy<Fittable>);
+static_assert(!sm::Energy<Nothing> && !sm::Energy<NotCopyable> && !sm::Energy<WithoutDimension> && !sm::Energy<EnergyAlone>);
+static_assert(sm::Energy<WithoutPullBack> && !sm::TrainableEnergy<WithoutPullBack>);
+static_assert(sm::Energy<WithoutParameters> && !sm::TrainableEnergy<WithoutParameters>);
+
+struct LeastScore : dimension::Right, score::Right {};
+struct FittableScore : LeastScore, parameters::Right, pull_back::Right {};
+struct ScoreWithoutDimension : score::Right {};
+struct ScoreNotCopyable : LeastScore { std::unique_ptr<double> owned; };
+static_assert(sm::Score<LeastScore> && !sm::TrainableScore<LeastScore> && !sm::Energy<LeastScore>);
+static_assert(sm::TrainableScore<FittableScore> && !sm::TrainableEnergy<FittableScore>);
+static_assert(!sm::Score<Nothing> && !sm::Score<ScoreWithoutDimension> && !sm::Score<ScoreNotCopyable>);
+
+static_assert(sm::AnyModel<LeastEnergy> && sm::AnyModel<LeastScore> && sm::AnyModel<sm::EnergyModel>);
+static_assert(!sm::AnyModel<Nothing> && !sm::AnyModel<EnergyAlone> && !sm::AnyModel<double>);
+static_assert(sm::AnyTrainableModel<Fittable> && sm::AnyTrainableModel<FittableScore> && !sm::AnyTrainableModel<LeastEnergy>);
+
+// --- the library's own models, bound in both scalars ---
+
+static_assert(sm::Model<sm::EnergyModel> && sm::Model<sm::ScoreModel>);
+static_assert(sm::Model<sm::AtSigma<sm::EnergyModel>> && sm::Model<sm::AtSigma<sm::ScoreModel>>);
+static_assert(!sm::Model<Fittable> && !sm::Model<Nothing> && !sm::Model<sm::FormulaEnergy<double>>);
+static_assert(!sm::Energy<sm::EnergyModel> && !sm::Score<sm::ScoreModel>);
+
+struct EnergyKnown : LeastEnergy, energy::Right {};
+
+template <class T>
+constexpr bool all_bind() {
+  using Energy = sm::FormulaEnergy<T>;
+  using Score = sm::FormulaScore<T>;
+  static_assert(sm::BoundScore<Energy, T> && sm::BoundEnergy<Energy, T>);
+  static_assert(sm::BoundScore<Score, T> && !sm::BoundEnergy<Score, T>);
+  static_assert(sm::BoundScore<sm::BoundAtSigma<T, Energy>, T> && sm::BoundEnergy<sm::BoundAtSigma<T, Energy>, T>);
+  static_assert(sm::BoundScore<sm::BoundAtSigma<T, Score>, T> && !sm::BoundEnergy<sm::BoundAtSigma<T, Score>, T>);
+  static_assert(sm::BoundScore<sm::UserScore<T, LeastEnergy>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastEnergy>, T>);
+  static_assert(sm::BoundScore<sm::UserScore<T, EnergyKnown>, T> && sm::BoundEnergy<sm::UserScore<T, EnergyKnown>, T>);
+  static_assert(sm::BoundScore<sm::UserScore<T, LeastScore>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastScore>, T>);
+  static_assert(sm::KnowsEnergy<sm::EnergyModel, T> && sm::KnowsEnergy<EnergyKnown, T>);
+  static_assert(!sm::KnowsEnergy<sm::ScoreModel, T> && !sm::KnowsEnergy<LeastEnergy, T> && !sm::KnowsEnergy<Nothing, T>);
+  return true;
+}
+static_assert(all_bind<float>() && all_bind<double>());
+static_assert(!sm::BoundScore<sm::FormulaEnergy<float>, double>);  // the scalar is part of the role
+static_assert(!sm::BoundScore<sm::EnergyModel, double>);
+
+// --- objectives ---
+
+struct Callable {
+  Eigen::MatrixXd operator()(const Eigen::MatrixXd& X) const { return X; }
+};
+
+template <class T>
+constexpr bool all_objectives() {
+  static_assert(sm::Objective<sm::implicit_score_matching, T> && sm::Objective<sm::denoising_score_matching, T>);
+  static_assert(sm::Objective<sm::sliced_score_matching, T> && sm::Objective<sm::explicit_score_matching<Callable>, T>);
+  static_assert(sm::Objective<sm::explicit_score_matching<Eigen::MatrixXd>, T>);
+  static_assert(sm::Objective<sm::explicit_score_matching<Eigen::MatrixXf>, T>);
+  return true;
+}
+static_assert(all_objectives<float>() && all_objectives<double>());
+static_assert(std::is_same_v<decltype(sm::explicit_score_matching{Eigen::Matrix2d()}), sm::explicit_score_matching<Eigen::MatrixXd>>);
+
+struct Own {  // what a user's objective must have, and nothing else
+  template <class T>
+  struct Notes {};
+  void validate() const {}
+  bool deterministic() const { return true; }
+  std::vector<const char*> term_names() const { return {}; }
+  template <class T>
+  void prepare(const sm::Samples<T>&, sm::Points<T>&, Notes<T>&) const {}
+  template <class T>
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>&, sm::Losses<T>&) const {}
+};
+struct WithoutNotes {
+  void validate() const {}
+  bool deterministic() const { return true; }
+  std::vector<const char*> term_names() const { return {}; }
+  void prepare(const auto&, auto&, auto&) const {}
+  void score(const auto&, const auto&, const auto&, const auto&, auto&) const {}
+};
+struct NamesAreText : Own { const char* term_names() const { return "loss"; } };
+struct DeterministicIsNumber : Own { int deterministic() const { return 1; } };
+struct ValidateNotConst : Own { void validate() {} };
+struct ScoreWithoutNotes : Own {
+  template <class T>
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const sm::ScoreValues<T>&, sm::Losses<T>&) const {}
+};
+struct PreparesFloatsAlone : Own {
+  void prepare(const sm::Samples<float>&, sm::Points<float>&, Notes<float>&) const {}
+};
+static_assert(sm::Objective<Own, float> && sm::Objective<Own, double>);
+static_assert(!sm::Objective<Nothing, double> && !sm::Objective<WithoutNotes, double> && !sm::Objective<NamesAreText, double>);
+static_assert(!sm::Objective<DeterministicIsNumber, double> && !sm::Objective<ValidateNotConst, double>);
+static_assert(!sm::Objective<ScoreWithoutNotes, double>);
+static_assert(sm::Objective<PreparesFloatsAlone, float> && !sm::Objective<PreparesFloatsAlone, double>);
+
+// --- formulas ---
+
+static_assert(sm::formula::Initialiser<sm::start> && sm::formula::Initialiser<sm::glorot>);
+static_assert(sm::formula::Initialiser<sm::scaled_normal> && sm::formula::Initialiser<sm::normal>);
+static_assert(!sm::formula::Initialiser<double> && !sm::formula::Initialiser<Eigen::MatrixXd> && !sm::formula::Initialiser<Eigen::Vector3d>);
+static_assert(!std::is_convertible_v<sm::formula::Condition, bool>);  // no branch on a value
+
+}  // namespace
+
+TEST_CASE("the roles are filled by whom they should be") { SUCCEED("checked while compiling, above"); }
