@@ -225,6 +225,19 @@ TEST_CASE("The loss, the counts and the history of a fit agree with each other a
   CHECK(sm::fit(network, fresh, X, {.iterations = 5, .batch = 120, .seed = 1}).model.parameters() != by_adam.model.parameters());
 }
 
+TEST_CASE("Adam draws new noise at every step, and frozen noise once") {
+  const MatrixXd X = normals(2, 150, 9);
+  const sm::denoising_score_matching fresh{.sigma = 0.5, .seed = 3}, frozen{.sigma = 0.5, .seed = 3, .frozen = true};
+  const sm::FitOptions still{.method = Method::adam, .iterations = 4, .batch = 1000, .learning_rate = 1e-300};  // θ stays
+  const auto moving = sm::fit(gaussian(2), fresh, X, still), same = sm::fit(gaussian(2), frozen, X, still);
+  REQUIRE(moving.history.size() == 4);
+  REQUIRE(same.history.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(moving.history[i].loss == Approx(sm::loss(gaussian(2), fresh, X, {.draw = i + 1}).value).epsilon(1e-12));
+    CHECK(same.history[i].loss == Approx(sm::loss(gaussian(2), frozen, X).value).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("The progress callback sees the fit go by, and can stop it") {
   const MatrixXd X = normals(2, 300, 7);
   const auto network = sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });

@@ -6,7 +6,6 @@
 // together with less than 5·10⁻⁴.
 #include "catch.hpp"
 
-#include <Eigen/Cholesky>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -46,6 +45,19 @@ MatrixXd noise_of(const sm::denoising_score_matching& objective, Index d, Index 
 }
 
 double relative_error(const MatrixXd& found, const MatrixXd& right) { return (found - right).norm() / right.norm(); }
+
+/// The x with A x = b for a symmetric positive definite A, by conjugate gradients run on to rounding.
+VectorXd solve(const MatrixXd& A, const VectorXd& b) {
+  VectorXd x = VectorXd::Zero(b.size()), residual = b, along = b;
+  for (int step = 0; step < 40 && residual.norm() > 1e-15 * b.norm(); ++step) {
+    const VectorXd A_along = A.lazyProduct(along);
+    const double before = residual.squaredNorm(), length = before / along.dot(A_along);
+    x += length * along;
+    residual -= length * A_along;
+    along = residual + residual.squaredNorm() / before * along;
+  }
+  return x;
+}
 
 /// A model at other parameters.
 template <class M>
@@ -107,7 +119,9 @@ struct Mixture {
 };
 
 Mixture mixture(Index d) {
-  Mixture p{MatrixXd(d, 2), Eigen::Vector2d(0.3, 0.7), Eigen::Vector2d(0.5, 0.8)};
+  Mixture p{MatrixXd(d, 2), VectorXd(2), VectorXd(2)};
+  p.weights << 0.3, 0.7;
+  p.variances << 0.5, 0.8;
   p.means.col(0).setConstant(-1.0);
   p.means.col(1).setConstant(1.2);
   if (d == 2) p.means(1, 1) = -0.4;
@@ -231,45 +245,38 @@ TEST_CASE("One Gaussian as an energy and as a score: the same losses and gradien
 TEST_CASE("I1, I2: implicit score matching of a Gaussian finds mean and covariance of the samples") {
   // Hyvärinen 2005, §4.1: the optimum is the sample mean and the inverse of the 1/n covariance; there J = −½ tr Λ
   const Index d = 3, n = 200;
-  Eigen::Matrix3d mixing;
+  const auto model = sm::energy_model(d, [](auto x, auto theta) {
+    const auto half = theta("half precision", MatrixXd::Identity(3, 3));
+    return 0.5 * quadratic_form(half + transpose(half), x - theta("mean", 3));
+  });
+
+  MatrixXd mixing(3, 3);
   mixing << 1, 0, 0,  //
       0.5, 0.8, 0,    //
       -0.3, 0.2, 0.6;
-  MatrixXd X = normals(d, n, 1);
-  for (Index i = 0; i < n; ++i) X.col(i) = (mixing * Eigen::Vector3d(X.col(i)) + Eigen::Vector3d(1, -2, 0.5)).eval();
-  const Eigen::Vector3d mean = X.rowwise().mean();
-  Eigen::Matrix3d covariance = Eigen::Matrix3d::Zero();
-  for (Index i = 0; i < n; ++i) {
-    const Eigen::Vector3d away = X.col(i) - mean;
-    covariance += away * away.transpose() / static_cast<double>(n);
-  }
-
-  const auto model = sm::energy_model(d, [](auto x, auto theta) {
-    const auto half = theta("half precision", Eigen::Matrix3d::Identity());
-    return 0.5 * quadratic_form(half + transpose(half), x - theta("mean", 3));
-  });
+  const MatrixXd X = mixing.lazyProduct(normals(d, n, 1)).array() + 0.7;
+  const VectorXd mean = X.rowwise().mean();
+  const MatrixXd centred = X.colwise() - mean, covariance = centred.lazyProduct(centred.transpose()) / static_cast<double>(n);
   const auto fit = sm::fit(model, sm::implicit_score_matching{}, X, {.tolerance = 1e-7});
   CHECK(fit.status == sm::FitStatus::converged);
-  const Eigen::Matrix3d half = fit.model.parameter("half precision"), precision = half + half.transpose();
-  CHECK((precision * covariance - Eigen::Matrix3d::Identity()).norm() < 1e-6);
+  const MatrixXd half = fit.model.parameter("half precision"), precision = half + half.transpose();
+  CHECK((precision.lazyProduct(covariance) - MatrixXd::Identity(3, 3)).norm() < 1e-6);
   CHECK((fit.model.parameter("mean") - mean).norm() < 1e-6);
   CHECK(fit.loss.value == Approx(-0.5 * precision.trace()).epsilon(1e-6));
 
   // Exactly, at a known optimum: the six points m ± √3 R⁻¹ e_i have the mean m and the inverse covariance Λ = Rᵀ R.
-  Eigen::Matrix3d R, inverse;
+  MatrixXd R(3, 3), inverse(3, 3), six(3, 6);
   R << 1, 0.7, -0.4,  //
       0, 1, 0.3,      //
       0, 0, 1;
   inverse << 1, -0.7, 0.7 * 0.3 + 0.4,  //
       0, 1, -0.3,                       //
       0, 0, 1;
-  const Eigen::Vector3d m(1, -2, 0.5);
-  MatrixXd six(3, 6);
-  for (Index i = 0; i < 3; ++i) {
-    six.col(2 * i) = m + std::sqrt(3.0) * inverse.col(i);
-    six.col(2 * i + 1) = m - std::sqrt(3.0) * inverse.col(i);
-  }
-  const Eigen::Matrix3d right_half = 0.5 * R.transpose() * R;
+  VectorXd m(3);
+  m << 1, -2, 0.5;
+  six << std::sqrt(3.0) * inverse, -std::sqrt(3.0) * inverse;
+  six.colwise() += m;
+  const MatrixXd right_half = 0.5 * R.transpose().lazyProduct(R);
   auto known = model;
   known.set_named_parameters({{"half precision", d, d, right_half.reshaped()}, {"mean", d, 1, m}});
   const sm::Loss loss = sm::loss_and_gradient(known, sm::implicit_score_matching{}, six);
@@ -284,27 +291,25 @@ TEST_CASE("I12: for an energy linear in θ the minimiser is −A⁻¹b") {
   });
   const MatrixXd X = 0.8 * normals(d, n, 5).array() + 0.2;
   // J(θ) = ½ θᵀA θ + bᵀθ: A = mean of Gᵀ G, the columns of G the gradients of the five terms, and b = −mean of their Laplacians
-  Eigen::Matrix<double, 5, 5> A = A.Zero();
-  Eigen::Vector<double, 5> b = b.Zero();
+  MatrixXd A = MatrixXd::Zero(5, 5), G(2, 5);
+  VectorXd b = VectorXd::Zero(5), laplacian(5);
   for (Index i = 0; i < n; ++i) {
     const double x = X(0, i), y = X(1, i);
-    Eigen::Matrix<double, 2, 5> G;
     G << 2 * x, 4 * x * x * x, y, std::cos(x), 0,  //
         2 * y, 4 * y * y * y, x, 0, 1;
-    Eigen::Vector<double, 5> laplacian;
     laplacian << 4, 12 * (x * x + y * y), 0, -std::sin(x), 0;
-    A += G.transpose() * G / static_cast<double>(n);
+    A += G.transpose().lazyProduct(G) / static_cast<double>(n);
     b -= laplacian / static_cast<double>(n);
   }
-  const Eigen::Vector<double, 5> best = -A.llt().solve(b);
+  const VectorXd best = solve(A, -b);
 
   const sm::Loss there = sm::loss_and_gradient(with_parameters(model, best), sm::implicit_score_matching{}, X);
   CHECK(there.gradient.norm() < 1e-12 * b.norm());
   CHECK(there.value == Approx(0.5 * b.dot(best)).epsilon(1e-12));
-  const Eigen::Vector<double, 5> theta = normals(5, 1, 6);
+  const VectorXd theta = normals(5, 1, 6), A_theta = A.lazyProduct(theta);
   const sm::Loss elsewhere = sm::loss_and_gradient(with_parameters(model, theta), sm::implicit_score_matching{}, X);
-  CHECK(relative_error(elsewhere.gradient, A * theta + b) < 1e-12);
-  CHECK(elsewhere.value == Approx(0.5 * theta.dot(A * theta) + b.dot(theta)).epsilon(1e-12));
+  CHECK(relative_error(elsewhere.gradient, A_theta + b) < 1e-12);
+  CHECK(elsewhere.value == Approx(0.5 * theta.dot(A_theta) + b.dot(theta)).epsilon(1e-12));
 
   const auto fit = sm::fit(model, sm::implicit_score_matching{}, X, {.tolerance = 1e-9});
   CHECK(fit.status == sm::FitStatus::converged);
@@ -365,7 +370,7 @@ TEST_CASE("I11: the denoising loss is the explicit one for the blurred density, 
 
 TEST_CASE("I5: the denoising loss of N(0, vI) at its optimum") {
   // Gauss and Hermite's three nodes are exact for polynomials of degree 5; here the degree is 2.
-  const Eigen::Vector3d nodes(-std::sqrt(3.0), 0, std::sqrt(3.0)), weights(1.0 / 6, 2.0 / 3, 1.0 / 6);
+  const double nodes[] = {-std::sqrt(3.0), 0, std::sqrt(3.0)}, weights[] = {1.0 / 6, 2.0 / 3, 1.0 / 6};
   const auto optimal_loss = [&](Index d, double v, double sigma) {
     const auto model = sm::energy_model(d, [&](auto x, auto) { return 0.5 / (v + sigma * sigma) * squared_norm(x); });
     const Index count = d == 1 ? 9 : 81;

@@ -74,7 +74,8 @@ inline Number sigmoid(const Number& a) {
   return rounded(a, s, s * (1 - s));
 }
 inline Number softplus(const Number& a) {
-  return rounded(a, std::max(a.value, Real(0)) + std::log1p(std::exp(-std::abs(a.value))), 1 / (1 + std::exp(-a.value)));
+  return rounded(a, std::max(a.value, Real(0)) + std::log1p(std::exp(-std::abs(a.value))),
+                 1 / (1 + std::exp(-a.value)));
 }
 inline Number erf(const Number& a) {
   return rounded(a, std::erf(a.value), 1.128379167095512573896L * std::exp(-a.value * a.value));
@@ -90,9 +91,13 @@ struct Dual {
 };
 
 template <class S>
-bool is_zero(const Dual<S>& a) { return a.slopes.empty() && is_zero(a.value); }
+bool is_zero(const Dual<S>& a) {
+  return a.slopes.empty() && is_zero(a.value);
+}
 template <class S>
-Real value_of(const Dual<S>& a) { return value_of(a.value); }
+Real value_of(const Dual<S>& a) {
+  return value_of(a.value);
+}
 
 template <class S>
 S constant_number(double c) {
@@ -137,11 +142,10 @@ Dual<S> operator*(const Dual<S>& a, const Dual<S>& b) {
   return r;
 }
 template <class S>
-S operator-(const S& a, const S& b)
-  requires requires { is_zero(a); }
-{
-  return a + -b;
+S operator-(const S& a, const S& b) requires requires {
+  is_zero(a);
 }
+{ return a + -b; }
 
 template <class S>
 Dual<S> reciprocal(const Dual<S>& a) {
@@ -159,11 +163,17 @@ Dual<S> exp(const Dual<S>& a) {
   return chain(a, e, e);
 }
 template <class S>
-Dual<S> log(const Dual<S>& a) { return chain(a, log(a.value), reciprocal(a.value)); }
+Dual<S> log(const Dual<S>& a) {
+  return chain(a, log(a.value), reciprocal(a.value));
+}
 template <class S>
-Dual<S> log1p(const Dual<S>& a) { return chain(a, log1p(a.value), reciprocal(constant_number<S>(1) + a.value)); }
+Dual<S> log1p(const Dual<S>& a) {
+  return chain(a, log1p(a.value), reciprocal(constant_number<S>(1) + a.value));
+}
 template <class S>
-Dual<S> expm1(const Dual<S>& a) { return chain(a, expm1(a.value), exp(a.value)); }
+Dual<S> expm1(const Dual<S>& a) {
+  return chain(a, expm1(a.value), exp(a.value));
+}
 template <class S>
 Dual<S> tanh(const Dual<S>& a) {
   const S t = tanh(a.value);
@@ -175,32 +185,41 @@ Dual<S> sigmoid(const Dual<S>& a) {
   return chain(a, s, s * (constant_number<S>(1) - s));
 }
 template <class S>
-Dual<S> softplus(const Dual<S>& a) { return chain(a, softplus(a.value), sigmoid(a.value)); }
+Dual<S> softplus(const Dual<S>& a) {
+  return chain(a, softplus(a.value), sigmoid(a.value));
+}
 template <class S>
-Dual<S> sin(const Dual<S>& a) { return chain(a, sin(a.value), cos(a.value)); }
+Dual<S> sin(const Dual<S>& a) {
+  return chain(a, sin(a.value), cos(a.value));
+}
 template <class S>
-Dual<S> cos(const Dual<S>& a) { return chain(a, cos(a.value), -sin(a.value)); }
+Dual<S> cos(const Dual<S>& a) {
+  return chain(a, cos(a.value), -sin(a.value));
+}
 template <class S>
 Dual<S> erf(const Dual<S>& a) {
   return chain(a, erf(a.value), constant_number<S>(1.1283791670955126) * exp(-(a.value * a.value)));
 }
 template <class S>
-Dual<S> abs(const Dual<S>& a) { return chain(a, abs(a.value), constant_number<S>(value_of(a) > 0 ? 1 : -1)); }
+Dual<S> abs(const Dual<S>& a) {
+  return chain(a, abs(a.value), constant_number<S>(value_of(a) > 0 ? 1 : -1));
+}
 template <class S>
 Dual<S> pow(const Dual<S>& a, Real p) {
   if (p == 0) return constant_number<Dual<S>>(1);
   return chain(a, pow(a.value, p), constant_number<S>(static_cast<double>(p)) * pow(a.value, p - 1));
 }
 
-using WithTheta = Dual<Number>;      ///< a number and its θ-gradient
-using AlongLine = Dual<WithTheta>;   ///< … and their derivatives along one direction of x
-using Scalar = Dual<AlongLine>;      ///< … twice
+using WithTheta = Dual<Number>;     ///< a number and its θ-gradient
+using AlongLine = Dual<WithTheta>;  ///< … and their derivatives along one direction of x
+using Scalar = Dual<AlongLine>;     ///< … twice
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The language, read by these numbers
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// The smallest |a − b| of a comparison, and |a| of an abs, since it was last set: derivatives are compared away from kinks.
+/// The smallest |a − b| of a comparison, and |a| of an abs, since it was last set: derivatives are compared away from
+/// kinks.
 inline Real closest_kink = std::numeric_limits<Real>::infinity();
 
 inline void note_kink(Real gap) { closest_kink = std::min(closest_kink, std::abs(gap)); }
@@ -211,9 +230,13 @@ struct Value {
   std::vector<Scalar> elements = {};
 
   Index size() const { return rows * cols; }
-  const Scalar& at(Index i) const { return elements[size() == 1 ? 0 : static_cast<std::size_t>(i)]; }  // numbers broadcast
+  const Scalar& at(Index i) const {
+    return elements[size() == 1 ? 0 : static_cast<std::size_t>(i)];
+  }  // numbers broadcast
   Value operator[](Index i) const { return {1, 1, {at(i)}}; }
-  Value segment(Index first, Index count) const { return {count, 1, {elements.begin() + first, elements.begin() + first + count}}; }
+  Value segment(Index first, Index count) const {
+    return {count, 1, {elements.begin() + first, elements.begin() + first + count}};
+  }
 };
 
 struct Condition {
@@ -225,9 +248,11 @@ struct Condition {
 };
 
 template <class A>
-concept Operand = std::same_as<A, Value> || std::is_arithmetic_v<A> || requires { typename A::PlainObject; };
+concept Operand = std::same_as<A, Value> || std::is_arithmetic_v<A> || requires {
+  typename A::PlainObject;
+};
 template <class A, class B>
-concept Operands = Operand<A> && Operand<B> && (std::same_as<A, Value> || std::same_as<B, Value>);
+concept Operands = Operand<A> && Operand<B> &&(std::same_as<A, Value> || std::same_as<B, Value>);
 
 template <Operand A>
 Value value(const A& a) {
@@ -259,19 +284,19 @@ Value pair_up(const Value& a, const Value& b, F f) {
 }
 
 template <class A, class B>
-  requires Operands<A, B>
-Value operator+(const A& a, const B& b) { return pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u + v; }); }
+requires Operands<A, B> Value operator+(const A& a, const B& b) {
+  return pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u + v; });
+}
 template <class A, class B>
-  requires Operands<A, B>
-Value operator-(const A& a, const B& b) { return pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u - v; }); }
+requires Operands<A, B> Value operator-(const A& a, const B& b) {
+  return pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u - v; });
+}
 template <class A, class B>
-  requires Operands<A, B>
-Value operator/(const A& a, const B& b) {
+requires Operands<A, B> Value operator/(const A& a, const B& b) {
   return pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u * reciprocal(v); });
 }
 template <class A, class B>
-  requires Operands<A, B>
-Value operator*(const A& left, const B& right) {
+requires Operands<A, B> Value operator*(const A& left, const B& right) {
   const Value a = value(left), b = value(right);
   if (a.cols == 1 || b.size() == 1) return pair_up(a, b, [](const Scalar& u, const Scalar& v) { return u * v; });
   Value r{a.rows, b.cols};
@@ -284,26 +309,56 @@ Value operator*(const A& left, const B& right) {
   return r;
 }
 inline Value operator+(const Value& a) { return a; }
-inline Value operator-(const Value& a) { return map(a, [](const Scalar& u) { return -u; }); }
+inline Value operator-(const Value& a) {
+  return map(a, [](const Scalar& u) { return -u; });
+}
 inline Value& operator+=(Value& a, const Operand auto& b) { return a = a + b; }
 inline Value& operator-=(Value& a, const Operand auto& b) { return a = a - b; }
 inline Value& operator*=(Value& a, const Operand auto& b) { return a = a * b; }
 inline Value& operator/=(Value& a, const Operand auto& b) { return a = a / b; }
 
-inline Value reciprocal(const Value& a) { return map(a, [](const Scalar& u) { return reciprocal(u); }); }
-inline Value square(const Value& a) { return map(a, [](const Scalar& u) { return u * u; }); }
-inline Value sqrt(const Value& a) { return map(a, [](const Scalar& u) { return sqrt(u); }); }
-inline Value exp(const Value& a) { return map(a, [](const Scalar& u) { return exp(u); }); }
-inline Value log(const Value& a) { return map(a, [](const Scalar& u) { return log(u); }); }
-inline Value log1p(const Value& a) { return map(a, [](const Scalar& u) { return log1p(u); }); }
-inline Value expm1(const Value& a) { return map(a, [](const Scalar& u) { return expm1(u); }); }
-inline Value tanh(const Value& a) { return map(a, [](const Scalar& u) { return tanh(u); }); }
-inline Value sigmoid(const Value& a) { return map(a, [](const Scalar& u) { return sigmoid(u); }); }
-inline Value softplus(const Value& a) { return map(a, [](const Scalar& u) { return softplus(u); }); }
-inline Value silu(const Value& a) { return map(a, [](const Scalar& u) { return u * sigmoid(u); }); }
-inline Value sin(const Value& a) { return map(a, [](const Scalar& u) { return sin(u); }); }
-inline Value cos(const Value& a) { return map(a, [](const Scalar& u) { return cos(u); }); }
-inline Value erf(const Value& a) { return map(a, [](const Scalar& u) { return erf(u); }); }
+inline Value reciprocal(const Value& a) {
+  return map(a, [](const Scalar& u) { return reciprocal(u); });
+}
+inline Value square(const Value& a) {
+  return map(a, [](const Scalar& u) { return u * u; });
+}
+inline Value sqrt(const Value& a) {
+  return map(a, [](const Scalar& u) { return sqrt(u); });
+}
+inline Value exp(const Value& a) {
+  return map(a, [](const Scalar& u) { return exp(u); });
+}
+inline Value log(const Value& a) {
+  return map(a, [](const Scalar& u) { return log(u); });
+}
+inline Value log1p(const Value& a) {
+  return map(a, [](const Scalar& u) { return log1p(u); });
+}
+inline Value expm1(const Value& a) {
+  return map(a, [](const Scalar& u) { return expm1(u); });
+}
+inline Value tanh(const Value& a) {
+  return map(a, [](const Scalar& u) { return tanh(u); });
+}
+inline Value sigmoid(const Value& a) {
+  return map(a, [](const Scalar& u) { return sigmoid(u); });
+}
+inline Value softplus(const Value& a) {
+  return map(a, [](const Scalar& u) { return softplus(u); });
+}
+inline Value silu(const Value& a) {
+  return map(a, [](const Scalar& u) { return u * sigmoid(u); });
+}
+inline Value sin(const Value& a) {
+  return map(a, [](const Scalar& u) { return sin(u); });
+}
+inline Value cos(const Value& a) {
+  return map(a, [](const Scalar& u) { return cos(u); });
+}
+inline Value erf(const Value& a) {
+  return map(a, [](const Scalar& u) { return erf(u); });
+}
 inline Value abs(const Value& a) {
   return map(a, [](const Scalar& u) {
     note_kink(value_of(u));
@@ -311,8 +366,9 @@ inline Value abs(const Value& a) {
   });
 }
 template <class N>
-  requires std::is_arithmetic_v<N>
-Value pow(const Value& a, N p) { return map(a, [p](const Scalar& u) { return pow(u, static_cast<Real>(p)); }); }
+requires std::is_arithmetic_v<N> Value pow(const Value& a, N p) {
+  return map(a, [p](const Scalar& u) { return pow(u, static_cast<Real>(p)); });
+}
 inline Value pow(const Value& a, const Value& p) {
   return pair_up(a, p, [](const Scalar& u, const Scalar& v) { return exp(v * log(u)); });
 }
@@ -328,17 +384,21 @@ Condition compared(const Value& a, const Value& b, F holds) {
   return r;
 }
 template <class A, class B>
-  requires Operands<A, B>
-Condition operator<(const A& a, const B& b) { return compared(value(a), value(b), std::less<Real>{}); }
+requires Operands<A, B> Condition operator<(const A& a, const B& b) {
+  return compared(value(a), value(b), std::less<Real>{});
+}
 template <class A, class B>
-  requires Operands<A, B>
-Condition operator<=(const A& a, const B& b) { return compared(value(a), value(b), std::less_equal<Real>{}); }
+requires Operands<A, B> Condition operator<=(const A& a, const B& b) {
+  return compared(value(a), value(b), std::less_equal<Real>{});
+}
 template <class A, class B>
-  requires Operands<A, B>
-Condition operator>(const A& a, const B& b) { return compared(value(a), value(b), std::greater<Real>{}); }
+requires Operands<A, B> Condition operator>(const A& a, const B& b) {
+  return compared(value(a), value(b), std::greater<Real>{});
+}
 template <class A, class B>
-  requires Operands<A, B>
-Condition operator>=(const A& a, const B& b) { return compared(value(a), value(b), std::greater_equal<Real>{}); }
+requires Operands<A, B> Condition operator>=(const A& a, const B& b) {
+  return compared(value(a), value(b), std::greater_equal<Real>{});
+}
 
 template <class F>
 Condition joined(const Condition& a, const Condition& b, F f) {
@@ -349,7 +409,9 @@ Condition joined(const Condition& a, const Condition& b, F f) {
 }
 inline Condition operator&&(const Condition& a, const Condition& b) { return joined(a, b, std::logical_and<bool>{}); }
 inline Condition operator||(const Condition& a, const Condition& b) { return joined(a, b, std::logical_or<bool>{}); }
-inline Condition operator!(const Condition& a) { return joined(a, a, [](bool holds, bool) { return !holds; }); }
+inline Condition operator!(const Condition& a) {
+  return joined(a, a, [](bool holds, bool) { return !holds; });
+}
 
 template <Operand A, Operand B>
 Value where(const Condition& condition, const A& left, const B& right) {
@@ -361,11 +423,9 @@ Value where(const Condition& condition, const A& left, const B& right) {
   return r;
 }
 template <class A, class B>
-  requires Operands<A, B>
-Value max(const A& a, const B& b) { return where(value(a) < value(b), b, a); }
+requires Operands<A, B> Value max(const A& a, const B& b) { return where(value(a) < value(b), b, a); }
 template <class A, class B>
-  requires Operands<A, B>
-Value min(const A& a, const B& b) { return where(value(b) < value(a), b, a); }
+requires Operands<A, B> Value min(const A& a, const B& b) { return where(value(b) < value(a), b, a); }
 
 inline Value sum(const Value& a) {
   Scalar total;
@@ -374,8 +434,7 @@ inline Value sum(const Value& a) {
 }
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
 template <class A, class B>
-  requires Operands<A, B>
-Value dot(const A& a, const B& b) {
+requires Operands<A, B> Value dot(const A& a, const B& b) {
   return sum(pair_up(value(a), value(b), [](const Scalar& u, const Scalar& v) { return u * v; }));
 }
 inline Value squared_norm(const Value& a) { return sum(square(a)); }
@@ -396,22 +455,22 @@ inline Value concat(const std::vector<Value>& parts) {
   return r;
 }
 template <Operand... Rest>
-Value concat(const Value& a, const Rest&... rest) { return concat(std::vector<Value>{a, value(rest)...}); }
+Value concat(const Value& a, const Rest&... rest) {
+  return concat(std::vector<Value>{a, value(rest)...});
+}
 
 template <class F, class N>
 concept gives_values = std::same_as<std::invoke_result_t<F&, N>, Value>;
 
 // More constrained than the library's own two, so that in a generic lambda each type finds its own.
 template <class F>
-  requires gives_values<F, int>
-Value sum(int n, F f) {
+requires gives_values<F, int> Value sum(int n, F f) {
   Value total = f(0);
   for (int k = 1; k < n; ++k) total += f(k);
   return total;
 }
 template <class F>
-  requires gives_values<F, int>
-Value stack(int n, F f) {
+requires gives_values<F, int> Value stack(int n, F f) {
   std::vector<Value> parts;
   for (int k = 0; k < n; ++k) parts.push_back(f(k));
   return concat(parts);
@@ -424,9 +483,12 @@ inline Value transpose(const Value& a) {
   return r;
 }
 template <Operand A>
-Value quadratic_form(const A& a, const Value& v) { return dot(v, value(a) * v); }
+Value quadratic_form(const A& a, const Value& v) {
+  return dot(v, value(a) * v);
+}
 
-/// `theta` as formulas receive it, at a model's present θ: parameters go by name. Derivatives with respect to θ if wanted.
+/// `theta` as formulas receive it, at a model's present θ: parameters go by name. Derivatives with respect to θ if
+/// wanted.
 class Theta {
  public:
   explicit Theta(std::vector<scorematch::NamedParameter> blocks, bool with_slopes = true) : blocks_(std::move(blocks)) {
@@ -470,7 +532,9 @@ class Draws {
     const double unit = static_cast<double>(engine_() >> 11) * 0x1p-53;
     return static_cast<double>(static_cast<float>(least + (most - least) * unit));
   }
-  int whole(int least, int most) { return least + static_cast<int>(engine_() % static_cast<std::uint64_t>(most - least + 1)); }
+  int whole(int least, int most) {
+    return least + static_cast<int>(engine_() % static_cast<std::uint64_t>(most - least + 1));
+  }
   bool chance(double probability) { return uniform(0, 1) < probability; }
   Eigen::MatrixXd matrix(Index rows, Index cols, double least, double most) {
     Eigen::MatrixXd m(rows, cols);
@@ -494,8 +558,8 @@ struct Formula {
   Reading read;
 };
 
-/// A lambda for values of one reading, (x, theta) or (x, sigma, theta), in a plain wrapper: what records and reads it is
-/// compiled once, not once a formula.
+/// A lambda for values of one reading, (x, theta) or (x, sigma, theta), in a plain wrapper: what records and reads it
+/// is compiled once, not once a formula.
 template <class V, class Parameters, class F>
 auto wrapped(const F& formula) {
   if constexpr (std::is_invocable_v<const F&, V, V, Parameters>)
@@ -514,11 +578,13 @@ inline Reading reading(std::function<Value(const Value&, const Theta&)> formula)
 
 template <class F>
 Formula<scorematch::EnergyModel> energy(std::string name, Index d, const F& formula) {
-  return {std::move(name), scorematch::energy_model(d, wrapped<LibraryValue, LibraryTheta>(formula)), reading(wrapped<Value, Theta>(formula))};
+  return {std::move(name), scorematch::energy_model(d, wrapped<LibraryValue, LibraryTheta>(formula)),
+          reading(wrapped<Value, Theta>(formula))};
 }
 template <class F>
 Formula<scorematch::ScoreModel> score(std::string name, Index d, const F& formula) {
-  return {std::move(name), scorematch::score_model(d, wrapped<LibraryValue, LibraryTheta>(formula)), reading(wrapped<Value, Theta>(formula))};
+  return {std::move(name), scorematch::score_model(d, wrapped<LibraryValue, LibraryTheta>(formula)),
+          reading(wrapped<Value, Theta>(formula))};
 }
 
 /// Where a formula is asked: a column each.
@@ -533,11 +599,11 @@ struct Places {
 
 /// The truth at one place, each number with its θ-gradient.
 struct Answer {
-  WithTheta f;                         ///< energies
-  std::vector<WithTheta> s;            ///< d
-  WithTheta trace;                     ///< tr(∂s/∂x)
-  std::vector<WithTheta> slopes;       ///< M, vᵀs
-  std::vector<WithTheta> curvatures;   ///< M, vᵀ(∂s/∂x)v
+  WithTheta f;                        ///< energies
+  std::vector<WithTheta> s;           ///< d
+  WithTheta trace;                    ///< tr(∂s/∂x)
+  std::vector<WithTheta> slopes;      ///< M, vᵀs
+  std::vector<WithTheta> curvatures;  ///< M, vᵀ(∂s/∂x)v
 };
 
 inline WithTheta first_slope(const AlongLine& a) { return a.slopes.empty() ? WithTheta{} : a.slopes[0]; }
@@ -545,8 +611,8 @@ inline WithTheta second_slope(const Scalar& a) { return a.slopes.empty() ? WithT
 
 /// The formula at x + t v + u w: value, ∂_v, ∂_w and ∂_v ∂_w of each element.
 template <class Model>
-std::vector<Scalar> along(const Formula<Model>& formula, const Theta& theta, const Places& places, Index place, const Eigen::VectorXd& v,
-                          const Eigen::VectorXd& w) {
+std::vector<Scalar> along(const Formula<Model>& formula, const Theta& theta, const Places& places, Index place,
+                          const Eigen::VectorXd& v, const Eigen::VectorXd& w) {
   const Index d = places.X.rows();
   Value x{d, 1};
   for (Index j = 0; j < d; ++j) {
@@ -584,7 +650,8 @@ Answer answer(const Formula<Model>& formula, const Theta& theta, const Places& p
     for (Index j = 0; j < d; ++j) {
       const WithTheta vj{{v[j]}};
       slope = slope + vj * result.s[static_cast<std::size_t>(j)];
-      if constexpr (!Formula<Model>::is_energy) curvature = curvature + vj * first_slope(out[static_cast<std::size_t>(j)].value);
+      if constexpr (!Formula<Model>::is_energy)
+        curvature = curvature + vj * first_slope(out[static_cast<std::size_t>(j)].value);
     }
     result.slopes.push_back(slope);
     result.curvatures.push_back(curvature);
@@ -621,7 +688,8 @@ inline Eigen::MatrixXd hessian(const Formula<scorematch::EnergyModel>& formula, 
 /// same number, but the bound is of the worst case: what is found stays below a third of it.
 template <class T>
 Real allowed_error(const Number& truth) {
-  return static_cast<Real>(std::numeric_limits<T>::epsilon()) * truth.error + static_cast<Real>(std::numeric_limits<T>::min());
+  return static_cast<Real>(std::numeric_limits<T>::epsilon()) * truth.error +
+         static_cast<Real>(std::numeric_limits<T>::min());
 }
 
 /// The worst error of many numbers, in units of what is allowed; and the largest allowance and number.
@@ -680,8 +748,8 @@ inline Batch draw_batch(Draws& draws, const Places& places, Index rows, Index bl
 
 /// Asks a bound model block by block through the roles (BoundScore, BoundEnergy), and compares with the truth.
 template <class T, class Bound>
-void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& truth, const Batch& batch, Along along, bool with_score,
-                 typename Bound::Workspace& workspace, Tally& tally) {
+void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& truth, const Batch& batch, Along along,
+                 bool with_score, typename Bound::Workspace& workspace, Tally& tally) {
   using scorematch::Matrix;
   constexpr Index lanes = scorematch::simd::width<scorematch::simd::Lanes<T>>;
   const Index d = places.X.rows(), n = places.size(), M = along == Along::given ? places.directions : 0;
@@ -771,8 +839,8 @@ void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& 
 
 /// Everything that a formula is asked for, in the arithmetic T.
 template <class T, class Model>
-void check_in(const Formula<Model>& formula, const Places& places, const std::vector<Answer>& truth, const std::vector<Batch>& batches,
-              Tally& tally) {
+void check_in(const Formula<Model>& formula, const Places& places, const std::vector<Answer>& truth,
+              const std::vector<Batch>& batches, Tally& tally) {
   auto bound = formula.model.template at<T>();
   typename decltype(bound)::Workspace workspace;
   for (const Batch& batch : batches) {
@@ -837,9 +905,11 @@ struct Question {
 
 /// Draws θ and places until no kink is nearer than 1e-3; nothing if the formula is on a kink wherever it is asked.
 template <class Model>
-std::optional<Question> draw_question(Formula<Model>& formula, Draws& draws, Index n, Index directions, const Ranges& ranges) {
+std::optional<Question> draw_question(Formula<Model>& formula, Draws& draws, Index n, Index directions,
+                                      const Ranges& ranges) {
   for (int trial = 0; trial < 50; ++trial) {
-    formula.model.set_parameters(draws.matrix(formula.model.parameters().size(), 1, ranges.theta_least, ranges.theta_most));
+    formula.model.set_parameters(
+        draws.matrix(formula.model.parameters().size(), 1, ranges.theta_least, ranges.theta_most));
     Question question{draw_places(draws, formula.model.dimension(), n, directions, ranges), {}};
     closest_kink = std::numeric_limits<Real>::infinity();
     question.truth = answers(formula, question.places);
@@ -850,13 +920,15 @@ std::optional<Question> draw_question(Formula<Model>& formula, Draws& draws, Ind
 
 /// The whole check of one formula: both scalars, all ways to ask, blocks of several sizes.
 template <class Model>
-void check(Formula<Model> formula, const Ranges& ranges = {}, Index n = 7, Index directions = 2, std::uint64_t seed = 1) {
+void check(Formula<Model> formula, const Ranges& ranges = {}, Index n = 7, Index directions = 2,
+           std::uint64_t seed = 1) {
   INFO(formula.name);
   Draws draws(seed);
   const std::optional<Question> question = draw_question(formula, draws, n, directions, ranges);
   REQUIRE(question);
   const auto& [places, truth] = *question;
-  const std::vector<Batch> batches = {draw_batch(draws, places, 19, 8), draw_batch(draws, places, 67, 64), draw_batch(draws, places, 1, 500)};
+  const std::vector<Batch> batches = {draw_batch(draws, places, 19, 8), draw_batch(draws, places, 67, 64),
+                                      draw_batch(draws, places, 1, 500)};
   Tally tally;
   check_in<double>(formula, places, truth, batches, tally);
   check_in<float>(formula, places, truth, batches, tally);

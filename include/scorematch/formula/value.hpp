@@ -207,6 +207,8 @@ template <class D>
 Value operator*(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) * b; }
 template <class D>
 Value operator/(const Value& a, const Eigen::MatrixBase<D>& b) { return a / constant(a, b); }
+template <class D>
+Value operator/(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) / b; }
 
 inline Value& operator+=(Value& a, const auto& b) { return a = a + b; }
 inline Value& operator-=(Value& a, const auto& b) { return a = a - b; }

@@ -387,7 +387,7 @@ SCOREMATCH_INLINE V sqrt(V x) {
   return detail::machine_sqrt(x);
 }
 
-/// eˣ. Error ≤ 1.1 ulp.
+/// eˣ. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V exp(V x) {
   using namespace detail;
@@ -408,7 +408,7 @@ SCOREMATCH_INLINE V expm1(V x) {
   return select(abs(x) < std::numeric_limits<T>::epsilon() / 4, x, result);
 }
 
-/// The natural logarithm; −∞ at 0, NaN below. Error ≤ 1.1 ulp.
+/// The natural logarithm; −∞ at 0, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log(V x) {
   using namespace detail;
@@ -416,7 +416,7 @@ SCOREMATCH_INLINE V log(V x) {
   return reduced_log1p(mantissa - Scalar<V>(1), exponent);
 }
 
-/// log(1 + x), with full relative precision near 0; −∞ at −1, NaN below. Error ≤ 1.1 ulp.
+/// log(1 + x), with full relative precision near 0; −∞ at −1, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log1p(V x) {
   using namespace detail;

@@ -1,0 +1,95 @@
+// One energy, as a formula and as user's classes with each sufficient subset of methods.
+#pragma once
+
+#include <cmath>
+
+#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/score/user_model.hpp"
+
+namespace sm = scorematch;
+using sm::Input;
+using sm::Output;
+using sm::OutputVector;
+
+namespace user_models {
+
+inline constexpr int d = 3;
+
+// f = ¼ eᵃ Σ x_i⁴ + ½ b (Σ x_i)² + ½ ‖x‖²,  θ = (a, b)
+inline sm::EnergyModel formula() {
+  return sm::energy_model(d, [](auto x, auto theta) {
+    return 0.25 * exp(theta("a", sm::start(-0.3))) * sum(pow(x, 4)) + 0.5 * theta("b", sm::start(0.4)) * square(sum(x)) +
+           0.5 * squared_norm(x);
+  });
+}
+
+// The same by hand.
+struct Mathematics {
+  double a = -0.3, b = 0.4;
+
+  Eigen::VectorXd energy(Input X) const {
+    return (0.25 * std::exp(a) * X.array().pow(4).colwise().sum() + 0.5 * b * X.array().colwise().sum().square() +
+            0.5 * X.array().square().colwise().sum())
+        .transpose();
+  }
+  Eigen::MatrixXd gradient(Input X) const {
+    Eigen::MatrixXd G = std::exp(a) * X.array().cube() + X.array();
+    G.rowwise() += b * X.colwise().sum();
+    return G;
+  }
+  Eigen::VectorXd laplacian(Input X) const {
+    return (3 * std::exp(a) * X.array().square().colwise().sum() + d * (b + 1)).transpose();
+  }
+  Eigen::MatrixXd hessian_times(Input X, Input V) const {
+    Eigen::MatrixXd HV = 3 * std::exp(a) * X.array().square() * V.array() + V.array();
+    HV.rowwise() += b * V.colwise().sum();
+    return HV;
+  }
+  Eigen::Vector2d theta_gradient(Input X, Input W) const {
+    return {std::exp(a) * (W.array() * X.array().cube()).sum(), W.colwise().sum().dot(X.colwise().sum())};
+  }
+};
+
+// What a class provides beside its gradient (or, with as_score, its score).
+enum Provides : unsigned { least = 0, energy = 1, laplacian = 2, hessian_vector = 4, trainable = 8, as_score = 16, divergence = 32 };
+
+template <unsigned provided>
+class Own {
+  static constexpr bool has(unsigned what) { return (provided & what) != 0; }
+
+ public:
+  int dimension() const { return d; }
+
+  void gradient(Input X, Output G) const requires(!has(as_score)) { G = f_.gradient(X); }
+  void score(Input X, Output S) const requires(has(as_score)) { S = -f_.gradient(X); }
+  void energy(Input X, OutputVector f) const requires(has(Provides::energy)) { f = f_.energy(X); }
+  void laplacian(Input X, OutputVector L) const requires(has(Provides::laplacian)) { L = f_.laplacian(X); }
+  void divergence(Input X, OutputVector D) const requires(has(Provides::divergence)) { D = -f_.laplacian(X); }
+  void hessian_vector(Input X, Input V, Output HV) const requires(has(Provides::hessian_vector)) { HV = f_.hessian_times(X, V); }
+
+  Eigen::VectorXd parameters() const requires(has(trainable)) { return Eigen::Vector2d(f_.a, f_.b); }
+  void set_parameters(const Eigen::VectorXd& theta) requires(has(trainable)) { f_ = {theta[0], theta[1]}; }
+  void pull_back(Input X, Input W, OutputVector g) const requires(has(trainable)) {
+    g += (has(as_score) ? -1 : 1) * f_.theta_gradient(X, W);
+  }
+
+ private:
+  Mathematics f_;
+};
+
+static_assert(sm::Energy<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> && !sm::has_score<Own<least>>);
+static_assert(sm::Score<Own<as_score>> && !sm::Energy<Own<as_score>> && !sm::has_divergence<Own<as_score>>);
+static_assert(sm::TrainableEnergy<Own<trainable>> && sm::TrainableScore<Own<as_score | trainable>>);
+
+using Complete = Own<energy | laplacian | hessian_vector | trainable>;
+using CompleteScore = Own<as_score | divergence | trainable>;
+
+// More than two blocks of 128, the last one padded.
+inline Eigen::MatrixXd points(sm::Index count = 301) { return sm::Stream({.seed = 11}).normals(d * count).reshaped(d, count); }
+
+// Provided derivatives agree to rounding, central differences of order h² to about 1e-10.
+inline constexpr double exact = 1e-12, by_differences = 1e-8;
+
+inline double relative(const Eigen::MatrixXd& a, const Eigen::MatrixXd& b) { return (a - b).norm() / b.norm(); }
+
+}  // namespace user_models
