@@ -2,7 +2,7 @@
 set terminal pngcairo size 1500,680 font "Sans,13" background "#ffffff"
 set output folder."/quickstart.png"
 set datafile separator ","
-set multiplot layout 1,2 margins 0.05,0.985,0.11,0.92 spacing 0.14,0
+set multiplot layout 1,2 margins 0.06,0.985,0.11,0.92 spacing 0.14,0
 set xlabel "bill length [mm]"
 set ylabel "bill depth [mm]"
 set tics out nomirror
