@@ -7,8 +7,8 @@ mark_as_advanced(LBFGSpp_INCLUDE_DIR)
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LBFGSpp REQUIRED_VARS LBFGSpp_INCLUDE_DIR
-  REASON_FAILURE_MESSAGE "LBFGS.h is in no searched folder: install LBFGSpp (Debian, Ubuntu: apt-get install liblbfgspp-dev) \
-or set LBFGSpp_INCLUDE_DIR to the folder that holds it")
+  REASON_FAILURE_MESSAGE "LBFGS.h is in no searched folder: install LBFGSpp (Debian, Ubuntu: apt-get install \
+liblbfgspp-dev) or set LBFGSpp_INCLUDE_DIR to the folder that holds it")
 
 if(LBFGSpp_FOUND AND NOT TARGET LBFGSpp::LBFGSpp)
   add_library(LBFGSpp::LBFGSpp INTERFACE IMPORTED)

@@ -5,7 +5,8 @@
 set -euo pipefail
 
 if [ ! -x "$(command -v apt-get)" ]; then
-  echo "scorematch: no apt-get here; these packages, or your system's equivalents, must be installed: ${*/--optional/and optionally}"
+  echo "scorematch: no apt-get here; these packages, or your system's equivalents, must be installed:" \
+    "${*/--optional/and optionally}"
   exit 0
 fi
 

@@ -192,7 +192,7 @@ TEST_CASE("each planted mistake fails and is named") {
       {Mistake::hessian_is_laplacian, "hessian_vector", "the Laplacian times V"},
       {Mistake::theta_sign, "pull_back", "the sign is reversed"},
       {Mistake::theta_halved, "pull_back", "a factor: 0.5 times the right value"},
-      {Mistake::theta_order, "pull_back", "theta 1 holds what belongs to theta 0"},
+      {Mistake::theta_order, "pull_back", "theta 0 holds what belongs to theta 1"},
       {Mistake::theta_chain_rule, "pull_back", "in theta 2 alone"},
       {Mistake::theta_overwritten, "pull_back", "must add to g"},
       {Mistake::theta_not_read_back, "pull_back", "parameters() does not return"},
@@ -317,8 +317,8 @@ TEST_CASE("formulas pass where they are smooth, and their kinks show") {
 }
 
 TEST_CASE("scales: of x, of the energy, and of rounding in it") {
-  SECTION("x of 1e4, x of 1e-5") {
-    check_right(sm::check_derivatives(Planted{}, 1e4 * points()));
+  SECTION("x of 100, x of 1e-5") {
+    check_right(sm::check_derivatives(Planted{}, 100 * points()));
     CHECK(sm::check_derivatives(Planted{}, 1e-5 * points()).passed);
   }
   struct Quartic {  // f = offset + Σ (x_i/scale_i)⁴/4, and a relative mistake in row 1
@@ -349,6 +349,21 @@ TEST_CASE("scales: of x, of the energy, and of rounding in it") {
     CHECK(entry(sm::check_derivatives(Quartic{.offset = 1e6, .mistake = 1e-3}, points(2)), "gradient").verdict == Verdict::wrong);
     CHECK(entry(sm::check_derivatives(Quartic{.mistake = 1, .in_float = true}, points(2)), "gradient").verdict == Verdict::wrong);
   }
+}
+
+TEST_CASE("detail much finer than x") {
+  struct Rippled {  // f = offset + x²/2000 + 10 sin x
+    double offset = 0;
+    int dimension() const { return 1; }
+    void energy(Input X, OutputVector f) const {
+      f = (offset + X.row(0).array().square() / 2000 + 10 * X.row(0).array().sin()).transpose();
+    }
+    void gradient(Input X, Output G) const { G = X / 1000 + 10 * X.array().cos().matrix(); }
+  };
+  const Eigen::MatrixXd X = Eigen::RowVector3d(10000, 10001, 10002);
+  CHECK(sm::check_derivatives(Rippled{}, X).passed);
+  // Coarse steps see the parabola alone, very well; fine ones see the ripples, just above rounding.
+  CHECK(entry(sm::check_derivatives(Rippled{1e13}, X), "gradient").verdict == Verdict::no_clean_slope);
 }
 
 TEST_CASE("values that are not finite") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -38,29 +39,38 @@ struct Rung {
 
 using Ladder = std::vector<Rung>;
 
-/// The difference to trust at each element, chosen without a look at what was written: a step's uncertainty is what
-/// the difference changes by from the step before and to the step after, and rounding; the smallest one decides.
+/// The difference to trust at each element, chosen without a look at what was written. A step's uncertainty is what the
+/// difference changes by from the step before (the next term of its series) and to finer steps (noise, which grows like
+/// 1/h), and rounding; the smallest one decides. If the differences then settle elsewhere at finer steps, that is the
+/// derivative: the coarse ones stepped over detail.
 struct BestDifference {
   Eigen::ArrayXXd value, uncertainty;
   Eigen::ArrayXXi rung;
 
-  explicit BestDifference(const Ladder& ladder) {
-    const Index rows = ladder[0].difference.rows(), cols = ladder[0].difference.cols();
-    value = ladder[1].difference;
-    uncertainty.setConstant(rows, cols, std::numeric_limits<double>::infinity());
-    rung.setConstant(rows, cols, 1);
-    for (std::size_t k = 1; k + 1 < ladder.size(); ++k)
-      for (Index j = 0; j < cols; ++j)
-        for (Index i = 0; i < rows; ++i) {
-          const double here = ladder[k].difference(i, j);
-          const double before = std::abs(here - ladder[k - 1].difference(i, j));
-          const double after = std::abs(here - ladder[k + 1].difference(i, j));
-          const double uncertain = std::max(before, after) + ladder[k].rounding(i, j);
-          if (!std::isfinite(before + after) || !(uncertain < uncertainty(i, j))) continue;
-          value(i, j) = here;
-          uncertainty(i, j) = uncertain;
-          rung(i, j) = static_cast<int>(k);
-        }
+  explicit BestDifference(const Ladder& ladder) : value(ladder[1].difference) {
+    uncertainty.setConstant(value.rows(), value.cols(), std::numeric_limits<double>::infinity());
+    rung.setConstant(value.rows(), value.cols(), 1);
+    for (Index j = 0; j < value.cols(); ++j)
+      for (Index i = 0; i < value.rows(); ++i) choose(ladder, i, j);
+  }
+
+ private:
+  void choose(const Ladder& ladder, Index i, Index j) {
+    const auto at = [&](std::size_t k) { return ladder[k].difference(i, j); };
+    std::array<double, rungs> noise{};
+    std::size_t last = rungs - 1;  // of the steps that F feels: below F's own resolution all differences are 0
+    while (last > 0 && at(last) == 0 && ladder[last].bend(i, j) == 0) --last;
+    if (last == 0) last = rungs - 1;  // F does not depend on this coordinate
+    for (std::size_t k = last; k-- > 0;) noise[k] = std::max(noise[k + 1] / 4, std::abs(at(k) - at(k + 1)));
+    for (std::size_t k = 1; k < last; ++k) {
+      const double uncertain = std::max(std::abs(at(k) - at(k - 1)), noise[k]) + ladder[k].rounding(i, j);
+      const double apart = std::abs(at(k) - value(i, j)), size = std::max(std::abs(at(k)), std::abs(value(i, j)));
+      const bool elsewhere = apart > 5 * (uncertain + uncertainty(i, j)) && apart > 0.01 * size;
+      if (!std::isfinite(uncertain) || !(uncertain < uncertainty(i, j) || elsewhere)) continue;
+      value(i, j) = at(k);
+      uncertainty(i, j) = uncertain;
+      rung(i, j) = static_cast<int>(k);
+    }
   }
 };
 
@@ -101,7 +111,7 @@ inline Comparison compare(const Eigen::ArrayXXd& written, const Ladder& ladder, 
       worst_rank = rank;
       worst = {rank == 2 ? Verdict::wrong : rank == 1 ? Verdict::no_clean_slope : Verdict::right, j, i, a, b, error};
       // Over the steps before the best, where the error of a right derivative is that of the difference's next term.
-      const int from = std::max(k - 4, 0), to = std::max(k - 1, 1);
+      const int from = std::max(k - 4, 0), to = std::max(k - 2, 1);
       const double coarse = std::abs(rung(from).difference(i, j) - a);
       const double fine = std::max(std::abs(rung(to).difference(i, j) - a), 0.05 * rung(to).rounding(i, j));
       const double slope = std::log(coarse / fine) / std::log(step_of(from) / step_of(to));
