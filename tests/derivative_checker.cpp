@@ -352,18 +352,12 @@ TEST_CASE("scales: of x, of the energy, and of rounding in it") {
 }
 
 TEST_CASE("detail much finer than x") {
-  struct Rippled {  // f = offset + x²/2000 + 10 sin x
-    double offset = 0;
+  struct Rippled {  // f = x²/2000 + 10 sin x: coarse steps see the parabola alone
     int dimension() const { return 1; }
-    void energy(Input X, OutputVector f) const {
-      f = (offset + X.row(0).array().square() / 2000 + 10 * X.row(0).array().sin()).transpose();
-    }
+    void energy(Input X, OutputVector f) const { f = (X.array().square() / 2000 + 10 * X.array().sin()).transpose(); }
     void gradient(Input X, Output G) const { G = X / 1000 + 10 * X.array().cos().matrix(); }
   };
-  const Eigen::MatrixXd X = Eigen::RowVector3d(10000, 10001, 10002);
-  CHECK(sm::check_derivatives(Rippled{}, X).passed);
-  // Coarse steps see the parabola alone, very well; fine ones see the ripples, just above rounding.
-  CHECK(entry(sm::check_derivatives(Rippled{1e13}, X), "gradient").verdict == Verdict::no_clean_slope);
+  CHECK(sm::check_derivatives(Rippled{}, Eigen::RowVector3d(10000, 10001, 10002)).passed);
 }
 
 TEST_CASE("values that are not finite") {

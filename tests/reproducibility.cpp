@@ -117,13 +117,13 @@ void check_threads(const std::function<void(Bits&)>& compute) {
 #endif
 }
 
-/// A layer 256 wide: matrix products large enough for Eigen to start threads of its own.
+/// A layer 512 wide: matrix products so large that Eigen starts threads of its own where it may, and then rounds otherwise.
 sm::EnergyModel wide_energy() {
-  return sm::energy_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {256, 16}, .seed = 1}) + 0.5 * squared_norm(x); });
+  return sm::energy_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {512, 16}, .seed = 1}) + 0.5 * squared_norm(x); });
 }
 
 sm::ScoreModel wide_score() {
-  return sm::score_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {256, 16}, .outputs = 3, .seed = 1}) - x; });
+  return sm::score_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {512, 16}, .outputs = 3, .seed = 1}) - x; });
 }
 
 template <class T>
@@ -138,7 +138,7 @@ sm::Matrix<T> data(Index d, Index n) {
 // --- threads ---
 
 TEMPLATE_TEST_CASE("Losses and gradients are the same bits for any number of threads", "", double, float) {
-  const sm::Matrix<TestType> X = data<TestType>(3, 200);
+  const sm::Matrix<TestType> X = data<TestType>(3, 120);
   check_threads([&](Bits& bits) {
     bits.add(sm::loss_and_gradient(wide_energy(), sm::implicit_score_matching{}, X));
     bits.add(sm::loss_and_gradient(wide_energy(), sm::denoising_score_matching{.sigma = 0.3}, X));
@@ -147,10 +147,10 @@ TEMPLATE_TEST_CASE("Losses and gradients are the same bits for any number of thr
 }
 
 TEST_CASE("Fits are the same bits for any number of threads") {
-  const MatrixXd X = data<double>(3, 100);
+  const MatrixXd X = data<double>(3, 60);
   check_threads([&](Bits& bits) {
     bits.add(sm::fit(wide_energy(), sm::implicit_score_matching{}, X, {.iterations = 3}));
-    bits.add(sm::fit(wide_score(), sm::denoising_score_matching{.sigma = 0.3}, X, {.iterations = 5, .batch = 40}));
+    bits.add(sm::fit(wide_score(), sm::denoising_score_matching{.sigma = 0.3}, X, {.iterations = 5, .batch = 25}));
   });
 }
 

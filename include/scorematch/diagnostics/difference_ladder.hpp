@@ -41,8 +41,7 @@ using Ladder = std::vector<Rung>;
 
 /// The difference to trust at each element, chosen without a look at what was written. A step's uncertainty is what the
 /// difference changes by from the step before (the next term of its series) and to finer steps (noise, which grows like
-/// 1/h), and rounding; the smallest one decides. If the differences then settle elsewhere at finer steps, that is the
-/// derivative: the coarse ones stepped over detail.
+/// 1/h), and rounding; the smallest one decides.
 struct BestDifference {
   Eigen::ArrayXXd value, uncertainty;
   Eigen::ArrayXXi rung;
@@ -64,9 +63,7 @@ struct BestDifference {
     for (std::size_t k = last; k-- > 0;) noise[k] = std::max(noise[k + 1] / 4, std::abs(at(k) - at(k + 1)));
     for (std::size_t k = 1; k < last; ++k) {
       const double uncertain = std::max(std::abs(at(k) - at(k - 1)), noise[k]) + ladder[k].rounding(i, j);
-      const double apart = std::abs(at(k) - value(i, j)), size = std::max(std::abs(at(k)), std::abs(value(i, j)));
-      const bool elsewhere = apart > 5 * (uncertain + uncertainty(i, j)) && apart > 0.01 * size;
-      if (!std::isfinite(uncertain) || !(uncertain < uncertainty(i, j) || elsewhere)) continue;
+      if (!(uncertain < uncertainty(i, j))) continue;
       value(i, j) = at(k);
       uncertainty(i, j) = uncertain;
       rung(i, j) = static_cast<int>(k);
