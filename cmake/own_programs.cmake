@@ -43,7 +43,7 @@ function(scorematch_program target source kind)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       # g++'s own AVX-512 headers trip these two wherever Eigen uses them (GCC bug 105593, and reads of small fixed-size
       # vectors on paths that are never taken). Builds for the baseline instruction set keep both.
-      target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-array-bounds)
+      target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-array-bounds)
     endif()
   endif()
 endfunction()
