@@ -32,7 +32,8 @@ void normals(benchmark::State& state) {
   std::vector<T> z(count);
   std::uint64_t step = 0;
   for (auto _ : state) {
-    sm::fill_normals<T>({1, sm::Purpose::user}, sm::Ids::from(0), count / columns, step++, columns, z.data(), count / columns);
+    sm::fill_normals<T>({1, sm::Purpose::user}, sm::Ids::from(0), count / columns, step++, columns, z.data(),
+                        count / columns);
     benchmark::DoNotOptimize(z.data());
   }
   state.SetItemsProcessed(state.iterations() * count);
@@ -40,7 +41,8 @@ void normals(benchmark::State& state) {
 
 template <class T>
 void add(const std::string& name, void (*body)(benchmark::State&)) {
-  benchmark::RegisterBenchmark((name + (sizeof(T) == 4 ? "/f32" : "/f64")).c_str(), body)->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark((name + (sizeof(T) == 4 ? "/f32" : "/f64")).c_str(), body)
+      ->Unit(benchmark::kMicrosecond);
 }
 
 template <class T>

@@ -16,7 +16,8 @@ using Eigen::Index;
 inline sm::EnergyModel double_well() {
   return sm::energy_model(2, [](auto x, auto theta) {
     auto square0 = square(x[0]);
-    return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 + theta("c", sm::start(0.5)) * square(x[1]);
+    return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 +
+           theta("c", sm::start(0.5)) * square(x[1]);
   });
 }
 
@@ -42,7 +43,8 @@ auto perceptron(X x, Theta theta, std::initializer_list<int> widths) {
   for (const int width : widths) {
     if (layer > 0) h = tanh(h);
     const std::string index = std::to_string(++layer);
-    h = theta("weight" + index, width, static_cast<int>(h.size()), sm::scaled_normal{.gain = 0.63, .seed = 2}) * h + theta("bias" + index, width);
+    h = theta("weight" + index, width, static_cast<int>(h.size()), sm::scaled_normal{.gain = 0.63, .seed = 2}) * h +
+        theta("bias" + index, width);
   }
   return h;
 }
@@ -59,7 +61,9 @@ inline sm::EnergyModel mlp_energy(Index dimension, int width, bool bowl = false)
 inline sm::ScoreModel mlp_score(int dimension, int width, int layers) {
   return sm::score_model(dimension, [=](auto x, auto sigma, auto theta) {
     auto input = concat(x, log(sigma));
-    return (layers == 3 ? perceptron(input, theta, {width, width, width, dimension}) : perceptron(input, theta, {width, width, dimension})) / sigma;
+    return (layers == 3 ? perceptron(input, theta, {width, width, width, dimension})
+                        : perceptron(input, theta, {width, width, dimension})) /
+           sigma;
   });
 }
 

@@ -10,13 +10,14 @@ namespace sm = scorematch;
 class Phi4Chain {
  public:
   Phi4Chain(Eigen::Index sites, Eigen::Vector3d theta) : sites_(sites), theta_(theta) {}
-
   Eigen::Index dimension() const { return sites_; }
   Eigen::VectorXd parameters() const { return theta_; }
   void set_parameters(const Eigen::VectorXd& theta) { theta_ = theta; }
-
   void energy(sm::Input X, sm::OutputVector f) const {
-    f = (theta_[0] / 4 * X.array().pow(4) - theta_[1] / 2 * X.array().square() + theta_[2] / 2 * (right(X) - X).array().square()).colwise().sum();
+    f = (theta_[0] / 4 * X.array().pow(4) - theta_[1] / 2 * X.array().square() +
+         theta_[2] / 2 * (right(X) - X).array().square())
+            .colwise()
+            .sum();
   }
   void gradient(sm::Input X, sm::Output G) const {
     G = theta_[0] * X.array().cube() - theta_[1] * X.array() + theta_[2] * (2 * X - right(X) - left(X)).array();
@@ -30,9 +31,12 @@ class Phi4Chain {
 
  private:
   // Each site's neighbour, x_{i+1} and x_{i−1}.
-  static Eigen::MatrixXd right(sm::Input X) { return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(X.rows() - 1), X.topRows(1)).finished(); }
-  static Eigen::MatrixXd left(sm::Input X) { return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(1), X.topRows(X.rows() - 1)).finished(); }
-
+  static Eigen::MatrixXd right(sm::Input X) {
+    return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(X.rows() - 1), X.topRows(1)).finished();
+  }
+  static Eigen::MatrixXd left(sm::Input X) {
+    return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(1), X.topRows(X.rows() - 1)).finished();
+  }
   Eigen::Index sites_;
   Eigen::Vector3d theta_;
 };

@@ -27,9 +27,10 @@ int main() {
   });
 
   const auto fit = sm::fit(mixture, sm::implicit_score_matching{}, birds);
-  std::printf("%td penguins: %s after %td iterations\nloss %.4f ± %.4f\n", birds.cols(), to_string(fit.status), fit.iterations,
-              fit.loss.value, fit.loss.standard_error);
-  for (const sm::Estimate& term : fit.loss.terms) std::printf("  %-18s %8.4f ± %.4f\n", term.name.c_str(), term.value, term.standard_error);
+  std::printf("%td penguins: %s after %td iterations\nloss %.4f ± %.4f\n", birds.cols(), to_string(fit.status),
+              fit.iterations, fit.loss.value, fit.loss.standard_error);
+  for (const sm::Estimate& term : fit.loss.terms)
+    std::printf("  %-18s %8.4f ± %.4f\n", term.name.c_str(), term.value, term.standard_error);
 
   double weights[3], total = 0;
   for (int k = 0; k < 3; ++k) {
@@ -38,7 +39,8 @@ int main() {
   }
   for (int k = 0; k < 3; ++k) {
     const Eigen::MatrixXd centre = fit.model.parameter(names[k] + ".centre");
-    std::printf("%-10s centre (%.1f, %.1f) mm, weight %.2f\n", names[k].c_str(), centre(0), centre(1), weights[k] / total);
+    std::printf("%-10s centre (%.1f, %.1f) mm, weight %.2f\n", names[k].c_str(), centre(0), centre(1),
+                weights[k] / total);
   }
   return fit.status == sm::FitStatus::converged ? 0 : 1;
 }

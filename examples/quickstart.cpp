@@ -24,15 +24,18 @@ MatrixXd every_fifth(const MatrixXd& X, bool held_out) {
 
 void print_moments(const char* name, const MatrixXd& X) {
   const VectorXd mean = X.rowwise().mean();
-  const MatrixXd centred = X.colwise() - mean, covariance = centred * centred.transpose() / static_cast<double>(X.cols() - 1);
-  std::printf("  %-8s mean (%6.2f, %6.2f) mm   covariance [%6.2f %6.2f; %6.2f %6.2f] mm²\n", name, mean[0], mean[1], covariance(0, 0),
-              covariance(0, 1), covariance(1, 0), covariance(1, 1));
+  const MatrixXd centred = X.colwise() - mean,
+                 covariance = centred * centred.transpose() / static_cast<double>(X.cols() - 1);
+  std::printf("  %-8s mean (%6.2f, %6.2f) mm   covariance [%6.2f %6.2f; %6.2f %6.2f] mm²\n", name, mean[0], mean[1],
+              covariance(0, 0), covariance(0, 1), covariance(1, 0), covariance(1, 1));
 }
 
 // Each held-out bird's loss, averaged over 200 draws of its noise.
-VectorXd held_out_losses(const sm::EnergyModel& model, const sm::denoising_score_matching& objective, const MatrixXd& birds) {
+VectorXd held_out_losses(const sm::EnergyModel& model, const sm::denoising_score_matching& objective,
+                         const MatrixXd& birds) {
   VectorXd total = VectorXd::Zero(birds.cols());
-  for (unsigned draw = 0; draw < 200; ++draw) total += sm::loss(model, objective, birds, {.draw = draw, .per_sample = true}).per_sample;
+  for (unsigned draw = 0; draw < 200; ++draw)
+    total += sm::loss(model, objective, birds, {.draw = draw, .per_sample = true}).per_sample;
   return total / 200;
 }
 
@@ -48,8 +51,11 @@ int main(int argc, char** argv) {
   // The data: two columns by name, in millimetres; then each with mean 0 and variance 1.
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
   const VectorXd mean = birds.rowwise().mean();
-  const VectorXd scale = ((birds.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(birds.cols())).cwiseSqrt();
-  const auto standardise = [&](const MatrixXd& X) -> MatrixXd { return scale.cwiseInverse().asDiagonal() * (X.colwise() - mean); };
+  const VectorXd scale =
+      ((birds.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(birds.cols())).cwiseSqrt();
+  const auto standardise = [&](const MatrixXd& X) -> MatrixXd {
+    return scale.cwiseInverse().asDiagonal() * (X.colwise() - mean);
+  };
   const auto to_millimetres = [&](const MatrixXd& X) -> MatrixXd { return (scale.asDiagonal() * X).colwise() + mean; };
   const MatrixXd data = standardise(birds), training = every_fifth(data, false), held_out = every_fifth(data, true);
 
@@ -61,24 +67,29 @@ int main(int argc, char** argv) {
   // The fit.
   const sm::denoising_score_matching objective{.sigma = 0.3, .seed = 2};
   const auto fit = sm::fit(energy, objective, training, {.iterations = 3000, .progress = sm::progress_line()});
-  const VectorXd before = held_out_losses(energy, objective, held_out), after = held_out_losses(fit.model, objective, held_out);
+  const VectorXd before = held_out_losses(energy, objective, held_out),
+                 after = held_out_losses(fit.model, objective, held_out);
 
   // The samples: 2000 chains from N(0, I), each run long enough to forget its start.
   const auto draws = sm::sample(fit.model, sm::langevin{.step = 0.01},
                                 {.chains = 2000, .steps = 3000, .seed = 3, .progress = sm::progress_line()});
   const MatrixXd samples = to_millimetres(draws.points);
 
-  std::printf("\n%td birds; %td to fit on, %td held out. Fit: %s after %td steps of Adam.\n", birds.cols(), training.cols(), held_out.cols(),
-              to_string(fit.status), fit.iterations);
-  std::printf("Held-out denoising loss (sigma = %.2f standard deviations), mean over birds ± standard error:\n", objective.sigma);
+  std::printf("\n%td birds; %td to fit on, %td held out. Fit: %s after %td steps of Adam.\n", birds.cols(),
+              training.cols(), held_out.cols(), to_string(fit.status), fit.iterations);
+  std::printf("Held-out denoising loss (sigma = %.2f standard deviations), mean over birds ± standard error:\n",
+              objective.sigma);
   print_mean("before the fit", before);
   print_mean("after the fit", after);
   print_mean("fall, bird by bird", before - after);
-  std::printf("The model is that of birds blurred by sigma, so its variances exceed theirs by (sigma · scale)²: %.2f and %.2f mm².\n",
-              std::pow(objective.sigma * scale[0], 2), std::pow(objective.sigma * scale[1], 2));
+  std::printf(
+      "The model is that of birds blurred by sigma, so its variances exceed theirs by (sigma · scale)²: %.2f and %.2f "
+      "mm².\n",
+      std::pow(objective.sigma * scale[0], 2), std::pow(objective.sigma * scale[1], 2));
   print_moments("birds", birds);
   print_moments("samples", samples);
-  std::printf("Sampling: %s, %td chains of 3000 steps, %td lost.\n", to_string(draws.status), draws.chains, draws.lost_chains);
+  std::printf("Sampling: %s, %td chains of 3000 steps, %td lost.\n", to_string(draws.status), draws.chains,
+              draws.lost_chains);
 
   // The picture: energy and score on grids over the data's range.
   const VectorXd low = birds.rowwise().minCoeff() - 0.5 * scale, high = birds.rowwise().maxCoeff() + 0.5 * scale;
@@ -106,6 +117,7 @@ int main(int argc, char** argv) {
   if (std::system((command + " 2> /dev/null").c_str()) == 0)
     std::printf("Picture: %s/quickstart.png\n", folder.c_str());
   else
-    std::printf("No gnuplot, no picture. The data are in %s; with gnuplot installed:\n  %s\n", folder.c_str(), command.c_str());
+    std::printf("No gnuplot, no picture. The data are in %s; with gnuplot installed:\n  %s\n", folder.c_str(),
+                command.c_str());
   return fit.status == sm::FitStatus::stopped && draws.status == sm::SampleStatus::complete ? 0 : 1;
 }

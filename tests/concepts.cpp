@@ -30,13 +30,27 @@ struct Nothing {};
 // --- one leaf after another: what fills it, and each way to miss it ---
 
 namespace dimension {
-struct Right { Eigen::Index dimension() const { return 2; } };
-struct Int { int dimension() const { return 2; } };
-struct Misspelt { Eigen::Index dim() const { return 2; } };
-struct WantsArgument { Eigen::Index dimension(int axis) const { return axis; } };
-struct NotConst { Eigen::Index dimension() { return 2; } };
-struct ReturnsText { std::string dimension() const { return "2"; } };
-struct ReturnsNothing { void dimension() const {} };
+struct Right {
+  Eigen::Index dimension() const { return 2; }
+};
+struct Int {
+  int dimension() const { return 2; }
+};
+struct Misspelt {
+  Eigen::Index dim() const { return 2; }
+};
+struct WantsArgument {
+  Eigen::Index dimension(int axis) const { return axis; }
+};
+struct NotConst {
+  Eigen::Index dimension() { return 2; }
+};
+struct ReturnsText {
+  std::string dimension() const { return "2"; }
+};
+struct ReturnsNothing {
+  void dimension() const {}
+};
 }  // namespace dimension
 static_assert(sm::has_dimension<dimension::Right> && sm::has_dimension<dimension::Int>);
 static_assert(!sm::has_dimension<Nothing> && !sm::has_dimension<dimension::Misspelt>);
@@ -44,65 +58,135 @@ static_assert(!sm::has_dimension<dimension::WantsArgument> && !sm::has_dimension
 static_assert(!sm::has_dimension<dimension::ReturnsText> && !sm::has_dimension<dimension::ReturnsNothing>);
 
 namespace gradient {
-struct Right { void gradient(Input, Output) const {} };
-struct Copies { void gradient(const Eigen::MatrixXd&, Output) const {} };
-struct Generic { void gradient(const auto&, auto&&) const {} };
-struct Misspelt { void grad(Input, Output) const {} };
-struct Returns { Eigen::MatrixXd gradient(Input X) const { return X; } };
-struct Float { void gradient(InputF, OutputF) const {} };
-struct OneSample { void gradient(const Eigen::VectorXd&, OutputVector) const {} };
-struct WantsMatrix { void gradient(Input, Eigen::MatrixXd&) const {} };
-struct FillsCopy { void gradient(Input, Eigen::MatrixXd) const {} };
-struct NotConst { void gradient(Input, Output) {} };
+struct Right {
+  void gradient(Input, Output) const {}
+};
+struct Copies {
+  void gradient(const Eigen::MatrixXd&, Output) const {}
+};
+struct Generic {
+  void gradient(const auto&, auto&&) const {}
+};
+struct Misspelt {
+  void grad(Input, Output) const {}
+};
+struct Returns {
+  Eigen::MatrixXd gradient(Input X) const { return X; }
+};
+struct Float {
+  void gradient(InputF, OutputF) const {}
+};
+struct OneSample {
+  void gradient(const Eigen::VectorXd&, OutputVector) const {}
+};
+struct WantsMatrix {
+  void gradient(Input, Eigen::MatrixXd&) const {}
+};
+struct FillsCopy {
+  void gradient(Input, Eigen::MatrixXd) const {}
+};
+struct NotConst {
+  void gradient(Input, Output) {}
+};
 }  // namespace gradient
-static_assert(sm::has_gradient<gradient::Right> && sm::has_gradient<gradient::Copies> && sm::has_gradient<gradient::Generic>);
-static_assert(!sm::has_gradient<Nothing> && !sm::has_gradient<gradient::Misspelt> && !sm::has_gradient<gradient::Returns>);
+static_assert(sm::has_gradient<gradient::Right> && sm::has_gradient<gradient::Copies> &&
+              sm::has_gradient<gradient::Generic>);
+static_assert(!sm::has_gradient<Nothing> && !sm::has_gradient<gradient::Misspelt> &&
+              !sm::has_gradient<gradient::Returns>);
 static_assert(!sm::has_gradient<gradient::Float> && !sm::has_gradient<gradient::OneSample>);
-static_assert(!sm::has_gradient<gradient::WantsMatrix> && !sm::has_gradient<gradient::FillsCopy> && !sm::has_gradient<gradient::NotConst>);
+static_assert(!sm::has_gradient<gradient::WantsMatrix> && !sm::has_gradient<gradient::FillsCopy> &&
+              !sm::has_gradient<gradient::NotConst>);
 
 namespace energy {
-struct Right { void energy(Input, OutputVector) const {} };
-struct Misspelt { void potential(Input, OutputVector) const {} };
-struct OneSample { double energy(const Eigen::VectorXd&) const { return 0; } };
-struct Float { void energy(InputF, Eigen::Ref<Eigen::VectorXf>) const {} };
-struct FillsCopy { void energy(Input, Eigen::VectorXd) const {} };
-struct WantsMatrix { void energy(Input, Output) const {} };
-struct NotConst { void energy(Input, OutputVector) {} };
+struct Right {
+  void energy(Input, OutputVector) const {}
+};
+struct Misspelt {
+  void potential(Input, OutputVector) const {}
+};
+struct OneSample {
+  double energy(const Eigen::VectorXd&) const { return 0; }
+};
+struct Float {
+  void energy(InputF, Eigen::Ref<Eigen::VectorXf>) const {}
+};
+struct FillsCopy {
+  void energy(Input, Eigen::VectorXd) const {}
+};
+struct WantsMatrix {
+  void energy(Input, Output) const {}
+};
+struct NotConst {
+  void energy(Input, OutputVector) {}
+};
 }  // namespace energy
 static_assert(sm::has_energy<energy::Right>);
 static_assert(!sm::has_energy<Nothing> && !sm::has_energy<energy::Misspelt> && !sm::has_energy<energy::OneSample>);
-static_assert(!sm::has_energy<energy::Float> && !sm::has_energy<energy::FillsCopy> && !sm::has_energy<energy::WantsMatrix>);
+static_assert(!sm::has_energy<energy::Float> && !sm::has_energy<energy::FillsCopy> &&
+              !sm::has_energy<energy::WantsMatrix>);
 static_assert(!sm::has_energy<energy::NotConst>);
 
 namespace laplacian {
-struct Right { void laplacian(Input, OutputVector) const {} };
-struct Misspelt { void laplace(Input, OutputVector) const {} };
-struct Returns { Eigen::VectorXd laplacian(Input X) const { return X.row(0).transpose(); } };
-struct WantsMatrix { void laplacian(Input, Output) const {} };
-struct NotConst { void laplacian(Input, OutputVector) {} };
+struct Right {
+  void laplacian(Input, OutputVector) const {}
+};
+struct Misspelt {
+  void laplace(Input, OutputVector) const {}
+};
+struct Returns {
+  Eigen::VectorXd laplacian(Input X) const { return X.row(0).transpose(); }
+};
+struct WantsMatrix {
+  void laplacian(Input, Output) const {}
+};
+struct NotConst {
+  void laplacian(Input, OutputVector) {}
+};
 }  // namespace laplacian
 static_assert(sm::has_laplacian<laplacian::Right>);
-static_assert(!sm::has_laplacian<Nothing> && !sm::has_laplacian<laplacian::Misspelt> && !sm::has_laplacian<laplacian::Returns>);
+static_assert(!sm::has_laplacian<Nothing> && !sm::has_laplacian<laplacian::Misspelt> &&
+              !sm::has_laplacian<laplacian::Returns>);
 static_assert(!sm::has_laplacian<laplacian::WantsMatrix> && !sm::has_laplacian<laplacian::NotConst>);
 
 namespace hessian_vector {
-struct Right { void hessian_vector(Input, Input, Output) const {} };
-struct Misspelt { void hessian(Input, Input, Output) const {} };
-struct WithoutDirection { void hessian_vector(Input, Output) const {} };
-struct FillsVector { void hessian_vector(Input, Input, OutputVector) const {} };
-struct NotConst { void hessian_vector(Input, Input, Output) {} };
+struct Right {
+  void hessian_vector(Input, Input, Output) const {}
+};
+struct Misspelt {
+  void hessian(Input, Input, Output) const {}
+};
+struct WithoutDirection {
+  void hessian_vector(Input, Output) const {}
+};
+struct FillsVector {
+  void hessian_vector(Input, Input, OutputVector) const {}
+};
+struct NotConst {
+  void hessian_vector(Input, Input, Output) {}
+};
 }  // namespace hessian_vector
 static_assert(sm::has_hessian_vector<hessian_vector::Right>);
 static_assert(!sm::has_hessian_vector<Nothing> && !sm::has_hessian_vector<hessian_vector::Misspelt>);
-static_assert(!sm::has_hessian_vector<hessian_vector::WithoutDirection> && !sm::has_hessian_vector<hessian_vector::FillsVector>);
+static_assert(!sm::has_hessian_vector<hessian_vector::WithoutDirection> &&
+              !sm::has_hessian_vector<hessian_vector::FillsVector>);
 static_assert(!sm::has_hessian_vector<hessian_vector::NotConst>);
 
 namespace score {
-struct Right { void score(Input, Output) const {} };
-struct Misspelt { void scores(Input, Output) const {} };
-struct Returns { Eigen::MatrixXd score(Input X) const { return X; } };
-struct Float { void score(InputF, OutputF) const {} };
-struct NotConst { void score(Input, Output) {} };
+struct Right {
+  void score(Input, Output) const {}
+};
+struct Misspelt {
+  void scores(Input, Output) const {}
+};
+struct Returns {
+  Eigen::MatrixXd score(Input X) const { return X; }
+};
+struct Float {
+  void score(InputF, OutputF) const {}
+};
+struct NotConst {
+  void score(Input, Output) {}
+};
 }  // namespace score
 static_assert(sm::has_score<score::Right>);
 static_assert(!sm::has_score<Nothing> && !sm::has_score<score::Misspelt> && !sm::has_score<score::Returns>);
@@ -110,10 +194,18 @@ static_assert(!sm::has_score<score::Float> && !sm::has_score<score::NotConst>);
 static_assert(!sm::has_score<gradient::Right> && !sm::has_gradient<score::Right>);
 
 namespace divergence {
-struct Right { void divergence(Input, OutputVector) const {} };
-struct Misspelt { void trace(Input, OutputVector) const {} };
-struct WantsMatrix { void divergence(Input, Output) const {} };
-struct NotConst { void divergence(Input, OutputVector) {} };
+struct Right {
+  void divergence(Input, OutputVector) const {}
+};
+struct Misspelt {
+  void trace(Input, OutputVector) const {}
+};
+struct WantsMatrix {
+  void divergence(Input, Output) const {}
+};
+struct NotConst {
+  void divergence(Input, OutputVector) {}
+};
 }  // namespace divergence
 static_assert(sm::has_divergence<divergence::Right>);
 static_assert(!sm::has_divergence<Nothing> && !sm::has_divergence<divergence::Misspelt>);
@@ -129,8 +221,12 @@ struct ByReference {
   void set_parameters(const Eigen::Ref<const Eigen::VectorXd>&) {}
   Eigen::VectorXd theta;
 };
-struct ReadOnly { Eigen::VectorXd parameters() const { return {}; } };
-struct WriteOnly { void set_parameters(const Eigen::VectorXd&) {} };
+struct ReadOnly {
+  Eigen::VectorXd parameters() const { return {}; }
+};
+struct WriteOnly {
+  void set_parameters(const Eigen::VectorXd&) {}
+};
 struct Misspelt {
   Eigen::VectorXd params() const { return {}; }
   void set_parameters(const Eigen::VectorXd&) {}
@@ -153,17 +249,28 @@ struct WantsNumber {
 };
 }  // namespace parameters
 static_assert(sm::has_parameters<parameters::Right> && sm::has_parameters<parameters::ByReference>);
-static_assert(!sm::has_parameters<Nothing> && !sm::has_parameters<parameters::ReadOnly> && !sm::has_parameters<parameters::WriteOnly>);
+static_assert(!sm::has_parameters<Nothing> && !sm::has_parameters<parameters::ReadOnly> &&
+              !sm::has_parameters<parameters::WriteOnly>);
 static_assert(!sm::has_parameters<parameters::Misspelt> && !sm::has_parameters<parameters::Number>);
 static_assert(!sm::has_parameters<parameters::ReadingNotConst> && !sm::has_parameters<parameters::WantsItsOwn>);
 static_assert(!sm::has_parameters<parameters::WantsNumber>);
 
 namespace pull_back {
-struct Right { void pull_back(Input, Input, OutputVector) const {} };
-struct Misspelt { void pullback(Input, Input, OutputVector) const {} };
-struct WithoutWeights { void pull_back(Input, OutputVector) const {} };
-struct WantsMatrix { void pull_back(Input, Input, Output) const {} };
-struct NotConst { void pull_back(Input, Input, OutputVector) {} };
+struct Right {
+  void pull_back(Input, Input, OutputVector) const {}
+};
+struct Misspelt {
+  void pullback(Input, Input, OutputVector) const {}
+};
+struct WithoutWeights {
+  void pull_back(Input, OutputVector) const {}
+};
+struct WantsMatrix {
+  void pull_back(Input, Input, Output) const {}
+};
+struct NotConst {
+  void pull_back(Input, Input, OutputVector) {}
+};
 }  // namespace pull_back
 static_assert(sm::has_pull_back<pull_back::Right>);
 static_assert(!sm::has_pull_back<Nothing> && !sm::has_pull_back<pull_back::Misspelt>);
@@ -174,28 +281,34 @@ static_assert(!sm::has_pull_back<pull_back::NotConst>);
 
 struct LeastEnergy : dimension::Right, gradient::Right {};
 struct Fittable : LeastEnergy, parameters::Right, pull_back::Right {};
-struct NotCopyable : LeastEnergy { std::unique_ptr<double> owned; };
+struct NotCopyable : LeastEnergy {
+  std::unique_ptr<double> owned;
+};
 struct WithoutDimension : gradient::Right, energy::Right {};
 struct EnergyAlone : dimension::Right, energy::Right {};
 struct WithoutPullBack : LeastEnergy, parameters::Right {};
 struct WithoutParameters : LeastEnergy, pull_back::Right {};
 static_assert(sm::Energy<LeastEnergy> && !sm::TrainableEnergy<LeastEnergy> && !sm::Score<LeastEnergy>);
 static_assert(sm::Energy<Fittable> && sm::TrainableEnergy<Fittable>);
-static_assert(!sm::Energy<Nothing> && !sm::Energy<NotCopyable> && !sm::Energy<WithoutDimension> && !sm::Energy<EnergyAlone>);
+static_assert(!sm::Energy<Nothing> && !sm::Energy<NotCopyable> && !sm::Energy<WithoutDimension> &&
+              !sm::Energy<EnergyAlone>);
 static_assert(sm::Energy<WithoutPullBack> && !sm::TrainableEnergy<WithoutPullBack>);
 static_assert(sm::Energy<WithoutParameters> && !sm::TrainableEnergy<WithoutParameters>);
 
 struct LeastScore : dimension::Right, score::Right {};
 struct FittableScore : LeastScore, parameters::Right, pull_back::Right {};
 struct ScoreWithoutDimension : score::Right {};
-struct ScoreNotCopyable : LeastScore { std::unique_ptr<double> owned; };
+struct ScoreNotCopyable : LeastScore {
+  std::unique_ptr<double> owned;
+};
 static_assert(sm::Score<LeastScore> && !sm::TrainableScore<LeastScore> && !sm::Energy<LeastScore>);
 static_assert(sm::TrainableScore<FittableScore> && !sm::TrainableEnergy<FittableScore>);
 static_assert(!sm::Score<Nothing> && !sm::Score<ScoreWithoutDimension> && !sm::Score<ScoreNotCopyable>);
 
 static_assert(sm::AnyModel<LeastEnergy> && sm::AnyModel<LeastScore> && sm::AnyModel<sm::EnergyModel>);
 static_assert(!sm::AnyModel<Nothing> && !sm::AnyModel<EnergyAlone> && !sm::AnyModel<double>);
-static_assert(sm::AnyTrainableModel<Fittable> && sm::AnyTrainableModel<FittableScore> && !sm::AnyTrainableModel<LeastEnergy>);
+static_assert(sm::AnyTrainableModel<Fittable> && sm::AnyTrainableModel<FittableScore> &&
+              !sm::AnyTrainableModel<LeastEnergy>);
 
 // --- the library's own models, bound in both scalars ---
 
@@ -218,7 +331,8 @@ constexpr bool all_bind() {
   static_assert(sm::BoundScore<sm::UserScore<T, EnergyKnown>, T> && sm::BoundEnergy<sm::UserScore<T, EnergyKnown>, T>);
   static_assert(sm::BoundScore<sm::UserScore<T, LeastScore>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastScore>, T>);
   static_assert(sm::KnowsEnergy<sm::EnergyModel, T> && sm::KnowsEnergy<EnergyKnown, T>);
-  static_assert(!sm::KnowsEnergy<sm::ScoreModel, T> && !sm::KnowsEnergy<LeastEnergy, T> && !sm::KnowsEnergy<Nothing, T>);
+  static_assert(!sm::KnowsEnergy<sm::ScoreModel, T> && !sm::KnowsEnergy<LeastEnergy, T> &&
+                !sm::KnowsEnergy<Nothing, T>);
   return true;
 }
 static_assert(all_bind<float>() && all_bind<double>());
@@ -240,7 +354,8 @@ constexpr bool all_objectives() {
   return true;
 }
 static_assert(all_objectives<float>() && all_objectives<double>());
-static_assert(std::is_same_v<decltype(sm::explicit_score_matching{Eigen::Matrix2d()}), sm::explicit_score_matching<Eigen::MatrixXd>>);
+static_assert(std::is_same_v<decltype(sm::explicit_score_matching{Eigen::Matrix2d()}),
+                             sm::explicit_score_matching<Eigen::MatrixXd>>);
 
 struct Own {  // what a user's objective must have, and nothing else
   template <class T>
@@ -251,7 +366,8 @@ struct Own {  // what a user's objective must have, and nothing else
   template <class T>
   void prepare(const sm::Samples<T>&, sm::Points<T>&, Notes<T>&) const {}
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>&, sm::Losses<T>&) const {}
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>&,
+             sm::Losses<T>&) const {}
 };
 struct WithoutNotes {
   void validate() const {}
@@ -260,9 +376,15 @@ struct WithoutNotes {
   void prepare(const auto&, auto&, auto&) const {}
   void score(const auto&, const auto&, const auto&, const auto&, auto&) const {}
 };
-struct NamesAreText : Own { const char* term_names() const { return "loss"; } };
-struct DeterministicIsNumber : Own { int deterministic() const { return 1; } };
-struct ValidateNotConst : Own { void validate() {} };
+struct NamesAreText : Own {
+  const char* term_names() const { return "loss"; }
+};
+struct DeterministicIsNumber : Own {
+  int deterministic() const { return 1; }
+};
+struct ValidateNotConst : Own {
+  void validate() {}
+};
 struct ScoreWithoutNotes : Own {
   template <class T>
   void score(const sm::Samples<T>&, const sm::Points<T>&, const sm::ScoreValues<T>&, sm::Losses<T>&) const {}
@@ -271,7 +393,8 @@ struct PreparesFloatsAlone : Own {
   void prepare(const sm::Samples<float>&, sm::Points<float>&, Notes<float>&) const {}
 };
 static_assert(sm::Objective<Own, float> && sm::Objective<Own, double>);
-static_assert(!sm::Objective<Nothing, double> && !sm::Objective<WithoutNotes, double> && !sm::Objective<NamesAreText, double>);
+static_assert(!sm::Objective<Nothing, double> && !sm::Objective<WithoutNotes, double> &&
+              !sm::Objective<NamesAreText, double>);
 static_assert(!sm::Objective<DeterministicIsNumber, double> && !sm::Objective<ValidateNotConst, double>);
 static_assert(!sm::Objective<ScoreWithoutNotes, double>);
 static_assert(sm::Objective<PreparesFloatsAlone, float> && !sm::Objective<PreparesFloatsAlone, double>);
@@ -280,7 +403,8 @@ static_assert(sm::Objective<PreparesFloatsAlone, float> && !sm::Objective<Prepar
 
 static_assert(sm::formula::Initialiser<sm::start> && sm::formula::Initialiser<sm::glorot>);
 static_assert(sm::formula::Initialiser<sm::scaled_normal> && sm::formula::Initialiser<sm::normal>);
-static_assert(!sm::formula::Initialiser<double> && !sm::formula::Initialiser<Eigen::MatrixXd> && !sm::formula::Initialiser<Eigen::Vector3d>);
+static_assert(!sm::formula::Initialiser<double> && !sm::formula::Initialiser<Eigen::MatrixXd> &&
+              !sm::formula::Initialiser<Eigen::Vector3d>);
 static_assert(!std::is_convertible_v<sm::formula::Condition, bool>);  // no branch on a value
 
 }  // namespace

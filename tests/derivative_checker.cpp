@@ -14,25 +14,42 @@
 #include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
+using Catch::Matchers::ContainsSubstring;
 using sm::Input;
 using sm::Output;
 using sm::OutputVector;
-using Catch::Matchers::ContainsSubstring;
 using Verdict = sm::DerivativeReport::Verdict;
 
 namespace {
 
 enum class Mistake {
   none,
-  gradient_sign, gradient_doubled, gradient_halved, gradient_wrong_component, gradient_cross_term, gradient_of_first_column,
-  gradient_row_unwritten, gradient_added, gradient_one_in_a_million,
+  gradient_sign,
+  gradient_doubled,
+  gradient_halved,
+  gradient_wrong_component,
+  gradient_cross_term,
+  gradient_of_first_column,
+  gradient_row_unwritten,
+  gradient_added,
+  gradient_one_in_a_million,
   score_sign,
-  laplacian_of_log_density, laplacian_all_elements, laplacian_term,
-  hessian_sign, hessian_diagonal, hessian_is_laplacian,
-  theta_sign, theta_halved, theta_order, theta_chain_rule, theta_overwritten, theta_not_read_back,
+  laplacian_of_log_density,
+  laplacian_all_elements,
+  laplacian_term,
+  hessian_sign,
+  hessian_diagonal,
+  hessian_is_laplacian,
+  theta_sign,
+  theta_halved,
+  theta_order,
+  theta_chain_rule,
+  theta_overwritten,
+  theta_not_read_back,
 };
 
-// f = a (x₀² − 1)² + b x₀ x₁² + x₁ sin x₂ + ½ eᶜ x₂²,  θ = (a, b, c), with everything a class can provide, and a mistake.
+// f = a (x₀² − 1)² + b x₀ x₁² + x₁ sin x₂ + ½ eᶜ x₂²,  θ = (a, b, c), with everything a class can provide, and a
+// mistake.
 struct Planted {
   Mistake mistake = Mistake::none;
   Eigen::VectorXd theta = Eigen::Vector3d(0.7, -0.4, 0.3);
@@ -58,7 +75,8 @@ struct Planted {
       const Eigen::Vector3d at = X.col(has(Mistake::gradient_of_first_column) ? 0 : j);
       const double x = at[0], y = at[1], z = at[2];
       const double crossing = has(Mistake::gradient_cross_term) ? 0 : std::sin(z);
-      right.col(j) << 4 * a() * x * (x * x - 1) + b() * y * y, 2 * b() * x * y + crossing, y * std::cos(z) + stiffness() * z;
+      right.col(j) << 4 * a() * x * (x * x - 1) + b() * y * y, 2 * b() * x * y + crossing,
+          y * std::cos(z) + stiffness() * z;
     }
     if (has(Mistake::gradient_sign)) right *= -1;
     if (has(Mistake::gradient_doubled)) right *= 2;
@@ -204,7 +222,8 @@ TEST_CASE("each planted mistake fails and is named") {
     const auto& wrong = entry(report, c.quantity);
     CHECK(wrong.verdict == Verdict::wrong);
     CHECK_THAT(wrong.note, ContainsSubstring(c.note));
-    CHECK_THAT(report.text(), ContainsSubstring("WRONG") && ContainsSubstring(c.quantity) && ContainsSubstring(wrong.note));
+    CHECK_THAT(report.text(),
+               ContainsSubstring("WRONG") && ContainsSubstring(c.quantity) && ContainsSubstring(wrong.note));
     if (std::isfinite(wrong.slope) && wrong.error > 1e-3) CHECK(std::abs(wrong.slope) < 0.1);  // the error stays
     for (const auto& other : report.entries) {  // and nothing else is blamed
       const bool field = c.quantity == "gradient" || c.quantity == "symmetry";
@@ -226,7 +245,8 @@ TEST_CASE("the worst element is named") {
   const auto of_theta = sm::check_derivatives(Planted{.mistake = Mistake::theta_chain_rule}, X);
   CHECK(entry(of_theta, "pull_back").row == 2);
   CHECK(entry(of_theta, "pull_back").column == -1);
-  CHECK(entry(of_theta, "pull_back").numeric == Approx(std::exp(0.3) * entry(of_theta, "pull_back").written).epsilon(1e-8));
+  CHECK(entry(of_theta, "pull_back").numeric ==
+        Approx(std::exp(0.3) * entry(of_theta, "pull_back").written).epsilon(1e-8));
 }
 
 TEST_CASE("what a class does not provide is skipped, and said") {
@@ -288,17 +308,22 @@ TEST_CASE("a score class is checked against its own divergence and parameters") 
 }
 
 TEST_CASE("formulas pass where they are smooth, and their kinks show") {
-  check_right(sm::check_derivatives(sm::energy_model(2, [](auto x, auto theta) {
-    return sm::mlp(x, theta, {.hidden = {4}}) + 0.5 * exp(theta("width")) * squared_norm(x);
-  }), points(2)));
-  check_right(sm::check_derivatives(sm::score_model(2, [](auto x, auto theta) {
-    return sm::mlp(x, theta, {.hidden = {3}, .outputs = 2});
-  }), points(2)));
-  const auto noisy = sm::energy_model(2, [](auto x, auto sigma, auto theta) { return squared_norm(x - theta("m", 2)) / (1 + sigma); });
+  check_right(sm::check_derivatives(sm::energy_model(2,
+                                                     [](auto x, auto theta) {
+                                                       return sm::mlp(x, theta, {.hidden = {4}}) +
+                                                              0.5 * exp(theta("width")) * squared_norm(x);
+                                                     }),
+                                    points(2)));
+  check_right(sm::check_derivatives(
+      sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {3}, .outputs = 2}); }),
+      points(2)));
+  const auto noisy =
+      sm::energy_model(2, [](auto x, auto sigma, auto theta) { return squared_norm(x - theta("m", 2)) / (1 + sigma); });
   check_right(sm::check_derivatives(sm::at_sigma(noisy, 0.3), points(2)));
   CHECK_THROWS_WITH(sm::check_derivatives(noisy, points(2)), ContainsSubstring("at_sigma"));
 
-  const auto kinked = sm::energy_model(2, [](auto x, auto) { return abs(x[0]) + max(x[1], 0) + 0.5 * squared_norm(x); });
+  const auto kinked =
+      sm::energy_model(2, [](auto x, auto) { return abs(x[0]) + max(x[1], 0) + 0.5 * squared_norm(x); });
   check_right(sm::check_derivatives(kinked, points(2)));
   for (const sm::Index row : {0, 1}) {
     Eigen::MatrixXd X = points(2);
@@ -346,8 +371,10 @@ TEST_CASE("scales: of x, of the energy, and of rounding in it") {
   SECTION("a large constant, or float inside, blurs the differences: less is resolved, nothing is blamed") {
     CHECK(sm::check_derivatives(Quartic{.offset = 1e6}, points(2)).passed);
     CHECK(sm::check_derivatives(Quartic{.in_float = true}, points(2)).passed);
-    CHECK(entry(sm::check_derivatives(Quartic{.offset = 1e6, .mistake = 1e-3}, points(2)), "gradient").verdict == Verdict::wrong);
-    CHECK(entry(sm::check_derivatives(Quartic{.mistake = 1, .in_float = true}, points(2)), "gradient").verdict == Verdict::wrong);
+    CHECK(entry(sm::check_derivatives(Quartic{.offset = 1e6, .mistake = 1e-3}, points(2)), "gradient").verdict ==
+          Verdict::wrong);
+    CHECK(entry(sm::check_derivatives(Quartic{.mistake = 1, .in_float = true}, points(2)), "gradient").verdict ==
+          Verdict::wrong);
   }
 }
 
@@ -366,7 +393,8 @@ TEST_CASE("values that are not finite") {
     void energy(Input X, OutputVector f) const { f = -X.row(0).array().log().transpose(); }
     void gradient(Input X, Output G) const { G = -X.array().inverse(); }
   };
-  check_right(sm::check_derivatives(Barrier{}, Eigen::MatrixXd::Constant(1, 1, 0.01)));  // coarse steps leave the domain
+  check_right(
+      sm::check_derivatives(Barrier{}, Eigen::MatrixXd::Constant(1, 1, 0.01)));  // coarse steps leave the domain
   const auto outside = sm::check_derivatives(Barrier{}, Eigen::MatrixXd::Constant(1, 1, -2.0));
   CHECK_FALSE(outside.passed);
   CHECK(entry(outside, "gradient").verdict == Verdict::no_clean_slope);

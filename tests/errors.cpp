@@ -1,4 +1,5 @@
-// A broken precondition throws std::invalid_argument before any work, and says what was found where, and what is allowed.
+// A broken precondition throws std::invalid_argument before any work, and says what was found where, and what is
+// allowed.
 #include "catch.hpp"
 
 #include <cmath>
@@ -76,7 +77,8 @@ struct CountingEnergy {
 };
 
 sm::EnergyModel gaussian() {
-  return sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1)) * squared_norm(x - theta("m", 2)); });
+  return sm::energy_model(
+      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1)) * squared_norm(x - theta("m", 2)); });
 }
 
 /// Checks that every call that takes data refuses X, before it calls the model.
@@ -97,9 +99,13 @@ void refuses_data(const MatrixXd& X, const std::string& part) {
 
 TEST_CASE("Data: empty, of another dimension, transposed") {
   refuses_data(MatrixXd(2, 0), "no columns; at least one sample is needed");
-  refuses_data(MatrixXd::Zero(3, 5), "3 rows and 5 columns; the model has dimension 2, so it must be 2 × N, a column a sample");
-  refuses_data(MatrixXd::Zero(5, 2), "5 rows and 2 columns; the model has dimension 2, so it must be 2 × N, a column a sample (is it transposed?)");
-  CHECK_THAT(message_of([] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, MatrixXd::Zero(3, 5)); }), !ContainsSubstring("transposed"));
+  refuses_data(MatrixXd::Zero(3, 5),
+               "3 rows and 5 columns; the model has dimension 2, so it must be 2 × N, a column a sample");
+  refuses_data(
+      MatrixXd::Zero(5, 2),
+      "5 rows and 2 columns; the model has dimension 2, so it must be 2 × N, a column a sample (is it transposed?)");
+  CHECK_THAT(message_of([] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, MatrixXd::Zero(3, 5)); }),
+             !ContainsSubstring("transposed"));
   refuses([] { (void)sm::energy_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
   refuses([] { (void)sm::divergence_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
 }
@@ -111,7 +117,8 @@ TEST_CASE("Data: an entry that is not finite, with its place") {
   X(0, 3) = -infinity;  // the first bad column is named
   refuses_data(X, "-inf in column 3, row 0");
   const Eigen::MatrixXf in_float = X.cast<float>();
-  refuses([&] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, in_float); }, "data has -inf in column 3, row 0");
+  refuses([&] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, in_float); },
+          "data has -inf in column 3, row 0");
 }
 
 TEST_CASE("LossOptions: columns and block out of range") {
@@ -124,7 +131,8 @@ TEST_CASE("LossOptions: columns and block out of range") {
     refuses([&] { (void)sm::loss(model, objective, X, {.columns = columns}); }, part);
     refuses([&] { (void)sm::loss_and_gradient(model, objective, X, {.columns = columns}); }, part);
   }
-  refuses([&] { (void)sm::loss(model, objective, X, {.block = -1}); }, "LossOptions: block is -1; it must be at least 0");
+  refuses([&] { (void)sm::loss(model, objective, X, {.block = -1}); },
+          "LossOptions: block is -1; it must be at least 0");
   CHECK(*model.calls == 0);
 }
 
@@ -137,11 +145,14 @@ TEST_CASE("Objectives: options out of range") {
     refuses([&] { (void)sm::loss(model, objective, X); }, part);
     refuses([&] { (void)sm::fit(model, objective, X); }, part);
   };
-  refused(sm::denoising_score_matching{.sigma = 0}, "denoising_score_matching: sigma is 0; it must be a finite number above 0");
-  refused(sm::denoising_score_matching{.sigma = -0.5}, "denoising_score_matching: sigma is -0.5; it must be a finite number above 0");
+  refused(sm::denoising_score_matching{.sigma = 0},
+          "denoising_score_matching: sigma is 0; it must be a finite number above 0");
+  refused(sm::denoising_score_matching{.sigma = -0.5},
+          "denoising_score_matching: sigma is -0.5; it must be a finite number above 0");
   refused(sm::denoising_score_matching{.sigma = not_a_number}, "denoising_score_matching: sigma is nan");
   refused(sm::denoising_score_matching{.sigma = infinity}, "denoising_score_matching: sigma is inf");
-  refused(sm::sliced_score_matching{.projections = 0}, "sliced_score_matching: projections is 0; it must be at least 1");
+  refused(sm::sliced_score_matching{.projections = 0},
+          "sliced_score_matching: projections is 0; it must be at least 1");
   CHECK(*model.calls == 0);
 }
 
@@ -149,7 +160,8 @@ TEST_CASE("The explicit target: its shape and its entries") {
   const CountingEnergy model;
   const MatrixXd X = MatrixXd::Ones(2, 6);
   const auto refused = [&](const auto& target, const std::string& part) {
-    refuses([&] { (void)sm::loss(model, sm::explicit_score_matching{target}, X); }, "target of explicit_score_matching", part);
+    refuses([&] { (void)sm::loss(model, sm::explicit_score_matching{target}, X); }, "target of explicit_score_matching",
+            part);
   };
   refused(MatrixXd(MatrixXd::Zero(2, 5)), "is 2 × 5; the data are 2 × 6");
   refused(MatrixXd(MatrixXd::Zero(6, 2)), "is 6 × 2; the data are 2 × 6");
@@ -182,11 +194,14 @@ TEST_CASE("FitOptions out of range") {
 
 TEST_CASE("Samplers: step and temperature") {
   const CountingEnergy model;
-  const auto refused = [&](const auto& kernel, const std::string& part) { refuses([&] { (void)sm::sample(model, kernel); }, part); };
+  const auto refused = [&](const auto& kernel, const std::string& part) {
+    refuses([&] { (void)sm::sample(model, kernel); }, part);
+  };
   refused(sm::langevin{.step = 0}, "langevin: step is 0; it must be a finite number above 0");
   refused(sm::langevin{.step = -0.1}, "langevin: step is -0.1");
   refused(sm::langevin{.step = not_a_number}, "langevin: step is nan");
-  refused(sm::langevin{.step = 0.1, .temperature = 0}, "langevin: temperature is 0; it must be a finite number above 0");
+  refused(sm::langevin{.step = 0.1, .temperature = 0},
+          "langevin: temperature is 0; it must be a finite number above 0");
   refused(sm::mala{.step = 0}, "mala: step is 0; it must be a finite number above 0");
   refused(sm::mala{.step = infinity}, "mala: step is inf");
   refused(sm::mala{.step = 0.1, .temperature = -1}, "mala: temperature is -1");
@@ -205,17 +220,21 @@ TEST_CASE("SampleOptions out of range") {
   refused({.steps = 10, .thin = -1}, "SampleOptions: thin is -1; it must be from 0 to steps, 10");
   refused({.steps = 10, .thin = 11}, "SampleOptions: thin is 11; it must be from 0 to steps, 10");
 
-  refused({.chains = 5, .start = MatrixXd(MatrixXd::Zero(2, 4))}, "SampleOptions: start is 2 × 4; it must be 2 × 5, a column a chain");
+  refused({.chains = 5, .start = MatrixXd(MatrixXd::Zero(2, 4))},
+          "SampleOptions: start is 2 × 4; it must be 2 × 5, a column a chain");
   refused({.chains = 5, .start = MatrixXd(MatrixXd::Zero(5, 2))}, "SampleOptions: start is 5 × 2; it must be 2 × 5");
   MatrixXd holed = MatrixXd::Zero(2, 5);
   holed(1, 3) = not_a_number;
   refused({.chains = 5, .start = holed}, "SampleOptions: start has nan in column 3, row 1");
   refused({.chains = 5, .start = [](sm::Stream&) -> VectorXd { return Eigen::Vector3d(1, 2, 3); }},
           "SampleOptions: start returned a point of size 3; the model has dimension 2");
-  refused({.chains = 5, .start = [](sm::Stream&) -> VectorXd { return Eigen::Vector2d(1, infinity); }}, "SampleOptions: start has inf in column 0, row 1");
+  refused({.chains = 5, .start = [](sm::Stream&) -> VectorXd { return Eigen::Vector2d(1, infinity); }},
+          "SampleOptions: start has inf in column 0, row 1");
   CHECK(*model.calls == 0);
 
-  refuses([&] { (void)sm::sample(model, sm::langevin{}, {.chains = 1, .steps = 1, .first_step = std::uint64_t{1} << 40}); }, "step", "2^40");
+  refuses(
+      [&] { (void)sm::sample(model, sm::langevin{}, {.chains = 1, .steps = 1, .first_step = std::uint64_t{1} << 40}); },
+      "step", "2^40");
 }
 
 // --- models ---
@@ -229,42 +248,64 @@ TEST_CASE("Parameters of another size, name or shape") {
 
   const sm::NamedParameter k{"k", 1, 1, VectorXd::Ones(1)}, m{"m", 2, 1, VectorXd::Ones(2)};
   refuses([&] { model.set_named_parameters({k}); }, "parameter \"m\" of this model is missing");
-  refuses([&] { model.set_named_parameters({k, m, {"n", 1, 1, VectorXd::Ones(1)}}); }, "parameter \"n\" is given that this model does not have");
-  refuses([&] { model.set_named_parameters({k, {"m", 1, 2, VectorXd::Ones(2)}}); }, "parameter \"m\" is given as 1 × 2; this model has it as 2 × 1");
+  refuses(
+      [&] {
+        model.set_named_parameters({k, m, {"n", 1, 1, VectorXd::Ones(1)}});
+      },
+      "parameter \"n\" is given that this model does not have");
+  refuses(
+      [&] {
+        model.set_named_parameters({k, {"m", 1, 2, VectorXd::Ones(2)}});
+      },
+      "parameter \"m\" is given as 1 × 2; this model has it as 2 × 1");
   CHECK(model.parameters() == before);
 }
 
 TEST_CASE("Formulas: what they return") {
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto) { return 2 * x; }); }, "an energy must return a number", "a vector of size 2",
-          "score_model");
-  refuses([] { (void)sm::score_model(2, [](auto x, auto) { return squared_norm(x); }); }, "a score must return a vector of size 2",
-          "this one returns a number", "energy_model");
-  refuses([] { (void)sm::score_model(2, [](auto x, auto) { return sm::concat(x, x[0]); }); }, "a score must return a vector of size 2",
-          "this one returns a vector of size 3");
-  refuses([] { (void)sm::score_model(2, [](auto, auto theta) { return theta("W", 2, 2); }); }, "a formula returns a 2 × 2 matrix");
-  refuses([] { (void)sm::energy_model(0, [](auto, auto theta) { return theta("a"); }); }, "dimension is 0; it must be at least 1");
+  refuses([] { (void)sm::energy_model(2, [](auto x, auto) { return 2 * x; }); }, "an energy must return a number",
+          "a vector of size 2", "score_model");
+  refuses([] { (void)sm::score_model(2, [](auto x, auto) { return squared_norm(x); }); },
+          "a score must return a vector of size 2", "this one returns a number", "energy_model");
+  refuses([] { (void)sm::score_model(2, [](auto x, auto) { return sm::concat(x, x[0]); }); },
+          "a score must return a vector of size 2", "this one returns a vector of size 3");
+  refuses([] { (void)sm::score_model(2, [](auto, auto theta) { return theta("W", 2, 2); }); },
+          "a formula returns a 2 × 2 matrix");
+  refuses([] { (void)sm::energy_model(0, [](auto, auto theta) { return theta("a"); }); },
+          "dimension is 0; it must be at least 1");
 }
 
 TEST_CASE("Formulas: parameters") {
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return dot(theta("a", 2), x) + theta("a"); }); }, "theta(\"a\") is used with the shape",
-          "1 × 1", "2 × 1", "one name is one parameter");
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sum(theta("W", 3, 2) * x) + sum(theta("W", 2, 2) * x); }); }, "theta(\"W\")",
-          "3 × 2", "2 × 2");
-  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", 0); }); }, "theta(\"a\") has the shape 0 × 1; both must be at least 1");
+  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return dot(theta("a", 2), x) + theta("a"); }); },
+          "theta(\"a\") is used with the shape", "1 × 1", "2 × 1", "one name is one parameter");
+  refuses(
+      [] {
+        (void)sm::energy_model(
+            2, [](auto x, auto theta) { return sum(theta("W", 3, 2) * x) + sum(theta("W", 2, 2) * x); });
+      },
+      "theta(\"W\")", "3 × 2", "2 × 2");
+  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", 0); }); },
+          "theta(\"a\") has the shape 0 × 1; both must be at least 1");
   refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta(""); }); }, "empty name");
-  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", sm::start(not_a_number)); }); }, "the start of theta(\"a\")", "not finite");
+  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", sm::start(not_a_number)); }); },
+          "the start of theta(\"a\")", "not finite");
 }
 
 TEST_CASE("Formulas: sizes that do not match, elements out of range") {
-  const auto refused = [](auto formula, const auto&... parts) { refuses([&] { (void)sm::energy_model(3, formula); }, parts...); };
-  refused([](auto x, auto theta) { return sum(x + theta("a", 2)); }, "a vector of size 3 + a vector of size 2", "the sizes must agree");
+  const auto refused = [](auto formula, const auto&... parts) {
+    refuses([&] { (void)sm::energy_model(3, formula); }, parts...);
+  };
+  refused([](auto x, auto theta) { return sum(x + theta("a", 2)); }, "a vector of size 3 + a vector of size 2",
+          "the sizes must agree");
   refused([](auto x, auto theta) { return sum(x - theta("a", 2)); }, "a vector of size 3 − a vector of size 2");
   refused([](auto x, auto theta) { return sum(x * theta("a", 2)); }, "a vector of size 3 × a vector of size 2");
   refused([](auto x, auto theta) { return sum(x / theta("a", 2)); }, "a vector of size 3 ÷ a vector of size 2");
   refused([](auto x, auto) { return sum(x + Eigen::Vector2d(1, 2)); }, "a vector of size 3 + a vector of size 2");
-  refused([](auto x, auto theta) { return dot(x, theta("a", 2)); }, "takes dot of a vector of size 3 and a vector of size 2");
-  refused([](auto x, auto theta) { return sum(theta("W", 4, 2) * x); }, "multiplies a 4 × 2 matrix by a vector of size 3; the matrix needs 3 columns");
-  refused([](auto x, auto theta) { return sum(where(x > theta("a", 2), x, 0.0)); }, "a vector of size 2", "a vector of size 3");
+  refused([](auto x, auto theta) { return dot(x, theta("a", 2)); },
+          "takes dot of a vector of size 3 and a vector of size 2");
+  refused([](auto x, auto theta) { return sum(theta("W", 4, 2) * x); },
+          "multiplies a 4 × 2 matrix by a vector of size 3; the matrix needs 3 columns");
+  refused([](auto x, auto theta) { return sum(where(x > theta("a", 2), x, 0.0)); }, "a vector of size 2",
+          "a vector of size 3");
   refused([](auto x, auto) { return x[3]; }, "takes element 3 of a vector of size 3; allowed are 0 to 2");
   refused([](auto x, auto) { return x[-1]; }, "takes element -1 of a vector of size 3; allowed are 0 to 2");
   refused([](auto x, auto) { return sum(segment(x, 1, 3)); }, "takes elements 1 to 3 of a vector of size 3");
@@ -274,13 +315,19 @@ TEST_CASE("Formulas: sizes that do not match, elements out of range") {
 }
 
 TEST_CASE("Mlp: options out of range") {
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {4, 0}}); }); }, "Mlp: hidden is 0; it must be at least 1");
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {-3}}); }); }, "Mlp: hidden is -3");
-  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 0}); }); }, "Mlp: outputs is 0; it must be at least 1");
+  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) {
+                 return sm::mlp(x, theta, {.hidden = {4, 0}});
+               }); },
+          "Mlp: hidden is 0; it must be at least 1");
+  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {-3}}); }); },
+          "Mlp: hidden is -3");
+  refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 0}); }); },
+          "Mlp: outputs is 0; it must be at least 1");
 }
 
 TEST_CASE("A formula that takes sigma needs one") {
-  const auto model = sm::score_model(2, [](auto x, auto sigma, auto theta) { return -theta("k", sm::start(1)) * x / (1 + square(sigma)); });
+  const auto model = sm::score_model(
+      2, [](auto x, auto sigma, auto theta) { return -theta("k", sm::start(1)) * x / (1 + square(sigma)); });
   const MatrixXd X = MatrixXd::Ones(2, 6);
   const auto refused = [](auto call) { refuses(call, "the model's formula takes sigma", "at_sigma(model, sigma)"); };
   refused([&] { (void)sm::loss(model, sm::implicit_score_matching{}, X); });

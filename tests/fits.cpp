@@ -1,5 +1,5 @@
-// Fits: known parameters are found again, whatever happens ends in a status with the best finite parameters, and what is
-// returned agrees with what sm::loss says.
+// Fits: known parameters are found again, whatever happens ends in a status with the best finite parameters, and what
+// is returned agrees with what sm::loss says.
 //
 // Seeds are fixed. Where an estimate is compared with the truth the allowed distance is about six standard deviations.
 #include "catch.hpp"
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -45,7 +46,8 @@ struct raised_implicit_score_matching {
   }
 
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const {
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values,
+             sm::Losses<T>& losses) const {
     losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm() + values.curvature;
     losses.value = losses.terms.col(0).array() + static_cast<T>(raise);
     losses.bar.S = values.S;
@@ -68,7 +70,8 @@ sm::EnergyModel gaussian(Index d) {
 
 /// N(0, I/√a): not a number for a < 0.
 sm::EnergyModel walled(double a) {
-  return sm::energy_model(2, [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start(a))) * squared_norm(x); });
+  return sm::energy_model(2,
+                          [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start(a))) * squared_norm(x); });
 }
 
 /// On data at 0 its implicit loss is −2 exp(t): without bound.
@@ -108,7 +111,8 @@ TEST_CASE("L-BFGS on the implicit loss finds a mixture of two Gaussians again") 
   CHECK(1 / (1 + std::exp(-fit.model.parameter("log odds")(0))) == Approx(0.4).margin(0.05));
 
   auto truth = model;
-  truth.set_parameters((VectorXd(5) << -1.5, 1.2, std::log(0.4 / 0.6), std::log(0.7), 0).finished());  // centres, log odds, log widths
+  truth.set_parameters(
+      (VectorXd(5) << -1.5, 1.2, std::log(0.4 / 0.6), std::log(0.7), 0).finished());  // centres, log odds, log widths
   CHECK(fit.loss.value <= sm::loss(truth, implicit, X).value);
   CHECK(fit.loss.value > sm::loss(truth, implicit, X).value - 6 * fit.loss.standard_error);
 }
@@ -116,7 +120,8 @@ TEST_CASE("L-BFGS on the implicit loss finds a mixture of two Gaussians again") 
 TEST_CASE("L-BFGS on frozen noise finds that noise's minimum") {
   const Index n = 5000;
   const MatrixXd X = normals(2, n, 2).array() * 1.3;
-  const auto centred = sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(3)) * squared_norm(x); });
+  const auto centred =
+      sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(3)) * squared_norm(x); });
 
   // s = −k x̃ against −z/σ: k = Σ x̃ᵀz / (σ Σ‖x̃‖²), near 1/(v + σ²)
   const sm::denoising_score_matching denoising{.sigma = 0.5, .seed = 4, .frozen = true};
@@ -182,7 +187,8 @@ TEST_CASE("Method::automatic: L-BFGS for a deterministic objective, else Adam") 
 
 TEST_CASE("The loss, the counts and the history of a fit agree with each other and with sm::loss") {
   const MatrixXd X = normals(2, 300, 6);
-  const auto network = sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
+  const auto network = sm::energy_model(
+      2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
   const auto agrees = [&](const auto& fit, const auto& objective) {
     const sm::Loss loss = sm::loss_and_gradient(fit.model, objective, X);
     CHECK(fit.loss.value == loss.value);
@@ -222,13 +228,15 @@ TEST_CASE("The loss, the counts and the history of a fit agree with each other a
 
   // Another seed, another order of the minibatches.
   CHECK(sm::fit(network, fresh, X, {.iterations = 5, .batch = 120}).model.parameters() == by_adam.model.parameters());
-  CHECK(sm::fit(network, fresh, X, {.iterations = 5, .batch = 120, .seed = 1}).model.parameters() != by_adam.model.parameters());
+  CHECK(sm::fit(network, fresh, X, {.iterations = 5, .batch = 120, .seed = 1}).model.parameters() !=
+        by_adam.model.parameters());
 }
 
 TEST_CASE("Adam draws new noise at every step, and frozen noise once") {
   const MatrixXd X = normals(2, 150, 9);
   const sm::denoising_score_matching fresh{.sigma = 0.5, .seed = 3}, frozen{.sigma = 0.5, .seed = 3, .frozen = true};
-  const sm::FitOptions still{.method = Method::adam, .iterations = 4, .batch = 1000, .learning_rate = 1e-300};  // θ stays
+  const sm::FitOptions still{
+      .method = Method::adam, .iterations = 4, .batch = 1000, .learning_rate = 1e-300};  // θ stays
   const auto moving = sm::fit(gaussian(2), fresh, X, still), same = sm::fit(gaussian(2), frozen, X, still);
   REQUIRE(moving.history.size() == 4);
   REQUIRE(same.history.size() == 4);
@@ -240,7 +248,8 @@ TEST_CASE("Adam draws new noise at every step, and frozen noise once") {
 
 TEST_CASE("The progress callback sees the fit go by, and can stop it") {
   const MatrixXd X = normals(2, 300, 7);
-  const auto network = sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
+  const auto network = sm::energy_model(
+      2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
   for (const Method method : {Method::lbfgs, Method::adam}) {
     std::vector<sm::Progress> seen;
     sm::FitOptions options{.method = method, .iterations = 12, .batch = 100};
@@ -362,7 +371,8 @@ TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
     CHECK(std::isfinite(fit.loss.value));
   }
   SECTION("flat to rounding") {
-    const auto right = sm::fit(gaussian(2), implicit, X, options), fit = sm::fit(gaussian(2), raised_implicit_score_matching{}, X, options);
+    const auto right = sm::fit(gaussian(2), implicit, X, options),
+               fit = sm::fit(gaussian(2), raised_implicit_score_matching{}, X, options);
     CHECK(fit.status == FitStatus::stopped);
     CHECK((fit.model.parameters() - right.model.parameters()).norm() < 1e-12);  // Adam reads the gradient alone
   }

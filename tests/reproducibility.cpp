@@ -39,7 +39,8 @@ class Bits {
   template <class Derived>
   void add(const Eigen::MatrixBase<Derived>& numbers) {
     const sm::Matrix<typename Derived::Scalar> plain = numbers;
-    const std::size_t bytes = static_cast<std::size_t>(plain.size()) * sizeof(typename Derived::Scalar), at = bytes_.size();
+    const std::size_t bytes = static_cast<std::size_t>(plain.size()) * sizeof(typename Derived::Scalar),
+                      at = bytes_.size();
     bytes_.resize(at + bytes);
     std::memcpy(bytes_.data() + at, plain.data(), bytes);
   }
@@ -117,13 +118,18 @@ void check_threads(const std::function<void(Bits&)>& compute) {
 #endif
 }
 
-/// A layer 512 wide: matrix products so large that Eigen starts threads of its own where it may, and then rounds otherwise.
+/// A layer 512 wide: matrix products so large that Eigen starts threads of its own where it may, and then rounds
+/// otherwise.
 sm::EnergyModel wide_energy() {
-  return sm::energy_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {512, 16}, .seed = 1}) + 0.5 * squared_norm(x); });
+  return sm::energy_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {512, 16}, .seed = 1}) + 0.5 * squared_norm(x);
+  });
 }
 
 sm::ScoreModel wide_score() {
-  return sm::score_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {512, 16}, .outputs = 3, .seed = 1}) - x; });
+  return sm::score_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {512, 16}, .outputs = 3, .seed = 1}) - x;
+  });
 }
 
 template <class T>
@@ -168,7 +174,9 @@ TEMPLATE_TEST_CASE("Noise belongs to the sample: block size and order change rou
   const double tolerance = std::is_same_v<T, double> ? 1e-12 : 1e-5;
   const Index n = 501;
   const sm::Matrix<T> X = data<T>(3, n);
-  const auto network = sm::energy_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {20, 6}, .seed = 1}) + 0.5 * squared_norm(x); });
+  const auto network = sm::energy_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {20, 6}, .seed = 1}) + 0.5 * squared_norm(x);
+  });
   std::vector<Index> shuffled = sm::permutation(3, 0, n), backwards(shuffled.size());
   for (Index i = 0; i < n; ++i) backwards[static_cast<std::size_t>(i)] = n - 1 - i;
 
@@ -202,7 +210,8 @@ TEMPLATE_TEST_CASE("Noise belongs to the sample: block size and order change rou
 
 TEST_CASE("A minibatch is the whole data set restricted to its columns") {
   const MatrixXd X = data<double>(2, 40);
-  const auto model = sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1.3)) * squared_norm(x) + sum(cos(x)); });
+  const auto model = sm::energy_model(
+      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1.3)) * squared_norm(x) + sum(cos(x)); });
   const std::vector<Index> odd = {1, 3, 5, 7, 9, 11, 13, 39}, once = {12};
   const sm::denoising_score_matching objective{.sigma = 0.4, .seed = 2};
   const VectorXd all = sm::loss(model, objective, X, {.draw = 3, .per_sample = true}).per_sample;
@@ -224,12 +233,15 @@ TEST_CASE("A minibatch is the whole data set restricted to its columns") {
 
 TEST_CASE("θ is laid out by name, whatever order the formula declares it in") {
   // g++ calls the second operand of such a difference first, clang the first.
-  const auto model = sm::energy_model(1, [](auto x, auto theta) { return theta("b", sm::start(2)) * x[0] - theta("a", sm::start(1)) * square(x[0]); });
+  const auto model = sm::energy_model(
+      1, [](auto x, auto theta) { return theta("b", sm::start(2)) * x[0] - theta("a", sm::start(1)) * square(x[0]); });
   CHECK(model.parameters() == Eigen::Vector2d(1, 2));
   CHECK(sm::energy_of(model, MatrixXd::Constant(1, 1, 3.0))[0] == Approx(2 * 3 - 9).epsilon(1e-15));
 
   const auto layers = sm::energy_model(1, [](auto x, auto theta) {
-    return (theta("layer10", sm::start(10)) + theta("layer2", sm::start(2)) + theta("layer1", sm::start(1)) + theta("Layer3", sm::start(0))) * x[0] +
+    return (theta("layer10", sm::start(10)) + theta("layer2", sm::start(2)) + theta("layer1", sm::start(1)) +
+            theta("Layer3", sm::start(0))) *
+               x[0] +
            theta("layer2.bias", sm::start(3)) + theta("layer", sm::start(0.5));
   });
   Eigen::Vector<double, 6> by_number;
@@ -252,7 +264,9 @@ TEST_CASE("θ is laid out by name, whatever order the formula declares it in") {
 
 TEST_CASE("A parameter's start depends on seed and name alone") {
   const sm::normal start{.seed = 7};
-  const auto first = sm::energy_model(2, [&](auto x, auto theta) { return dot(theta("u", 2, start), x) + theta("v", start) * dot(theta("w", 2, start), x); });
+  const auto first = sm::energy_model(2, [&](auto x, auto theta) {
+    return dot(theta("u", 2, start), x) + theta("v", start) * dot(theta("w", 2, start), x);
+  });
   const auto other = sm::energy_model(2, [&](auto x, auto theta) {
     const auto w = theta("w", 2, start);
     const auto u = theta("u", 2, start);
@@ -262,7 +276,8 @@ TEST_CASE("A parameter's start depends on seed and name alone") {
   CHECK(first.parameter("w") == other.parameter("w"));
   CHECK(first.parameter("u") != first.parameter("w"));
 
-  const auto another_seed = sm::energy_model(2, [](auto x, auto theta) { return dot(theta("u", 2, sm::normal{.seed = 8}), x); });
+  const auto another_seed =
+      sm::energy_model(2, [](auto x, auto theta) { return dot(theta("u", 2, sm::normal{.seed = 8}), x); });
   CHECK(first.parameter("u") != another_seed.parameter("u"));
 }
 
@@ -270,7 +285,8 @@ TEST_CASE("Starts are the same numbers on every compiler") {
   // From the definitions, by a program of another language with 50 digits: the 64-bit FNV-1a hash of the name and the
   // seed address Philox 4×32-10 (random/stream.hpp), whose bits make uniform and normal numbers.
   const auto model = sm::energy_model(3, [](auto x, auto theta) {
-    return sum(theta("weights", 2, 3, sm::normal{.seed = 7}) * x) + sum(theta("layer", 2, 3, sm::glorot{.seed = 7}) * x);
+    return sum(theta("weights", 2, 3, sm::normal{.seed = 7}) * x) +
+           sum(theta("layer", 2, 3, sm::glorot{.seed = 7}) * x);
   });
   Eigen::Matrix<double, 2, 3> weights, layer;
   weights.col(0) << 0.091092200971193019299, -1.6288937355331235859;
@@ -282,6 +298,7 @@ TEST_CASE("Starts are the same numbers on every compiler") {
   CHECK((model.parameter("weights") - weights).cwiseAbs().maxCoeff() < 1e-15);
   CHECK((model.parameter("layer") - layer).cwiseAbs().maxCoeff() < 1e-15);
 
-  const auto scaled = sm::energy_model(3, [](auto x, auto theta) { return sum(theta("weights", 2, 3, sm::scaled_normal{.seed = 7}) * x); });
+  const auto scaled = sm::energy_model(
+      3, [](auto x, auto theta) { return sum(theta("weights", 2, 3, sm::scaled_normal{.seed = 7}) * x); });
   CHECK((scaled.parameter("weights") - std::sqrt(2.0 / 3) * weights).cwiseAbs().maxCoeff() < 1e-15);
 }

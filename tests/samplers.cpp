@@ -1,7 +1,7 @@
 // What must be true of samplers: stationary laws, exactness of Metropolis steps, and what a call returns.
 //
-// Seeds are fixed, so nothing here fails by chance. Had a seed been drawn by chance, each statistical check, |z| < 4, would
-// fail a correct library with probability 6·10⁻⁵, all of them (less than 300) together with less than 2 %.
+// Seeds are fixed, so nothing here fails by chance. Had a seed been drawn by chance, each statistical check, |z| < 4,
+// would fail a correct library with probability 6·10⁻⁵, all of them (less than 300) together with less than 2 %.
 #include "catch.hpp"
 
 #include <algorithm>
@@ -68,7 +68,8 @@ VectorXd draw_gaussian_mixture(sm::Stream& stream) {
 /// Draws from the density exp(−f(x)/temperature) on [low, high] by inverting its distribution function.
 class InverseOfDistribution {
  public:
-  InverseOfDistribution(double (*f)(double), double temperature, double low, double high) : low_(low), cell_((high - low) / cells) {
+  InverseOfDistribution(double (*f)(double), double temperature, double low, double high)
+      : low_(low), cell_((high - low) / cells) {
     sums_.push_back(0);
     for (int i = 0; i < cells; ++i) sums_.push_back(sums_.back() + std::exp(-f(low + (i + 0.5) * cell_) / temperature));
   }
@@ -167,10 +168,11 @@ TEMPLATE_TEST_CASE("A Langevin step is x + h s(x) + √(2 h τ) z", "", double, 
   const double h = 0.3, temperature = 2.5;
   const sm::Matrix<T> start = MatrixXd::Random(2, 5).template cast<T>();
   const auto model = sm::energy_model(2, [](auto x, auto) { return 0.5 * squared_norm(x) + 0.25 * sum(pow(x, 4)); });
-  const auto draws =
-      sm::sample<T>(model, sm::langevin{.step = h, .temperature = temperature}, {.chains = 5, .steps = 1, .seed = 9, .start = start, .first_step = 4});
+  const auto draws = sm::sample<T>(model, sm::langevin{.step = h, .temperature = temperature},
+                                   {.chains = 5, .steps = 1, .seed = 9, .start = start, .first_step = 4});
   const sm::Matrix<T> score = -start - start.array().cube().matrix();
-  const sm::Matrix<T> right = start + static_cast<T>(h) * score + static_cast<T>(std::sqrt(2 * h * temperature)) * noise_of<T>(9, 4, 2, 5);
+  const sm::Matrix<T> right =
+      start + static_cast<T>(h) * score + static_cast<T>(std::sqrt(2 * h * temperature)) * noise_of<T>(9, 4, 2, 5);
   CHECK((draws.state - right).norm() < 20 * std::numeric_limits<T>::epsilon() * right.norm());
   CHECK(draws.next_step == 5);
 }
@@ -182,8 +184,8 @@ TEMPLATE_TEST_CASE("The stationary variance of Langevin on a harmonic energy is 
       INFO("step " << h << ", temperature " << temperature);
       const Index chains = 20000;
       // From N(0, 1): the memory of the start falls like (1 − h)^(2 · steps) ≤ 5·10⁻⁸.
-      const auto draws =
-          sm::sample<T>(harmonic(2), sm::langevin{.step = h, .temperature = temperature}, {.chains = chains, .steps = 80, .seed = 3});
+      const auto draws = sm::sample<T>(harmonic(2), sm::langevin{.step = h, .temperature = temperature},
+                                       {.chains = chains, .steps = 80, .seed = 3});
       CHECK(draws.status == sm::SampleStatus::complete);
       const double count = 2.0 * static_cast<double>(chains), right = temperature / (1 - h / 2);
       const double variance = draws.state.template cast<double>().squaredNorm() / count;  // the mean is known: 0
@@ -202,11 +204,13 @@ TEST_CASE("An energy, a score and a user's class of one density walk alike") {
   CHECK((energy - user).norm() < 1e-13 * energy.norm());
 
   const sm::mala adjusted{.step = 0.1};
-  const auto formula = sm::sample(double_well(), adjusted, options), written = sm::sample(DoubleWellClass{}, adjusted, options);
+  const auto formula = sm::sample(double_well(), adjusted, options),
+             written = sm::sample(DoubleWellClass{}, adjusted, options);
   CHECK((formula.state - written.state).norm() < 1e-10 * formula.state.norm());
   CHECK(formula.acceptance == written.acceptance);
   const sm::langevin small{.step = 0.02};
-  const MatrixXd a = sm::sample(double_well(), small, options).state, b = sm::sample(DoubleWellClass{}, small, options).state;
+  const MatrixXd a = sm::sample(double_well(), small, options).state,
+                 b = sm::sample(DoubleWellClass{}, small, options).state;
   CHECK((a - b).norm() < 1e-9 * a.norm());
 }
 
@@ -216,7 +220,8 @@ TEST_CASE("MALA keeps the double well, at several temperatures") {
   const auto well = [](double x) { return 2 * std::pow(x * x - 1, 2); };
   for (const double temperature : {1.0, 2.0, 0.5})
     for (const double h : {0.02, 0.1, 0.3})
-      check_exact(double_well(), {.step = h, .temperature = temperature}, InverseOfDistribution(well, temperature, -4, 4), moments);
+      check_exact(double_well(), {.step = h, .temperature = temperature},
+                  InverseOfDistribution(well, temperature, -4, 4), moments);
   check_exact<float>(double_well(), {.step = 0.1, .temperature = 2}, InverseOfDistribution(well, 2, -4, 4), moments);
   check_exact(DoubleWellClass{}, {.step = 0.1}, InverseOfDistribution(well, 1, -4, 4), moments);
 }
@@ -224,7 +229,8 @@ TEST_CASE("MALA keeps the double well, at several temperatures") {
 TEST_CASE("MALA keeps the energy's density even where the drift is not its gradient") {
   const auto well = [](double x) { return 2 * std::pow(x * x - 1, 2); };
   for (const double temperature : {1.0, 2.0})
-    check_exact(DoubleWellClass{.wrong_slope = true}, {.step = 0.1, .temperature = temperature}, InverseOfDistribution(well, temperature, -4, 4), moments);
+    check_exact(DoubleWellClass{.wrong_slope = true}, {.step = 0.1, .temperature = temperature},
+                InverseOfDistribution(well, temperature, -4, 4), moments);
 }
 
 TEST_CASE("MALA keeps a mixture of Gaussians in two dimensions") {
@@ -253,7 +259,8 @@ TEST_CASE("MALA respects a wall of non-finite energies, and counts what ran into
   check_exact(model, {.step = 0.1}, inside, moments);
 
   const MatrixXd start = sm::ChainStart(inside).points(1, chains, 2);
-  const auto draws = sm::sample(model, sm::mala{.step = 0.1}, {.chains = chains, .steps = 1, .seed = 8, .start = start});
+  const auto draws =
+      sm::sample(model, sm::mala{.step = 0.1}, {.chains = chains, .steps = 1, .seed = 8, .start = start});
   const MatrixXd score = (-4 * start.array() / (1 - start.array().square())).matrix();
   const MatrixXd proposal = start + 0.1 * score + std::sqrt(0.2) * noise_of<double>(8, 0, 1, chains);
   CHECK(draws.non_finite == (proposal.array().abs() >= 1).count());
@@ -263,11 +270,13 @@ TEST_CASE("MALA respects a wall of non-finite energies, and counts what ran into
 
   // +∞ outside a box, in a user's class.
   const MatrixXd within = 0.9 * MatrixXd::Random(2, chains);
-  const auto boxed = sm::sample(Box{}, sm::mala{.step = 0.2}, {.chains = chains, .steps = 30, .thin = 1, .seed = 8, .start = within});
+  const auto boxed =
+      sm::sample(Box{}, sm::mala{.step = 0.2}, {.chains = chains, .steps = 30, .thin = 1, .seed = 8, .start = within});
   CHECK(boxed.points.cwiseAbs().maxCoeff() < 1);
   CHECK(boxed.non_finite > 0);
   // A flat energy rejects for the wall alone.
-  CHECK(boxed.acceptance.sum() * 30 + static_cast<double>(boxed.non_finite) == Approx(30.0 * static_cast<double>(chains)).epsilon(1e-14));
+  CHECK(boxed.acceptance.sum() * 30 + static_cast<double>(boxed.non_finite) ==
+        Approx(30.0 * static_cast<double>(chains)).epsilon(1e-14));
   // Uniform on the box: the mean of x² is ⅓, its variance 4/45.
   CHECK(std::abs(boxed.state.squaredNorm() / (2.0 * chains) - 1.0 / 3) < limit * std::sqrt(4.0 / 45 / (2.0 * chains)));
 }
@@ -310,9 +319,11 @@ TEST_CASE("burn_in and thin choose among the states of the same walk, all chains
     for (Index k = 0; k < total; ++k) CHECK(chain.col(k) == all.points.col(k * chains + c));
   }
   // Neighbours in a chain are close, neighbouring chains are not.
-  CHECK((all.chain(0).rightCols(total - 1) - all.chain(0).leftCols(total - 1)).norm() < 0.8 * (all.chain(0) - all.chain(1)).norm());
+  CHECK((all.chain(0).rightCols(total - 1) - all.chain(0).leftCols(total - 1)).norm() <
+        0.8 * (all.chain(0) - all.chain(1)).norm());
 
-  const auto some = sm::sample(gaussian_mixture(), kernel, {.chains = chains, .steps = 16, .burn_in = 7, .thin = 5, .seed = 1});
+  const auto some =
+      sm::sample(gaussian_mixture(), kernel, {.chains = chains, .steps = 16, .burn_in = 7, .thin = 5, .seed = 1});
   CHECK(some.kept == 3);  // after 7 + 5, 7 + 10 and 7 + 15 steps
   REQUIRE(some.points.cols() == 3 * chains);
   for (Index k = 0; k < 3; ++k)
@@ -328,7 +339,8 @@ TEST_CASE("burn_in and thin choose among the states of the same walk, all chains
 
 TEMPLATE_TEST_CASE("Going on from next_step equals never having stopped", "", double, float) {
   using T = TestType;
-  const auto network = sm::energy_model(3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {7}, .seed = 2}) + 0.5 * squared_norm(x); });
+  const auto network = sm::energy_model(
+      3, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {7}, .seed = 2}) + 0.5 * squared_norm(x); });
   const auto check = [&](const auto& kernel) {
     const sm::SampleOptions whole{.chains = 70, .steps = 30, .thin = 1, .seed = 11};
     sm::SampleOptions first = whole, second = whole;
@@ -353,7 +365,9 @@ TEMPLATE_TEST_CASE("Going on from next_step equals never having stopped", "", do
 
 TEMPLATE_TEST_CASE("A chain's draws do not depend on how many others run", "", double, float) {
   using T = TestType;
-  const auto network = sm::energy_model(4, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {16, 16}, .seed = 2}) + 0.5 * squared_norm(x); });
+  const auto network = sm::energy_model(4, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {16, 16}, .seed = 2}) + 0.5 * squared_norm(x);
+  });
   const auto draws = [](const auto& model, const auto& kernel, Index chains) {
     return sm::sample<T>(model, kernel, {.chains = chains, .steps = 10, .seed = 11}).state;
   };
@@ -365,7 +379,8 @@ TEMPLATE_TEST_CASE("A chain's draws do not depend on how many others run", "", d
     CHECK(same_bits<T>(draws(gaussian_mixture(), sm::langevin{.step = 0.1}, chains), unadjusted.leftCols(chains)));
     CHECK(same_bits<T>(draws(gaussian_mixture(), sm::mala{.step = 0.4}, chains), adjusted.leftCols(chains)));
     // Eigen's matrix product rounds by the number of rows.
-    CHECK((draws(network, sm::langevin{.step = 0.1}, chains) - by_network.leftCols(chains)).norm() < 50 * std::numeric_limits<T>::epsilon() * by_network.norm());
+    CHECK((draws(network, sm::langevin{.step = 0.1}, chains) - by_network.leftCols(chains)).norm() <
+          50 * std::numeric_limits<T>::epsilon() * by_network.norm());
   }
 }
 
@@ -410,7 +425,9 @@ TEST_CASE("The progress callback sees the steps go by, and can stop") {
   CHECK(stopped.kept == (done - 50) / 10);
   REQUIRE(stopped.points.cols() == stopped.kept * 70);
   CHECK(same_bits<double>(stopped.points, silent.points.leftCols(stopped.points.cols())));
-  const auto rest = sm::sample(gaussian_mixture(), kernel, {.chains = 70, .steps = 250 - done, .seed = 1, .start = stopped.state, .first_step = stopped.next_step});
+  const auto rest = sm::sample(
+      gaussian_mixture(), kernel,
+      {.chains = 70, .steps = 250 - done, .seed = 1, .start = stopped.state, .first_step = stopped.next_step});
   CHECK(same_bits<double>(rest.state, silent.state));
 
   // Stopped during the burn-in: nothing is kept, but the state is there.
@@ -464,7 +481,8 @@ TEST_CASE("A sampler none of whose proposals is accepted is stuck") {
 
   // Outside the wall nothing moves either: the energy is not a number there.
   const auto walled = sm::energy_model(1, [](auto x, auto) { return -log(1 - square(x[0])); });
-  const auto outside = sm::sample(walled, sm::mala{.step = 0.1}, {.chains = 5, .steps = 20, .start = MatrixXd::Constant(1, 5, 2.0)});
+  const auto outside =
+      sm::sample(walled, sm::mala{.step = 0.1}, {.chains = 5, .steps = 20, .start = MatrixXd::Constant(1, 5, 2.0)});
   CHECK(outside.status == sm::SampleStatus::stuck);
   CHECK(outside.state == MatrixXd::Constant(1, 5, 2.0));
 }

@@ -18,8 +18,8 @@ inline constexpr int d = 3;
 // f = ¼ eᵃ Σ x_i⁴ + ½ b (Σ x_i)² + ½ ‖x‖²,  θ = (a, b)
 inline sm::EnergyModel formula() {
   return sm::energy_model(d, [](auto x, auto theta) {
-    return 0.25 * exp(theta("a", sm::start(-0.3))) * sum(pow(x, 4)) + 0.5 * theta("b", sm::start(0.4)) * square(sum(x)) +
-           0.5 * squared_norm(x);
+    return 0.25 * exp(theta("a", sm::start(-0.3))) * sum(pow(x, 4)) +
+           0.5 * theta("b", sm::start(0.4)) * square(sum(x)) + 0.5 * squared_norm(x);
   });
 }
 
@@ -51,7 +51,15 @@ struct Mathematics {
 };
 
 // What a class provides beside its gradient (or, with as_score, its score).
-enum Provides : unsigned { least = 0, energy = 1, laplacian = 2, hessian_vector = 4, trainable = 8, as_score = 16, divergence = 32 };
+enum Provides : unsigned {
+  least = 0,
+  energy = 1,
+  laplacian = 2,
+  hessian_vector = 4,
+  trainable = 8,
+  as_score = 16,
+  divergence = 32
+};
 
 template <unsigned provided>
 class Own {
@@ -65,10 +73,14 @@ class Own {
   void energy(Input X, OutputVector f) const requires(has(Provides::energy)) { f = f_.energy(X); }
   void laplacian(Input X, OutputVector L) const requires(has(Provides::laplacian)) { L = f_.laplacian(X); }
   void divergence(Input X, OutputVector D) const requires(has(Provides::divergence)) { D = -f_.laplacian(X); }
-  void hessian_vector(Input X, Input V, Output HV) const requires(has(Provides::hessian_vector)) { HV = f_.hessian_times(X, V); }
+  void hessian_vector(Input X, Input V, Output HV) const requires(has(Provides::hessian_vector)) {
+    HV = f_.hessian_times(X, V);
+  }
 
   Eigen::VectorXd parameters() const requires(has(trainable)) { return Eigen::Vector2d(f_.a, f_.b); }
-  void set_parameters(const Eigen::VectorXd& theta) requires(has(trainable)) { f_ = {theta[0], theta[1]}; }
+  void set_parameters(const Eigen::VectorXd& theta) requires(has(trainable)) {
+    f_ = {theta[0], theta[1]};
+  }
   void pull_back(Input X, Input W, OutputVector g) const requires(has(trainable)) {
     g += (has(as_score) ? -1 : 1) * f_.theta_gradient(X, W);
   }
@@ -77,7 +89,8 @@ class Own {
   Mathematics f_;
 };
 
-static_assert(sm::Energy<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> && !sm::has_score<Own<least>>);
+static_assert(sm::Energy<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> &&
+              !sm::has_score<Own<least>>);
 static_assert(sm::Score<Own<as_score>> && !sm::Energy<Own<as_score>> && !sm::has_divergence<Own<as_score>>);
 static_assert(sm::TrainableEnergy<Own<trainable>> && sm::TrainableScore<Own<as_score | trainable>>);
 
@@ -85,7 +98,9 @@ using Complete = Own<energy | laplacian | hessian_vector | trainable>;
 using CompleteScore = Own<as_score | divergence | trainable>;
 
 // More than two blocks of 128, the last one padded.
-inline Eigen::MatrixXd points(sm::Index count = 301) { return sm::Stream({.seed = 11}).normals(d * count).reshaped(d, count); }
+inline Eigen::MatrixXd points(sm::Index count = 301) {
+  return sm::Stream({.seed = 11}).normals(d * count).reshaped(d, count);
+}
 
 // Provided derivatives agree to rounding, central differences of order h² to about 1e-10.
 inline constexpr double exact = 1e-12, by_differences = 1e-8;

@@ -33,8 +33,7 @@ TEST_CASE("a class is fitted as the same formula is") {
   // Data of another member of the family: a step of the fit has somewhere to go.
   sm::EnergyModel source = formula();
   source.set_parameters(Eigen::Vector2d(0.5, 1.5));
-  const Eigen::MatrixXd X =
-      sm::sample(source, sm::mala{.step = 0.1}, {.chains = 400, .steps = 200, .seed = 3}).points;
+  const Eigen::MatrixXd X = sm::sample(source, sm::mala{.step = 0.1}, {.chains = 400, .steps = 200, .seed = 3}).points;
 
   const auto check_lbfgs = [&](const auto& model, const auto& objective) {
     const auto expected = sm::fit(formula(), objective, X);
@@ -58,7 +57,8 @@ TEST_CASE("a class is fitted as the same formula is") {
     const sm::FitOptions options{.method = sm::Method::adam, .iterations = 60, .batch = 50};
     const sm::denoising_score_matching objective{.sigma = 0.3};
     const auto expected = sm::fit(formula(), objective, X, options);
-    CHECK(relative(sm::fit(Own<trainable>{}, objective, X, options).model.parameters(), expected.model.parameters()) < 1e-10);
+    CHECK(relative(sm::fit(Own<trainable>{}, objective, X, options).model.parameters(), expected.model.parameters()) <
+          1e-10);
   }
 }
 

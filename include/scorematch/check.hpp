@@ -39,15 +39,15 @@ inline void require_at_least(Index value, Index least, const char* argument) {
 /// Throws unless X is d × N with N ≥ 1, d = `dimension`, and every entry finite; names the first bad column.
 template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {
-  require(X.rows() == dimension, argument, " has ", X.rows(), " rows and ", X.cols(), " columns; the model has dimension ",
-          dimension, ", so it must be ", dimension, " × N, a column a sample",
+  require(X.rows() == dimension, argument, " has ", X.rows(), " rows and ", X.cols(),
+          " columns; the model has dimension ", dimension, ", so it must be ", dimension, " × N, a column a sample",
           X.cols() == dimension ? " (is it transposed?)" : "");
   require(X.cols() >= 1, argument, " has no columns; at least one sample is needed");
   if (X.allFinite()) return;
   for (Index column = 0; column < X.cols(); ++column)
     for (Index row = 0; row < X.rows(); ++row)
-      require(std::isfinite(X(row, column)), argument, " has ", static_cast<double>(X(row, column)), " in column ", column,
-              ", row ", row, " (counted from 0); every entry must be finite");
+      require(std::isfinite(X(row, column)), argument, " has ", static_cast<double>(X(row, column)), " in column ",
+              column, ", row ", row, " (counted from 0); every entry must be finite");
 }
 
 }  // namespace scorematch

@@ -29,12 +29,12 @@ enum class Along { none, axes, given };
 /// Where the score is asked.
 template <class T>
 struct Points {
-  Matrix<T> X;             ///< B × d
-  Vector<T> sigma;         ///< noise level of each row; empty if the objective has none
-  Matrix<T> V;             ///< B × (M d): direction m of each row in columns m d … m d + d − 1
-  Index directions = 0;    ///< M
+  Matrix<T> X;           ///< B × d
+  Vector<T> sigma;       ///< noise level of each row; empty if the objective has none
+  Matrix<T> V;           ///< B × (M d): direction m of each row in columns m d … m d + d − 1
+  Index directions = 0;  ///< M
   Along along = Along::none;
-  bool score = true;       ///< false: s itself is not needed, the slopes vᵀs suffice
+  bool score = true;  ///< false: s itself is not needed, the slopes vᵀs suffice
 };
 
 /// A model's answer.
@@ -56,29 +56,31 @@ struct ScoreAdjoints {
 /// A block of the data.
 template <class T>
 struct Samples {
-  Matrix<T> X;                         ///< B × d
-  Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1> index;  ///< B, each sample's column in the data: noise belongs to the sample
-  std::uint64_t draw = 0;              ///< which draw of the noise: fits count it up, frozen noise keeps it
+  Matrix<T> X;  ///< B × d
+  /// B, each sample's column in the data: noise belongs to the sample
+  Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1> index;
+  std::uint64_t draw = 0;  ///< which draw of the noise: fits count it up, frozen noise keeps it
 };
 
 /// An objective's answer.
 template <class T>
 struct Losses {
-  Vector<T> value;        ///< B, each sample's loss
-  Matrix<T> terms;        ///< B × (number of term names), parts of the loss worth reading apart
-  ScoreAdjoints<T> bar;   ///< its derivatives
+  Vector<T> value;       ///< B, each sample's loss
+  Matrix<T> terms;       ///< B × (number of term names), parts of the loss worth reading apart
+  ScoreAdjoints<T> bar;  ///< its derivatives
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What users write. Any sufficient subset: the rest is derived (score/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
 
-using Input = Eigen::Ref<const Eigen::MatrixXd>;    ///< d × B, a column a sample
-using Output = Eigen::Ref<Eigen::MatrixXd>;         ///< d × B
-using OutputVector = Eigen::Ref<Eigen::VectorXd>;   ///< B, or the size of θ
+using Input = Eigen::Ref<const Eigen::MatrixXd>;   ///< d × B, a column a sample
+using Output = Eigen::Ref<Eigen::MatrixXd>;        ///< d × B
+using OutputVector = Eigen::Ref<Eigen::VectorXd>;  ///< B, or the size of θ
 
-/// Stands for an argument of type R: converts to R and to nothing else. With R itself, Eigen's conversions would accept a
-/// parameter that loses the result (Eigen::MatrixXd G, a copy) or misreads it (Eigen::Ref<Eigen::VectorXd> g, one sample).
+/// Stands for an argument of type R: converts to R and to nothing else. With R itself, Eigen's conversions would accept
+/// a parameter that loses the result (Eigen::MatrixXd G, a copy) or misreads it (Eigen::Ref<Eigen::VectorXd> g, one
+/// sample).
 template <class R>
 struct Exactly {
   operator R() const;
@@ -91,27 +93,39 @@ concept has_dimension = requires(const M& m) {
 
 /// ∇f at every column of X
 template <class M>
-concept has_gradient = requires(const M& m, Input X, Exactly<Output> G) { m.gradient(X, G); };
+concept has_gradient = requires(const M& m, Input X, Exactly<Output> G) {
+  m.gradient(X, G);
+};
 
 /// f at every column of X: for MALA and for pictures
 template <class M>
-concept has_energy = requires(const M& m, Input X, Exactly<OutputVector> f) { m.energy(X, f); };
+concept has_energy = requires(const M& m, Input X, Exactly<OutputVector> f) {
+  m.energy(X, f);
+};
 
 /// Σ_i ∂²f/∂x_i² at every column of X; without it, 2d gradients by central differences
 template <class M>
-concept has_laplacian = requires(const M& m, Input X, Exactly<OutputVector> L) { m.laplacian(X, L); };
+concept has_laplacian = requires(const M& m, Input X, Exactly<OutputVector> L) {
+  m.laplacian(X, L);
+};
 
 /// The Hessian of f times the columns of V; without it, two gradients by central differences
 template <class M>
-concept has_hessian_vector = requires(const M& m, Input X, Input V, Exactly<Output> HV) { m.hessian_vector(X, V, HV); };
+concept has_hessian_vector = requires(const M& m, Input X, Input V, Exactly<Output> HV) {
+  m.hessian_vector(X, V, HV);
+};
 
 /// s at every column of X
 template <class M>
-concept has_score = requires(const M& m, Input X, Exactly<Output> S) { m.score(X, S); };
+concept has_score = requires(const M& m, Input X, Exactly<Output> S) {
+  m.score(X, S);
+};
 
 /// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
 template <class M>
-concept has_divergence = requires(const M& m, Input X, Exactly<OutputVector> D) { m.divergence(X, D); };
+concept has_divergence = requires(const M& m, Input X, Exactly<OutputVector> D) {
+  m.divergence(X, D);
+};
 
 /// θ, read and written
 template <class M>
@@ -122,7 +136,9 @@ concept has_parameters = requires(M& m, const M& c, const Eigen::VectorXd& theta
 
 /// g += Σ_b ∂/∂θ (W_b · field(x_b)), the field being ∇f for an energy and s for a score
 template <class M>
-concept has_pull_back = requires(const M& m, Input X, Input W, Exactly<OutputVector> g) { m.pull_back(X, W, g); };
+concept has_pull_back = requires(const M& m, Input X, Input W, Exactly<OutputVector> g) {
+  m.pull_back(X, W, g);
+};
 
 /// A class whose energy's derivatives the user wrote: `static_assert(sm::Energy<MyEnergy>);`
 template <class M>
@@ -151,8 +167,9 @@ concept TrainableScore = Score<M> && has_parameters<M> && has_pull_back<M>;
 ///              evaluate of the same points with the same workspace
 ///   finish     turns those sums, which it uses up, into the gradient with respect to θ
 template <class B, class T>
-concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Workspace& workspace, const Points<T>& points, ScoreValues<T>& values,
-                              const ScoreAdjoints<T>& adjoints, Eigen::VectorXd& sums, Eigen::VectorXd& gradient) {
+concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Workspace& workspace,
+                              const Points<T>& points, ScoreValues<T>& values, const ScoreAdjoints<T>& adjoints,
+                              Eigen::VectorXd& sums, Eigen::VectorXd& gradient) {
   requires std::default_initializable<typename B::Workspace>;
   { bound.dimension() } -> std::convertible_to<Index>;
   { bound.parameter_count() } -> std::convertible_to<Index>;
@@ -166,28 +183,32 @@ concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Work
 
 /// A bound score that also knows its energy: what Metropolis steps ask. One fused call.
 template <class B, class T>
-concept BoundEnergy = BoundScore<B, T> && requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, Vector<T>& f, Matrix<T>& S) {
+concept BoundEnergy = BoundScore<B, T> &&
+    requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, Vector<T>& f, Matrix<T>& S) {
   bound.energy_and_score(points, workspace, f, S);
 };
 
 /// A model of the library: a value that holds θ and can be bound.
 template <class M>
-concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && requires(const M& m) { m.template at<double>(); };
+concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && requires(const M& m) {
+  m.template at<double>();
+};
 
 /// A loss. `Notes` is what prepare leaves for score (the noise, say).
 ///   validate   throws on options out of range
 ///   prepare    where the score is asked: perturbs, chooses projections
 ///   score      each sample's loss, terms and adjoints
-/// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws agree.
+/// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws
+/// agree.
 template <class O, class T>
 concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
-                    requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,
-                             const ScoreValues<T>& values, Losses<T>& losses) {
-                      o.validate();
-                      o.prepare(samples, points, notes);
-                      o.score(samples, points, notes, values, losses);
-                      { o.term_names().size() } -> std::convertible_to<std::size_t>;
-                      { o.deterministic() } -> std::same_as<bool>;
-                    };
+    requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,
+             const ScoreValues<T>& values, Losses<T>& losses) {
+  o.validate();
+  o.prepare(samples, points, notes);
+  o.score(samples, points, notes, values, losses);
+  { o.term_names().size() } -> std::convertible_to<std::size_t>;
+  { o.deterministic() } -> std::same_as<bool>;
+};
 
 }  // namespace scorematch

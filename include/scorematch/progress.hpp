@@ -12,11 +12,11 @@
 namespace scorematch {
 
 struct Progress {
-  const char* task = "";          ///< "fit" or "sample"
-  Index done = 0, of = 0;         ///< iterations or steps
-  double value = 0;               ///< the loss of a fit, the mean acceptance of a sampler
+  const char* task = "";   ///< "fit" or "sample"
+  Index done = 0, of = 0;  ///< iterations or steps
+  double value = 0;        ///< the loss of a fit, the mean acceptance of a sampler
   const char* value_name = "";
-  double seconds = 0;             ///< since the call began
+  double seconds = 0;  ///< since the call began
 };
 
 /// Called now and then during a long call; returning false stops it, and the result keeps what there is.
@@ -35,8 +35,8 @@ inline ProgressCallback progress_line() {
     state.next = p.seconds + (terminal ? 0.1 : 10);
     const double left = p.done > 0 ? p.seconds * static_cast<double>(p.of - p.done) / static_cast<double>(p.done) : 0;
     std::fprintf(stderr, "%s%s %3.0f %%  %s %.6g  %.0f s, at most %.0f s left  %s", terminal ? "\r" : "", p.task,
-                 100.0 * static_cast<double>(p.done) / static_cast<double>(p.of > 0 ? p.of : 1), p.value_name, p.value, p.seconds, left,
-                 terminal && !last ? "" : "\n");
+                 100.0 * static_cast<double>(p.done) / static_cast<double>(p.of > 0 ? p.of : 1), p.value_name, p.value,
+                 p.seconds, left, terminal && !last ? "" : "\n");
     std::fflush(stderr);
     state.drawn = !last;
     return true;

@@ -25,7 +25,7 @@ struct [[nodiscard]] DerivativeReport {
     std::string note;      ///< what the mistake looks like, or why nothing was compared; may be empty
   };
 
-  bool passed = false;     ///< something was compared, and all that was is right
+  bool passed = false;  ///< something was compared, and all that was is right
   std::vector<Entry> entries = {};
 
   /// The entry of a quantity; null if there is none.
@@ -159,11 +159,12 @@ class DerivativeCheck {
   void check_field() {
     const std::string name = is_energy ? "gradient" : "score", of_score = ": s = ∇ log p = −∇f";
     if constexpr (KnowsEnergy<M, double>)
-      check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score, [&](double h, Rung& rung) {
-        const Eigen::RowVectorXd centre = potential(X_);
-        for (Index i = 0; i < d_; ++i)
-          rung.add(i, potential(moved(i, h)), potential(moved(i, -h)), centre, h * unit_.row(i));
-      });
+      check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score,
+            [&](double h, Rung& rung) {
+              const Eigen::RowVectorXd centre = potential(X_);
+              for (Index i = 0; i < d_; ++i)
+                rung.add(i, potential(moved(i, h)), potential(moved(i, -h)), centre, h * unit_.row(i));
+            });
     else
       skip(name, "there is no energy to compare it with");
     if constexpr (is_energy && has_score<M>) {
@@ -181,7 +182,9 @@ class DerivativeCheck {
     if (d_ == 1) return;
     const auto product = [&](const Eigen::MatrixXd& U, const Eigen::MatrixXd& V) {
       return [&](double h, Rung& rung) {
-        const auto along = [&](const Eigen::MatrixXd& F) { return Eigen::RowVectorXd(U.cwiseProduct(F).colwise().sum()); };
+        const auto along = [&](const Eigen::MatrixXd& F) {
+          return Eigen::RowVectorXd(U.cwiseProduct(F).colwise().sum());
+        };
         rung.add(0, along(field(model_, X_ + h * V)), along(field(model_, X_ - h * V)), along(F_), h);
       };
     };
@@ -271,14 +274,15 @@ class DerivativeCheck {
       const bool adds = agree(twice, 2 * g), reads = Eigen::VectorXd(other.parameters()) == theta;
       if (entry.verdict == Verdict::wrong || (adds && reads)) return;
       entry.verdict = Verdict::wrong;
-      entry.note = adds ? "parameters() does not return what set_parameters(theta) was given" : "it must add to g, with +=";
+      entry.note =
+          adds ? "parameters() does not return what set_parameters(theta) was given" : "it must add to g, with +=";
     }
   }
 
   const M& model_;
   const Eigen::MatrixXd& X_;
-  Eigen::MatrixXd F_;          // the field at X
-  Eigen::ArrayXXd unit_;       // of each coordinate's step
+  Eigen::MatrixXd F_;     // the field at X
+  Eigen::ArrayXXd unit_;  // of each coordinate's step
   Index d_, B_;
   Eigen::MatrixXd U_, V_, W_;  // pseudo-random directions and weights
   DerivativeReport report_;
@@ -287,8 +291,9 @@ class DerivativeCheck {
 }  // namespace diagnostics
 
 /// Compares what a class provides with central differences, at each column of X (d × B): gradient or score with the
-/// energy; laplacian, divergence and hessian_vector with the gradient or score; pull_back with the change of W · gradient
-/// or W · score with θ, W pseudo-random. A model of the library may be given too: a formula has kinks, a class mistakes.
+/// energy; laplacian, divergence and hessian_vector with the gradient or score; pull_back with the change of W ·
+/// gradient or W · score with θ, W pseudo-random. A model of the library may be given too: a formula has kinks, a class
+/// mistakes.
 ///
 ///   const auto report = sm::check_derivatives(MyEnergy{}, sm::Stream({.seed = 1}).normals(3));
 ///   std::puts(report.text().c_str());

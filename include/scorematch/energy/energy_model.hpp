@@ -9,7 +9,8 @@ namespace scorematch {
 class EnergyModel : public FormulaModel {
  public:
   explicit EnergyModel(formula::Record record) : FormulaModel(std::move(record)) {
-    require(record_->result().size() == 1, "the formula of an energy must return a number; this one returns a vector of size ",
+    require(record_->result().size() == 1,
+            "the formula of an energy must return a number; this one returns a vector of size ",
             record_->result().size(), " (a formula that returns the score makes a score_model)");
   }
 

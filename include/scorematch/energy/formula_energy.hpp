@@ -35,7 +35,9 @@ class FormulaEnergy {
 
   Index block_size(Along along, Index directions) const {
     const Index curved = along == Along::axes ? dimension() : directions;
-    const Jets jets = along == Along::none ? Jets{0, 1} : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == Along::given ? 1 : 0};
+    const Jets jets = along == Along::none
+                          ? Jets{0, 1}
+                          : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == Along::given ? 1 : 0};
     return evaluate::block_size<T>(evaluate::bytes_per_sample(*record_, jets, sizeof(T)));
   }
 
@@ -78,7 +80,8 @@ class FormulaEnergy {
     }
   }
 
-  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
     const Index B = points.X.rows();
     if (points.along == Along::none) {
       Replay& replay = workspace.replay(*record_, *part_, {0, 1}, B, sums.data());
@@ -97,19 +100,24 @@ class FormulaEnergy {
       const bool along_score = with_score && first == 0;
       // One chunk, nothing more to carry: evaluate's forward sweep still stands.
       const bool stands = count <= chunk && !along_score;
-      Replay& replay = stands ? workspace.replay(*record_, *part_, {static_cast<int>(chunk), 0}, B, sums.data())
-                              : curved_sweep(points, workspace, first, chunk, along_score ? &bar.S : nullptr, sums.data());
+      Replay& replay = stands
+                           ? workspace.replay(*record_, *part_, {static_cast<int>(chunk), 0}, B, sums.data())
+                           : curved_sweep(points, workspace, first, chunk, along_score ? &bar.S : nullptr, sums.data());
       replay.start_reverse({.theta = true});
       for (Index c = 0; c < std::min(chunk, count - first); ++c)
-        if (T* seed = replay.seed(0, static_cast<int>(1 + c))) evaluate::copy_row(slopes_bar.col(first + c).data(), T(-1), seed, B);
+        if (T* seed = replay.seed(0, static_cast<int>(1 + c)))
+          evaluate::copy_row(slopes_bar.col(first + c).data(), T(-1), seed, B);
       if (T* seed = along_score ? replay.seed(0, static_cast<int>(1 + chunk)) : nullptr) std::fill_n(seed, B, T(-1));
-      if (T* seed = replay.seed(0, replay.jets().directions() + 1)) evaluate::copy_row(bar.curvature.data(), T(-1), seed, B);
+      if (T* seed = replay.seed(0, replay.jets().directions() + 1))
+        evaluate::copy_row(bar.curvature.data(), T(-1), seed, B);
       replay.reverse();
     }
   }
 
  private:
-  static Index directions(const Points<T>& points) { return points.along == Along::axes ? points.X.cols() : points.directions; }
+  static Index directions(const Points<T>& points) {
+    return points.along == Along::axes ? points.X.cols() : points.directions;
+  }
 
   Replay& order_zero(const Points<T>& points, Workspace& workspace) const {
     Replay& replay = workspace.replay(*record_, *part_, {}, points.X.rows(), nullptr);
@@ -126,9 +134,10 @@ class FormulaEnergy {
     for (Index j = 0; j < S.cols(); ++j) evaluate::copy_row(replay.x_adjoint(j), T(-1), S.col(j).data(), B);
   }
 
-  Replay& curved_sweep(const Points<T>& points, Workspace& workspace, Index first, Index chunk, const Matrix<T>* straight,
-                       double* sums) const {
-    Replay& replay = workspace.replay(*record_, *part_, {static_cast<int>(chunk), straight != nullptr ? 1 : 0}, points.X.rows(), sums);
+  Replay& curved_sweep(const Points<T>& points, Workspace& workspace, Index first, Index chunk,
+                       const Matrix<T>* straight, double* sums) const {
+    Replay& replay = workspace.replay(*record_, *part_, {static_cast<int>(chunk), straight != nullptr ? 1 : 0},
+                                      points.X.rows(), sums);
     evaluate::set_points(replay, *record_, points);
     evaluate::set_directions(replay, points, first, chunk);
     if (straight != nullptr) replay.set_direction(static_cast<int>(chunk), straight->data(), straight->outerStride());

@@ -100,7 +100,8 @@ SCOREMATCH_INLINE Slopes<V> function_slopes(V a, V r, const Exponent& p) {
     const V g = number(1.1283791670955126) * simd::exp(-(a * a));  // 2/√π exp(−a²)
     return {g, number(-2) * a * g, (number(4) * a * a - number(2)) * g};
   }
-  if constexpr (function == Function::abs) return {simd::select(a > 0, zero + number(1), simd::select(a < 0, zero - number(1), zero)), zero, zero};
+  if constexpr (function == Function::abs)
+    return {simd::select(a > 0, zero + number(1), simd::select(a < 0, zero - number(1), zero)), zero, zero};
   if constexpr (function == Function::power) {
     const auto slope = [&](double factor, double exponent) -> V {
       return factor == 0 ? zero : number(factor) * simd::pow(a, static_cast<S>(exponent));
@@ -122,24 +123,42 @@ template <class Body>
 void with_function(Function f, Body body) {
   const auto call = [&]<Function g>() { body(std::integral_constant<Function, g>{}); };
   switch (f) {
-    case Function::none: break;
-    case Function::reciprocal: return call.template operator()<Function::reciprocal>();
-    case Function::square: return call.template operator()<Function::square>();
-    case Function::sqrt: return call.template operator()<Function::sqrt>();
-    case Function::exp: return call.template operator()<Function::exp>();
-    case Function::log: return call.template operator()<Function::log>();
-    case Function::log1p: return call.template operator()<Function::log1p>();
-    case Function::expm1: return call.template operator()<Function::expm1>();
-    case Function::tanh: return call.template operator()<Function::tanh>();
-    case Function::sigmoid: return call.template operator()<Function::sigmoid>();
-    case Function::softplus: return call.template operator()<Function::softplus>();
-    case Function::silu: return call.template operator()<Function::silu>();
-    case Function::sin: return call.template operator()<Function::sin>();
-    case Function::cos: return call.template operator()<Function::cos>();
-    case Function::erf: return call.template operator()<Function::erf>();
-    case Function::abs: return call.template operator()<Function::abs>();
-    case Function::power: return call.template operator()<Function::power>();
-    case Function::integer_power: return call.template operator()<Function::integer_power>();
+    case Function::none:
+      break;
+    case Function::reciprocal:
+      return call.template operator()<Function::reciprocal>();
+    case Function::square:
+      return call.template operator()<Function::square>();
+    case Function::sqrt:
+      return call.template operator()<Function::sqrt>();
+    case Function::exp:
+      return call.template operator()<Function::exp>();
+    case Function::log:
+      return call.template operator()<Function::log>();
+    case Function::log1p:
+      return call.template operator()<Function::log1p>();
+    case Function::expm1:
+      return call.template operator()<Function::expm1>();
+    case Function::tanh:
+      return call.template operator()<Function::tanh>();
+    case Function::sigmoid:
+      return call.template operator()<Function::sigmoid>();
+    case Function::softplus:
+      return call.template operator()<Function::softplus>();
+    case Function::silu:
+      return call.template operator()<Function::silu>();
+    case Function::sin:
+      return call.template operator()<Function::sin>();
+    case Function::cos:
+      return call.template operator()<Function::cos>();
+    case Function::erf:
+      return call.template operator()<Function::erf>();
+    case Function::abs:
+      return call.template operator()<Function::abs>();
+    case Function::power:
+      return call.template operator()<Function::power>();
+    case Function::integer_power:
+      return call.template operator()<Function::integer_power>();
   }
 }
 
@@ -150,7 +169,8 @@ void function_values(Function f, const Exponent& p, const T* in, T* out, Index c
   constexpr Index width = simd::width<V>;
   const auto whole = [&](const T* from, T* to, Index numbers) {
     with_function(f, [&](auto which) {
-      for (Index i = 0; i < numbers; i += width) simd::store<V>(to + i, function_value<which.value, V>(simd::load<V>(from + i), p));
+      for (Index i = 0; i < numbers; i += width)
+        simd::store<V>(to + i, function_value<which.value, V>(simd::load<V>(from + i), p));
     });
   };
   const Index rest = count % width, full = count - rest;

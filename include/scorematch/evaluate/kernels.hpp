@@ -55,7 +55,8 @@ struct Kernels {
     if (fresh)
       for (Index i = 0; i < count; i += width) simd::store<V>(out + i, alpha * simd::load<V>(in + i));
     else
-      for (Index i = 0; i < count; i += width) simd::store<V>(out + i, simd::load<V>(out + i) + alpha * simd::load<V>(in + i));
+      for (Index i = 0; i < count; i += width)
+        simd::store<V>(out + i, simd::load<V>(out + i) + alpha * simd::load<V>(in + i));
   }
 
   /// out = α a + β b, column by column; a and b may have fewer rows than out.
@@ -165,10 +166,11 @@ struct Kernels {
     }
   }
 
-  void function_adjoint(T* a_bar, int rows_a, bool fresh, const T* a, const T* r_bar, int rows_r, const T* first, const T* second_slope,
-                        const T* third) const {
+  void function_adjoint(T* a_bar, int rows_a, bool fresh, const T* a, const T* r_bar, int rows_r, const T* first,
+                        const T* second_slope, const T* third) const {
     if (!moves(rows_r)) {
-      for (Index i = 0; i < samples; i += width) put(a_bar + i, simd::load<V>(first + i) * simd::load<V>(r_bar + i), fresh);
+      for (Index i = 0; i < samples; i += width)
+        put(a_bar + i, simd::load<V>(first + i) * simd::load<V>(r_bar + i), fresh);
       return;
     }
     const Index second = (1 + jets.directions()) * samples;
@@ -243,7 +245,8 @@ struct Kernels {
         largest = simd::select(v > largest, v, largest);
       }
       // Where every term is −∞, or one is +∞, the result is that infinity.
-      const V shift = simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{});
+      const V shift =
+          simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{});
       V total = V{};
       for (Index j = 0; j < n; ++j) total += simd::exp(simd::load<V>(a + j * stride + i) - shift);
       const V value = shift + simd::log(total);
@@ -273,8 +276,8 @@ struct Kernels {
     }
   }
 
-  void log_sum_exp_adjoint(T* a_bar, Index bar_stride, int rows_a, bool fresh, const T* a, Index stride, const T* r, const T* r_bar,
-                           int rows_r, Index n) const {
+  void log_sum_exp_adjoint(T* a_bar, Index bar_stride, int rows_a, bool fresh, const T* a, Index stride, const T* r,
+                           const T* r_bar, int rows_r, Index n) const {
     const Index second = (1 + jets.directions()) * samples;
     for (Index i = 0; i < samples; i += width) {
       const V value = simd::load<V>(r + i), value_bar = simd::load<V>(r_bar + i);

@@ -1,8 +1,9 @@
 // Replaying a record over a block of samples: a forward sweep that carries jets, and a reverse sweep that gives the
 // adjoints of θ, of x, or of both.
 //
-// What depends on θ alone is evaluated first, once a batch (UniformPart, in double); the blocks read it as plain numbers
-// and add their adjoints to it; at the end one small reverse sweep turns these into the gradient with respect to θ.
+// What depends on θ alone is evaluated first, once a batch (UniformPart, in double); the blocks read it as plain
+// numbers and add their adjoints to it; at the end one small reverse sweep turns these into the gradient with respect
+// to θ.
 #pragma once
 
 #include <memory>
@@ -57,9 +58,9 @@ struct Slot {
   T* bar = nullptr;
   Index stride = 0, bar_stride = 0;
   int rows = 0;
-  int owner = 0;        ///< the node whose columns these are: another one for a segment
-  bool shared = false;  ///< a segment, or the source of one
-  bool touched = false; ///< its adjoint has been written in this sweep
+  int owner = 0;         ///< the node whose columns these are: another one for a segment
+  bool shared = false;   ///< a segment, or the source of one
+  bool touched = false;  ///< its adjoint has been written in this sweep
 
   /// Columns for operands of size 1 that meet n columns repeat.
   Index step(const Node& node) const { return node.size() == 1 ? 0 : stride; }
@@ -177,15 +178,17 @@ void Interpreter<V>::forward(int index) {
         T* to = out.value + j * out.stride;
         if (!a_outside && n.b >= 0 && !b_outside) {
           const Slot<T>&a = slot(n.a), &b = slot(n.b);
-          k.combine(to, a.value + j * a.step(node(n.a)), static_cast<T>(n.alpha), a.rows, b.value + j * b.step(node(n.b)),
-                    static_cast<T>(n.beta), b.rows);
+          k.combine(to, a.value + j * a.step(node(n.a)), static_cast<T>(n.alpha), a.rows,
+                    b.value + j * b.step(node(n.b)), static_cast<T>(n.beta), b.rows);
           continue;
         }
         const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
         const Slot<T>& a = slot(moving);
-        Kernels<V>::add_scaled(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha), a.rows * B, true);
+        Kernels<V>::add_scaled(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha),
+                               a.rows * B, true);
         if (still >= 0)
-          k.add_number(to, static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
+          k.add_number(to,
+                       static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
       }
       break;
     }
@@ -202,7 +205,8 @@ void Interpreter<V>::forward(int index) {
     }
     case Operation::sum: {
       const Slot<T>& a = slot(n.a);
-      for (Index j = 0; j < node(n.a).size(); ++j) Kernels<V>::add_scaled(out.value, a.value + j * a.stride, 1, a.rows * B, j == 0);
+      for (Index j = 0; j < node(n.a).size(); ++j)
+        Kernels<V>::add_scaled(out.value, a.value + j * a.stride, 1, a.rows * B, j == 0);
       break;
     }
     case Operation::function: {
@@ -229,8 +233,8 @@ void Interpreter<V>::forward(int index) {
     case Operation::select: {
       const Slot<T>&a = slot(n.a), &b = slot(n.b), &c = slot(n.c);
       for (Index j = 0; j < n.size(); ++j)
-        k.select(out.value + j * out.stride, out.rows, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)), b.rows,
-                 c.value + j * c.step(node(n.c)), c.rows);
+        k.select(out.value + j * out.stride, out.rows, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
+                 b.rows, c.value + j * c.step(node(n.c)), c.rows);
       break;
     }
     case Operation::log_sum_exp: {
@@ -270,8 +274,8 @@ void Interpreter<V>::forward_matrix(const Node& n, Slot<T>& out) {
     Kernels<V>::fill(to + B, 0, tall - B);
   }
   if (m >= narrow && inner >= narrow)
-    return multiply_add<T>(tall, m, inner, in.value, in.stride, outside_.transposes + outside_.transpose_place[n.a], inner, out.value,
-                           out.stride);
+    return multiply_add<T>(tall, m, inner, in.value, in.stride, outside_.transposes + outside_.transpose_place[n.a],
+                           inner, out.value, out.stride);
   const T* A = number(n.a);
   for (Index j = 0; j < m; ++j)
     for (Index l = 0; l < inner; ++l)
@@ -289,10 +293,13 @@ void Interpreter<V>::reverse_matrix(const Node& n, Slot<T>& out, Wanted wanted) 
     double* bar = number_bar(n.a);
     if (small) {
       for (Index l = 0; l < inner; ++l)
-        for (Index j = 0; j < m; ++j) bar[l * m + j] += Kernels<V>::dot(out.bar + j * out.bar_stride, in.value + l * in.stride, tall);
+        for (Index j = 0; j < m; ++j)
+          bar[l * m + j] += Kernels<V>::dot(out.bar + j * out.bar_stride, in.value + l * in.stride, tall);
     } else {
       Eigen::Map<Matrix<T>> transposed(transposed_.reserve(m * tall), m, tall);
-      transposed = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>(out.bar, tall, m, Eigen::OuterStride<>(out.bar_stride)).transpose();
+      transposed =
+          Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>(out.bar, tall, m, Eigen::OuterStride<>(out.bar_stride))
+              .transpose();
       if constexpr (std::is_same_v<T, double>) {
         multiply_add<T>(m, inner, tall, transposed.data(), m, in.value, in.stride, bar, m);
       } else {
@@ -322,7 +329,8 @@ void Interpreter<V>::add_linear_adjoint(int target, const T* r_bar, Index r_step
   const Index B = kernels_.samples;
   if (outside(target)) {
     const Index step = node(target).size() == 1 ? 0 : 1;
-    for (Index j = 0; j < n; ++j) number_bar(target)[j * step] += static_cast<double>(alpha) * Kernels<V>::sum(r_bar + j * r_step, B);
+    for (Index j = 0; j < n; ++j)
+      number_bar(target)[j * step] += static_cast<double>(alpha) * Kernels<V>::sum(r_bar + j * r_step, B);
     return;
   }
   bool fresh = false;
@@ -343,7 +351,8 @@ void Interpreter<V>::reverse_multiply(const Node& n, Slot<T>& out, int target, i
     const Slot<T>& a = slot(other);
     const Index step = node(target).size() == 1 ? 0 : 1;
     for (Index j = 0; j < count; ++j)
-      number_bar(target)[j * step] += Kernels<V>::dot(a.value + j * a.step(node(other)), out.bar + j * r_step, a.rows * B);
+      number_bar(target)[j * step] +=
+          Kernels<V>::dot(a.value + j * a.step(node(other)), out.bar + j * r_step, a.rows * B);
     return;
   }
   bool fresh = false;
@@ -352,10 +361,12 @@ void Interpreter<V>::reverse_multiply(const Node& n, Slot<T>& out, int target, i
   for (Index j = 0; j < count; ++j) {
     const bool first = fresh && (step != 0 || j == 0);
     if (outside(other)) {
-      Kernels<V>::add_scaled(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j], to.rows * B, first);
+      Kernels<V>::add_scaled(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
+                             to.rows * B, first);
     } else {
       const Slot<T>& b = slot(other);
-      kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows, out.bar + j * r_step, out.rows);
+      kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows,
+                               out.bar + j * r_step, out.rows);
     }
   }
 }
@@ -406,8 +417,8 @@ void Interpreter<V>::reverse(int index, Wanted wanted) {
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         const T* slope = slopes(n, from, out.value + j * out.stride, B);
-        k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows, slope, slope + B,
-                           slope + 2 * B);
+        k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows,
+                           slope, slope + B, slope + 2 * B);
       }
       break;
     }
@@ -420,8 +431,8 @@ void Interpreter<V>::reverse(int index, Wanted wanted) {
         Slot<T>& to = adjoint(target, fresh);
         const Index step = to.bar_step(node(target));
         for (Index j = 0; j < n.size(); ++j)
-          k.select_adjoint(to.bar + j * step, to.rows, fresh && (step != 0 || j == 0), condition.value + j * condition.step(node(n.a)), chosen,
-                           out.bar + j * out.bar_stride);
+          k.select_adjoint(to.bar + j * step, to.rows, fresh && (step != 0 || j == 0),
+                           condition.value + j * condition.step(node(n.a)), chosen, out.bar + j * out.bar_stride);
       }
       break;
     }
@@ -429,7 +440,8 @@ void Interpreter<V>::reverse(int index, Wanted wanted) {
       const Slot<T>& a = slot(n.a);
       bool fresh = false;
       Slot<T>& to = adjoint(n.a, fresh);
-      k.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, a.value, a.stride, out.value, out.bar, out.rows, node(n.a).size());
+      k.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, a.value, a.stride, out.value, out.bar, out.rows,
+                            node(n.a).size());
       break;
     }
     case Operation::concat: {
@@ -559,7 +571,8 @@ class UniformPart : private Interpreter<double> {
     gradient.setZero();
     for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
       const Node& n = record_->nodes[i];
-      if (n.operation == Operation::parameter) gradient.segment(n.first, n.size()) = adjoints.segment(place_[i], n.size());
+      if (n.operation == Operation::parameter)
+        gradient.segment(n.first, n.size()) = adjoints.segment(place_[i], n.size());
     }
   }
 
@@ -709,7 +722,8 @@ class Replay : private Interpreter<simd::Lanes<T>> {
     if (bars_.data() != nullptr) return;
     Index total = 0;
     for (std::size_t i = 0; i < slots_.size(); ++i)
-      if (!record_->nodes[i].uniform && slots_[i].owner == static_cast<int>(i)) total += record_->nodes[i].size() * slots_[i].stride;
+      if (!record_->nodes[i].uniform && slots_[i].owner == static_cast<int>(i))
+        total += record_->nodes[i].size() * slots_[i].stride;
     T* bars = bars_.reserve(total);
     const T* first = values_.data();
     for (std::size_t i = 0; i < slots_.size(); ++i) {

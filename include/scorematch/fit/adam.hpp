@@ -20,7 +20,8 @@ struct Adam {
       mean.setZero(theta.size());
       square.setZero(theta.size());
     }
-    const double rate = learning_rate * 0.5 * (1 + std::cos(3.141592653589793 * static_cast<double>(step) / static_cast<double>(steps)));
+    const double rate = learning_rate * 0.5 *
+                        (1 + std::cos(3.141592653589793 * static_cast<double>(step) / static_cast<double>(steps)));
     ++step;
     const double t = static_cast<double>(step);
     mean = beta1 * mean + (1 - beta1) * gradient;

@@ -22,8 +22,9 @@ enum class Method {
 
 struct FitOptions {
   Method method = Method::automatic;
-  Index iterations = 0;            ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
-  double tolerance = 0;            ///< lbfgs: ‖gradient‖ ≤ tolerance · max(1, ‖θ‖) is convergence; 0: 1e-6 for double data, 1e-3 for float
+  Index iterations = 0;  ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
+  double tolerance =
+      0;  ///< lbfgs: ‖gradient‖ ≤ tolerance · max(1, ‖θ‖) is convergence; 0: 1e-6 for double data, 1e-3 for float
   Index memory = 10;               ///< lbfgs: corrections kept, ≥ 1
   Index batch = 128;               ///< adam: samples a minibatch, ≥ 1
   double learning_rate = 1e-2;     ///< adam: at the start; it falls to 0 along half a cosine. > 0
@@ -40,20 +41,26 @@ struct FitOptions {
 };
 
 enum class FitStatus {
-  converged,   ///< lbfgs: the gradient is small
-  stopped,     ///< after the iterations allowed (adam's usual end), or by the progress callback
-  stalled,     ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in the way
-  diverged,    ///< the loss falls without bound
+  converged,  ///< lbfgs: the gradient is small
+  stopped,    ///< after the iterations allowed (adam's usual end), or by the progress callback
+  stalled,    ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in
+              ///< the way
+  diverged,   ///< the loss falls without bound
   non_finite,  ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
 };
 
 inline const char* to_string(FitStatus status) {
   switch (status) {
-    case FitStatus::converged: return "converged";
-    case FitStatus::stopped: return "stopped";
-    case FitStatus::stalled: return "stalled";
-    case FitStatus::diverged: return "diverged";
-    case FitStatus::non_finite: return "non-finite";
+    case FitStatus::converged:
+      return "converged";
+    case FitStatus::stopped:
+      return "stopped";
+    case FitStatus::stalled:
+      return "stalled";
+    case FitStatus::diverged:
+      return "diverged";
+    case FitStatus::non_finite:
+      return "non-finite";
   }
   return "";
 }
@@ -80,7 +87,8 @@ struct [[nodiscard]] Fit {
 namespace fitting {
 
 template <class LossFunction>
-FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tolerance, Eigen::VectorXd& theta, auto& result) {
+FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tolerance, Eigen::VectorXd& theta,
+                   auto& result) {
   const Stopwatch watch;
   const Index iterations = options.iterations > 0 ? options.iterations : 1000;
   Loss loss;
@@ -94,7 +102,8 @@ FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tol
       theta, iterations, options.memory, tolerance,
       [&](Index evaluation, double value, double gradient_norm, bool) {
         result.history.push_back({evaluation + 1, value, gradient_norm});
-        return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value, "loss", watch.seconds()});
+        return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value,
+                                                      "loss", watch.seconds()});
       });
   theta = minimum.theta;
   result.iterations = minimum.iterations;
@@ -111,7 +120,8 @@ FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tol
 template <class LossFunction>
 FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::VectorXd& theta, auto& result) {
   const Stopwatch watch;
-  const Index samples = function.samples(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch;
+  const Index samples = function.samples(), batch = std::min(options.batch, samples),
+              per_pass = (samples + batch - 1) / batch;
   const Index iterations = options.iterations > 0 ? options.iterations : 5000;
   Adam adam{.learning_rate = options.learning_rate, .steps = iterations};
   Loss loss;
@@ -127,7 +137,9 @@ FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::Vect
     }
     const Index first = in_pass * batch, count = std::min(batch, samples - first);
     function.bound().bind(theta);
-    function.evaluate({.columns = {order.data() + first, static_cast<std::size_t>(count)}, .draw = static_cast<std::uint64_t>(i) + 1}, true, loss);
+    function.evaluate(
+        {.columns = {order.data() + first, static_cast<std::size_t>(count)}, .draw = static_cast<std::uint64_t>(i) + 1},
+        true, loss);
     ++result.evaluations;
     const double gradient_norm = loss.gradient.norm();
     if (i == 0) floor = -1e10 * std::max(1.0, std::abs(loss.value));
@@ -160,9 +172,11 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   options.validate();
   auto function = objective::loss_function<T>(result.model, objective, data);
   Eigen::VectorXd theta = result.model.parameters();
-  const bool lbfgs = options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
+  const bool lbfgs =
+      options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
   const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
-  result.status = lbfgs ? by_lbfgs(function, options, tolerance, theta, result) : by_adam(function, options, theta, result);
+  result.status =
+      lbfgs ? by_lbfgs(function, options, tolerance, theta, result) : by_adam(function, options, theta, result);
   result.model.set_parameters(theta);
   function.bound().bind(theta);
   function.evaluate({}, true, result.loss);
@@ -176,12 +190,13 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 ///   auto fit = sm::fit(energy, sm::implicit_score_matching{}, data);
 ///   auto fit = sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, data, {.progress = sm::progress_line()});
 ///
-/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry (with
-/// its column), options out of range.
+/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
+/// (with its column), options out of range.
 template <class M, class O, class Derived>
 Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
   Fit<M> result{.model = model};
-  if constexpr (check_trainable_model<M>()) fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
+  if constexpr (check_trainable_model<M>())
+    fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }
 

@@ -18,22 +18,22 @@ using Function = std::function<double(const Eigen::VectorXd& theta, Eigen::Vecto
 using Observer = std::function<bool(Index evaluation, double loss, double gradient_norm, bool best)>;
 
 struct Minimum {
-  Eigen::VectorXd theta;         ///< the best finite point seen; the start if there is none
+  Eigen::VectorXd theta;  ///< the best finite point seen; the start if there is none
   double loss = std::numeric_limits<double>::infinity();
   double gradient_norm = std::numeric_limits<double>::infinity();
   Index iterations = 0, evaluations = 0;
-  Index non_finite = 0;          ///< evaluations whose loss or gradient was not finite
-  bool started = false;          ///< loss and gradient were finite at the start
+  Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
+  bool started = false;  ///< loss and gradient were finite at the start
   bool converged = false;
-  bool unbounded = false;        ///< the loss fell below −10¹⁰ max(1, |start|)
-  bool stopped = false;          ///< by the observer
+  bool unbounded = false;  ///< the loss fell below −10¹⁰ max(1, |start|)
+  bool stopped = false;    ///< by the observer
 };
 
 /// ‖gradient‖ ≤ tolerance · max(1, ‖θ‖) is convergence. Backtracking line search with the strong Wolfe conditions
 /// (Nocedal & Wright 2006, §3.1, §7.2). Outside the loss's domain (a non-finite value) the search steps back.
 template <class = void>  // a template, so that programs that never fit do not compile it
-Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index iterations, Index memory, double tolerance,
-                 const Observer& observer) {
+Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index iterations, Index memory,
+                 double tolerance, const Observer& observer) {
   struct End {};
   Minimum best;
   best.theta = start;

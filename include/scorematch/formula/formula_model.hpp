@@ -29,7 +29,8 @@ class FormulaModel {
 
   /// Throws std::invalid_argument unless θ has the right size.
   void set_parameters(const Eigen::VectorXd& theta) {
-    require(theta.size() == record_->parameter_count(), "theta has ", theta.size(), " numbers; this model has ", record_->parameter_count());
+    require(theta.size() == record_->parameter_count(), "theta has ", theta.size(), " numbers; this model has ",
+            record_->parameter_count());
     theta_ = theta;
   }
 
@@ -59,9 +60,11 @@ class FormulaModel {
       const NamedParameter* found = nullptr;
       for (const NamedParameter& candidate : all)
         if (candidate.name == block.name) found = &candidate;
-      require(found != nullptr, "the parameter \"", block.name, "\" of this model is missing among those given: another formula?");
-      require(found->rows == block.rows && found->cols == block.cols && found->values.size() == block.size(), "the parameter \"", block.name,
-              "\" is given as ", found->rows, " × ", found->cols, "; this model has it as ", block.rows, " × ", block.cols);
+      require(found != nullptr, "the parameter \"", block.name,
+              "\" of this model is missing among those given: another formula?");
+      require(found->rows == block.rows && found->cols == block.cols && found->values.size() == block.size(),
+              "the parameter \"", block.name, "\" is given as ", found->rows, " × ", found->cols,
+              "; this model has it as ", block.rows, " × ", block.cols);
       theta.segment(block.offset, block.size()) = found->values;
     }
     for (const NamedParameter& given : all) {

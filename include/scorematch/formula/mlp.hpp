@@ -11,11 +11,11 @@ namespace scorematch {
 enum class Activation { tanh, silu, softplus, sigmoid };
 
 struct Mlp {
-  std::vector<int> hidden = {64, 64};          ///< widths of the hidden layers, each ≥ 1
-  int outputs = 1;                             ///< ≥ 1
-  Activation activation = Activation::tanh;    ///< after each hidden layer. Smooth ones alone: a kink has no Laplacian
-  std::string name = "mlp";                    ///< of its parameters: "mlp.weight1", "mlp.bias1", …
-  std::uint64_t seed = 0;                      ///< of the start: Glorot's for weights, 0 for biases
+  std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each ≥ 1
+  int outputs = 1;                           ///< ≥ 1
+  Activation activation = Activation::tanh;  ///< after each hidden layer. Smooth ones alone: a kink has no Laplacian
+  std::string name = "mlp";                  ///< of its parameters: "mlp.weight1", "mlp.bias1", …
+  std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
 };
 
 /// W_L a(… a(W₁ x + b₁) …) + b_L, a vector of size `outputs` (a number for 1). An energy that is to be sampled needs
@@ -33,10 +33,18 @@ inline formula::Value mlp(const formula::Value& x, const formula::Theta& theta, 
   for (std::size_t i = 0; i < options.hidden.size(); ++i) {
     h = layer(i + 1, options.hidden[i]);
     switch (options.activation) {
-      case Activation::tanh: h = tanh(h); break;
-      case Activation::silu: h = silu(h); break;
-      case Activation::softplus: h = softplus(h); break;
-      case Activation::sigmoid: h = sigmoid(h); break;
+      case Activation::tanh:
+        h = tanh(h);
+        break;
+      case Activation::silu:
+        h = silu(h);
+        break;
+      case Activation::softplus:
+        h = softplus(h);
+        break;
+      case Activation::sigmoid:
+        h = sigmoid(h);
+        break;
     }
   }
   return layer(options.hidden.size() + 1, options.outputs);

@@ -37,7 +37,22 @@ enum class Operation : std::uint8_t {
 };
 
 enum class Function : std::uint8_t {
-  none, reciprocal, square, sqrt, exp, log, log1p, expm1, tanh, sigmoid, softplus, silu, sin, cos, erf, abs,
+  none,
+  reciprocal,
+  square,
+  sqrt,
+  exp,
+  log,
+  log1p,
+  expm1,
+  tanh,
+  sigmoid,
+  softplus,
+  silu,
+  sin,
+  cos,
+  erf,
+  abs,
   power,          ///< a^α, α real, a > 0
   integer_power,  ///< a^n, n = Node::first
 };
@@ -97,10 +112,10 @@ inline bool natural_less(std::string_view a, std::string_view b) {
 }
 
 struct Record {
-  Index dimension = 0;                   ///< of x
-  bool takes_sigma = false;              ///< the formula is f(x, sigma, theta)
-  std::vector<Node> nodes;               ///< operands before their users
-  std::vector<int> lists;                ///< operands of concat
+  Index dimension = 0;       ///< of x
+  bool takes_sigma = false;  ///< the formula is f(x, sigma, theta)
+  std::vector<Node> nodes;   ///< operands before their users
+  std::vector<int> lists;    ///< operands of concat
   std::vector<double> constants;
   std::vector<ParameterBlock> parameters;  ///< sorted by name; θ is their concatenation
   int output = -1;
@@ -168,12 +183,14 @@ class Recorder {
   template <class Start>
   int parameter(const std::string& name, Index rows, Index cols, Start start) {
     require(!name.empty(), "a parameter has an empty name; theta(\"name\", …) needs one");
-    require(rows >= 1 && cols >= 1, "theta(\"", name, "\") has the shape ", rows, " × ", cols, "; both must be at least 1");
+    require(rows >= 1 && cols >= 1, "theta(\"", name, "\") has the shape ", rows, " × ", cols,
+            "; both must be at least 1");
     for (std::size_t i = 0; i < record_.parameters.size(); ++i) {
       const ParameterBlock& block = record_.parameters[i];
       if (block.name != name) continue;
-      require(block.rows == rows && block.cols == cols, "theta(\"", name, "\") is used with the shape ", rows, " × ", cols,
-              " and with ", block.rows, " × ", block.cols, "; one name is one parameter: give one of them another name");
+      require(block.rows == rows && block.cols == cols, "theta(\"", name, "\") is used with the shape ", rows, " × ",
+              cols, " and with ", block.rows, " × ", block.cols,
+              "; one name is one parameter: give one of them another name");
       return parameter_nodes_[i];
     }
     record_.parameters.push_back({.name = name, .rows = rows, .cols = cols, .start = start()});
@@ -190,8 +207,8 @@ class Recorder {
 
  private:
   static bool same(const Node& m, const Node& n) {
-    return m.operation == n.operation && m.a == n.a && m.b == n.b && m.c == n.c && m.function == n.function && m.alpha == n.alpha &&
-           m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
+    return m.operation == n.operation && m.a == n.a && m.b == n.b && m.c == n.c && m.function == n.function &&
+           m.alpha == n.alpha && m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
   }
 
   void lay_out_parameters();
@@ -210,7 +227,8 @@ inline void Recorder::lay_out_parameters() {
   std::vector<std::size_t> order(record_.parameters.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   for (std::size_t i = 1; i < order.size(); ++i)  // insertion sort: few blocks, and <algorithm> is not needed for it
-    for (std::size_t j = i; j > 0 && natural_less(record_.parameters[order[j]].name, record_.parameters[order[j - 1]].name); --j)
+    for (std::size_t j = i;
+         j > 0 && natural_less(record_.parameters[order[j]].name, record_.parameters[order[j - 1]].name); --j)
       std::swap(order[j], order[j - 1]);
   std::vector<ParameterBlock> sorted;
   Index offset = 0;
@@ -255,7 +273,8 @@ inline void Recorder::classify(Node& node) const {
       break;
     case Operation::multiply:
     case Operation::dot:
-      node.in_x = this->node(node.a).in_x != InX::constant && this->node(node.b).in_x != InX::constant ? InX::curved : operands;
+      node.in_x =
+          this->node(node.a).in_x != InX::constant && this->node(node.b).in_x != InX::constant ? InX::curved : operands;
       break;
     case Operation::function:
       node.in_x = operands == InX::constant || node.function == Function::abs ? operands : InX::curved;
@@ -275,7 +294,8 @@ inline void Recorder::classify() {
 // A v + b becomes one operation when nothing else uses A v.
 inline void Recorder::fuse_biases(int output) {
   std::vector<int> uses(record_.nodes.size(), 0);
-  for (const Node& node : record_.nodes) record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
+  for (const Node& node : record_.nodes)
+    record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
   ++uses[static_cast<std::size_t>(output)];
   for (Node& node : record_.nodes) {
     if (node.operation != Operation::combine || node.b < 0 || node.alpha != 1 || node.beta != 1) continue;
@@ -299,15 +319,19 @@ inline void Recorder::spread_uniform_operands() {
     if (!o.uniform) return place[static_cast<std::size_t>(operand)];
     int& known = spread[static_cast<std::size_t>(operand)];
     if (known < 0) {
-      nodes.push_back({.operation = Operation::spread, .a = place[static_cast<std::size_t>(operand)], .rows = o.rows, .cols = o.cols});
+      nodes.push_back({.operation = Operation::spread,
+                       .a = place[static_cast<std::size_t>(operand)],
+                       .rows = o.rows,
+                       .cols = o.cols});
       known = static_cast<int>(nodes.size()) - 1;
     }
     return known;
   };
   for (std::size_t i = 0; i < record_.nodes.size(); ++i) {
     Node node = record_.nodes[i];
-    const bool blocks_only = !node.uniform && (node.operation == Operation::less || node.operation == Operation::less_equal ||
-                                               node.operation == Operation::select || node.operation == Operation::concat);
+    const bool blocks_only =
+        !node.uniform && (node.operation == Operation::less || node.operation == Operation::less_equal ||
+                          node.operation == Operation::select || node.operation == Operation::concat);
     for (int* operand : {&node.a, &node.b, &node.c})
       if (*operand >= 0) *operand = blocks_only ? block_operand(*operand) : place[static_cast<std::size_t>(*operand)];
     for (Index k = 0; k < node.count; ++k) {
@@ -321,7 +345,8 @@ inline void Recorder::spread_uniform_operands() {
   record_.nodes = std::move(nodes);
   if (!record_.result().uniform) return;
   const Node& result = record_.result();  // a formula without x: the output still is a value a sample
-  record_.nodes.push_back({.operation = Operation::spread, .a = record_.output, .rows = result.rows, .cols = result.cols});
+  record_.nodes.push_back(
+      {.operation = Operation::spread, .a = record_.output, .rows = result.rows, .cols = result.cols});
   record_.output = static_cast<int>(record_.nodes.size()) - 1;
 }
 
@@ -329,7 +354,8 @@ inline void Recorder::keep_what_the_output_needs(int output) {
   std::vector<char> needed(record_.nodes.size(), 0);
   needed[static_cast<std::size_t>(output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;)
-    if (needed[i]) record_.for_each_operand(record_.nodes[i], [&](int operand) { needed[static_cast<std::size_t>(operand)] = 1; });
+    if (needed[i])
+      record_.for_each_operand(record_.nodes[i], [&](int operand) { needed[static_cast<std::size_t>(operand)] = 1; });
   std::vector<int> place(record_.nodes.size(), -1), lists;
   std::vector<Node> nodes;
   for (std::size_t i = 0; i < record_.nodes.size(); ++i) {

@@ -36,7 +36,8 @@ struct scaled_normal {
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
-    for (double& element : block.reshaped()) element = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
+    for (double& element : block.reshaped())
+      element = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
   }
 };
 
@@ -57,7 +58,10 @@ namespace scorematch::formula {
 
 /// Fills a block of θ, given its name: scorematch::start, glorot, scaled_normal, normal, or the user's own.
 template <class I>
-concept Initialiser = !requires { typename I::PlainObject; } /* Eigen's own */ && requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
+concept Initialiser = !requires {
+  typename I::PlainObject;
+} /* Eigen's own */
+&&requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
 
 /// What a formula receives as `theta`.
 ///
@@ -73,22 +77,24 @@ class Theta {
   Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start(0)); }
 
   template <class Shape>
-    requires std::is_arithmetic_v<Shape>
-  Value operator()(const std::string& name, Shape rows) const {
-    static_assert(std::integral<Shape>, "theta(\"name\", n) takes a whole number, the size; a start value is sm::start(number)");
+  requires std::is_arithmetic_v<Shape> Value operator()(const std::string& name, Shape rows) const {
+    static_assert(std::integral<Shape>,
+                  "theta(\"name\", n) takes a whole number, the size; a start value is sm::start(number)");
     return declare(name, static_cast<Index>(rows), 1, scorematch::start(0));
   }
 
   template <class Rows, class Cols>
-    requires std::is_arithmetic_v<Rows> && std::is_arithmetic_v<Cols>
-  Value operator()(const std::string& name, Rows rows, Cols cols) const {
+  requires std::is_arithmetic_v<Rows> && std::is_arithmetic_v<Cols> Value operator()(const std::string& name, Rows rows,
+                                                                                     Cols cols) const {
     static_assert(std::integral<Rows> && std::integral<Cols>,
                   "theta(\"name\", rows, cols) takes whole numbers, the shape; a start value is sm::start(number)");
     return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), scorematch::start(0));
   }
 
   template <Initialiser I>
-  Value operator()(const std::string& name, const I& initialiser) const { return declare(name, 1, 1, initialiser); }
+  Value operator()(const std::string& name, const I& initialiser) const {
+    return declare(name, 1, 1, initialiser);
+  }
 
   template <Initialiser I>
   Value operator()(const std::string& name, std::integral auto rows, const I& initialiser) const {
@@ -96,7 +102,8 @@ class Theta {
   }
 
   template <Initialiser I>
-  Value operator()(const std::string& name, std::integral auto rows, std::integral auto cols, const I& initialiser) const {
+  Value operator()(const std::string& name, std::integral auto rows, std::integral auto cols,
+                   const I& initialiser) const {
     return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), initialiser);
   }
 
@@ -123,7 +130,8 @@ class Theta {
   Recorder* recorder_;
 };
 
-/// Runs `formula` once: (x, theta), or (x, sigma, theta) for a noise-conditional one. x is a vector of size `dimension`.
+/// Runs `formula` once: (x, theta), or (x, sigma, theta) for a noise-conditional one. x is a vector of size
+/// `dimension`.
 template <class F>
 Record record(Index dimension, F&& formula) {
   require_at_least(dimension, 1, "dimension");
@@ -132,7 +140,8 @@ Record record(Index dimension, F&& formula) {
   const Theta theta(recorder);
   const auto run = [&](const auto&... arguments) {
     constexpr bool returns_value = std::is_same_v<std::remove_cvref_t<decltype(formula(arguments...))>, Value>;
-    static_assert(returns_value, "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
+    static_assert(returns_value,
+                  "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
     if constexpr (returns_value) {
       const Value result = formula(arguments...);
       require(&result.recorder() == &recorder, "a formula returns a value of another formula");
@@ -150,7 +159,8 @@ Record record(Index dimension, F&& formula) {
   } else if constexpr (std::is_invocable_v<F&, Value, Theta>) {
     made = run(x, theta);
   } else {
-    static_assert(std::is_invocable_v<F&, Value, Theta>, "a formula is called as formula(x, theta) or formula(x, sigma, theta)");
+    static_assert(std::is_invocable_v<F&, Value, Theta>,
+                  "a formula is called as formula(x, theta) or formula(x, sigma, theta)");
   }
   return made;
 }

@@ -42,18 +42,22 @@ class Value {
 
   /// Element i, counted from 0.
   Value operator[](Index i) const {
-    require(i >= 0 && i < size(), "a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ", size() - 1);
+    require(i >= 0 && i < size(), "a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ",
+            size() - 1);
     return segment(i, 1);
   }
 
   /// The `count` elements from `first`.
   Value segment(Index first, Index count) const {
-    require(cols() == 1, "a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements");
-    require(first >= 0 && count >= 1 && first + count <= size(), "a formula takes elements ", first, " to ", first + count - 1,
-            " of a vector of size ", size());
+    require(cols() == 1, "a formula takes elements of a ", rows(), " × ", cols(),
+            " matrix; only vectors have elements");
+    require(first >= 0 && count >= 1 && first + count <= size(), "a formula takes elements ", first, " to ",
+            first + count - 1, " of a vector of size ", size());
     if (first == 0 && count == size()) return *this;
     if (node().operation == Operation::segment)  // a view of a view is a view
-      return {*recorder_, recorder_->add({.operation = Operation::segment, .a = node().a, .rows = count, .first = node().first + first})};
+      return {*recorder_,
+              recorder_->add(
+                  {.operation = Operation::segment, .a = node().a, .rows = count, .first = node().first + first})};
     return {*recorder_, recorder_->add({.operation = Operation::segment, .a = index_, .rows = count, .first = first})};
   }
 
@@ -74,7 +78,7 @@ class Condition {
   const Value& value() const { return value_; }
 
   template <class T>
-    requires std::same_as<T, bool>
+  requires std::same_as<T, bool>
   explicit operator T() const {
     static_assert(!std::same_as<T, bool>,
                   "a formula runs once, before there is any data, so it cannot branch on a value: "
@@ -95,7 +99,8 @@ Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
   const Eigen::MatrixXd plain = numbers.template cast<double>();
   require(plain.size() > 0, "a formula uses an empty Eigen object");
   const bool row = plain.rows() == 1;  // a row vector is taken as a vector when it meets one
-  if (Derived::IsVectorAtCompileTime && row) return {like.recorder(), like.recorder().constant(plain.data(), plain.cols(), 1)};
+  if (Derived::IsVectorAtCompileTime && row)
+    return {like.recorder(), like.recorder().constant(plain.data(), plain.cols(), 1)};
   return {like.recorder(), like.recorder().constant(plain.data(), plain.rows(), plain.cols())};
 }
 
@@ -108,7 +113,8 @@ inline std::string shape_text(const Value& v) {
 }
 
 inline void require_one_formula(const Value& a, const Value& b) {
-  require(&a.recorder() == &b.recorder(), "a formula uses a value of another formula; values live only while theirs runs");
+  require(&a.recorder() == &b.recorder(),
+          "a formula uses a value of another formula; values live only while theirs runs");
 }
 
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
@@ -141,22 +147,28 @@ inline Value combined(const Value& a, double alpha, const Value& b, double beta,
 }
 
 inline Value elementwise(Function function, const Value& a) {
-  return {a.recorder(),
-          a.recorder().add({.operation = Operation::function, .function = function, .a = a.index(), .rows = a.rows(), .cols = a.cols()})};
+  return {a.recorder(), a.recorder().add({.operation = Operation::function,
+                                          .function = function,
+                                          .a = a.index(),
+                                          .rows = a.rows(),
+                                          .cols = a.cols()})};
 }
 
 inline Value reduction(Operation operation, const Value& a) {
   return {a.recorder(), a.recorder().add({.operation = operation, .a = a.index()})};
 }
 
-
 // A matrix depends on θ and constants alone: the evaluators keep one a batch, not one a sample.
 inline Value matrix_times(const Value& a, const Value& b) {
   require_one_formula(a, b);
   require(a.node().uniform && (b.cols() == 1 || b.node().uniform),
           "a formula multiplies by a matrix that depends on x; only matrices of theta and constants can be multiplied");
-  require(a.cols() == b.rows(), "a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ", b.rows(), " columns");
-  return {a.recorder(), a.recorder().add({.operation = Operation::matrix_vector, .a = a.index(), .b = b.index(), .rows = a.rows(), .cols = b.cols()})};
+  require(a.cols() == b.rows(), "a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ",
+          b.rows(), " columns");
+  return {
+      a.recorder(),
+      a.recorder().add(
+          {.operation = Operation::matrix_vector, .a = a.index(), .b = b.index(), .rows = a.rows(), .cols = b.cols()})};
 }
 
 // --- arithmetic ---
@@ -172,43 +184,76 @@ inline Value operator*(const Value& a, const Value& b) {
 }
 
 inline Value operator/(const Value& a, const Value& b) {
-  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(), "a formula divides ", shape_text(a), " by ", shape_text(b));
+  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(), "a formula divides ", shape_text(a), " by ",
+          shape_text(b));
   return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, elementwise(Function::reciprocal, b), "÷"))};
 }
 
 template <Number N>
-Value operator+(const Value& a, N b) { return a + constant(a, static_cast<double>(b)); }
+Value operator+(const Value& a, N b) {
+  return a + constant(a, static_cast<double>(b));
+}
 template <Number N>
-Value operator+(N a, const Value& b) { return constant(b, static_cast<double>(a)) + b; }
+Value operator+(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) + b;
+}
 template <Number N>
-Value operator-(const Value& a, N b) { return a - constant(a, static_cast<double>(b)); }
+Value operator-(const Value& a, N b) {
+  return a - constant(a, static_cast<double>(b));
+}
 template <Number N>
-Value operator-(N a, const Value& b) { return constant(b, static_cast<double>(a)) - b; }
+Value operator-(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) - b;
+}
 template <Number N>
-Value operator*(const Value& a, N b) { return scaled(a, static_cast<double>(b)); }
+Value operator*(const Value& a, N b) {
+  return scaled(a, static_cast<double>(b));
+}
 template <Number N>
-Value operator*(N a, const Value& b) { return scaled(b, static_cast<double>(a)); }
+Value operator*(N a, const Value& b) {
+  return scaled(b, static_cast<double>(a));
+}
 template <Number N>
-Value operator/(const Value& a, N b) { return scaled(a, 1 / static_cast<double>(b)); }
+Value operator/(const Value& a, N b) {
+  return scaled(a, 1 / static_cast<double>(b));
+}
 template <Number N>
-Value operator/(N a, const Value& b) { return scaled(elementwise(Function::reciprocal, b), static_cast<double>(a)); }
+Value operator/(N a, const Value& b) {
+  return scaled(elementwise(Function::reciprocal, b), static_cast<double>(a));
+}
 
 template <class D>
-Value operator+(const Value& a, const Eigen::MatrixBase<D>& b) { return a + constant(a, b); }
+Value operator+(const Value& a, const Eigen::MatrixBase<D>& b) {
+  return a + constant(a, b);
+}
 template <class D>
-Value operator+(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) + b; }
+Value operator+(const Eigen::MatrixBase<D>& a, const Value& b) {
+  return constant(b, a) + b;
+}
 template <class D>
-Value operator-(const Value& a, const Eigen::MatrixBase<D>& b) { return a - constant(a, b); }
+Value operator-(const Value& a, const Eigen::MatrixBase<D>& b) {
+  return a - constant(a, b);
+}
 template <class D>
-Value operator-(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) - b; }
+Value operator-(const Eigen::MatrixBase<D>& a, const Value& b) {
+  return constant(b, a) - b;
+}
 template <class D>
-Value operator*(const Value& a, const Eigen::MatrixBase<D>& b) { return a * constant(a, b); }
+Value operator*(const Value& a, const Eigen::MatrixBase<D>& b) {
+  return a * constant(a, b);
+}
 template <class D>
-Value operator*(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) * b; }
+Value operator*(const Eigen::MatrixBase<D>& a, const Value& b) {
+  return constant(b, a) * b;
+}
 template <class D>
-Value operator/(const Value& a, const Eigen::MatrixBase<D>& b) { return a / constant(a, b); }
+Value operator/(const Value& a, const Eigen::MatrixBase<D>& b) {
+  return a / constant(a, b);
+}
 template <class D>
-Value operator/(const Eigen::MatrixBase<D>& a, const Value& b) { return constant(b, a) / b; }
+Value operator/(const Eigen::MatrixBase<D>& a, const Value& b) {
+  return constant(b, a) / b;
+}
 
 inline Value& operator+=(Value& a, const auto& b) { return a = a + b; }
 inline Value& operator-=(Value& a, const auto& b) { return a = a - b; }
@@ -281,21 +326,37 @@ inline Condition operator>(const Value& a, const Value& b) { return less(Operati
 inline Condition operator<=(const Value& a, const Value& b) { return less(Operation::less_equal, a, b); }
 inline Condition operator>=(const Value& a, const Value& b) { return less(Operation::less_equal, b, a); }
 template <Number N>
-Condition operator<(const Value& a, N b) { return a < constant(a, static_cast<double>(b)); }
+Condition operator<(const Value& a, N b) {
+  return a < constant(a, static_cast<double>(b));
+}
 template <Number N>
-Condition operator<(N a, const Value& b) { return constant(b, static_cast<double>(a)) < b; }
+Condition operator<(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) < b;
+}
 template <Number N>
-Condition operator>(const Value& a, N b) { return a > constant(a, static_cast<double>(b)); }
+Condition operator>(const Value& a, N b) {
+  return a > constant(a, static_cast<double>(b));
+}
 template <Number N>
-Condition operator>(N a, const Value& b) { return constant(b, static_cast<double>(a)) > b; }
+Condition operator>(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) > b;
+}
 template <Number N>
-Condition operator<=(const Value& a, N b) { return a <= constant(a, static_cast<double>(b)); }
+Condition operator<=(const Value& a, N b) {
+  return a <= constant(a, static_cast<double>(b));
+}
 template <Number N>
-Condition operator<=(N a, const Value& b) { return constant(b, static_cast<double>(a)) <= b; }
+Condition operator<=(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) <= b;
+}
 template <Number N>
-Condition operator>=(const Value& a, N b) { return a >= constant(a, static_cast<double>(b)); }
+Condition operator>=(const Value& a, N b) {
+  return a >= constant(a, static_cast<double>(b));
+}
 template <Number N>
-Condition operator>=(N a, const Value& b) { return constant(b, static_cast<double>(a)) >= b; }
+Condition operator>=(N a, const Value& b) {
+  return constant(b, static_cast<double>(a)) >= b;
+}
 
 inline Value selected(const Value& condition, const Value& a, const Value& b) {
   require_one_formula(condition, a);
@@ -310,35 +371,54 @@ inline Value selected(const Value& condition, const Value& a, const Value& b) {
   return {a.recorder(), a.recorder().add(node)};
 }
 
-inline Condition operator&&(const Condition& a, const Condition& b) { return Condition(selected(a.value(), b.value(), a.value())); }
-inline Condition operator||(const Condition& a, const Condition& b) { return Condition(selected(a.value(), a.value(), b.value())); }
+inline Condition operator&&(const Condition& a, const Condition& b) {
+  return Condition(selected(a.value(), b.value(), a.value()));
+}
+inline Condition operator||(const Condition& a, const Condition& b) {
+  return Condition(selected(a.value(), a.value(), b.value()));
+}
 inline Condition operator!(const Condition& a) { return Condition(1 - a.value()); }
 
 /// a where the condition holds, else b, element by element. Both are computed: keep both finite.
-inline Value where(const Condition& condition, const Value& a, const Value& b) { return selected(condition.value(), a, b); }
+inline Value where(const Condition& condition, const Value& a, const Value& b) {
+  return selected(condition.value(), a, b);
+}
 template <Number N>
-Value where(const Condition& condition, const Value& a, N b) { return where(condition, a, constant(a, static_cast<double>(b))); }
+Value where(const Condition& condition, const Value& a, N b) {
+  return where(condition, a, constant(a, static_cast<double>(b)));
+}
 template <Number N>
-Value where(const Condition& condition, N a, const Value& b) { return where(condition, constant(b, static_cast<double>(a)), b); }
+Value where(const Condition& condition, N a, const Value& b) {
+  return where(condition, constant(b, static_cast<double>(a)), b);
+}
 template <Number N, Number M>
 Value where(const Condition& condition, N a, M b) {
-  return where(condition, constant(condition.value(), static_cast<double>(a)), constant(condition.value(), static_cast<double>(b)));
+  return where(condition, constant(condition.value(), static_cast<double>(a)),
+               constant(condition.value(), static_cast<double>(b)));
 }
 
 /// The larger of the two, element by element. Like abs, its second derivative has a delta on the kink a = b, which a
 /// Laplacian, and with it implicit score matching, misses.
 inline Value max(const Value& a, const Value& b) { return where(a < b, b, a); }
 template <Number N>
-Value max(const Value& a, N b) { return max(a, constant(a, static_cast<double>(b))); }
+Value max(const Value& a, N b) {
+  return max(a, constant(a, static_cast<double>(b)));
+}
 template <Number N>
-Value max(N a, const Value& b) { return max(constant(b, static_cast<double>(a)), b); }
+Value max(N a, const Value& b) {
+  return max(constant(b, static_cast<double>(a)), b);
+}
 
 /// The smaller of the two; the kink as in `max`.
 inline Value min(const Value& a, const Value& b) { return where(b < a, b, a); }
 template <Number N>
-Value min(const Value& a, N b) { return min(a, constant(a, static_cast<double>(b))); }
+Value min(const Value& a, N b) {
+  return min(a, constant(a, static_cast<double>(b)));
+}
 template <Number N>
-Value min(N a, const Value& b) { return min(constant(b, static_cast<double>(a)), b); }
+Value min(N a, const Value& b) {
+  return min(constant(b, static_cast<double>(a)), b);
+}
 
 // --- reductions ---
 
@@ -348,16 +428,21 @@ inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operatio
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
 /// Σ_j a_j b_j
 inline Value dot(const Value& a, const Value& b) {
-  require(a.size() == b.size(), "a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree");
+  require(a.size() == b.size(), "a formula takes dot of ", shape_text(a), " and ", shape_text(b),
+          "; the sizes must agree");
   if (a.size() == 1) return a * b;
   Node node = paired(Operation::dot, a, b, "dot");
   node.rows = node.cols = 1;
   return {a.recorder(), a.recorder().add(node)};
 }
 template <class D>
-Value dot(const Value& a, const Eigen::MatrixBase<D>& b) { return dot(a, constant(a, b)); }
+Value dot(const Value& a, const Eigen::MatrixBase<D>& b) {
+  return dot(a, constant(a, b));
+}
 template <class D>
-Value dot(const Eigen::MatrixBase<D>& a, const Value& b) { return dot(constant(b, a), b); }
+Value dot(const Eigen::MatrixBase<D>& a, const Value& b) {
+  return dot(constant(b, a), b);
+}
 /// Σ_j a_j²
 inline Value squared_norm(const Value& a) { return a.size() == 1 ? square(a) : dot(a, a); }
 /// √Σ_j a_j²; not differentiable at 0
@@ -425,13 +510,17 @@ Value stack(int n, F f) {
 
 /// Aᵀ
 inline Value transpose(const Value& a) {
-  require(a.node().uniform, "a formula transposes a value that depends on x; only matrices of theta and constants have a transpose");
-  return {a.recorder(), a.recorder().add({.operation = Operation::transpose, .a = a.index(), .rows = a.cols(), .cols = a.rows()})};
+  require(a.node().uniform,
+          "a formula transposes a value that depends on x; only matrices of theta and constants have a transpose");
+  return {a.recorder(),
+          a.recorder().add({.operation = Operation::transpose, .a = a.index(), .rows = a.cols(), .cols = a.rows()})};
 }
 /// vᵀ A v
 inline Value quadratic_form(const Value& a, const Value& v) { return dot(v, a * v); }
 template <class D>
-Value quadratic_form(const Eigen::MatrixBase<D>& a, const Value& v) { return dot(v, a * v); }
+Value quadratic_form(const Eigen::MatrixBase<D>& a, const Value& v) {
+  return dot(v, a * v);
+}
 
 }  // namespace scorematch::formula
 

@@ -8,11 +8,12 @@ namespace scorematch {
 
 /// J = ½ E‖s(x + σz) + z/σ‖², z ~ N(0, I) (Vincent 2011; the study note's equations 1.46–1.51; with its ε = σz the
 /// target −ε/σ² is −z/σ). It learns the score of p_σ = p * N(0, σ²I), not of p: for N(0, v) data the best precision is
-/// 1/(v + σ²). Its value contains a constant that grows like d/(2σ²): do not compare it across σ, nor with the implicit loss.
+/// 1/(v + σ²). Its value contains a constant that grows like d/(2σ²): do not compare it across σ, nor with the implicit
+/// loss.
 struct denoising_score_matching {
-  double sigma = 0.1;      ///< σ > 0, a standard deviation in the units of the data
+  double sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data
   std::uint64_t seed = 0;
-  bool frozen = false;     ///< the same noise at every step of a fit: the loss is deterministic
+  bool frozen = false;  ///< the same noise at every step of a fit: the loss is deterministic
 
   template <class T>
   struct Notes {
@@ -29,14 +30,16 @@ struct denoising_score_matching {
   void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     notes.z.resize(B, d);
-    fill_normals<T>({seed, Purpose::perturbation}, samples.index.data(), B, frozen ? 0 : samples.draw, d, notes.z.data(), B);
+    fill_normals<T>({seed, Purpose::perturbation}, samples.index.data(), B, frozen ? 0 : samples.draw, d,
+                    notes.z.data(), B);
     points.X = samples.X + static_cast<T>(sigma) * notes.z;
     points.sigma.setConstant(B, static_cast<T>(sigma));
     points.along = Along::none;
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>& notes, const ScoreValues<T>& values, Losses<T>& losses) const {
+  void score(const Samples<T>&, const Points<T>&, const Notes<T>& notes, const ScoreValues<T>& values,
+             Losses<T>& losses) const {
     const T inverse = static_cast<T>(1 / sigma);
     losses.bar.S = values.S + inverse * notes.z;
     losses.value = T(0.5) * losses.bar.S.rowwise().squaredNorm();

@@ -25,7 +25,8 @@ struct implicit_score_matching {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values, Losses<T>& losses) const {
+  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
+             Losses<T>& losses) const {
     losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();
     losses.terms.col(1) = values.curvature;
     losses.value = losses.terms.col(0) + losses.terms.col(1);

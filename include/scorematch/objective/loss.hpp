@@ -25,11 +25,11 @@ struct Estimate {
 
 /// What a loss returns. Nothing is repaired: a non-finite number stays in view.
 struct Loss {
-  double value = 0;             ///< mean over samples
-  double standard_error = 0;    ///< of that mean; 0 for a single sample
+  double value = 0;                  ///< mean over samples
+  double standard_error = 0;         ///< of that mean; 0 for a single sample
   std::vector<Estimate> terms = {};  ///< parts of the loss worth reading apart, named by the objective
   Eigen::VectorXd gradient = {};     ///< with respect to θ; empty if not asked for
-  Eigen::VectorXd per_sample = {};  ///< each sample's own loss, if asked for: for paired comparisons, say
+  Eigen::VectorXd per_sample = {};   ///< each sample's own loss, if asked for: for paired comparisons, say
   Index samples = 0;
 };
 
@@ -67,7 +67,7 @@ struct Moments {
 /// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
 /// Holds a view of the data: it must not outlive them.
 template <class T, class Bound, class O>
-  requires BoundScore<Bound, T> && Objective<O, T>
+requires BoundScore<Bound, T> && Objective<O, T>
 class LossFunction {
  public:
   LossFunction(Bound bound, const O& objective, MatrixView<T> data)
@@ -83,7 +83,8 @@ class LossFunction {
     const Index block = std::min(fitting, count), padded = (block + lanes - 1) / lanes * lanes;
     const Index blocks = (count + block - 1) / block;
     // Runs of blocks that one thread sums up before the ordered reduction; fewer where θ is large.
-    const Index most_runs = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(bound_.sum_size(), 1)));
+    const Index most_runs =
+        std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(bound_.sum_size(), 1)));
     const Index per_run = (blocks + most_runs - 1) / most_runs, runs = (blocks + per_run - 1) / per_run;
 
     if (options.per_sample) loss.per_sample.resize(count);
@@ -101,7 +102,8 @@ class LossFunction {
           for (Moments& term : state.terms) term = Moments{};
           if (with_gradient) state.sums.setZero();
           for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
-            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient, loss.per_sample);
+            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient,
+                      loss.per_sample);
         },
         [&](State& state, Index) {
           total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
@@ -173,7 +175,8 @@ class LossFunction {
     objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
     s.loss.add_all(s.losses.value.head(count));
     if (options.per_sample) per_sample.segment(first, count) = s.losses.value.head(count).template cast<double>();
-    for (std::size_t k = 0; k < names_.size(); ++k) s.terms[k].add_all(s.losses.terms.col(static_cast<Index>(k)).head(count));
+    for (std::size_t k = 0; k < names_.size(); ++k)
+      s.terms[k].add_all(s.losses.terms.col(static_cast<Index>(k)).head(count));
     if (!with_gradient) return;
     ScoreAdjoints<T>& bar = s.losses.bar;
     if (count < rows) {
@@ -198,15 +201,18 @@ template <class T, class M, class O>
 auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   objective.validate();
   require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
-  if constexpr (requires { objective.validate_for(data.rows(), data.cols()); }) objective.validate_for(data.rows(), data.cols());
+  if constexpr (requires { objective.validate_for(data.rows(), data.cols()); })
+    objective.validate_for(data.rows(), data.cols());
   auto bound = bind<T>(model);
   return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
 }
 
 template <class T, class M, class O>
-void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options, bool with_gradient, Loss& result) {
+void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
+                   bool with_gradient, Loss& result) {
   for (const Index column : options.columns)
-    require(column >= 0 && column < data.cols(), "columns has ", column, "; the data have columns 0 to ", data.cols() - 1);
+    require(column >= 0 && column < data.cols(), "columns has ", column, "; the data have columns 0 to ",
+            data.cols() - 1);
   require_at_least(options.block, 0, "LossOptions: block");
   auto function = loss_function<T>(model, objective, data);
   function.evaluate(options, with_gradient, result);
@@ -218,15 +224,18 @@ void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const
 /// Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry (with its column), options out of
 /// range.
 template <class M, class O, class Derived>
-[[nodiscard]] Loss loss(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
+[[nodiscard]] Loss loss(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
+                        const LossOptions& options = {}) {
   Loss result;
-  if constexpr (check_model<M>()) objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, false, result);
+  if constexpr (check_model<M>())
+    objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, false, result);
   return result;
 }
 
 /// The same, with the gradient with respect to θ.
 template <class M, class O, class Derived>
-[[nodiscard]] Loss loss_and_gradient(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const LossOptions& options = {}) {
+[[nodiscard]] Loss loss_and_gradient(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
+                                     const LossOptions& options = {}) {
   Loss result;
   if constexpr (check_trainable_model<M>())
     objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, true, result);

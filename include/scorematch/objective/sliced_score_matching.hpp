@@ -10,15 +10,15 @@ namespace scorematch {
 /// On the sphere ‖v‖² = d. For a symmetric ∂s/∂x Rademacher signs have the smallest variance of the three.
 enum class Projection { rademacher, gaussian, sphere };
 
-/// J = E[½‖s‖² + (1/M) Σ_m v_mᵀ(∂s/∂x)v_m], the variance-reduced form (Song, Garg, Shi & Ermon 2019, equation 8), or with
-/// exact_norm = false J = E[(1/M) Σ_m (½(v_mᵀs)² + v_mᵀ(∂s/∂x)v_m)] (equation 7). Both have the mean of implicit score
-/// matching; the cost grows with M, not with d.
+/// J = E[½‖s‖² + (1/M) Σ_m v_mᵀ(∂s/∂x)v_m], the variance-reduced form (Song, Garg, Shi & Ermon 2019, equation 8), or
+/// with exact_norm = false J = E[(1/M) Σ_m (½(v_mᵀs)² + v_mᵀ(∂s/∂x)v_m)] (equation 7). Both have the mean of implicit
+/// score matching; the cost grows with M, not with d.
 struct sliced_score_matching {
-  int projections = 1;                           ///< M ≥ 1, a sample
+  int projections = 1;  ///< M ≥ 1, a sample
   Projection kind = Projection::rademacher;
-  bool exact_norm = true;                        ///< ½‖s‖² itself instead of its projection
+  bool exact_norm = true;  ///< ½‖s‖² itself instead of its projection
   std::uint64_t seed = 0;
-  bool frozen = false;                           ///< the same projections at every step of a fit: the loss is deterministic
+  bool frozen = false;  ///< the same projections at every step of a fit: the loss is deterministic
 
   template <class T>
   struct Notes {};
@@ -37,7 +37,8 @@ struct sliced_score_matching {
     points.V.resize(B, M * d);
     const StreamKey key{seed, Purpose::projection};
     const std::uint64_t draw = frozen ? 0 : samples.draw;
-    if (kind == Projection::rademacher) return fill_signs<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
+    if (kind == Projection::rademacher)
+      return fill_signs<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
     fill_normals<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
     if (kind == Projection::gaussian) return;
     for (Index m = 0; m < M; ++m)
@@ -48,7 +49,8 @@ struct sliced_score_matching {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values, Losses<T>& losses) const {
+  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
+             Losses<T>& losses) const {
     const T share = T(1) / static_cast<T>(projections);
     if (exact_norm) {
       losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();

@@ -12,8 +12,8 @@ namespace scorematch {
 /// p^{1/τ} as h → 0 (the study note's §1.4.1). For step h > 0 it is biased: on N(0, 1) the variance is 1/(1 − h/2), and
 /// it explodes for h > 2/(largest curvature). Needs the score alone. Song & Ermon's ε is 2h.
 struct langevin {
-  double step = 0.01;       ///< h > 0
-  double temperature = 1;   ///< τ > 0
+  double step = 0.01;      ///< h > 0
+  double temperature = 1;  ///< τ > 0
 
   static constexpr bool adjusted = false;
 
@@ -30,7 +30,8 @@ struct langevin {
     target.score(chains.X, chains.S);
     chains.Z.resize(chains.X.rows(), chains.X.cols());
     noise.normals(chains.Z);
-    chains.proposal = chains.X + static_cast<T>(step) * chains.S + static_cast<T>(std::sqrt(2 * step * temperature)) * chains.Z;
+    chains.proposal =
+        chains.X + static_cast<T>(step) * chains.S + static_cast<T>(std::sqrt(2 * step * temperature)) * chains.Z;
     if (chains.lost.any() || !chains.proposal.allFinite())
       for (Index i = 0; i < chains.X.rows(); ++i) {
         if (!chains.lost[i] && chains.proposal.row(i).allFinite()) continue;

@@ -13,8 +13,8 @@ namespace scorematch {
 /// (Roberts & Tweedie 1996), so that p^{1/τ} is exact for every step size. A proposal with a non-finite energy or score
 /// is rejected and counted. One fused energy and score a step: the present state's are kept.
 struct mala {
-  double step = 0.01;       ///< h > 0; an acceptance near 0.57 is best in many dimensions
-  double temperature = 1;   ///< τ > 0
+  double step = 0.01;      ///< h > 0; an acceptance near 0.57 is best in many dimensions
+  double temperature = 1;  ///< τ > 0
 
   static constexpr bool adjusted = true;
 
@@ -41,9 +41,11 @@ struct mala {
     for (Index i = 0; i < B; ++i) {
       // log q(y|x) = −‖z‖²/2 and log q(x|y) = −‖x − y − h s(y)‖²/(4 h τ), up to the same constant
       const double there = 0.5 * static_cast<double>(chains.Z.row(i).squaredNorm());
-      const double back = static_cast<double>((chains.X.row(i) - chains.proposal.row(i) - h * chains.proposal_S.row(i)).squaredNorm()) /
-                          (4 * step * temperature);
-      const double log_ratio = (static_cast<double>(chains.f[i]) - static_cast<double>(chains.proposal_f[i])) / temperature + there - back;
+      const double back =
+          static_cast<double>((chains.X.row(i) - chains.proposal.row(i) - h * chains.proposal_S.row(i)).squaredNorm()) /
+          (4 * step * temperature);
+      const double log_ratio =
+          (static_cast<double>(chains.f[i]) - static_cast<double>(chains.proposal_f[i])) / temperature + there - back;
       const bool finite = std::isfinite(chains.proposal_f[i]) && std::isfinite(back);
       if (!finite) chains.non_finite[i] += 1;
       if (!finite || !(std::log(static_cast<double>(chains.u[i])) < log_ratio)) continue;  // NaN rejects

@@ -27,14 +27,15 @@ class ChainStart {
 
   /// π, drawn once a chain: a callable Eigen::VectorXd(Stream&), with stream.normal(), stream.uniform(), ….
   template <class F>
-    requires(!requires { typename F::PlainObject; } /* Eigen's own: callable too, with indices */) && std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&>
-  ChainStart(F distribution) : distribution_(std::move(distribution)) {}
+  requires(!requires { typename F::PlainObject; } /* Eigen's own: callable too, with indices */) &&
+      std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&> ChainStart(F distribution)
+      : distribution_(std::move(distribution)) {}
 
   /// d × chains. Throws std::invalid_argument for another shape or a non-finite number.
   Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed) const {
     if (given_) {
-      require(points_.rows() == dimension && points_.cols() == chains, "SampleOptions: start is ", points_.rows(), " × ", points_.cols(),
-              "; it must be ", dimension, " × ", chains, ", a column a chain");
+      require(points_.rows() == dimension && points_.cols() == chains, "SampleOptions: start is ", points_.rows(),
+              " × ", points_.cols(), "; it must be ", dimension, " × ", chains, ", a column a chain");
       require_samples<double>(points_, dimension, "SampleOptions: start");
       return points_;
     }
@@ -42,7 +43,8 @@ class ChainStart {
     for (Index c = 0; c < chains; ++c) {
       Stream stream({seed, Purpose::chain_start}, c);
       const Eigen::VectorXd x = distribution_ ? distribution_(stream) : stream.normals(dimension);
-      require(x.size() == dimension, "SampleOptions: start returned a point of size ", x.size(), "; the model has dimension ", dimension);
+      require(x.size() == dimension, "SampleOptions: start returned a point of size ", x.size(),
+              "; the model has dimension ", dimension);
       points.col(c) = x;
     }
     require_samples<double>(points, dimension, "SampleOptions: start");
@@ -56,10 +58,10 @@ class ChainStart {
 };
 
 struct SampleOptions {
-  Index chains = 1000;             ///< ≥ 1, independent, side by side
-  Index steps = 1000;              ///< ≥ 1, a chain, after the burn-in
-  Index burn_in = 0;               ///< ≥ 0 steps before, not kept
-  Index thin = 0;                  ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
+  Index chains = 1000;  ///< ≥ 1, independent, side by side
+  Index steps = 1000;   ///< ≥ 1, a chain, after the burn-in
+  Index burn_in = 0;    ///< ≥ 0 steps before, not kept
+  Index thin = 0;       ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
   std::uint64_t seed = 0;
   ChainStart start = {};           ///< points (d × chains), a callable π(Stream&), or N(0, I)
   std::uint64_t first_step = 0;    ///< to go on exactly where a result stopped: its next_step, with start = its state
@@ -82,10 +84,14 @@ enum class SampleStatus {
 
 inline const char* to_string(SampleStatus status) {
   switch (status) {
-    case SampleStatus::complete: return "complete";
-    case SampleStatus::stopped: return "stopped";
-    case SampleStatus::stuck: return "stuck";
-    case SampleStatus::diverged: return "diverged";
+    case SampleStatus::complete:
+      return "complete";
+    case SampleStatus::stopped:
+      return "stopped";
+    case SampleStatus::stuck:
+      return "stuck";
+    case SampleStatus::diverged:
+      return "diverged";
   }
   return "";
 }
@@ -96,9 +102,9 @@ struct [[nodiscard]] Draws {
   Matrix<T> state;             ///< d × chains: where each chain is now
   Eigen::VectorXd acceptance;  ///< chains: the share of steps that moved (1 for unadjusted chains that stayed finite)
   Index chains = 0, kept = 0;
-  Index non_finite = 0;        ///< steps, over all chains, whose proposal, its energy or score was not finite
-  Index lost_chains = 0;       ///< unadjusted chains that left the finite numbers
-  std::uint64_t next_step = 0; ///< first_step of a call that goes on from `state`
+  Index non_finite = 0;         ///< steps, over all chains, whose proposal, its energy or score was not finite
+  Index lost_chains = 0;        ///< unadjusted chains that left the finite numbers
+  std::uint64_t next_step = 0;  ///< first_step of a call that goes on from `state`
   SampleStatus status = SampleStatus::complete;
 
   /// The kept states of one chain: d × kept.
@@ -166,7 +172,8 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
         [&](State& state, Index b) {
           Chains<T>& c = chains[static_cast<std::size_t>(b)];
           for (Index t = done; t < until; ++t) {
-            kernel.advance(*state.target, c, ChainNoise{options.seed, options.first_step + static_cast<std::uint64_t>(t), b * block});
+            kernel.advance(*state.target, c,
+                           ChainNoise{options.seed, options.first_step + static_cast<std::uint64_t>(t), b * block});
             const Index kept = t + 1 - options.burn_in;
             if (kept > 0 && kept % thin == 0) copy_out(b, draws.points, (kept / thin - 1) * options.chains);
           }
@@ -176,7 +183,9 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
     if (!options.progress) continue;
     double moved = 0;
     for (const Chains<T>& c : chains) moved += c.accepted.sum() / static_cast<double>(c.accepted.size());
-    stopped = !options.progress({"sample", done, total, moved / static_cast<double>(blocks * done), "acceptance", watch.seconds()}) && done < total;
+    stopped = !options.progress(
+                  {"sample", done, total, moved / static_cast<double>(blocks * done), "acceptance", watch.seconds()}) &&
+              done < total;
   }
 
   draws.kept = std::max<Index>(0, done - options.burn_in) / thin;
@@ -203,18 +212,21 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
 
 /// Runs `kernel` (langevin, mala, …) on `model` (an energy, a score, a user's class).
 ///
-///   auto draws = sm::sample(fit.model, sm::mala{.step = 0.1}, {.chains = 100, .steps = 2000, .burn_in = 500, .thin = 10});
+///   auto draws = sm::sample(fit.model, sm::mala{.step = 0.1}, {.chains = 100, .steps = 2000, .burn_in = 500, .thin =
+///   10});
 ///
-/// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states only
-/// through the rounding of matrix products (of networks, say). T: float or double.
-/// Throws std::invalid_argument for options out of range or a start of the wrong shape.
+/// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states
+/// only through the rounding of matrix products (of networks, say). T: float or double. Throws std::invalid_argument
+/// for options out of range or a start of the wrong shape.
 template <class T = double, class M, class Kernel>
 Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
   Draws<T> draws;
   if constexpr (check_model<M>()) {
     constexpr bool possible = !Kernel::adjusted || KnowsEnergy<M, T>;
-    static_assert(possible, "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
-                            "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+    static_assert(
+        possible,
+        "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
+        "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
     if constexpr (possible) sampling::run(model, kernel, options, draws);
   }
   return draws;

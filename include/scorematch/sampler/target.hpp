@@ -20,9 +20,7 @@ class Target {
   }
 
   /// Energy and score together.
-  void energy_and_score(const Matrix<T>& X, Vector<T>& f, Matrix<T>& S)
-    requires BoundEnergy<Bound, T>
-  {
+  void energy_and_score(const Matrix<T>& X, Vector<T>& f, Matrix<T>& S) requires BoundEnergy<Bound, T> {
     points_.X = X;
     bound_->energy_and_score(points_, workspace_, f, S);
   }
@@ -55,12 +53,13 @@ struct ChainNoise {
 /// A block of chains between two steps.
 template <class T>
 struct Chains {
-  Matrix<T> X;                  ///< B × d
-  Matrix<T> S;                  ///< their scores, and
-  Vector<T> f;                  ///< energies, where the kernel keeps them from step to step
-  Vector<double> accepted;      ///< B, steps that moved
-  Eigen::Array<bool, Eigen::Dynamic, 1> lost;  ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
-  Vector<double> non_finite;    ///< B, steps whose proposal, its energy or score was not finite
+  Matrix<T> X;              ///< B × d
+  Matrix<T> S;              ///< their scores, and
+  Vector<T> f;              ///< energies, where the kernel keeps them from step to step
+  Vector<double> accepted;  ///< B, steps that moved
+  Eigen::Array<bool, Eigen::Dynamic, 1>
+      lost;                   ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
+  Vector<double> non_finite;  ///< B, steps whose proposal, its energy or score was not finite
   Matrix<T> Z, proposal, proposal_S;  // scratch
   Vector<T> proposal_f, u;
 };

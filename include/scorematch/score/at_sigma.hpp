@@ -36,15 +36,12 @@ class BoundAtSigma {
     bound_.pull_back(w.points, w.inner, bar, sums);
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const
-    requires BoundEnergy<Bound, T>
-  {
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires BoundEnergy<Bound, T> {
     bound_.energy(with_sigma(points, w), w.inner, f);
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const
-    requires BoundEnergy<Bound, T>
-  {
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
+                        Matrix<T>& S) const requires BoundEnergy<Bound, T> {
     bound_.energy_and_score(with_sigma(points, w), w.inner, f, S);
   }
 

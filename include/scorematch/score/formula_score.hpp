@@ -30,7 +30,8 @@ class FormulaScore {
 
   Index block_size(Along along, Index directions) const {
     const Index straight = along == Along::none ? 0 : along == Along::axes ? dimension() : directions;
-    return evaluate::block_size<T>(evaluate::bytes_per_sample(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))}, sizeof(T)));
+    return evaluate::block_size<T>(
+        evaluate::bytes_per_sample(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))}, sizeof(T)));
   }
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
@@ -53,10 +54,12 @@ class FormulaScore {
     if (points.along != Along::given) return;
     values.slopes.setZero(B, points.directions);
     for (Index m = 0; m < points.directions; ++m)
-      for (Index j = 0; j < d; ++j) values.slopes.col(m).array() += points.V.col(m * d + j).array() * values.S.col(j).array();
+      for (Index j = 0; j < d; ++j)
+        values.slopes.col(m).array() += points.V.col(m * d + j).array() * values.S.col(j).array();
   }
 
-  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
     const Index B = points.X.rows(), d = points.X.cols(), count = directions(points), chunk = evaluate::chunk_of(count);
     for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
       Replay& replay = count <= chunk ? workspace.replay(*record_, *part_, {0, static_cast<int>(chunk)}, B, sums.data())

@@ -52,18 +52,15 @@ class UserScore {
 
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { gradient = sums; }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const
-    requires has_energy<M>
-  {
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires has_energy<M> {
     w.X = points.X.transpose().template cast<double>();
     w.curvature.resize(w.X.cols());
     model_.energy(w.X, w.curvature);
     f = w.curvature.template cast<T>();
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const
-    requires has_energy<M>
-  {
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
+                        Matrix<T>& S) const requires has_energy<M> {
     energy(points, w, f);
     field(w.X, w.field);
     S = (sign * w.field.transpose()).template cast<T>();
@@ -111,7 +108,8 @@ class UserScore {
           model_.pull_back(w.X, w.weights, sums);
         }
         // ∂θ c̄ vᵀ(∂s/∂x)v = d/dh ∂θ (c̄ v · s(x + h v))
-        w.weights = sign * (w.V * (bar.curvature.template cast<double>().array() / (2 * w.step.array())).matrix().asDiagonal());
+        w.weights =
+            sign * (w.V * (bar.curvature.template cast<double>().array() / (2 * w.step.array())).matrix().asDiagonal());
         w.moved = w.X + w.V * w.step.asDiagonal();
         model_.pull_back(w.moved, w.weights, sums);
         w.weights = -w.weights;
@@ -144,7 +142,8 @@ class UserScore {
       }
       for (Index b = 0; b < B; ++b) {
         const double length = std::max(w.V.col(b).template lpNorm<Eigen::Infinity>(), 1e-300);
-        w.step[b] = 6.0554544523933429e-06 /* ε^{1/3} */ * std::max(1.0, w.X.col(b).template lpNorm<Eigen::Infinity>()) / length;
+        w.step[b] = 6.0554544523933429e-06 /* ε^{1/3} */ *
+                    std::max(1.0, w.X.col(b).template lpNorm<Eigen::Infinity>()) / length;
       }
       visit(m);
     }
@@ -183,9 +182,11 @@ template <class M>
 constexpr bool check_model() {
   if constexpr (!Model<M>) {
     static_assert(has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
-    static_assert(has_gradient<M> || has_score<M>,
-                  "a class used as a model must provide  void gradient(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::MatrixXd> G) const  "
-                  "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");
+    static_assert(
+        has_gradient<M> || has_score<M>,
+        "a class used as a model must provide  void gradient(Eigen::Ref<const Eigen::MatrixXd> X, "
+        "Eigen::Ref<Eigen::MatrixXd> G) const  "
+        "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");
     static_assert(std::copyable<M>, "a class used as a model must be copyable");
   }
   return AnyModel<M>;
@@ -195,11 +196,14 @@ constexpr bool check_model() {
 template <class M>
 constexpr bool check_trainable_model() {
   if constexpr (!Model<M>) {
-    static_assert(has_parameters<M>, "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
-                                     "void set_parameters(const Eigen::VectorXd& theta)");
+    static_assert(has_parameters<M>,
+                  "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
+                  "void set_parameters(const Eigen::VectorXd& theta)");
     static_assert(has_pull_back<M>,
-                  "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::MatrixXd> W, "
-                  "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the sum over columns of W · "
+                  "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, "
+                  "Eigen::Ref<const Eigen::MatrixXd> W, "
+                  "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the "
+                  "sum over columns of W · "
                   "gradient(X) (or W · score(X))");
   }
   return check_model<M>() && AnyTrainableModel<M>;

@@ -26,16 +26,16 @@ void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
   constexpr Index lanes = simd::width<simd::Lanes<T>>;
   const Index block = std::min<Index>(bound.block_size(along, 0), X.cols()), rows = (block + lanes - 1) / lanes * lanes;
   std::vector<State> states;
-  evaluate::for_each_piece(
-      (X.cols() + block - 1) / block, states, [](State&) {},
-      [&](State& state, Index b) {
-        const Index first = b * block, count = std::min(block, X.cols() - first);
-        state.points.along = along;
-        state.points.X.resize(rows, X.rows());
-        for (Index i = 0; i < rows; ++i) state.points.X.row(i) = X.col(first + std::min(i, count - 1)).transpose();
-        read(bound, state, first, count);
-      },
-      [](State&, Index) {});
+  evaluate::for_each_piece((X.cols() + block - 1) / block, states, [](State&) {},
+                           [&](State& state, Index b) {
+                             const Index first = b * block, count = std::min(block, X.cols() - first);
+                             state.points.along = along;
+                             state.points.X.resize(rows, X.rows());
+                             for (Index i = 0; i < rows; ++i)
+                               state.points.X.row(i) = X.col(first + std::min(i, count - 1)).transpose();
+                             read(bound, state, first, count);
+                           },
+                           [](State&, Index) {});
 }
 
 }  // namespace detail
@@ -77,8 +77,9 @@ auto energy_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
     f.segment(first, count) = values.head(count);
   };
   if constexpr (check_model<M>()) {
-    static_assert(KnowsEnergy<M, T>, "energy_of needs an energy: an energy_model, or a class that provides  "
-                                     "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+    static_assert(KnowsEnergy<M, T>,
+                  "energy_of needs an energy: an energy_model, or a class that provides  "
+                  "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
     if constexpr (KnowsEnergy<M, T>) detail::for_each_block<T>(model, X.derived(), Along::none, read);
   }
   return f;
