@@ -517,8 +517,8 @@ class Generator {
     }
     const int made_of = draws_.whole(0, 3);
     if (made_of == 0 && m > 1) {
-      const int transposed = add({.op = Op::transpose, .a = A, .rows = n, .cols = m, .bound = 1.2});
-      A = add({.op = Op::transpose, .a = transposed, .rows = m, .cols = n, .bound = 1.2});
+      if (const int B = parameter(n, m); B >= 0)
+        A = add({.op = Op::transpose, .a = B, .rows = m, .cols = n, .bound = 1.2});
     } else if (made_of == 1) {
       A = add({.op = Op::sin, .a = A, .rows = m, .cols = n, .bound = 1});
     } else if (made_of == 2) {
