@@ -4,10 +4,11 @@
 #include <scorematch/objective/denoising_score_matching.hpp>
 #include <scorematch/objective/implicit_score_matching.hpp>
 #include <scorematch/objective/sliced_score_matching.hpp>
-#include <scorematch/random/stream.hpp>
+#include <scorematch/random/normal.hpp>
 
-#include <string>
+#include <array>
 
+#include "loss_rows.hpp"
 #include "workloads.hpp"
 
 namespace {
@@ -49,70 +50,39 @@ struct denoising_over_levels {
 };
 
 template <class T>
-sm::Matrix<T> normal_data(Index d, Index n, double scale) {
-  sm::Stream stream({7, sm::Purpose::user});
-  return (scale * stream.normals(d * n).reshaped(d, n)).template cast<T>();
-}
-
-// Times loss and gradient, after checking both against a difference quotient of the loss.
-template <class T, class M, class O>
-void run(benchmark::State& state, const M& model, const O& objective, const sm::Matrix<T>& data) {
-  auto function = sm::objective::loss_function<T>(model, objective, data);
-  sm::Loss loss, up, down;
-  function.evaluate({}, true, loss);
-  const Eigen::VectorXd theta = model.parameters(),
-                        direction = Eigen::VectorXd::Ones(theta.size()) / std::sqrt(static_cast<double>(theta.size()));
-  const double h = sizeof(T) == 4 ? 1e-2 : 1e-4;
-  function.bound().bind(theta + h * direction);
-  function.evaluate({}, false, up);
-  function.bound().bind(theta - h * direction);
-  function.evaluate({}, false, down);
-  function.bound().bind(theta);
-  const double expected = (up.value - down.value) / (2 * h), found = loss.gradient.dot(direction),
-               scale = loss.gradient.norm() + std::abs(loss.value);
-  if (!(std::abs(found - expected) <= (sizeof(T) == 4 ? 2e-2 : 1e-4) * scale)) {
-    state.SkipWithError("the gradient is wrong");
-    return;
-  }
-  for (auto _ : state) {
-    function.evaluate({}, true, loss);
-    benchmark::DoNotOptimize(loss.gradient.data());
-  }
-  state.SetItemsProcessed(state.iterations() * data.cols());
-}
-
-template <class T>
-void add(const std::string& name, void (*body)(benchmark::State&)) {
-  benchmark::RegisterBenchmark((name + (sizeof(T) == 4 ? "/f32" : "/f64")).c_str(), body)
-      ->Unit(benchmark::kMicrosecond);
-}
-
-template <class T>
 void add_all() {
   namespace w = workload;
-  add<T>("ism_double_well_2d", [](benchmark::State& s) {
-    run<T>(s, w::double_well(), sm::implicit_score_matching{}, normal_data<T>(2, 262144, 1));
+  w::add<T>("ism_double_well_2d", [](benchmark::State& s) {
+    // x², x³, two slopes, loss, Laplacian, three sums of the gradient: 25
+    w::time_loss<T>(s, w::double_well(), sm::implicit_score_matching{}, w::normal_data<T>(2, 262144, 1), {25});
   });
-  add<T>("ism_mixture_2d_k8", [](benchmark::State& s) {
-    run<T>(s, w::mixture(8), sm::implicit_score_matching{}, normal_data<T>(2, 65536, 2));
+  w::add<T>("ism_mixture_2d_k8", [](benchmark::State& s) {
+    // A component: its weight 34, exp among it; slopes and their share of score and trace 14; adjoints 23, gradient 20.
+    w::time_loss<T>(s, w::mixture(8), sm::implicit_score_matching{}, w::normal_data<T>(2, 65536, 2), {8 * 91 + 10});
   });
-  add<T>("ism_mlp_10_64_64", [](benchmark::State& s) {
-    run<T>(s, w::mlp_energy(10, 64), sm::implicit_score_matching{}, normal_data<T>(10, 1024, 1));
+  w::add<T>("ism_mlp_10_64_64", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_energy(10, 64), sm::implicit_score_matching{}, w::normal_data<T>(10, 1024, 1),
+                    w::implicit_energy(10, 64));
   });
-  add<T>("ism_mlp_64_256_256", [](benchmark::State& s) {
-    run<T>(s, w::mlp_energy(64, 256), sm::implicit_score_matching{}, normal_data<T>(64, 128, 1));
+  w::add<T>("ism_mlp_64_256_256", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_energy(64, 256), sm::implicit_score_matching{}, w::normal_data<T>(64, 128, 1),
+                    w::implicit_energy(64, 256));
   });
-  add<T>("ssm_mlp_100_256_256", [](benchmark::State& s) {
-    run<T>(s, w::mlp_energy(100, 256), sm::sliced_score_matching{}, normal_data<T>(100, 512, 1));
+  w::add<T>("ssm_mlp_100_256_256", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_energy(100, 256), sm::sliced_score_matching{}, w::normal_data<T>(100, 512, 1),
+                    w::sliced_energy(100, 256));
   });
-  add<T>("dsm_energy_mlp_64_256_256", [](benchmark::State& s) {
-    run<T>(s, w::mlp_energy(64, 256), sm::denoising_score_matching{.sigma = 0.1}, normal_data<T>(64, 512, 1));
+  w::add<T>("dsm_energy_mlp_64_256_256", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_energy(64, 256), sm::denoising_score_matching{.sigma = 0.1},
+                    w::normal_data<T>(64, 512, 1), w::denoising_energy(64, 256));
   });
-  add<T>("dsm_score_mlp_2_128x3", [](benchmark::State& s) {
-    run<T>(s, w::mlp_score(2, 128, 3), denoising_over_levels{}, normal_data<T>(2, 1024, 1));
+  w::add<T>("dsm_score_mlp_2_128x3", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_score(2, 128, 3), denoising_over_levels{}, w::normal_data<T>(2, 1024, 1),
+                    w::denoising_score({3, 128, 128, 128, 2}));
   });
-  add<T>("dsm_score_mlp_784_1024x2", [](benchmark::State& s) {
-    run<T>(s, w::mlp_score(784, 1024, 2), denoising_over_levels{}, normal_data<T>(784, 256, 1));
+  w::add<T>("dsm_score_mlp_784_1024x2", [](benchmark::State& s) {
+    w::time_loss<T>(s, w::mlp_score(784, 1024, 2), denoising_over_levels{}, w::normal_data<T>(784, 256, 1),
+                    w::denoising_score({785, 1024, 1024, 784}));
   });
 }
 

@@ -4,10 +4,12 @@
 #include <scorematch/random/normal.hpp>
 #include <scorematch/sampler/langevin.hpp>
 #include <scorematch/sampler/sample.hpp>
+#include <scorematch/score/values.hpp>
 
-#include <string>
+#include <cmath>
 #include <vector>
 
+#include "rows.hpp"
 #include "workloads.hpp"
 
 namespace {
@@ -15,45 +17,110 @@ namespace {
 namespace sm = scorematch;
 using Eigen::Index;
 
-template <class T>
-void run(benchmark::State& state, const sm::EnergyModel& model, Index chains, Index steps) {
+constexpr double step = 0.01;
+constexpr Index chains_a_block = 64;  // as sm::sample takes them
+
+// Of a pair of normals: two uniforms 4, log 20, √ of a product 2, sine and cosine 20, two products; half of it.
+constexpr double flop_per_normal = 24;
+
+// x + h s + √(2h) z of d numbers, with z
+constexpr double update_flop(Index d) { return static_cast<double>(d) * (4 + flop_per_normal); }
+
+// One step of every chain is x + h s(x) + √(2h) z, with the score and the noise asked for apart.
+template <class T, class M>
+bool one_step_is_right(const M& model, Index chains) {
+  const Index d = static_cast<Index>(model.dimension());
+  const Eigen::MatrixXd start = sm::Stream({5, sm::Purpose::user}).normals(d * chains).reshaped(d, chains);
+  const auto draws = sm::sample<T>(model, sm::langevin{.step = step}, {.chains = chains, .steps = 1, .start = start});
+  sm::Matrix<T> Z(chains, d);
+  sm::ChainNoise{0, 0, 0}.normals(Z);
+  const sm::Matrix<T> X = start.cast<T>(), S = sm::score_of(model, X),
+                      expected = X + static_cast<T>(step) * S + static_cast<T>(std::sqrt(2 * step)) * Z.transpose();
+  const T tolerance = (sizeof(T) == 4 ? T(1e-5) : T(1e-12)) * (1 + expected.cwiseAbs().maxCoeff());
+  return draws.status == sm::SampleStatus::complete && (draws.points - expected).cwiseAbs().maxCoeff() <= tolerance;
+}
+
+// Times sm::sample from start to end, a thousand chains and some ten steps a call, after checking one step.
+template <class T, class M>
+void time_sampler(benchmark::State& state, const M& model, Index chains, Index steps,
+                  const workload::Arithmetic& arithmetic) {
+  if (!one_step_is_right<T>(model, chains)) {
+    state.SkipWithError("a step is wrong");
+    return;
+  }
   const sm::SampleOptions options{.chains = chains, .steps = steps};
+  workload::GemmRates<T> gemm(arithmetic, chains_a_block, chains);
+  sm::Draws<T> draws;
+  gemm.measure();
+  const sm::Stopwatch watch;
   for (auto _ : state) {
-    const auto draws = sm::sample<T>(model, sm::langevin{.step = 0.01}, options);
-    if (draws.status != sm::SampleStatus::complete) state.SkipWithError("the chains diverged");
+    draws = sm::sample<T>(model, sm::langevin{.step = step}, options);
     benchmark::DoNotOptimize(draws.points.data());
   }
-  state.SetItemsProcessed(state.iterations() * chains * steps);
+  const double seconds = watch.seconds();
+  gemm.measure();
+  if (draws.status != sm::SampleStatus::complete || !draws.points.allFinite())
+    state.SkipWithError("the chains diverged");
+  workload::report(state, seconds, chains * steps, arithmetic, gemm);
+}
+
+// The chains' law after five times the longest relaxation: tr(P Cov)/d = 1 up to the step's bias (3 % here) and the
+// spread of 1024 chains (1 %); 10 % is far outside both.
+template <class T, class M>
+bool law_is_right(const M& model, const Eigen::MatrixXd& precision) {
+  const auto draws = sm::sample<T>(model, sm::langevin{.step = step}, {.chains = 1024, .steps = 500});
+  const Eigen::MatrixXd X = draws.points.template cast<double>(), centred = X.colwise() - X.rowwise().mean();
+  const double found = (precision * centred * centred.transpose()).trace() / static_cast<double>(X.size());
+  return std::abs(found - 1) < 0.1;
+}
+
+template <class T>
+void gaussian(benchmark::State& state) {
+  const Eigen::MatrixXd A = sm::Stream({3, sm::Purpose::user}).normals(256).reshaped(16, 16);
+  const Eigen::MatrixXd precision = A * A.transpose() / 16 + Eigen::MatrixXd::Identity(16, 16);
+  const auto model = workload::gaussian(precision);
+  if (!law_is_right<T>(model, precision)) {
+    state.SkipWithError("the chains have another law");
+    return;
+  }
+  time_sampler<T>(state, model, 1024, 100, {2 * 16 * 16 + update_flop(16)});
 }
 
 template <class T>
 void normals(benchmark::State& state) {
   constexpr Index count = 1 << 20, columns = 16;
-  std::vector<T> z(count);
-  std::uint64_t step = 0;
+  sm::Vector<T> z(count);
+  std::uint64_t draw = 0;
+  const sm::Stopwatch watch;
   for (auto _ : state) {
-    sm::fill_normals<T>({1, sm::Purpose::user}, sm::Ids::from(0), count / columns, step++, columns, z.data(),
+    sm::fill_normals<T>({1, sm::Purpose::user}, sm::Ids::from(0), count / columns, draw++, columns, z.data(),
                         count / columns);
     benchmark::DoNotOptimize(z.data());
   }
-  state.SetItemsProcessed(state.iterations() * count);
-}
-
-template <class T>
-void add(const std::string& name, void (*body)(benchmark::State&)) {
-  benchmark::RegisterBenchmark((name + (sizeof(T) == 4 ? "/f32" : "/f64")).c_str(), body)
-      ->Unit(benchmark::kMicrosecond);
+  const double seconds = watch.seconds();
+  // Mean, second and fourth moment of the last draw, each within six of its standard deviations 1, √2 and √96 over
+  // √count.
+  const Eigen::ArrayXd numbers = z.template cast<double>().array();
+  const auto off = [&](double found, double expected, double variance) {
+    return !(std::abs(found - expected) <= 6 * std::sqrt(variance / static_cast<double>(count)));
+  };
+  if (off(numbers.mean(), 0, 1) || off(numbers.square().mean(), 1, 2) || off(numbers.square().square().mean(), 3, 96))
+    state.SkipWithError("the numbers are not normal");
+  workload::report(state, seconds, count, {flop_per_normal});
 }
 
 template <class T>
 void add_all() {
-  add<T>("ula_mixture_2d_k8", [](benchmark::State& s) { run<T>(s, workload::mixture(8), 4096, 100); });
-  add<T>("ula_gaussian_16d", [](benchmark::State& s) {
-    const Eigen::MatrixXd A = sm::Stream({3, sm::Purpose::user}).normals(256).reshaped(16, 16);
-    run<T>(s, workload::gaussian(A * A.transpose() / 16 + Eigen::MatrixXd::Identity(16, 16)), 1024, 100);
+  namespace w = workload;
+  w::add<T>("ula_mixture_2d_k8", [](benchmark::State& s) {
+    // A component: its weight 34, exp among it, and its slopes and their share of the score 8.
+    time_sampler<T>(s, w::compiled_mixture(8), 4096, 100, {8 * 42 + update_flop(2)});
   });
-  add<T>("ula_mlp_10_64_64", [](benchmark::State& s) { run<T>(s, workload::mlp_energy(10, 64, true), 1024, 50); });
-  add<T>("standard_normals", normals<T>);
+  w::add<T>("ula_gaussian_16d", gaussian<T>);
+  w::add<T>("ula_mlp_10_64_64", [](benchmark::State& s) {
+    time_sampler<T>(s, w::mlp_energy(10, 64, true), 1024, 50, w::energy_score(10, 64));
+  });
+  w::add<T>("standard_normals", normals<T>);
 }
 
 const bool registered = [] {

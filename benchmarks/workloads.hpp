@@ -13,8 +13,8 @@ namespace sm = scorematch;
 using Eigen::Index;
 
 /// a x₀⁴ − b x₀² + c x₁²
-inline sm::EnergyModel double_well() {
-  return sm::energy_model(2, [](auto x, auto theta) {
+inline auto double_well() {
+  return sm::energy_model<2>([](auto x, auto theta) {
     auto square0 = square(x[0]);
     return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 +
            theta("c", sm::start(0.5)) * square(x[1]);
@@ -22,14 +22,18 @@ inline sm::EnergyModel double_well() {
 }
 
 /// −log Σ_k exp(l_k − ½(u_k² + w_k²)), K Gaussians in the plane by their precision factors [[e^p, q], [0, e^r]]
-inline sm::EnergyModel mixture(int K) {
-  return sm::energy_model(2, [K](auto x, auto theta) {
+inline auto mixture_formula(int K) {
+  return [K](auto x, auto theta) {
     const auto block = [&](const char* name) { return theta(name, K, sm::normal{.sigma = 0.5, .seed = 1}); };
-    auto a = x[0] - block("centre0"), b = x[1] - block("centre1");
-    auto u = a * exp(block("p")) + b * block("q"), w = b * exp(block("r"));
+    auto a = x[0] - block("centre0");
+    auto b = x[1] - block("centre1");
+    auto u = a * exp(block("p")) + b * block("q");
+    auto w = b * exp(block("r"));
     return -log_sum_exp(block("l") - 0.5 * (square(u) + square(w)));
-  });
+  };
 }
+inline auto mixture(int K) { return sm::energy_model(2, mixture_formula(K)); }
+inline auto compiled_mixture(int K) { return sm::energy_model<2>(mixture_formula(K)); }
 
 /// ½ xᵀ P x
 inline sm::EnergyModel gaussian(const Eigen::MatrixXd& precision) {

@@ -2,52 +2,89 @@
 // (A numerical outcome is never an exception: it is a status in the result.)
 #pragma once
 
+#include <charconv>
 #include <cmath>
-#include <sstream>
+#include <concepts>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "scorematch/types.hpp"
 
 namespace scorematch {
 
-/// Joins its arguments as text, numbers with up to 10 significant digits.
+/// A part of a message: text, or a number with up to 10 significant digits.
+class Part {
+ public:
+  Part(const char* words) : words_(words) {}
+  Part(const std::string& words) : words_(words) {}
+  Part(std::string_view words) : words_(words) {}
+  Part(char letter) : whole_(letter), kind_(Kind::letter) {}
+  Part(double number) : number_(number), kind_(Kind::real) {}
+  template <std::integral N>
+  Part(N number) : whole_(static_cast<long long>(number)), kind_(Kind::whole) {}
+
+  void append_to(std::string& all) const {
+    char digits[32];
+    const auto end = kind_ == Kind::real
+                         ? std::to_chars(digits, digits + sizeof digits, number_, std::chars_format::general, 10)
+                         : std::to_chars(digits, digits + sizeof digits, whole_);
+    if (kind_ == Kind::words)
+      all += words_;
+    else if (kind_ == Kind::letter)
+      all += static_cast<char>(whole_);
+    else
+      all.append(digits, end.ptr);
+  }
+
+ private:
+  enum class Kind { words, letter, real, whole };
+  std::string_view words_ = {};
+  double number_ = 0;
+  long long whole_ = 0;
+  Kind kind_ = Kind::words;
+};
+
+/// The parts, one after another.
+inline std::string join(std::initializer_list<Part> parts) {
+  std::string all;
+  for (const Part& part : parts) part.append_to(all);
+  return all;
+}
+
 template <class... Parts>
 std::string text(const Parts&... parts) {
-  std::ostringstream out;
-  out.precision(10);
-  (out << ... << parts);
-  return out.str();
+  return join({Part(parts)...});
 }
 
 /// Throws std::invalid_argument(message of the parts) unless `holds`.
-template <class... Parts>
-void require(bool holds, const Parts&... parts) {
-  if (!holds) throw std::invalid_argument("scorematch: " + text(parts...));
+inline void require(bool holds, std::initializer_list<Part> message) {
+  if (!holds) throw std::invalid_argument("scorematch: " + join(message));
 }
 
 /// Throws unless `value` is a finite number above 0; `argument` is its name as the user wrote it ("sigma").
 inline void require_positive(double value, const char* argument) {
-  require(std::isfinite(value) && value > 0, argument, " is ", value, "; it must be a finite number above 0");
+  require(std::isfinite(value) && value > 0, {argument, " is ", value, "; it must be a finite number above 0"});
 }
 
 /// Throws unless `value` ≥ `least`.
 inline void require_at_least(Index value, Index least, const char* argument) {
-  require(value >= least, argument, " is ", value, "; it must be at least ", least);
+  require(value >= least, {argument, " is ", value, "; it must be at least ", least});
 }
 
 /// Throws unless X is d × N with N ≥ 1, d = `dimension`, and every entry finite; names the first bad column.
 template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {
-  require(X.rows() == dimension, argument, " has ", X.rows(), " rows and ", X.cols(),
-          " columns; the model has dimension ", dimension, ", so it must be ", dimension, " × N, a column a sample",
-          X.cols() == dimension ? " (is it transposed?)" : "");
-  require(X.cols() >= 1, argument, " has no columns; at least one sample is needed");
+  require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and ", X.cols(),
+                                  " columns; the model has dimension ", dimension, ", so it must be ", dimension,
+                                  " × N, a column a sample", X.cols() == dimension ? " (is it transposed?)" : ""});
+  require(X.cols() >= 1, {argument, " has no columns; at least one sample is needed"});
   if (X.allFinite()) return;
   for (Index column = 0; column < X.cols(); ++column)
     for (Index row = 0; row < X.rows(); ++row)
-      require(std::isfinite(X(row, column)), argument, " has ", static_cast<double>(X(row, column)), " in column ",
-              column, ", row ", row, " (counted from 0); every entry must be finite");
+      require(std::isfinite(X(row, column)), {argument, " has ", static_cast<double>(X(row, column)), " in column ",
+                                              column, ", row ", row, " (counted from 0); every entry must be finite"});
 }
 
 }  // namespace scorematch

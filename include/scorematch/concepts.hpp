@@ -34,7 +34,8 @@ struct Points {
   Matrix<T> V;           ///< B × (M d): direction m of each row in columns m d … m d + d − 1
   Index directions = 0;  ///< M
   Along along = Along::none;
-  bool score = true;  ///< false: s itself is not needed, the slopes vᵀs suffice
+  bool score = true;      ///< false: s itself is not needed, the slopes vᵀs suffice
+  bool gradient = false;  ///< a pull_back follows
 };
 
 /// A model's answer.

@@ -24,8 +24,10 @@ struct Rung {
   Eigen::ArrayXXd rounding;    ///< what rounding of F may add to it
   Eigen::ArrayXXd bend;        ///< half the difference between the slopes on both sides
 
-  Rung(Index rows, Index cols)
-      : difference(Eigen::ArrayXXd::Zero(rows, cols)), rounding(difference), bend(difference) {}
+  Rung(Index rows, Index cols) : difference(rows, cols), rounding(rows, cols), bend(rows, cols) {
+    for (Eigen::ArrayXXd* numbers : {&difference, &rounding, &bend})
+      std::fill_n(numbers->data(), numbers->size(), 0.0);
+  }
 
   /// Adds the difference of F, a row of C numbers, to a row. h: a number, or a row of C.
   template <class Step>
@@ -46,9 +48,10 @@ struct BestDifference {
   Eigen::ArrayXXd value, uncertainty;
   Eigen::ArrayXXi rung;
 
-  explicit BestDifference(const Ladder& ladder) : value(ladder[1].difference) {
-    uncertainty.setConstant(value.rows(), value.cols(), std::numeric_limits<double>::infinity());
-    rung.setConstant(value.rows(), value.cols(), 1);
+  explicit BestDifference(const Ladder& ladder)
+      : value(ladder[1].difference), uncertainty(value.rows(), value.cols()), rung(value.rows(), value.cols()) {
+    std::fill_n(uncertainty.data(), uncertainty.size(), std::numeric_limits<double>::infinity());
+    std::fill_n(rung.data(), rung.size(), 1);
     for (Index j = 0; j < value.cols(); ++j)
       for (Index i = 0; i < value.rows(); ++i) choose(ladder, i, j);
   }
@@ -86,11 +89,13 @@ struct Comparison {
 inline Comparison compare(const Eigen::ArrayXXd& written, const Ladder& ladder, const BestDifference& best,
                           Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>& wrong) {
   const auto rung = [&](int number) -> const Rung& { return ladder[static_cast<std::size_t>(number)]; };
-  wrong.setConstant(written.rows(), written.cols(), false);
+  wrong.resize(written.rows(), written.cols());
   Comparison worst;
   int worst_rank = -1;
   for (Index j = 0; j < written.cols(); ++j) {
-    const double largest = best.value.col(j).isFinite().select(best.value.col(j).abs(), 0).maxCoeff();
+    double largest = 0;
+    for (Index i = 0; i < written.rows(); ++i)
+      if (std::isfinite(best.value(i, j))) largest = std::max(largest, std::abs(best.value(i, j)));
     for (Index i = 0; i < written.rows(); ++i) {
       const int k = best.rung(i, j);
       const double a = written(i, j), b = best.value(i, j), bound = best.uncertainty(i, j);
@@ -125,11 +130,18 @@ inline std::string hint(const Eigen::ArrayXXd& written, const Eigen::ArrayXXd& n
   const auto close = [](double a, double b) { return std::abs(a - b) <= 1e-5 * std::max(std::abs(a), std::abs(b)); };
   const double ratio = worst.written / worst.numeric;
   if (!std::isfinite(worst.written)) return "not finite: is every element written, with = and not with += ?";
-  bool one_ratio = std::isfinite(ratio) && (wrong.count() > 1 || close(2 * ratio, std::round(2 * ratio)));
+  Index wrong_elements = 0, wrong_rows = 0;
+  for (Index i = 0; i < written.rows(); ++i) {
+    Index in_row = 0;
+    for (Index j = 0; j < written.cols(); ++j) in_row += wrong(i, j) ? 1 : 0;
+    wrong_elements += in_row;
+    wrong_rows += in_row > 0 ? 1 : 0;
+  }
+  bool one_ratio = std::isfinite(ratio) && (wrong_elements > 1 || close(2 * ratio, std::round(2 * ratio)));
   for (Index j = 0; j < written.cols(); ++j)
     for (Index i = 0; i < written.rows(); ++i)
       if (wrong(i, j)) one_ratio = one_ratio && close(written(i, j), ratio * numeric(i, j));
-  const bool alone = written.rows() > 1 && wrong.rowwise().any().count() == 1;
+  const bool alone = written.rows() > 1 && wrong_rows == 1;
   const std::string where = alone ? text(" in ", row, " ", worst.row, " alone") : "";
   if (one_ratio && close(ratio, -1)) return "the sign is reversed" + where + sign;
   if (one_ratio && ratio != 0) return text("a factor: ", ratio, " times the right value", where);

@@ -30,6 +30,8 @@ class FormulaEnergy {
   Index dimension() const { return record_->dimension; }
   Index parameter_count() const { return record_->parameter_count(); }
   Index sum_size() const { return part_->adjoint_size(); }
+  /// Where in the sums the derivative with respect to element `index` of θ goes.
+  Index sum_place(Index index) const { return part_->adjoint_of_theta(index); }
   void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
 
@@ -38,7 +40,7 @@ class FormulaEnergy {
     const Jets jets = along == Along::none
                           ? Jets{0, 1}
                           : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == Along::given ? 1 : 0};
-    return evaluate::block_size<T>(evaluate::bytes_per_sample(*record_, jets, sizeof(T)));
+    return evaluate::block_size<T>(*record_, jets);
   }
 
   /// f: B numbers.

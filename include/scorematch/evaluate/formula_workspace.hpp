@@ -37,12 +37,22 @@ inline Index chunk_of(Index directions) {
   return chunks == 0 ? 0 : (directions + chunks - 1) / chunks;
 }
 
-/// Samples a block for sweeps that touch `bytes` bytes a sample: the working set stays in the second-level cache.
-/// Depends on nothing else, so that results are the same bits for any number of threads.
+/// Samples a block. Elementwise operations want a working set that stays in the second-level cache; matrix products
+/// want some hundred rows (samples times derivative rows) to meet each number of a matrix. Depends on record and jets
+/// alone, so that results are the same bits for any number of threads.
 template <class T>
-Index block_size(Index bytes) {
+Index block_size(const Record& record, Jets jets) {
   constexpr Index lanes = simd::width<simd::Lanes<T>>, cache = 512 * 1024, most = 256;
-  const Index samples = std::min(most, cache / std::max<Index>(bytes, 1));
+  constexpr Index product_rows = 512, most_for_products = 128;
+  Index numbers = 1;
+  bool products = false;
+  for (const Node& n : record.nodes) {
+    if (n.uniform || n.operation == Operation::segment) continue;
+    numbers += n.size() * jets.rows(n.in_x);
+    products = products || n.operation == Operation::matrix_vector;
+  }
+  Index samples = std::min(most, cache / (2 * numbers * static_cast<Index>(sizeof(T))));
+  if (products) samples = std::max(samples, std::min(most_for_products, product_rows / jets.rows(InX::curved)));
   return std::max(lanes, samples / lanes * lanes);
 }
 
@@ -62,8 +72,8 @@ void add_row(const T* row, T alpha, T* out, Index count) {
 template <class T>
 void set_points(Replay<T>& replay, const Record& record, const Points<T>& points) {
   require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
-          "the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
-          "or fix it with at_sigma(model, sigma)");
+          {"the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
+           "or fix it with at_sigma(model, sigma)"});
   replay.set_points(points.X.data(), points.X.outerStride(), points.sigma.data());
 }
 
@@ -72,12 +82,12 @@ void set_points(Replay<T>& replay, const Record& record, const Points<T>& points
 template <class T>
 void set_directions(Replay<T>& replay, const Points<T>& points, Index first, Index count) {
   const Index d = points.X.cols();
-  if (points.along == Along::axes) return replay.set_axes(first, 0, static_cast<int>(count));
+  if (points.along == Along::axes) return replay.set_axes(first);
   for (Index c = 0; c < count; ++c)
     if (first + c < points.directions)
       replay.set_direction(static_cast<int>(c), points.V.col((first + c) * d).data(), points.V.outerStride());
     else
-      replay.set_axes(d, static_cast<int>(c), 1);
+      replay.set_direction(static_cast<int>(c), nullptr, 0);
 }
 
 }  // namespace scorematch::evaluate

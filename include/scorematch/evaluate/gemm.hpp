@@ -1,20 +1,151 @@
-// The one matrix product of the library: C += A B on column-major storage, by Eigen.
+// Matrix products for blocks of samples, on column-major storage.
 //
-// One flavour a scalar keeps compile times low (a transposed operand would instantiate another kernel), so callers
-// that need Aᵀ store it.
+// The library's own, since blocks have a shape of their own: very many rows (samples and their derivative rows), a
+// whole number of registers of them, against few columns that stay as they are for a batch. A tile of C stays in
+// registers while the columns of A pass by; nothing is packed. docs/performance.md compares it with Eigen's general
+// product.
 #pragma once
 
+#include <algorithm>
+
+#include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::evaluate {
 
-/// C (m × n) += A (m × k) B (k × n); lda, ldb, ldc are the distances between columns.
 template <class T>
-void multiply_add(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc) {
-  using Stride = Eigen::OuterStride<>;
-  const Eigen::Map<const Matrix<T>, 0, Stride> A(a, m, k, Stride(lda)), B(b, k, n, Stride(ldb));
-  Eigen::Map<Matrix<T>, 0, Stride> C(c, m, n, Stride(ldc));
-  C.noalias() += A * B;
-}
+class Gemm {
+  using V = simd::Lanes<T>;
+  static constexpr Index width = simd::width<V>;
+
+ public:
+  /// C = A B + bias, or C += A B: C is tall × n, A tall × k, B k × n; tall is a multiple of the lane count; lda, ldb,
+  /// ldc are the distances between columns. `bias` (n numbers, may be null) enters the first `bias_rows` rows, a
+  /// multiple of the lane count too.
+  static void multiply(Index tall, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
+                       bool add, const T* bias = nullptr, Index bias_rows = 0) {
+    for (Index l = 0; l == 0 || l < k; l += depth)
+      for (Index row = 0; row < tall; row += tile_registers * width)
+        columns(std::min<Index>(tile_registers, (tall - row) / width), n, std::min(depth, k - l), a + l * lda + row,
+                lda, b + l, ldb, c + row, ldc, add || l > 0, l == 0 ? bias : nullptr, (bias_rows - row) / width);
+  }
+
+  /// C += Aᵀ B: C is m × n in double, without gaps; A is k × m, B k × n; k is a multiple of the lane count.
+  /// `room` holds at least transposed_room numbers.
+  static void multiply_transposed(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, double* c,
+                                  T* room) {
+    if (m < width / 2) {
+      for (Index i = 0; i < m; ++i) dots(n, k, a + i * lda, b, ldb, c + i, m);
+      return;
+    }
+    constexpr Index tile_rows = tile_registers * width;
+    T* tile = room + tile_rows * depth;
+    for (Index l = 0; l < k; l += depth) {
+      const Index kk = std::min(depth, k - l);
+      for (Index row = 0; row < m; row += tile_rows) {
+        const Index rows = std::min(tile_rows, m - row), registers = (rows + width - 1) / width;
+        for (Index from = 0; from < rows; from += width)
+          for (Index t = 0; t < kk; t += width)
+            transpose(a + (row + from) * lda + l + t, lda, std::min(width, rows - from),
+                      room + t * registers * width + from, registers * width);
+        for (Index j = 0; j < n; j += tile_columns) {
+          const Index count = std::min(tile_columns, n - j);
+          columns(registers, count, kk, room, registers * width, b + j * ldb + l, ldb, tile, tile_rows, false, nullptr,
+                  0);
+          for (Index q = 0; q < count; ++q) {
+            double* to = c + (j + q) * m + row;
+            for (Index i = 0; i < rows; ++i) to[i] += static_cast<double>(tile[q * tile_rows + i]);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // 24 of AVX-512's 32 registers hold the tile, 12 of 16 elsewhere.
+  static constexpr Index tile_registers = 3, tile_columns = simd::register_bytes == 64 ? 8 : 4;
+  // Columns of A a pass: they and the part of B that they meet stay near.
+  static constexpr Index depth = 256;
+
+ public:
+  static constexpr Index transposed_room = tile_registers * width * (depth + tile_columns);
+
+ private:
+  // One row of tiles.
+  static void columns(Index registers, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
+                      bool add, const T* bias, Index bias_registers) {
+    for (Index j = 0; j < n;) {
+      const bool wide = n - j >= tile_columns / 2;
+      const Index count = wide ? std::min(tile_columns, n - j) : 1;
+      const auto run = wide ? (registers == 3   ? &tile<3, tile_columns>
+                               : registers == 2 ? &tile<2, tile_columns>
+                                                : &tile<1, tile_columns>)
+                            : (registers == 3   ? &tile<3, 1>
+                               : registers == 2 ? &tile<2, 1>
+                                                : &tile<1, 1>);
+      run(k, a, lda, b + j * ldb, ldb, c + j * ldc, ldc, count, add, bias == nullptr ? nullptr : bias + j,
+          bias_registers);
+      j += count;
+    }
+  }
+
+  // R registers × N columns of C, of which the first `count` columns are stored.
+  template <int R, int N>
+  static void tile(Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index count, bool add,
+                   const T* bias, Index bias_registers) {
+    V sums[N][R] = {};
+    const T* at[N];
+    for (int j = 0; j < N; ++j) at[j] = b + std::min<Index>(j, count - 1) * ldb;
+    for (Index l = 0; l < k; ++l, a += lda) {
+      V column[R];
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) column[i] = simd::load<V>(a + i * width);
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        const V number = simd::broadcast<V>(at[j][l]);
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) sums[j][i] += column[i] * number;
+      }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      if (j >= count) break;
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) {
+        T* to = c + j * ldc + i * width;
+        V sum = sums[j][i];
+        if (add) sum += simd::load<V>(to);
+        if (bias != nullptr && i < bias_registers) sum += simd::broadcast<V>(bias[j]);
+        simd::store<V>(to, sum);
+      }
+    }
+  }
+
+  // c[j stride] += a · b_j
+  static void dots(Index n, Index k, const T* a, const T* b, Index ldb, double* c, Index stride) {
+    constexpr int together = 4;
+    for (Index j = 0; j < n; j += together) {
+      const T* at[together];
+      V sums[together] = {};
+      for (int q = 0; q < together; ++q) at[q] = b + std::min<Index>(j + q, n - 1) * ldb;
+      for (Index l = 0; l < k; l += width) {
+        const V av = simd::load<V>(a + l);
+#pragma GCC unroll 4
+        for (int q = 0; q < together; ++q) sums[q] += av * simd::load<V>(at[q] + l);
+      }
+      for (int q = 0; q < together && j + q < n; ++q) c[(j + q) * stride] += simd::sum_of_lanes(sums[q]);
+    }
+  }
+
+  // `columns` columns of `width` numbers each become rows of `width` numbers; rows beyond them are 0.
+  static void transpose(const T* a, Index lda, Index columns, T* out, Index ldo) {
+    V rows[width];
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) rows[i] = i < columns ? simd::load<V>(a + i * lda) : V{};
+    simd::transpose(rows);
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) simd::store<V>(out + i * ldo, rows[i]);
+  }
+};
 
 }  // namespace scorematch::evaluate

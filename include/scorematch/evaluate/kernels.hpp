@@ -32,7 +32,7 @@ struct Jets {
   bool operator==(const Jets&) const = default;
 };
 
-/// One block's kernels, for V = Lanes<T> over samples, or V = double over a single "sample" (what depends on θ alone).
+/// The kernels of one block, for V = Lanes<T>.
 template <class V>
 struct Kernels {
   using T = simd::Scalar<V>;

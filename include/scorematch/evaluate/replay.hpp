@@ -13,14 +13,9 @@
 
 #include "scorematch/evaluate/gemm.hpp"
 #include "scorematch/evaluate/kernels.hpp"
-#include "scorematch/formula/record.hpp"
+#include "scorematch/evaluate/uniform_part.hpp"
 
 namespace scorematch::evaluate {
-
-using formula::InX;
-using formula::Node;
-using formula::Operation;
-using formula::Record;
 
 /// Uninitialised numbers on a cache line's boundary; grows, never shrinks.
 template <class T>
@@ -67,545 +62,14 @@ struct Slot {
   Index bar_step(const Node& node) const { return node.size() == 1 ? 0 : bar_stride; }
 };
 
-/// Interprets nodes, forward and backward, with the kernels of V. Derived places the slots.
-template <class V>
-class Interpreter {
- public:
-  using T = simd::Scalar<V>;
-
- protected:
-  // A single "sample" and no lanes: the sweep over what depends on θ alone.
-  static constexpr bool alone = simd::width<V> == 1;
-
-  /// How a block reads the uniform values: numbers (and transposes of matrices) and the adjoints it adds to.
-  struct Outside {
-    const T* numbers = nullptr;
-    const T* transposes = nullptr;
-    const Index* place = nullptr;
-    const Index* transpose_place = nullptr;
-    double* bar = nullptr;
-  };
-
-  explicit Interpreter(const Record& record) : record_(&record), slots_(record.nodes.size()) {}
-
-  const Node& node(int i) const { return record_->nodes[static_cast<std::size_t>(i)]; }
-  Slot<T>& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
-  bool outside(int i) const { return !alone && node(i).uniform; }
-  const T* number(int i) const { return outside_.numbers + outside_.place[i]; }
-  double* number_bar(int i) const { return outside_.bar + outside_.place[i]; }
-
-  void forward(int index);
-  void reverse(int index, Wanted wanted);
-
-  const Record* record_;
-  std::vector<Slot<T>> slots_;
-  Kernels<V> kernels_;
-  Outside outside_;
-  Buffer<T> slopes_, transposed_, product_;
-
- private:
-  Exponent exponent(const Node& n) const { return {n.alpha, static_cast<int>(n.first)}; }
-
-  // φ', φ'', φ''' of `count` numbers, in three runs.
-  T* slopes(const Node& n, const T* a, const T* r, Index count) {
-    T* out = slopes_.reserve(3 * count);
-    function_slopes<T>(n.function, exponent(n), a, r, out, count);
-    return out;
-  }
-
-  /// The adjoint columns of operand i, ready to be written (fresh) or added to.
-  Slot<T>& adjoint(int i, bool& fresh) {
-    Slot<T>& s = slot(i);
-    Slot<T>& owner = slot(s.owner);
-    fresh = !owner.touched && !s.shared;
-    if (!owner.touched && s.shared)
-      for (Index j = 0; j < node(s.owner).size(); ++j)
-        Kernels<V>::fill(owner.bar + j * owner.bar_stride, 0, owner.rows * kernels_.samples);
-    owner.touched = true;
-    return s;
-  }
-
-  void forward_linear(const Node& n, Slot<T>& out);
-  void forward_matrix(const Node& n, Slot<T>& out);
-  void reverse_matrix(const Node& n, Slot<T>& out, Wanted wanted);
-  void reverse_multiply(const Node& n, Slot<T>& out, int target, int other, Wanted wanted);
-  void forward_alone(const Node& n, Slot<T>& out);
-  void reverse_alone(const Node& n, Slot<T>& out, Wanted wanted);
-  void add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n, Wanted wanted);
-
-  // Products with fewer rows or columns than this run column by column instead of through GEMM.
-  static constexpr Index narrow = 4;
-};
-
-/// multiply and dot with one uniform factor: out_j (+)= u_j a_j over all derivative rows.
-template <class V>
-void Interpreter<V>::forward_linear(const Node& n, Slot<T>& out) {
-  const bool a_outside = outside(n.a);
-  const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
-  const Slot<T>& a = slot(moving);
-  const bool reduce = n.operation == Operation::dot;
-  const Index count = reduce ? node(n.a).size() : n.size();
-  const T* u = number(still);
-  const Index u_step = node(still).size() == 1 ? 0 : 1;
-  for (Index j = 0; j < count; ++j)
-    Kernels<V>::add_scaled(out.value + (reduce ? 0 : j * out.stride), a.value + j * a.step(node(moving)), u[j * u_step],
-                           a.rows * kernels_.samples, !reduce || j == 0);
-}
-
-template <class V>
-void Interpreter<V>::forward(int index) {
-  const Node& n = node(index);
-  Slot<T>& out = slot(index);
-  const Kernels<V>& k = kernels_;
-  const Index B = k.samples;
-  switch (n.operation) {
-    case Operation::input:
-    case Operation::sigma:
-    case Operation::segment:
-      break;  // placed by the derived class
-    case Operation::parameter:
-    case Operation::constant:
-    case Operation::transpose:
-      if constexpr (alone) forward_alone(n, out);
-      break;
-    case Operation::spread:
-      if constexpr (alone) break;
-      for (Index j = 0; j < n.size(); ++j) Kernels<V>::fill(out.value + j * out.stride, number(n.a)[j], B);
-      break;
-    case Operation::combine: {
-      const bool a_outside = outside(n.a), b_outside = n.b >= 0 && outside(n.b);
-      for (Index j = 0; j < n.size(); ++j) {
-        T* to = out.value + j * out.stride;
-        if (!a_outside && n.b >= 0 && !b_outside) {
-          const Slot<T>&a = slot(n.a), &b = slot(n.b);
-          k.combine(to, a.value + j * a.step(node(n.a)), static_cast<T>(n.alpha), a.rows,
-                    b.value + j * b.step(node(n.b)), static_cast<T>(n.beta), b.rows);
-          continue;
-        }
-        const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
-        const Slot<T>& a = slot(moving);
-        Kernels<V>::add_scaled(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha),
-                               a.rows * B, true);
-        if (still >= 0)
-          k.add_number(to,
-                       static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
-      }
-      break;
-    }
-    case Operation::multiply:
-    case Operation::dot: {
-      if (outside(n.a) || outside(n.b)) return forward_linear(n, out);
-      const Slot<T>&a = slot(n.a), &b = slot(n.b);
-      const bool reduce = n.operation == Operation::dot;
-      const Index count = reduce ? node(n.a).size() : n.size();
-      for (Index j = 0; j < count; ++j)
-        k.product(out.value + (reduce ? 0 : j * out.stride), out.rows, a.value + j * a.step(node(n.a)), a.rows,
-                  b.value + j * b.step(node(n.b)), b.rows, !reduce || j == 0);
-      break;
-    }
-    case Operation::sum: {
-      const Slot<T>& a = slot(n.a);
-      for (Index j = 0; j < node(n.a).size(); ++j)
-        Kernels<V>::add_scaled(out.value, a.value + j * a.stride, 1, a.rows * B, j == 0);
-      break;
-    }
-    case Operation::function: {
-      const Slot<T>& a = slot(n.a);
-      if constexpr (alone) return function_values<T>(n.function, exponent(n), a.value, out.value, n.size());
-      for (Index j = 0; j < n.size(); ++j) {
-        const T* from = a.value + j * a.stride;
-        T* to = out.value + j * out.stride;
-        function_values<T>(n.function, exponent(n), from, to, B);
-        if (!k.moves(out.rows)) continue;
-        const T* slope = slopes(n, from, to, B);
-        k.function(to, out.rows, from, a.rows, slope, slope + B);
-      }
-      break;
-    }
-    case Operation::less:
-    case Operation::less_equal: {
-      const Slot<T>&a = slot(n.a), &b = slot(n.b);
-      for (Index j = 0; j < n.size(); ++j)
-        k.less(out.value + j * out.stride, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
-               n.operation == Operation::less_equal);
-      break;
-    }
-    case Operation::select: {
-      const Slot<T>&a = slot(n.a), &b = slot(n.b), &c = slot(n.c);
-      for (Index j = 0; j < n.size(); ++j)
-        k.select(out.value + j * out.stride, out.rows, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
-                 b.rows, c.value + j * c.step(node(n.c)), c.rows);
-      break;
-    }
-    case Operation::log_sum_exp: {
-      const Slot<T>& a = slot(n.a);
-      k.log_sum_exp(out.value, out.rows, a.value, a.stride, a.rows, node(n.a).size());
-      break;
-    }
-    case Operation::concat: {
-      Index column = 0;
-      for (Index part = 0; part < n.count; ++part) {
-        const int operand = record_->lists[static_cast<std::size_t>(n.first + part)];
-        const Slot<T>& a = slot(operand);
-        for (Index j = 0; j < node(operand).size(); ++j, ++column) {
-          T* to = out.value + column * out.stride;
-          Kernels<V>::add_scaled(to, a.value + j * a.stride, 1, a.rows * B, true);
-          Kernels<V>::fill(to + a.rows * B, 0, (out.rows - a.rows) * B);
-        }
-      }
-      break;
-    }
-    case Operation::matrix_vector:
-      if constexpr (alone)
-        forward_alone(n, out);
-      else
-        forward_matrix(n, out);
-      break;
-  }
-}
-
-template <class V>
-void Interpreter<V>::forward_matrix(const Node& n, Slot<T>& out) {
-  const Slot<T>& in = slot(n.b);
-  const Index B = kernels_.samples, tall = out.rows * B, m = n.rows, inner = node(n.b).size();
-  for (Index j = 0; j < m; ++j) {  // the bias, then += A b
-    T* to = out.value + j * out.stride;
-    Kernels<V>::fill(to, n.c >= 0 ? number(n.c)[j] : T(0), B);
-    Kernels<V>::fill(to + B, 0, tall - B);
-  }
-  if (m >= narrow && inner >= narrow)
-    return multiply_add<T>(tall, m, inner, in.value, in.stride, outside_.transposes + outside_.transpose_place[n.a],
-                           inner, out.value, out.stride);
-  const T* A = number(n.a);
-  for (Index j = 0; j < m; ++j)
-    for (Index l = 0; l < inner; ++l)
-      Kernels<V>::add_scaled(out.value + j * out.stride, in.value + l * in.stride, A[l * m + j], tall, false);
-}
-
-template <class V>
-void Interpreter<V>::reverse_matrix(const Node& n, Slot<T>& out, Wanted wanted) {
-  const Index B = kernels_.samples, tall = out.rows * B, m = n.rows, inner = node(n.b).size();
-  const bool small = m < narrow || inner < narrow;
-  const Slot<T>& in = slot(n.b);
-  if (wanted.theta && n.c >= 0 && node(n.c).trainable)
-    for (Index j = 0; j < m; ++j) number_bar(n.c)[j] += Kernels<V>::sum(out.bar + j * out.bar_stride, B);
-  if (wanted.theta && node(n.a).trainable) {  // Ā = Σ r̄ bᵀ over samples and derivative rows
-    double* bar = number_bar(n.a);
-    if (small) {
-      for (Index l = 0; l < inner; ++l)
-        for (Index j = 0; j < m; ++j)
-          bar[l * m + j] += Kernels<V>::dot(out.bar + j * out.bar_stride, in.value + l * in.stride, tall);
-    } else {
-      Eigen::Map<Matrix<T>> transposed(transposed_.reserve(m * tall), m, tall);
-      transposed =
-          Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>(out.bar, tall, m, Eigen::OuterStride<>(out.bar_stride))
-              .transpose();
-      if constexpr (std::is_same_v<T, double>) {
-        multiply_add<T>(m, inner, tall, transposed.data(), m, in.value, in.stride, bar, m);
-      } else {
-        T* product = product_.reserve(m * inner);
-        std::fill_n(product, m * inner, T(0));
-        multiply_add<T>(m, inner, tall, transposed.data(), m, in.value, in.stride, product, m);
-        for (Index i = 0; i < m * inner; ++i) bar[i] += static_cast<double>(product[i]);
-      }
-    }
-  }
-  if (!wanted.any(node(n.b))) return;
-  bool fresh = false;
-  Slot<T>& to = adjoint(n.b, fresh);
-  if (fresh)
-    for (Index l = 0; l < inner; ++l) Kernels<V>::fill(to.bar + l * to.bar_stride, 0, tall);
-  const T* A = number(n.a);
-  if (!small) return multiply_add<T>(tall, inner, m, out.bar, out.bar_stride, A, m, to.bar, to.bar_stride);
-  for (Index l = 0; l < inner; ++l)
-    for (Index j = 0; j < m; ++j)
-      Kernels<V>::add_scaled(to.bar + l * to.bar_stride, out.bar + j * out.bar_stride, A[l * m + j], tall, false);
-}
-
-/// target's adjoint += α r̄_j for j < n, over the target's rows (or, outside the block, its sum over samples).
-template <class V>
-void Interpreter<V>::add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n, Wanted wanted) {
-  if (!wanted.any(node(target))) return;
-  const Index B = kernels_.samples;
-  if (outside(target)) {
-    const Index step = node(target).size() == 1 ? 0 : 1;
-    for (Index j = 0; j < n; ++j)
-      number_bar(target)[j * step] += static_cast<double>(alpha) * Kernels<V>::sum(r_bar + j * r_step, B);
-    return;
-  }
-  bool fresh = false;
-  Slot<T>& to = adjoint(target, fresh);
-  const Index step = to.bar_step(node(target));
-  for (Index j = 0; j < n; ++j)
-    Kernels<V>::add_scaled(to.bar + j * step, r_bar + j * r_step, alpha, to.rows * B, fresh && (step != 0 || j == 0));
-}
-
-/// The adjoint of one factor of multiply or dot.
-template <class V>
-void Interpreter<V>::reverse_multiply(const Node& n, Slot<T>& out, int target, int other, Wanted wanted) {
-  if (!wanted.any(node(target))) return;
-  const Index B = kernels_.samples;
-  const bool reduce = n.operation == Operation::dot;
-  const Index count = reduce ? node(n.a).size() : n.size(), r_step = reduce ? 0 : out.bar_stride;
-  if (outside(target)) {  // ū_j += Σ over samples and rows of a r̄
-    const Slot<T>& a = slot(other);
-    const Index step = node(target).size() == 1 ? 0 : 1;
-    for (Index j = 0; j < count; ++j)
-      number_bar(target)[j * step] +=
-          Kernels<V>::dot(a.value + j * a.step(node(other)), out.bar + j * r_step, a.rows * B);
-    return;
-  }
-  bool fresh = false;
-  Slot<T>& to = adjoint(target, fresh);
-  const Index step = to.bar_step(node(target));
-  for (Index j = 0; j < count; ++j) {
-    const bool first = fresh && (step != 0 || j == 0);
-    if (outside(other)) {
-      Kernels<V>::add_scaled(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
-                             to.rows * B, first);
-    } else {
-      const Slot<T>& b = slot(other);
-      kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows,
-                               out.bar + j * r_step, out.rows);
-    }
-  }
-}
-
-template <class V>
-void Interpreter<V>::reverse(int index, Wanted wanted) {
-  const Node& n = node(index);
-  Slot<T>& out = slot(index);
-  if (!wanted.any(n) || !slot(out.owner).touched) return;
-  const Kernels<V>& k = kernels_;
-  const Index B = k.samples;
-  switch (n.operation) {
-    case Operation::input:
-    case Operation::sigma:
-    case Operation::segment:
-    case Operation::parameter:
-    case Operation::constant:
-    case Operation::less:
-    case Operation::less_equal:
-      break;
-    case Operation::transpose:
-      if constexpr (alone) reverse_alone(n, out, wanted);
-      break;
-    case Operation::spread:
-      if constexpr (!alone) add_linear_adjoint(n.a, out.bar, out.bar_stride, 1, n.size(), wanted);
-      break;
-    case Operation::combine:
-      add_linear_adjoint(n.a, out.bar, out.bar_stride, static_cast<T>(n.alpha), n.size(), wanted);
-      if (n.b >= 0) add_linear_adjoint(n.b, out.bar, out.bar_stride, static_cast<T>(n.beta), n.size(), wanted);
-      break;
-    case Operation::sum:
-      add_linear_adjoint(n.a, out.bar, 0, 1, node(n.a).size(), wanted);
-      break;
-    case Operation::multiply:
-    case Operation::dot:
-      reverse_multiply(n, out, n.a, n.b, wanted);
-      reverse_multiply(n, out, n.b, n.a, wanted);
-      break;
-    case Operation::function: {
-      const Slot<T>& a = slot(n.a);
-      bool fresh = false;
-      Slot<T>& to = adjoint(n.a, fresh);
-      if constexpr (alone) {
-        const T* slope = slopes(n, a.value, out.value, n.size());
-        for (Index j = 0; j < n.size(); ++j) to.bar[j] += slope[j] * out.bar[j];
-        break;
-      }
-      for (Index j = 0; j < n.size(); ++j) {
-        const T* from = a.value + j * a.stride;
-        const T* slope = slopes(n, from, out.value + j * out.stride, B);
-        k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows,
-                           slope, slope + B, slope + 2 * B);
-      }
-      break;
-    }
-    case Operation::select: {
-      const Slot<T>& condition = slot(n.a);
-      for (const bool chosen : {true, false}) {
-        const int target = chosen ? n.b : n.c;
-        if (!wanted.any(node(target))) continue;
-        bool fresh = false;
-        Slot<T>& to = adjoint(target, fresh);
-        const Index step = to.bar_step(node(target));
-        for (Index j = 0; j < n.size(); ++j)
-          k.select_adjoint(to.bar + j * step, to.rows, fresh && (step != 0 || j == 0),
-                           condition.value + j * condition.step(node(n.a)), chosen, out.bar + j * out.bar_stride);
-      }
-      break;
-    }
-    case Operation::log_sum_exp: {
-      const Slot<T>& a = slot(n.a);
-      bool fresh = false;
-      Slot<T>& to = adjoint(n.a, fresh);
-      k.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, a.value, a.stride, out.value, out.bar, out.rows,
-                            node(n.a).size());
-      break;
-    }
-    case Operation::concat: {
-      Index column = 0;
-      for (Index part = 0; part < n.count; ++part) {
-        const int operand = record_->lists[static_cast<std::size_t>(n.first + part)];
-        add_linear_adjoint(operand, out.bar + column * out.bar_stride, out.bar_stride, 1, node(operand).size(), wanted);
-        column += node(operand).size();
-      }
-      break;
-    }
-    case Operation::matrix_vector:
-      if constexpr (alone)
-        reverse_alone(n, out, wanted);
-      else
-        reverse_matrix(n, out, wanted);
-      break;
-  }
-}
-
-// --- what depends on θ alone: one column is one number, matrices are column-major ---
-
-template <class V>
-void Interpreter<V>::forward_alone(const Node& n, Slot<T>& out) {
-  if (n.operation == Operation::constant) std::copy_n(record_->constants.data() + n.first, n.size(), out.value);
-  if (n.operation == Operation::transpose)
-    for (Index i = 0; i < n.rows; ++i)
-      for (Index j = 0; j < n.cols; ++j) out.value[j * n.rows + i] = slot(n.a).value[i * n.cols + j];
-  if (n.operation == Operation::matrix_vector) {
-    const T *A = slot(n.a).value, *b = slot(n.b).value;
-    const Index inner = node(n.a).cols;
-    for (Index j = 0; j < n.cols; ++j)
-      for (Index i = 0; i < n.rows; ++i) {
-        T total = n.c >= 0 ? slot(n.c).value[i] : T(0);
-        for (Index l = 0; l < inner; ++l) total += A[l * n.rows + i] * b[j * inner + l];
-        out.value[j * n.rows + i] = total;
-      }
-  }
-}
-
-template <class V>
-void Interpreter<V>::reverse_alone(const Node& n, Slot<T>& out, Wanted wanted) {
-  if (n.operation == Operation::transpose)
-    for (Index i = 0; i < n.rows; ++i)
-      for (Index j = 0; j < n.cols; ++j) slot(n.a).bar[i * n.cols + j] += out.bar[j * n.rows + i];
-  if (n.operation == Operation::matrix_vector) {
-    const Slot<T>&A = slot(n.a), &b = slot(n.b);
-    const Index inner = node(n.a).cols;
-    for (Index j = 0; j < n.cols; ++j)
-      for (Index i = 0; i < n.rows; ++i) {
-        const T r = out.bar[j * n.rows + i];
-        if (n.c >= 0 && wanted.any(node(n.c))) slot(n.c).bar[i] += r;
-        for (Index l = 0; l < inner; ++l) {
-          if (wanted.any(node(n.a))) A.bar[l * n.rows + i] += r * b.value[j * inner + l];
-          if (wanted.any(node(n.b))) b.bar[j * inner + l] += r * A.value[l * n.rows + i];
-        }
-      }
-  }
-}
-
-/// The part of a record that depends on θ and constants alone, at one θ; blocks of any thread read it.
-template <class BlockScalar>
-class UniformPart : private Interpreter<double> {
- public:
-  explicit UniformPart(const Record& record) : Interpreter<double>(record) {
-    place_.resize(record.nodes.size());
-    transpose_place_.assign(record.nodes.size(), -1);
-    Index transposed = 0;
-    for (std::size_t i = 0; i < record.nodes.size(); ++i) {
-      const Node& n = record.nodes[i];
-      if (!n.uniform) {
-        if (n.operation == Operation::matrix_vector && transpose_place_[static_cast<std::size_t>(n.a)] < 0) {
-          transpose_place_[static_cast<std::size_t>(n.a)] = transposed;
-          transposed += node(n.a).size();
-        }
-        continue;
-      }
-      place_[i] = count_;
-      count_ += n.size();
-    }
-    values_.resize(count_);
-    numbers_.resize(count_);
-    transposes_.resize(transposed);
-    for (std::size_t i = 0; i < record.nodes.size(); ++i) {
-      const Node& n = record.nodes[i];
-      if (!n.uniform) continue;
-      Slot<double>& s = slots_[i];
-      s.value = values_.data() + place_[i];
-      s.stride = s.bar_stride = 1;
-      s.rows = 1;
-      s.owner = static_cast<int>(i);
-      s.touched = true;
-      if (n.operation == Operation::segment) place_[i] = place_[static_cast<std::size_t>(n.a)] + n.first;
-      if (n.operation == Operation::segment) s.value = values_.data() + place_[i];
-    }
-  }
-  UniformPart(const UniformPart&) = delete;
-  UniformPart& operator=(const UniformPart&) = delete;
-
-  /// Sets θ.
-  void bind(const Eigen::VectorXd& theta) {
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
-      const Node& n = record_->nodes[i];
-      if (!n.uniform) continue;
-      if (n.operation == Operation::parameter)
-        values_.segment(place_[i], n.size()) = theta.segment(n.first, n.size());
-      else
-        forward(static_cast<int>(i));
-    }
-    numbers_ = values_.template cast<BlockScalar>();
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
-      if (transpose_place_[i] < 0) continue;
-      const Node& n = record_->nodes[i];
-      Eigen::Map<Matrix<BlockScalar>>(transposes_.data() + transpose_place_[i], n.cols, n.rows) =
-          Eigen::Map<const Matrix<BlockScalar>>(numbers_.data() + place_[i], n.rows, n.cols).transpose();
-    }
-  }
-
-  /// The count of numbers that blocks add adjoints to.
-  Index adjoint_size() const { return count_; }
-
-  /// Turns the adjoints of the uniform values, which it uses up, into the gradient with respect to θ.
-  void finish(Eigen::VectorXd& adjoints, Eigen::Ref<Eigen::VectorXd> gradient) {
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) slots_[i].bar = adjoints.data() + place_[i];
-    for (std::size_t i = record_->nodes.size(); i-- > 0;)
-      if (record_->nodes[i].uniform) reverse(static_cast<int>(i), {.theta = true});
-    gradient.setZero();
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
-      const Node& n = record_->nodes[i];
-      if (n.operation == Operation::parameter)
-        gradient.segment(n.first, n.size()) = adjoints.segment(place_[i], n.size());
-    }
-  }
-
-  const BlockScalar* numbers() const { return numbers_.data(); }
-  const BlockScalar* transposes() const { return transposes_.data(); }
-  const Index* place() const { return place_.data(); }
-  const Index* transpose_place() const { return transpose_place_.data(); }
-
- private:
-  Index count_ = 0;
-  std::vector<Index> place_, transpose_place_;
-  Eigen::VectorXd values_;
-  Vector<BlockScalar> numbers_, transposes_;
-};
-
-/// The bytes that a sweep with these jets touches for one sample: decides how many samples make a block.
-inline Index bytes_per_sample(const Record& record, Jets jets, std::size_t scalar_bytes) {
-  Index numbers = 0;
-  for (const Node& n : record.nodes)
-    if (!n.uniform && n.operation != Operation::segment) numbers += n.size() * jets.rows(n.in_x);
-  return 2 * numbers * static_cast<Index>(scalar_bytes);
-}
-
 /// One thread's sweeps over blocks of one size, with one shape of jets.
 template <class T>
-class Replay : private Interpreter<simd::Lanes<T>> {
+class Replay {
   using V = simd::Lanes<T>;
-  using Base = Interpreter<V>;
-  using Base::kernels_, Base::node, Base::outside_, Base::record_, Base::slots_;
 
  public:
   /// `samples` is a multiple of the lane count.
-  Replay(const Record& record, Jets jets, Index samples) : Base(record) {
+  Replay(const Record& record, Jets jets, Index samples) : record_(&record), slots_(record.nodes.size()) {
     kernels_.samples = samples;
     kernels_.jets = jets;
     Index total = 0;
@@ -653,26 +117,33 @@ class Replay : private Interpreter<simd::Lanes<T>> {
     if (sigma_ >= 0) std::copy_n(sigma, B, slots_[static_cast<std::size_t>(sigma_)].value);
   }
 
-  /// Direction c is the unit vector of axis first + c, for the jets' directions from `from` on.
-  void set_axes(Index first, int from, int count) {
-    if (input_ < 0) return;
+  /// The directions are the unit vectors of the axes from `first` on, 0 beyond the last.
+  void set_axes(Index first) {
+    if (input_ < 0 || axis_ == first) return;
+    axis_ = first;
     const Index B = kernels_.samples;
     for (Index j = 0; j < record_->dimension; ++j)
-      for (int c = 0; c < count; ++c)
-        Kernels<V>::fill(input().value + j * input().stride + (1 + from + c) * B, j == first + c ? T(1) : T(0), B);
+      for (int c = 0; c < jets().directions(); ++c)
+        Kernels<V>::fill(input().value + j * input().stride + (1 + c) * B, j == first + c ? T(1) : T(0), B);
   }
 
-  /// Direction c: B × d, column stride `stride`.
+  /// Direction c: B × d, column stride `stride`; null is the zero vector.
   void set_direction(int c, const T* v, Index stride) {
     if (input_ < 0) return;
+    axis_ = -1;
     const Index B = kernels_.samples;
-    for (Index j = 0; j < record_->dimension; ++j)
-      std::copy_n(v + j * stride, B, input().value + j * input().stride + (1 + c) * B);
+    for (Index j = 0; j < record_->dimension; ++j) {
+      T* to = input().value + j * input().stride + (1 + c) * B;
+      if (v != nullptr)
+        std::copy_n(v + j * stride, B, to);
+      else
+        Kernels<V>::fill(to, 0, B);
+    }
   }
 
   void forward() {
     for (std::size_t i = 0; i < record_->nodes.size(); ++i)
-      if (!record_->nodes[i].uniform) Base::forward(static_cast<int>(i));
+      if (!record_->nodes[i].uniform) forward(static_cast<int>(i));
   }
 
   /// Row `row` (0 the value, 1 + c direction c, last the second derivatives) of output element j: B numbers.
@@ -705,7 +176,7 @@ class Replay : private Interpreter<simd::Lanes<T>> {
   /// Sweeps back. θ-adjoints are added to those attached.
   void reverse() {
     for (std::size_t i = record_->nodes.size(); i-- > 0;)
-      if (!record_->nodes[i].uniform) Base::reverse(static_cast<int>(i), wanted_);
+      if (!record_->nodes[i].uniform) reverse(static_cast<int>(i));
   }
 
   /// The adjoint of x_j after a reverse sweep for x: B numbers, or null where the record does not use x.
@@ -715,6 +186,21 @@ class Replay : private Interpreter<simd::Lanes<T>> {
   }
 
  private:
+  /// How a block reads the uniform values: numbers (and transposes of matrices) and the adjoints it adds to.
+  struct Outside {
+    const T* numbers = nullptr;
+    const T* transposes = nullptr;
+    const Index* place = nullptr;
+    const Index* transpose_place = nullptr;
+    double* bar = nullptr;
+  };
+
+  const Node& node(int i) const { return record_->nodes[static_cast<std::size_t>(i)]; }
+  Slot<T>& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
+  bool outside(int i) const { return node(i).uniform; }
+  const T* number(int i) const { return outside_.numbers + outside_.place[i]; }
+  double* number_bar(int i) const { return outside_.bar + outside_.place[i]; }
+
   const Slot<T>& input() const { return slots_[static_cast<std::size_t>(input_)]; }
   Slot<T>& input() { return slots_[static_cast<std::size_t>(input_)]; }
 
@@ -733,9 +219,334 @@ class Replay : private Interpreter<simd::Lanes<T>> {
     }
   }
 
-  Buffer<T> values_, bars_;
+  // The directions are axes and the operand is x itself: the derivative rows of A x are the numbers of A.
+  bool reads_axes(const Node& n) const { return n.b == input_ && axis_ >= 0; }
+
+  static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
+
+  // φ', φ'', φ''' of a column, in three runs.
+  T* slopes(const Node& n, const T* a, const T* r) {
+    T* out = slopes_.reserve(3 * kernels_.samples);
+    function_slopes<T>(n.function, exponent(n), a, r, out, kernels_.samples);
+    return out;
+  }
+
+  /// The adjoint columns of operand i, ready to be written (fresh) or added to.
+  Slot<T>& adjoint(int i, bool& fresh) {
+    Slot<T>& s = slot(i);
+    Slot<T>& owner = slot(s.owner);
+    fresh = !owner.touched && !s.shared;
+    if (!owner.touched && s.shared)
+      for (Index j = 0; j < node(s.owner).size(); ++j)
+        Kernels<V>::fill(owner.bar + j * owner.bar_stride, 0, owner.rows * kernels_.samples);
+    owner.touched = true;
+    return s;
+  }
+
+  void forward(int index);
+  void reverse(int index);
+  void forward_linear(const Node& n, Slot<T>& out);
+  void forward_matrix(const Node& n, Slot<T>& out);
+  void reverse_matrix(const Node& n, Slot<T>& out);
+  void reverse_multiply(const Node& n, Slot<T>& out, int target, int other);
+  void add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n);
+
+  const Record* record_;
+  std::vector<Slot<T>> slots_;
+  Kernels<V> kernels_;
+  Outside outside_;
+  Buffer<T> values_, bars_, slopes_, room_;
   int input_ = -1, sigma_ = -1;
+  Index axis_ = -1;  ///< the jets' directions are the axes from this one on; −1: they are not axes
   Wanted wanted_;
 };
+
+/// multiply and dot with one uniform factor: out_j (+)= u_j a_j over all derivative rows.
+template <class T>
+void Replay<T>::forward_linear(const Node& n, Slot<T>& out) {
+  const bool a_outside = outside(n.a);
+  const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
+  const Slot<T>& a = slot(moving);
+  const bool reduce = n.operation == Operation::dot;
+  const Index count = reduce ? node(n.a).size() : n.size();
+  const T* u = number(still);
+  const Index u_step = node(still).size() == 1 ? 0 : 1;
+  for (Index j = 0; j < count; ++j)
+    Kernels<V>::add_scaled(out.value + (reduce ? 0 : j * out.stride), a.value + j * a.step(node(moving)), u[j * u_step],
+                           a.rows * kernels_.samples, !reduce || j == 0);
+}
+
+template <class T>
+void Replay<T>::forward(int index) {
+  const Node& n = node(index);
+  Slot<T>& out = slot(index);
+  const Kernels<V>& k = kernels_;
+  const Index B = k.samples;
+  switch (n.operation) {
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::segment:
+      break;  // placed by the derived class
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::transpose:
+      break;  // uniform
+    case Operation::spread:
+      for (Index j = 0; j < n.size(); ++j) Kernels<V>::fill(out.value + j * out.stride, number(n.a)[j], B);
+      break;
+    case Operation::combine: {
+      const bool a_outside = outside(n.a), b_outside = n.b >= 0 && outside(n.b);
+      for (Index j = 0; j < n.size(); ++j) {
+        T* to = out.value + j * out.stride;
+        if (!a_outside && n.b >= 0 && !b_outside) {
+          const Slot<T>&a = slot(n.a), &b = slot(n.b);
+          k.combine(to, a.value + j * a.step(node(n.a)), static_cast<T>(n.alpha), a.rows,
+                    b.value + j * b.step(node(n.b)), static_cast<T>(n.beta), b.rows);
+          continue;
+        }
+        const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
+        const Slot<T>& a = slot(moving);
+        Kernels<V>::add_scaled(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha),
+                               a.rows * B, true);
+        if (still >= 0)
+          k.add_number(to,
+                       static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
+      }
+      break;
+    }
+    case Operation::multiply:
+    case Operation::dot: {
+      if (outside(n.a) || outside(n.b)) return forward_linear(n, out);
+      const Slot<T>&a = slot(n.a), &b = slot(n.b);
+      const bool reduce = n.operation == Operation::dot;
+      const Index count = reduce ? node(n.a).size() : n.size();
+      for (Index j = 0; j < count; ++j)
+        k.product(out.value + (reduce ? 0 : j * out.stride), out.rows, a.value + j * a.step(node(n.a)), a.rows,
+                  b.value + j * b.step(node(n.b)), b.rows, !reduce || j == 0);
+      break;
+    }
+    case Operation::sum: {
+      const Slot<T>& a = slot(n.a);
+      for (Index j = 0; j < node(n.a).size(); ++j)
+        Kernels<V>::add_scaled(out.value, a.value + j * a.stride, 1, a.rows * B, j == 0);
+      break;
+    }
+    case Operation::function: {
+      const Slot<T>& a = slot(n.a);
+      for (Index j = 0; j < n.size(); ++j) {
+        const T* from = a.value + j * a.stride;
+        T* to = out.value + j * out.stride;
+        function_values<T>(n.function, exponent(n), from, to, B);
+        if (!k.moves(out.rows)) continue;
+        const T* slope = slopes(n, from, to);
+        k.function(to, out.rows, from, a.rows, slope, slope + B);
+      }
+      break;
+    }
+    case Operation::less:
+    case Operation::less_equal: {
+      const Slot<T>&a = slot(n.a), &b = slot(n.b);
+      for (Index j = 0; j < n.size(); ++j)
+        k.less(out.value + j * out.stride, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
+               n.operation == Operation::less_equal);
+      break;
+    }
+    case Operation::select: {
+      const Slot<T>&a = slot(n.a), &b = slot(n.b), &c = slot(n.c);
+      for (Index j = 0; j < n.size(); ++j)
+        k.select(out.value + j * out.stride, out.rows, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
+                 b.rows, c.value + j * c.step(node(n.c)), c.rows);
+      break;
+    }
+    case Operation::log_sum_exp: {
+      const Slot<T>& a = slot(n.a);
+      k.log_sum_exp(out.value, out.rows, a.value, a.stride, a.rows, node(n.a).size());
+      break;
+    }
+    case Operation::concat: {
+      Index column = 0;
+      for (Index part = 0; part < n.count; ++part) {
+        const int operand = record_->lists[static_cast<std::size_t>(n.first + part)];
+        const Slot<T>& a = slot(operand);
+        for (Index j = 0; j < node(operand).size(); ++j, ++column) {
+          T* to = out.value + column * out.stride;
+          Kernels<V>::add_scaled(to, a.value + j * a.stride, 1, a.rows * B, true);
+          Kernels<V>::fill(to + a.rows * B, 0, (out.rows - a.rows) * B);
+        }
+      }
+      break;
+    }
+    case Operation::matrix_vector:
+      forward_matrix(n, out);
+      break;
+  }
+}
+
+template <class T>
+void Replay<T>::forward_matrix(const Node& n, Slot<T>& out) {
+  const Slot<T>& in = slot(n.b);
+  const Index B = kernels_.samples, m = n.rows, inner = node(n.b).size();
+  const bool along_axes = reads_axes(n);
+  const T* A = number(n.a);
+  Gemm<T>::multiply((along_axes ? 1 : out.rows) * B, m, inner, in.value, in.stride,
+                    outside_.transposes + outside_.transpose_place[n.a], inner, out.value, out.stride, false,
+                    n.c >= 0 ? number(n.c) : nullptr, B);
+  if (!along_axes) return;
+  for (Index j = 0; j < m; ++j)  // ∂(A x)_j/∂x_c = A_jc
+    for (int c = 0; c < kernels_.jets.directions(); ++c)
+      Kernels<V>::fill(out.value + j * out.stride + (1 + c) * B, axis_ + c < inner ? A[(axis_ + c) * m + j] : T(0), B);
+}
+
+template <class T>
+void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
+  const Index B = kernels_.samples, tall = out.rows * B, m = n.rows, inner = node(n.b).size();
+  const Slot<T>& in = slot(n.b);
+  if (wanted_.theta && n.c >= 0 && node(n.c).trainable)
+    for (Index j = 0; j < m; ++j) number_bar(n.c)[j] += Kernels<V>::sum(out.bar + j * out.bar_stride, B);
+  if (wanted_.theta && node(n.a).trainable) {  // Ā = Σ r̄ bᵀ over samples and derivative rows
+    const bool along_axes = reads_axes(n);
+    double* bar = number_bar(n.a);
+    Gemm<T>::multiply_transposed(m, inner, along_axes ? B : tall, out.bar, out.bar_stride, in.value, in.stride, bar,
+                                 room_.reserve(Gemm<T>::transposed_room));
+    if (along_axes)
+      for (Index j = 0; j < m; ++j)
+        for (int c = 0; c < kernels_.jets.directions() && axis_ + c < inner; ++c)
+          bar[(axis_ + c) * m + j] += Kernels<V>::sum(out.bar + j * out.bar_stride + (1 + c) * B, B);
+  }
+  if (!wanted_.any(node(n.b))) return;
+  bool fresh = false;
+  Slot<T>& to = adjoint(n.b, fresh);
+  Gemm<T>::multiply(tall, inner, m, out.bar, out.bar_stride, number(n.a), m, to.bar, to.bar_stride, !fresh);
+}
+
+/// target's adjoint += α r̄_j for j < n, over the target's rows (or, outside the block, its sum over samples).
+template <class T>
+void Replay<T>::add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n) {
+  if (!wanted_.any(node(target))) return;
+  const Index B = kernels_.samples;
+  if (outside(target)) {
+    const Index step = node(target).size() == 1 ? 0 : 1;
+    for (Index j = 0; j < n; ++j)
+      number_bar(target)[j * step] += static_cast<double>(alpha) * Kernels<V>::sum(r_bar + j * r_step, B);
+    return;
+  }
+  bool fresh = false;
+  Slot<T>& to = adjoint(target, fresh);
+  const Index step = to.bar_step(node(target));
+  for (Index j = 0; j < n; ++j)
+    Kernels<V>::add_scaled(to.bar + j * step, r_bar + j * r_step, alpha, to.rows * B, fresh && (step != 0 || j == 0));
+}
+
+/// The adjoint of one factor of multiply or dot.
+template <class T>
+void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int other) {
+  if (!wanted_.any(node(target))) return;
+  const Index B = kernels_.samples;
+  const bool reduce = n.operation == Operation::dot;
+  const Index count = reduce ? node(n.a).size() : n.size(), r_step = reduce ? 0 : out.bar_stride;
+  if (outside(target)) {  // ū_j += Σ over samples and rows of a r̄
+    const Slot<T>& a = slot(other);
+    const Index step = node(target).size() == 1 ? 0 : 1;
+    for (Index j = 0; j < count; ++j)
+      number_bar(target)[j * step] +=
+          Kernels<V>::dot(a.value + j * a.step(node(other)), out.bar + j * r_step, a.rows * B);
+    return;
+  }
+  bool fresh = false;
+  Slot<T>& to = adjoint(target, fresh);
+  const Index step = to.bar_step(node(target));
+  for (Index j = 0; j < count; ++j) {
+    const bool first = fresh && (step != 0 || j == 0);
+    if (outside(other)) {
+      Kernels<V>::add_scaled(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
+                             to.rows * B, first);
+    } else {
+      const Slot<T>& b = slot(other);
+      kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows,
+                               out.bar + j * r_step, out.rows);
+    }
+  }
+}
+
+template <class T>
+void Replay<T>::reverse(int index) {
+  const Node& n = node(index);
+  Slot<T>& out = slot(index);
+  if (!wanted_.any(n) || !slot(out.owner).touched) return;
+  const Kernels<V>& k = kernels_;
+  const Index B = k.samples;
+  switch (n.operation) {
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::segment:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::less:
+    case Operation::less_equal:
+    case Operation::transpose:
+      break;
+    case Operation::spread:
+      add_linear_adjoint(n.a, out.bar, out.bar_stride, 1, n.size());
+      break;
+    case Operation::combine:
+      add_linear_adjoint(n.a, out.bar, out.bar_stride, static_cast<T>(n.alpha), n.size());
+      if (n.b >= 0) add_linear_adjoint(n.b, out.bar, out.bar_stride, static_cast<T>(n.beta), n.size());
+      break;
+    case Operation::sum:
+      add_linear_adjoint(n.a, out.bar, 0, 1, node(n.a).size());
+      break;
+    case Operation::multiply:
+    case Operation::dot:
+      reverse_multiply(n, out, n.a, n.b);
+      reverse_multiply(n, out, n.b, n.a);
+      break;
+    case Operation::function: {
+      const Slot<T>& a = slot(n.a);
+      bool fresh = false;
+      Slot<T>& to = adjoint(n.a, fresh);
+      for (Index j = 0; j < n.size(); ++j) {
+        const T* from = a.value + j * a.stride;
+        const T* slope = slopes(n, from, out.value + j * out.stride);
+        k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows,
+                           slope, slope + B, slope + 2 * B);
+      }
+      break;
+    }
+    case Operation::select: {
+      const Slot<T>& condition = slot(n.a);
+      for (const bool chosen : {true, false}) {
+        const int target = chosen ? n.b : n.c;
+        if (!wanted_.any(node(target))) continue;
+        bool fresh = false;
+        Slot<T>& to = adjoint(target, fresh);
+        const Index step = to.bar_step(node(target));
+        for (Index j = 0; j < n.size(); ++j)
+          k.select_adjoint(to.bar + j * step, to.rows, fresh && (step != 0 || j == 0),
+                           condition.value + j * condition.step(node(n.a)), chosen, out.bar + j * out.bar_stride);
+      }
+      break;
+    }
+    case Operation::log_sum_exp: {
+      const Slot<T>& a = slot(n.a);
+      bool fresh = false;
+      Slot<T>& to = adjoint(n.a, fresh);
+      k.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, a.value, a.stride, out.value, out.bar, out.rows,
+                            node(n.a).size());
+      break;
+    }
+    case Operation::concat: {
+      Index column = 0;
+      for (Index part = 0; part < n.count; ++part) {
+        const int operand = record_->lists[static_cast<std::size_t>(n.first + part)];
+        add_linear_adjoint(operand, out.bar + column * out.bar_stride, out.bar_stride, 1, node(operand).size());
+        column += node(operand).size();
+      }
+      break;
+    }
+    case Operation::matrix_vector:
+      reverse_matrix(n, out);
+      break;
+  }
+}
 
 }  // namespace scorematch::evaluate

@@ -1,6 +1,7 @@
 // Adam (Kingma & Ba 2015, algorithm 1) with a step size that falls to 0 along half a cosine.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "scorematch/types.hpp"
@@ -17,17 +18,21 @@ struct Adam {
 
   void update(const Eigen::VectorXd& gradient, Eigen::VectorXd& theta) {
     if (step == 0) {
-      mean.setZero(theta.size());
-      square.setZero(theta.size());
+      mean.resize(theta.size());
+      square.resize(theta.size());
+      std::fill_n(mean.data(), mean.size(), 0.0);
+      std::fill_n(square.data(), square.size(), 0.0);
     }
     const double rate = learning_rate * 0.5 *
                         (1 + std::cos(3.141592653589793 * static_cast<double>(step) / static_cast<double>(steps)));
     ++step;
     const double t = static_cast<double>(step);
-    mean = beta1 * mean + (1 - beta1) * gradient;
-    square = beta2 * square + (1 - beta2) * gradient.cwiseAbs2();
     const double mean_scale = 1 / (1 - std::pow(beta1, t)), square_scale = 1 / (1 - std::pow(beta2, t));
-    theta.array() -= rate * mean_scale * mean.array() / ((square_scale * square.array()).sqrt() + epsilon);
+    for (Index i = 0; i < theta.size(); ++i) {
+      mean[i] = beta1 * mean[i] + (1 - beta1) * gradient[i];
+      square[i] = beta2 * square[i] + (1 - beta2) * gradient[i] * gradient[i];
+      theta[i] -= rate * mean_scale * mean[i] / (std::sqrt(square_scale * square[i]) + epsilon);
+    }
   }
 };
 

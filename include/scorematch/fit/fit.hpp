@@ -33,7 +33,7 @@ struct FitOptions {
 
   void validate() const {
     require_at_least(iterations, 0, "FitOptions: iterations");
-    require(tolerance >= 0, "FitOptions: tolerance is ", tolerance, "; it must be at least 0");
+    require(tolerance >= 0, {"FitOptions: tolerance is ", tolerance, "; it must be at least 0"});
     require_at_least(memory, 1, "FitOptions: memory");
     require_at_least(batch, 1, "FitOptions: batch");
     require_positive(learning_rate, "FitOptions: learning_rate");

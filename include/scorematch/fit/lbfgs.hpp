@@ -37,6 +37,8 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
   struct End {};
   Minimum best;
   best.theta = start;
+  Index lowered =
+      0;  // evaluations that lowered the loss: what counts as iterations where LBFGSpp throws before it says
   double floor = -std::numeric_limits<double>::infinity();
   const auto small = [&](double gradient_norm, const Eigen::VectorXd& theta) {
     return gradient_norm <= tolerance * std::max(1.0, theta.norm());
@@ -52,6 +54,7 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
     }
     const bool better = finite && loss < best.loss;
     if (better) {
+      if (evaluation > 0) ++lowered;
       best.theta = theta;
       best.loss = loss;
       best.gradient_norm = gradient_norm;
@@ -75,7 +78,7 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
   while (best.iterations < iterations) {
     // A failed line search starts afresh from the best point, without the old curvature, while that still helps.
     const double before = best.loss;
-    const Index evaluations = best.evaluations;
+    const Index lowered_before = lowered;
     Eigen::VectorXd theta = best.theta;
     double loss = 0;
     parameters.max_iterations = static_cast<int>(iterations - best.iterations);
@@ -84,10 +87,10 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
       best.iterations += solver.minimize(evaluate, theta, loss);
       break;
     } catch (const End&) {
-      best.iterations += best.evaluations - evaluations - 1;
+      best.iterations += lowered - lowered_before;
       break;
     } catch (const std::exception&) {  // LBFGSpp's way to say that a line search failed
-      best.iterations += best.evaluations - evaluations - 1;
+      best.iterations += lowered - lowered_before;
       if (!(best.loss < before - 1e-14 * std::abs(before))) break;
     }
   }

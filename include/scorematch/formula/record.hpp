@@ -182,15 +182,15 @@ class Recorder {
   /// Declares the parameter `name`, or finds it again. `start` is called only for a new one.
   template <class Start>
   int parameter(const std::string& name, Index rows, Index cols, Start start) {
-    require(!name.empty(), "a parameter has an empty name; theta(\"name\", …) needs one");
-    require(rows >= 1 && cols >= 1, "theta(\"", name, "\") has the shape ", rows, " × ", cols,
-            "; both must be at least 1");
+    require(!name.empty(), {"a parameter has an empty name; theta(\"name\", …) needs one"});
+    require(rows >= 1 && cols >= 1,
+            {"theta(\"", name, "\") has the shape ", rows, " × ", cols, "; both must be at least 1"});
     for (std::size_t i = 0; i < record_.parameters.size(); ++i) {
       const ParameterBlock& block = record_.parameters[i];
       if (block.name != name) continue;
-      require(block.rows == rows && block.cols == cols, "theta(\"", name, "\") is used with the shape ", rows, " × ",
-              cols, " and with ", block.rows, " × ", block.cols,
-              "; one name is one parameter: give one of them another name");
+      require(block.rows == rows && block.cols == cols,
+              {"theta(\"", name, "\") is used with the shape ", rows, " × ", cols, " and with ", block.rows, " × ",
+               block.cols, "; one name is one parameter: give one of them another name"});
       return parameter_nodes_[i];
     }
     record_.parameters.push_back({.name = name, .rows = rows, .cols = cols, .start = start()});

@@ -120,8 +120,9 @@ class Theta {
     const auto values = [&] {
       Eigen::MatrixXd block(rows, cols);
       initialiser(name, block);
-      require(block.rows() == rows && block.cols() == cols && block.allFinite(), "the start of theta(\"", name,
-              "\") has a number that is not finite, or another shape than ", rows, " × ", cols);
+      require(block.rows() == rows && block.cols() == cols && block.allFinite(),
+              {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows,
+               " × ", cols});
       return Eigen::VectorXd(block.reshaped());
     };
     return {*recorder_, recorder_->parameter(name, rows, cols, values)};
@@ -144,8 +145,8 @@ Record record(Index dimension, F&& formula) {
                   "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
     if constexpr (returns_value) {
       const Value result = formula(arguments...);
-      require(&result.recorder() == &recorder, "a formula returns a value of another formula");
-      require(result.cols() == 1, "a formula returns ", shape_text(result), "; it must return a number or a vector");
+      require(&result.recorder() == &recorder, {"a formula returns a value of another formula"});
+      require(result.cols() == 1, {"a formula returns ", shape_text(result), "; it must return a number or a vector"});
       return recorder.finish(result.index());
     } else {
       return Record{};

@@ -42,17 +42,17 @@ class Value {
 
   /// Element i, counted from 0.
   Value operator[](Index i) const {
-    require(i >= 0 && i < size(), "a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ",
-            size() - 1);
+    require(i >= 0 && i < size(),
+            {"a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ", size() - 1});
     return segment(i, 1);
   }
 
   /// The `count` elements from `first`.
   Value segment(Index first, Index count) const {
-    require(cols() == 1, "a formula takes elements of a ", rows(), " × ", cols(),
-            " matrix; only vectors have elements");
-    require(first >= 0 && count >= 1 && first + count <= size(), "a formula takes elements ", first, " to ",
-            first + count - 1, " of a vector of size ", size());
+    require(cols() == 1,
+            {"a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements"});
+    require(first >= 0 && count >= 1 && first + count <= size(),
+            {"a formula takes elements ", first, " to ", first + count - 1, " of a vector of size ", size()});
     if (first == 0 && count == size()) return *this;
     if (node().operation == Operation::segment)  // a view of a view is a view
       return {*recorder_,
@@ -97,7 +97,7 @@ inline Value constant(const Value& like, double number) {
 template <class Derived>
 Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
   const Eigen::MatrixXd plain = numbers.template cast<double>();
-  require(plain.size() > 0, "a formula uses an empty Eigen object");
+  require(plain.size() > 0, {"a formula uses an empty Eigen object"});
   const bool row = plain.rows() == 1;  // a row vector is taken as a vector when it meets one
   if (Derived::IsVectorAtCompileTime && row)
     return {like.recorder(), like.recorder().constant(plain.data(), plain.cols(), 1)};
@@ -114,22 +114,22 @@ inline std::string shape_text(const Value& v) {
 
 inline void require_one_formula(const Value& a, const Value& b) {
   require(&a.recorder() == &b.recorder(),
-          "a formula uses a value of another formula; values live only while theirs runs");
+          {"a formula uses a value of another formula; values live only while theirs runs"});
 }
 
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
 inline Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
   require_one_formula(a, b);
   const bool same = a.rows() == b.rows() && a.cols() == b.cols();
-  require(same || a.size() == 1 || b.size() == 1, "a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
-          "; the sizes must agree, or one of the two must be a number");
+  require(same || a.size() == 1 || b.size() == 1, {"a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
+                                                   "; the sizes must agree, or one of the two must be a number"});
   const Value& larger = a.size() >= b.size() ? a : b;
   return {.operation = operation, .a = a.index(), .b = b.index(), .rows = larger.rows(), .cols = larger.cols()};
 }
 
 // α a, folding a scale of a scale.
 inline Value scaled(const Value& a, double alpha) {
-  require(alpha == alpha, "a formula multiplies by NaN");
+  require(alpha == alpha, {"a formula multiplies by NaN"});
   Node node{.operation = Operation::combine, .a = a.index(), .rows = a.rows(), .cols = a.cols(), .alpha = alpha};
   if (a.node().operation == Operation::combine && a.node().b < 0) {
     node.a = a.node().a;
@@ -161,10 +161,11 @@ inline Value reduction(Operation operation, const Value& a) {
 // A matrix depends on θ and constants alone: the evaluators keep one a batch, not one a sample.
 inline Value matrix_times(const Value& a, const Value& b) {
   require_one_formula(a, b);
-  require(a.node().uniform && (b.cols() == 1 || b.node().uniform),
-          "a formula multiplies by a matrix that depends on x; only matrices of theta and constants can be multiplied");
-  require(a.cols() == b.rows(), "a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ",
-          b.rows(), " columns");
+  require(
+      a.node().uniform && (b.cols() == 1 || b.node().uniform),
+      {"a formula multiplies by a matrix that depends on x; only matrices of theta and constants can be multiplied"});
+  require(a.cols() == b.rows(),
+          {"a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ", b.rows(), " columns"});
   return {
       a.recorder(),
       a.recorder().add(
@@ -184,8 +185,8 @@ inline Value operator*(const Value& a, const Value& b) {
 }
 
 inline Value operator/(const Value& a, const Value& b) {
-  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(), "a formula divides ", shape_text(a), " by ",
-          shape_text(b));
+  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
+          {"a formula divides ", shape_text(a), " by ", shape_text(b)});
   return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, elementwise(Function::reciprocal, b), "÷"))};
 }
 
@@ -304,7 +305,7 @@ Value pow(const Value& a, N n) {
 /// a^p for a real number p; a > 0 (NaN below 0, as std::pow).
 template <std::floating_point N>
 Value pow(const Value& a, N p) {
-  require(p == p, "a formula raises to the power NaN");
+  require(p == p, {"a formula raises to the power NaN"});
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
                                           .function = Function::power,
                                           .a = a.index(),
@@ -362,8 +363,8 @@ inline Value selected(const Value& condition, const Value& a, const Value& b) {
   require_one_formula(condition, a);
   Node node = paired(Operation::select, a, b, "or");
   require(condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
-          "where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
-          "; the sizes must agree, or one of the two must be 1");
+          {"where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
+           "; the sizes must agree, or one of the two must be 1"});
   if (condition.size() > node.size()) node.rows = condition.rows(), node.cols = condition.cols();
   node.c = node.b;
   node.b = node.a;
@@ -428,8 +429,8 @@ inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operatio
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
 /// Σ_j a_j b_j
 inline Value dot(const Value& a, const Value& b) {
-  require(a.size() == b.size(), "a formula takes dot of ", shape_text(a), " and ", shape_text(b),
-          "; the sizes must agree");
+  require(a.size() == b.size(),
+          {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
   if (a.size() == 1) return a * b;
   Node node = paired(Operation::dot, a, b, "dot");
   node.rows = node.cols = 1;
@@ -452,8 +453,8 @@ inline Value log_sum_exp(const Value& a) { return a.size() == 1 ? a : reduction(
 
 /// f(0) + … + f(n − 1), n ≥ 1
 template <class F>
-Value sum(int n, F f) {
-  require(n >= 1, "sum(n, f) has n = ", n, "; at least one term is needed");
+requires std::same_as<std::invoke_result_t<F&, int>, Value> Value sum(int n, F f) {
+  require(n >= 1, {"sum(n, f) has n = ", n, "; at least one term is needed"});
   Value total = f(0);
   for (int k = 1; k < n; ++k) total = total + f(k);
   return total;
@@ -469,13 +470,13 @@ inline Value head(const Value& a, Index count) { return a.segment(0, count); }
 inline Value tail(const Value& a, Index count) { return a.segment(a.size() - count, count); }
 
 inline Value concat(const std::vector<Value>& parts) {
-  require(!parts.empty(), "concat has no parts; at least one is needed");
+  require(!parts.empty(), {"concat has no parts; at least one is needed"});
   if (parts.size() == 1) return parts.front();
   std::vector<int> indices;
   Index total = 0;
   for (const Value& part : parts) {
     require_one_formula(parts.front(), part);
-    require(part.cols() == 1, "concat has ", shape_text(part), "; only numbers and vectors can be joined");
+    require(part.cols() == 1, {"concat has ", shape_text(part), "; only numbers and vectors can be joined"});
     indices.push_back(part.index());
     total += part.size();
   }
@@ -499,8 +500,8 @@ Value concat(const Value& a, const Rest&... rest) {
 
 /// The vector (f(0), …, f(n − 1)), n ≥ 1; each f(k) a number or a vector.
 template <class F>
-Value stack(int n, F f) {
-  require(n >= 1, "stack(n, f) has n = ", n, "; at least one element is needed");
+requires std::same_as<std::invoke_result_t<F&, int>, Value> Value stack(int n, F f) {
+  require(n >= 1, {"stack(n, f) has n = ", n, "; at least one element is needed"});
   std::vector<Value> parts;
   for (int k = 0; k < n; ++k) parts.push_back(f(k));
   return concat(parts);
@@ -511,7 +512,7 @@ Value stack(int n, F f) {
 /// Aᵀ
 inline Value transpose(const Value& a) {
   require(a.node().uniform,
-          "a formula transposes a value that depends on x; only matrices of theta and constants have a transpose");
+          {"a formula transposes a value that depends on x; only matrices of theta and constants have a transpose"});
   return {a.recorder(),
           a.recorder().add({.operation = Operation::transpose, .a = a.index(), .rows = a.cols(), .cols = a.rows()})};
 }

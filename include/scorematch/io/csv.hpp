@@ -32,8 +32,8 @@ struct CsvOptions {
 
   /// Throws std::invalid_argument for another separator.
   void validate() const {
-    require(std::string_view(",;\t\0", 4).find(separator) != std::string_view::npos, "CsvOptions::separator is '",
-            separator, "'; it must be ',', ';', '\\t', or '\\0' for automatic");
+    require(std::string_view(",;\t\0", 4).find(separator) != std::string_view::npos,
+            {"CsvOptions::separator is '", separator, "'; it must be ',', ';', '\\t', or '\\0' for automatic"});
   }
 };
 
@@ -234,11 +234,12 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
   std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   for (std::size_t row = 0; row < columns.size(); ++row) {
     const auto found = std::find(names.begin(), names.end(), columns[row]);
-    require(found != names.end(), "'", path, "' has no column ", io::in_quotes(columns[row]),
-            found != names.end() ? "" : io::other_columns(columns[row], names),
-            has_header ? "" : " (it has no header line, so a column's name is its position, counted from 0)");
-    require(std::find(found + 1, names.end(), columns[row]) == names.end(), "'", path, "' has more than one column ",
-            io::in_quotes(columns[row]));
+    require(found != names.end(),
+            {"'", path, "' has no column ", io::in_quotes(columns[row]),
+             found != names.end() ? "" : io::other_columns(columns[row], names),
+             has_header ? "" : " (it has no header line, so a column's name is its position, counted from 0)"});
+    require(std::find(found + 1, names.end(), columns[row]) == names.end(),
+            {"'", path, "' has more than one column ", io::in_quotes(columns[row])});
     chosen[row] = static_cast<std::size_t>(found - names.begin());
   }
 
@@ -298,8 +299,8 @@ inline Eigen::MatrixXd read_csv(const std::string& path, const std::vector<std::
 inline void write_csv(const std::string& path, const MatrixView<double>& X,
                       const std::vector<std::string>& names = {}) {
   require_at_least(X.rows(), 1, "the number of rows of X");
-  require(names.empty() || static_cast<Index>(names.size()) == X.rows(), "names has ", names.size(), " entries; X has ",
-          X.rows(), " rows, and each is a column of the file");
+  require(names.empty() || static_cast<Index>(names.size()) == X.rows(),
+          {"names has ", names.size(), " entries; X has ", X.rows(), " rows, and each is a column of the file"});
   io::OutputFile file(path);
   std::string out;
   for (std::size_t i = 0; i < names.size(); ++i) {

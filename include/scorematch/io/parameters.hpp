@@ -98,13 +98,13 @@ inline void save_parameters(const std::string& path, const std::vector<NamedPara
   out += '\n';
   for (auto parameter = parameters.begin(); parameter != parameters.end(); ++parameter) {
     const auto& [name, rows, cols, values] = *parameter;
-    require(!name.empty(), "a parameter to be saved has an empty name");
+    require(!name.empty(), {"a parameter to be saved has an empty name"});
     require(std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 32; }),
-            "the parameter name ", io::in_quotes(name), " holds a control character; it cannot be saved");
-    require(io::find_parameter(parameters, name) == parameter, "two parameters to be saved have the name ",
-            io::in_quotes(name));
-    require(rows >= 0 && cols >= 0 && rows * cols == values.size(), "parameter ", io::in_quotes(name), " is ", rows,
-            " × ", cols, " but has ", values.size(), " values");
+            {"the parameter name ", io::in_quotes(name), " holds a control character; it cannot be saved"});
+    require(io::find_parameter(parameters, name) == parameter,
+            {"two parameters to be saved have the name ", io::in_quotes(name)});
+    require(rows >= 0 && cols >= 0 && rows * cols == values.size(),
+            {"parameter ", io::in_quotes(name), " is ", rows, " × ", cols, " but has ", values.size(), " values"});
     io::append_number(out, rows);
     out += " x ";
     io::append_number(out, cols);
@@ -214,16 +214,16 @@ void load_model(const std::string& path, Model& model) {
   std::vector<NamedParameter> parameters;
   for (const NamedParameter& parameter : wanted) {
     const auto found = io::find_parameter(saved, parameter.name);
-    require(found != saved.end(), "'", path, "' has no parameter ", io::in_quotes(parameter.name),
-            ", which the model has", verdict);
-    require(found->rows == parameter.rows && found->cols == parameter.cols, "'", path, "' has parameter ",
-            io::in_quotes(parameter.name), " as ", found->rows, " × ", found->cols, "; the model has it as ",
-            parameter.rows, " × ", parameter.cols, verdict);
+    require(found != saved.end(),
+            {"'", path, "' has no parameter ", io::in_quotes(parameter.name), ", which the model has", verdict});
+    require(found->rows == parameter.rows && found->cols == parameter.cols,
+            {"'", path, "' has parameter ", io::in_quotes(parameter.name), " as ", found->rows, " × ", found->cols,
+             "; the model has it as ", parameter.rows, " × ", parameter.cols, verdict});
     parameters.push_back(*found);
   }
   for (const NamedParameter& parameter : saved)
-    require(io::find_parameter(wanted, parameter.name) != wanted.end(), "'", path, "' has parameter ",
-            io::in_quotes(parameter.name), ", which the model does not have", verdict);
+    require(io::find_parameter(wanted, parameter.name) != wanted.end(),
+            {"'", path, "' has parameter ", io::in_quotes(parameter.name), ", which the model does not have", verdict});
   model.set_named_parameters(std::move(parameters));
 }
 

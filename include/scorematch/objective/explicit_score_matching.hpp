@@ -27,9 +27,9 @@ struct explicit_score_matching {
 
   void validate_for(Index dimension, Index samples) const {
     if constexpr (is_matrix) {
-      require(target.rows() == dimension && target.cols() == samples, "the target of explicit_score_matching is ",
-              target.rows(), " × ", target.cols(), "; the data are ", dimension, " × ", samples,
-              ", and it must have a column for each sample");
+      require(target.rows() == dimension && target.cols() == samples,
+              {"the target of explicit_score_matching is ", target.rows(), " × ", target.cols(), "; the data are ",
+               dimension, " × ", samples, ", and it must have a column for each sample"});
       require_samples<typename Target::Scalar>(target, dimension, "the target of explicit_score_matching");
     }
   }
@@ -48,8 +48,8 @@ struct explicit_score_matching {
     } else {
       const Eigen::MatrixXd S = target(Eigen::MatrixXd(samples.X.transpose().template cast<double>()));
       require(S.rows() == samples.X.cols() && S.cols() == samples.X.rows(),
-              "the target of explicit_score_matching returned ", S.rows(), " × ", S.cols(), " for ", samples.X.cols(),
-              " × ", samples.X.rows(), " points; it must return a column for each");
+              {"the target of explicit_score_matching returned ", S.rows(), " × ", S.cols(), " for ", samples.X.cols(),
+               " × ", samples.X.rows(), " points; it must return a column for each"});
       notes.target = S.transpose().template cast<T>();
     }
   }

@@ -33,6 +33,19 @@ struct implicit_score_matching {
     losses.bar.S = values.S;
     losses.bar.curvature.setOnes(values.curvature.size());
   }
+
+  /// The same for one point (or lanes of points): what fused loops take.
+  template <class V, std::size_t d>
+  void at_point(const std::array<V, d>& s, const V& curvature, V& value, std::array<V, 2>& terms,
+                std::array<V, d>& s_bar, V& curvature_bar) const {
+    terms[0] = s[0] * s[0];
+    for (std::size_t j = 1; j < d; ++j) terms[0] += s[j] * s[j];
+    terms[0] *= 0.5;
+    terms[1] = curvature;
+    value = terms[0] + terms[1];
+    s_bar = s;
+    curvature_bar = V{} + 1;
+  }
 };
 
 }  // namespace scorematch

@@ -11,6 +11,8 @@
 #include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/objective/fused_loss.hpp"
+#include "scorematch/objective/moments.hpp"
 #include "scorematch/score/user_model.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -42,28 +44,6 @@ struct LossOptions {
 
 namespace objective {
 
-/// Mean and sum of squared deviations of numbers that come in groups (Chan, Golub & LeVeque 1979).
-struct Moments {
-  double count = 0, mean = 0, squares = 0;
-
-  void add(double n, double m, double s) {
-    if (n == 0) return;
-    const double total = count + n, shift = m - mean;
-    mean += shift * n / total;
-    squares += s + shift * shift * count * n / total;
-    count = total;
-  }
-
-  template <class Numbers>
-  void add_all(const Numbers& numbers) {
-    const double n = static_cast<double>(numbers.size());
-    const double m = numbers.template cast<double>().sum() / n;
-    add(n, m, (numbers.template cast<double>().array() - m).square().sum());
-  }
-
-  double standard_error() const { return count > 1 ? std::sqrt(squares / (count - 1) / count) : 0; }
-};
-
 /// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
 /// Holds a view of the data: it must not outlive them.
 template <class T, class Bound, class O>
@@ -79,7 +59,7 @@ class LossFunction {
   void evaluate(const LossOptions& options, bool with_gradient, Loss& loss) {
     const Index count = options.columns.empty() ? data_.cols() : static_cast<Index>(options.columns.size());
     constexpr Index lanes = simd::width<simd::Lanes<T>>;
-    const Index fitting = options.block > 0 ? options.block : block_size();
+    const Index fitting = options.block > 0 ? options.block : fused(with_gradient) ? fused_block : block_size();
     const Index block = std::min(fitting, count), padded = (block + lanes - 1) / lanes * lanes;
     const Index blocks = (count + block - 1) / block;
     // Runs of blocks that one thread sums up before the ordered reduction; fewer where θ is large.
@@ -144,19 +124,34 @@ class LossFunction {
     Eigen::VectorXd sums;
   };
 
+  bool fused(bool with_gradient) const {
+    if constexpr (Fusable<Bound, O>)
+      return with_gradient && bound_.may_carry_tangents();
+    else
+      return false;
+  }
+
   // Which derivatives the objective asks for decides how many samples fit in the cache: prepare one sample to see.
   Index block_size() {
+    if (block_size_ > 0) return block_size_;
     Samples<T> sample;
-    sample.X = data_.col(0).transpose();
+    sample.X.resize(1, data_.rows());
+    for (Index j = 0; j < data_.rows(); ++j) sample.X(0, j) = data_(j, 0);
     sample.index.setZero(1);
     Points<T> points;
     typename O::template Notes<T> notes;
     objective_.prepare(sample, points, notes);
-    return bound_.block_size(points.along, points.directions);
+    return block_size_ = bound_.block_size(points.along, points.directions);
   }
 
   void one_block(State& s, const LossOptions& options, Index first, Index count, Index rows, bool with_gradient,
                  Eigen::VectorXd& per_sample) {
+    if constexpr (Fusable<Bound, O>)
+      if (fused(with_gradient))
+        if (const auto* known = bound_.bound_tangents(s.workspace))
+          return fused_pass(bound_, *known, objective_, data_.data(), data_.outerStride(),
+                            options.columns.empty() ? nullptr : options.columns.data(), first, count, s.loss, s.terms,
+                            s.sums.data(), options.per_sample ? per_sample.data() : nullptr);
     const Index d = data_.rows();
     s.samples.X.resize(rows, d);
     s.samples.index.resize(rows);
@@ -166,23 +161,25 @@ class LossFunction {
       const Index column = options.columns.empty() ? at : options.columns[static_cast<std::size_t>(at)];
       s.samples.index[i] = column;
       const T* from = data_.data() + column * data_.outerStride();
-      for (Index j = 0; j < d; ++j) s.samples.X(i, j) = from[j];
+      for (Index j = 0; j < d; ++j) s.samples.X.data()[j * rows + i] = from[j];
     }
     objective_.prepare(s.samples, s.points, s.notes);
+    s.points.gradient = with_gradient;
     bound_.evaluate(s.points, s.workspace, s.values);
     s.losses.value.resize(rows);
     s.losses.terms.resize(rows, static_cast<Index>(names_.size()));
     objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
-    s.loss.add_all(s.losses.value.head(count));
-    if (options.per_sample) per_sample.segment(first, count) = s.losses.value.head(count).template cast<double>();
+    s.loss.add_all(s.losses.value.data(), count);
+    if (options.per_sample)
+      for (Index i = 0; i < count; ++i) per_sample[first + i] = static_cast<double>(s.losses.value[i]);
     for (std::size_t k = 0; k < names_.size(); ++k)
-      s.terms[k].add_all(s.losses.terms.col(static_cast<Index>(k)).head(count));
+      s.terms[k].add_all(s.losses.terms.data() + static_cast<Index>(k) * rows, count);
     if (!with_gradient) return;
     ScoreAdjoints<T>& bar = s.losses.bar;
-    if (count < rows) {
-      if (bar.S.size() > 0) bar.S.bottomRows(rows - count).setZero();
-      if (bar.slopes.size() > 0) bar.slopes.bottomRows(rows - count).setZero();
-      if (bar.curvature.size() > 0) bar.curvature.tail(rows - count).setZero();
+    for (Index i = count; i < rows; ++i) {  // padding has no part in the gradient
+      for (Index at = i; at < bar.S.size(); at += rows) bar.S.data()[at] = T(0);
+      for (Index at = i; at < bar.slopes.size(); at += rows) bar.slopes.data()[at] = T(0);
+      if (i < bar.curvature.size()) bar.curvature[i] = T(0);
     }
     bound_.pull_back(s.points, s.workspace, bar, s.sums);
   }
@@ -194,6 +191,7 @@ class LossFunction {
   std::vector<State> states_;
   Sums total_;
   Eigen::VectorXd total_sums_;
+  Index block_size_ = 0;
 };
 
 /// Checks what every call on data checks, and makes the LossFunction.
@@ -211,8 +209,8 @@ template <class T, class M, class O>
 void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
                    bool with_gradient, Loss& result) {
   for (const Index column : options.columns)
-    require(column >= 0 && column < data.cols(), "columns has ", column, "; the data have columns 0 to ",
-            data.cols() - 1);
+    require(column >= 0 && column < data.cols(),
+            {"columns has ", column, "; the data have columns 0 to ", data.cols() - 1});
   require_at_least(options.block, 0, "LossOptions: block");
   auto function = loss_function<T>(model, objective, data);
   function.evaluate(options, with_gradient, result);

@@ -52,12 +52,12 @@ inline constexpr std::uint64_t field_end = std::uint64_t{1} << field_bits;
 
 /// Throws unless 0 ≤ id < 2⁴⁰.
 inline void require_id(std::int64_t id) {
-  require(static_cast<std::uint64_t>(id) < field_end, "id is ", id, "; it must be from 0 to 2^40 - 1");
+  require(static_cast<std::uint64_t>(id) < field_end, {"id is ", id, "; it must be from 0 to 2^40 - 1"});
 }
 
 /// Throws unless step < 2⁴⁰.
 inline void require_step(std::uint64_t step) {
-  require(step < field_end, "step is ", step, "; it must be from 0 to 2^40 - 1");
+  require(step < field_end, {"step is ", step, "; it must be from 0 to 2^40 - 1"});
 }
 
 /// The counter at an address, laid out as this file's head says: of one id or of one in every lane.
@@ -129,7 +129,7 @@ class Stream {
   /// 64 random bits. Throws after 2⁴¹ of them.
   std::uint64_t bits() {
     if (std::exchange(half_left_, !half_left_)) return second_half_;
-    require(group_ < detail::field_end, "a Stream is exhausted after 2^41 numbers; take another id or step");
+    require(group_ < detail::field_end, {"a Stream is exhausted after 2^41 numbers; take another id or step"});
     const auto [w] =
         philox4x32(detail::counter_at(key_.purpose, static_cast<std::uint64_t>(id_), step_, group_++), key_.seed);
     second_half_ = w[2] | w[3] << 32;

@@ -5,6 +5,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/sampler/target.hpp"
+#include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
 
@@ -27,20 +28,39 @@ struct langevin {
 
   template <class T, class Bound>
   void advance(Target<T, Bound>& target, Chains<T>& chains, const ChainNoise& noise) const {
-    target.score(chains.X, chains.S);
-    chains.Z.resize(chains.X.rows(), chains.X.cols());
+    using V = simd::Lanes<T>;
+    const Index B = chains.X.rows(), size = chains.X.size();
+    const Matrix<T>& S = target.score(chains.X);
+    chains.Z.resize(B, chains.X.cols());
+    chains.proposal.resize(B, chains.X.cols());
     noise.normals(chains.Z);
-    chains.proposal =
-        chains.X + static_cast<T>(step) * chains.S + static_cast<T>(std::sqrt(2 * step * temperature)) * chains.Z;
-    if (chains.lost.any() || !chains.proposal.allFinite())
-      for (Index i = 0; i < chains.X.rows(); ++i) {
-        if (!chains.lost[i] && chains.proposal.row(i).allFinite()) continue;
-        if (!chains.lost[i]) chains.non_finite[i] += 1;
-        chains.lost[i] = true;
-        chains.proposal.row(i) = chains.X.row(i);
-      }
+    const T *x = chains.X.data(), *s = S.data(), *z = chains.Z.data();
+    T* y = chains.proposal.data();
+    const V h = simd::broadcast<V>(static_cast<T>(step)),
+            root = simd::broadcast<V>(static_cast<T>(std::sqrt(2 * step * temperature)));
+    V differences = V{};  // 0 as long as all is finite, else NaN
+    for (Index i = 0; i < size; i += simd::width<V>) {
+      const V next = simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(z + i);
+      simd::store<V>(y + i, next);
+      differences += next - next;
+    }
+    if (chains.any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost_chains(chains);
     chains.X.swap(chains.proposal);
-    chains.accepted.array() += (!chains.lost).template cast<double>();
+    for (Index i = 0; i < B; ++i) chains.accepted[i] += chains.lost[i] ? 0 : 1;
+  }
+
+ private:
+  // A chain that left the finite numbers stays where it last was.
+  template <class T>
+  static void keep_lost_chains(Chains<T>& chains) {
+    for (Index i = 0; i < chains.X.rows(); ++i) {
+      bool finite = true;
+      for (Index j = 0; j < chains.X.cols(); ++j) finite = finite && std::isfinite(chains.proposal(i, j));
+      if (!chains.lost[i] && finite) continue;
+      if (!chains.lost[i]) chains.non_finite[i] += 1;
+      chains.lost[i] = chains.any_lost = true;
+      for (Index j = 0; j < chains.X.cols(); ++j) chains.proposal(i, j) = chains.X(i, j);
+    }
   }
 };
 

@@ -34,8 +34,9 @@ class ChainStart {
   /// d × chains. Throws std::invalid_argument for another shape or a non-finite number.
   Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed) const {
     if (given_) {
-      require(points_.rows() == dimension && points_.cols() == chains, "SampleOptions: start is ", points_.rows(),
-              " × ", points_.cols(), "; it must be ", dimension, " × ", chains, ", a column a chain");
+      require(points_.rows() == dimension && points_.cols() == chains,
+              {"SampleOptions: start is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ",
+               chains, ", a column a chain"});
       require_samples<double>(points_, dimension, "SampleOptions: start");
       return points_;
     }
@@ -43,9 +44,9 @@ class ChainStart {
     for (Index c = 0; c < chains; ++c) {
       Stream stream({seed, Purpose::chain_start}, c);
       const Eigen::VectorXd x = distribution_ ? distribution_(stream) : stream.normals(dimension);
-      require(x.size() == dimension, "SampleOptions: start returned a point of size ", x.size(),
-              "; the model has dimension ", dimension);
-      points.col(c) = x;
+      require(x.size() == dimension,
+              {"SampleOptions: start returned a point of size ", x.size(), "; the model has dimension ", dimension});
+      for (Index j = 0; j < dimension; ++j) points(j, c) = x[j];
     }
     require_samples<double>(points, dimension, "SampleOptions: start");
     return points;
@@ -71,7 +72,7 @@ struct SampleOptions {
     require_at_least(chains, 1, "SampleOptions: chains");
     require_at_least(steps, 1, "SampleOptions: steps");
     require_at_least(burn_in, 0, "SampleOptions: burn_in");
-    require(thin >= 0 && thin <= steps, "SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps);
+    require(thin >= 0 && thin <= steps, {"SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps});
   }
 };
 
@@ -125,7 +126,7 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   using Bound = std::remove_const_t<decltype(bound)>;
   const Stopwatch watch;
   const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = 64;
-  const Matrix<T> start = options.start.points(d, options.chains, options.seed).template cast<T>();
+  const Eigen::MatrixXd start = options.start.points(d, options.chains, options.seed);
   const Index blocks = (options.chains + block - 1) / block, total = options.burn_in + options.steps;
   const Index thin = options.thin > 0 ? options.thin : options.steps, all_kept = options.steps / thin;
 
@@ -136,7 +137,8 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   const auto count_of = [&](Index b) { return std::min(block, options.chains - b * block); };
   const auto copy_out = [&](Index b, Matrix<T>& to, Index column) {
     const Chains<T>& c = chains[static_cast<std::size_t>(b)];
-    to.middleCols(column + b * block, count_of(b)) = c.X.topRows(count_of(b)).transpose();
+    for (Index i = 0; i < count_of(b); ++i)
+      for (Index j = 0; j < d; ++j) to(j, column + b * block + i) = c.X(i, j);
   };
 
   struct State {
@@ -153,7 +155,8 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
         Chains<T>& c = chains[static_cast<std::size_t>(b)];
         const Index rows = (count_of(b) + lanes - 1) / lanes * lanes;
         c.X.resize(rows, d);
-        for (Index i = 0; i < rows; ++i) c.X.row(i) = start.col(b * block + std::min(i, count_of(b) - 1)).transpose();
+        for (Index i = 0; i < rows; ++i)
+          for (Index j = 0; j < d; ++j) c.X(i, j) = static_cast<T>(start(j, b * block + std::min(i, count_of(b) - 1)));
         c.accepted.setZero(rows);
         c.non_finite.setZero(rows);
         c.lost.setConstant(rows, false);
@@ -182,27 +185,37 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
     done = until;
     if (!options.progress) continue;
     double moved = 0;
-    for (const Chains<T>& c : chains) moved += c.accepted.sum() / static_cast<double>(c.accepted.size());
+    for (const Chains<T>& c : chains)
+      for (Index i = 0; i < c.accepted.size(); ++i) moved += c.accepted[i] / static_cast<double>(c.accepted.size());
     stopped = !options.progress(
                   {"sample", done, total, moved / static_cast<double>(blocks * done), "acceptance", watch.seconds()}) &&
               done < total;
   }
 
   draws.kept = std::max<Index>(0, done - options.burn_in) / thin;
-  draws.points.conservativeResize(Eigen::NoChange, options.chains * draws.kept);
+  if (draws.kept < all_kept) {
+    Matrix<T> kept(d, options.chains * draws.kept);
+    std::copy_n(draws.points.data(), kept.size(), kept.data());
+    draws.points.swap(kept);
+  }
+  bool any_moved = false;
   draws.next_step = options.first_step + static_cast<std::uint64_t>(done);
   draws.acceptance.resize(options.chains);
   for (Index b = 0; b < blocks; ++b) {
     const Chains<T>& c = chains[static_cast<std::size_t>(b)];
     const Index count = count_of(b);
     copy_out(b, draws.state, 0);
-    draws.acceptance.segment(b * block, count) = c.accepted.head(count) / static_cast<double>(done);
-    draws.non_finite += static_cast<Index>(c.non_finite.head(count).sum());
-    draws.lost_chains += c.lost.head(count).count();
+    for (Index i = 0; i < count; ++i) {
+      const double moved = c.accepted[i] / static_cast<double>(done);
+      draws.acceptance[b * block + i] = moved;
+      any_moved = any_moved || moved > 0;
+      draws.non_finite += static_cast<Index>(c.non_finite[i]);
+      if (c.lost[i]) ++draws.lost_chains;
+    }
   }
   if (draws.lost_chains > 0)
     draws.status = SampleStatus::diverged;
-  else if (draws.acceptance.maxCoeff() == 0)
+  else if (!any_moved)
     draws.status = SampleStatus::stuck;
   else if (stopped)
     draws.status = SampleStatus::stopped;

@@ -12,17 +12,19 @@ class Target {
  public:
   explicit Target(const Bound& bound) : bound_(&bound) { points_.along = Along::none; }
 
-  /// s = ∇ log p at every row of X.
-  void score(const Matrix<T>& X, Matrix<T>& S) {
-    points_.X = X;
+  /// s = ∇ log p at every row of X, which is lent for the call: B × d, valid until the next.
+  const Matrix<T>& score(Matrix<T>& X) {
+    points_.X.swap(X);
     bound_->evaluate(points_, workspace_, values_);
-    S = values_.S;
+    points_.X.swap(X);
+    return values_.S;
   }
 
   /// Energy and score together.
-  void energy_and_score(const Matrix<T>& X, Vector<T>& f, Matrix<T>& S) requires BoundEnergy<Bound, T> {
-    points_.X = X;
+  void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) requires BoundEnergy<Bound, T> {
+    points_.X.swap(X);
     bound_->energy_and_score(points_, workspace_, f, S);
+    points_.X.swap(X);
   }
 
  private:
@@ -58,8 +60,9 @@ struct Chains {
   Vector<T> f;              ///< energies, where the kernel keeps them from step to step
   Vector<double> accepted;  ///< B, steps that moved
   Eigen::Array<bool, Eigen::Dynamic, 1>
-      lost;                   ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
-  Vector<double> non_finite;  ///< B, steps whose proposal, its energy or score was not finite
+      lost;  ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
+  bool any_lost = false;
+  Vector<double> non_finite;          ///< B, steps whose proposal, its energy or score was not finite
   Matrix<T> Z, proposal, proposal_S;  // scratch
   Vector<T> proposal_f, u;
 };

@@ -30,8 +30,7 @@ class FormulaScore {
 
   Index block_size(Along along, Index directions) const {
     const Index straight = along == Along::none ? 0 : along == Along::axes ? dimension() : directions;
-    return evaluate::block_size<T>(
-        evaluate::bytes_per_sample(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))}, sizeof(T)));
+    return evaluate::block_size<T>(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))});
   }
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {

@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 // Inlining is forced: a 64-byte vector handed over in memory would cost more than the arithmetic on it.
 #define SCOREMATCH_INLINE [[gnu::always_inline]] inline
+#define SCOREMATCH_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace scorematch::simd {
 
@@ -111,6 +113,55 @@ SCOREMATCH_INLINE double sum_of_lanes(V lanes) {
     for (int i = 0; i < width<V>; ++i) sum += static_cast<double>(lanes[i]);
     return sum;
   }
+}
+
+namespace detail {
+
+// Of pairs of `step` lanes each: the first halves of a and b side by side, or the second ones.
+template <bool second, int step, class V, int... lane>
+SCOREMATCH_INLINE V halves(V a, V b, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(
+      a, b, ((lane / (2 * step) * 2 * step) + lane % step + (second ? step : 0) + (lane / step % 2) * width<V>)...);
+}
+
+template <int step, class V>
+SCOREMATCH_INLINE void transpose_from(V* rows) {
+  constexpr auto lanes = std::make_integer_sequence<int, width<V>>{};
+  if constexpr (step < width<V>) {
+#pragma GCC unroll 16
+    for (int i = 0; i < width<V>; ++i)
+      if ((i & step) == 0) {
+        const V a = rows[i], b = rows[i + step];
+        rows[i] = halves<false, step>(a, b, lanes);
+        rows[i + step] = halves<true, step>(a, b, lanes);
+      }
+    transpose_from<2 * step>(rows);
+  }
+}
+
+}  // namespace detail
+
+/// The square of width<V> rows of lanes becomes its transpose.
+template <class V>
+SCOREMATCH_INLINE void transpose(V* rows) {
+  detail::transpose_from<1>(rows);
+}
+
+namespace detail {
+
+template <int from, class V, int... lane>
+SCOREMATCH_INLINE V every_other(V a, V b, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(a, b, (2 * lane + from)...);
+}
+
+}  // namespace detail
+
+/// Pairs that lie one after another in a and then b: their first and their second numbers.
+template <class V>
+SCOREMATCH_INLINE void split_pairs(V a, V b, V& first, V& second) {
+  constexpr auto lanes = std::make_integer_sequence<int, width<V>>{};
+  first = detail::every_other<0>(a, b, lanes);
+  second = detail::every_other<1>(a, b, lanes);
 }
 
 /// The same bits read as another type of the same size.

@@ -1,0 +1,794 @@
+// The language of formulas (formula/value.hpp) on lanes of samples: the same functions, compiled into the loop.
+//
+// Numbers are jets. Vectors are made element by element where they are used, so that what a formula says of vectors
+// becomes one loop over registers; a product with a matrix, concat, stack and sums of vectors keep their elements.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include "scorematch/compiled/uniform.hpp"
+
+namespace scorematch::compiled {
+
+/// A number that depends on x.
+template <class J>
+struct Number {
+  static constexpr bool is_mixed = true, is_scalar = true;
+  static constexpr int extent = 1;
+  using Jet = J;
+
+  J jet;
+  Slots<J::P>* slots;
+
+  SCOREMATCH_INLINE Index size() const { return 1; }
+  SCOREMATCH_INLINE J element(Index) const { return jet; }
+  SCOREMATCH_INLINE Number operator[](Index) const { return *this; }
+};
+
+template <class J, class F, int extent_>
+struct Lazy;
+
+/// Common to vectors: elements and segments.
+template <class Vector, class J>
+struct VectorMembers {
+  static constexpr bool is_mixed = true, is_scalar = false;
+  using Jet = J;
+
+  SCOREMATCH_INLINE Number<J> operator[](Index i) const {
+    const Vector& v = static_cast<const Vector&>(*this);
+    if (v.slots->binding)
+      require(i >= 0 && i < v.size(),
+              {"a formula takes element ", i, " of a vector of size ", v.size(), "; allowed are 0 to ", v.size() - 1});
+    return {v.element(i), v.slots};
+  }
+  SCOREMATCH_INLINE auto segment(Index first, Index count) const;
+};
+
+/// A vector of n elements, made when asked for.
+template <class J, class F, int extent_>
+struct Lazy : VectorMembers<Lazy<J, F, extent_>, J> {
+  static constexpr int extent = extent_;
+
+  F make;
+  Index n;
+  Slots<J::P>* slots;
+
+  SCOREMATCH_INLINE Lazy(F f, Index count, Slots<J::P>* s) : make(f), n(count), slots(s) {}
+  SCOREMATCH_INLINE Index size() const { return extent > 0 ? extent : n; }
+  SCOREMATCH_INLINE J element(Index i) const { return make(i); }
+};
+
+/// x
+template <class J>
+struct Input : VectorMembers<Input<J>, J> {
+  static constexpr int extent = J::D;
+
+  typename J::V x[J::D];
+  Slots<J::P>* slots;
+
+  SCOREMATCH_INLINE Index size() const { return J::D; }
+  SCOREMATCH_INLINE J element(Index i) const { return J::input(x[i], static_cast<int>(i)); }
+};
+
+/// A vector that keeps its elements.
+template <class J>
+struct Local : VectorMembers<Local<J>, J> {
+  static constexpr int extent = 0, most = 64;
+
+  Slots<J::P>* slots;
+  Index n = 0;
+  J elements[most];
+
+  SCOREMATCH_INLINE explicit Local(Slots<J::P>* s) : slots(s) {}
+  SCOREMATCH_INLINE Local(const Local& other) : slots(other.slots), n(other.n) {
+    for (Index i = 0; i < n; ++i) elements[i] = other.elements[i];
+  }
+  SCOREMATCH_INLINE Local& operator=(const Local& other) {
+    n = other.n;
+    for (Index i = 0; i < n; ++i) elements[i] = other.elements[i];
+    return *this;
+  }
+  SCOREMATCH_INLINE Index size() const { return n; }
+  SCOREMATCH_INLINE J element(Index i) const { return elements[i]; }
+  SCOREMATCH_INLINE void push(const J& jet) {
+    if (slots->binding)
+      require(n < most, {"the compiled path keeps vectors of at most ", most,
+                         " elements; use energy_model(dimension, formula) for this formula"});
+    elements[n++] = jet;
+  }
+};
+
+template <class A>
+concept IsMixed = requires {
+  requires std::remove_cvref_t<A>::is_mixed;
+};
+template <class A>
+concept IsValue = IsMixed<A> || IsUniform<A>;
+template <class A>
+concept IsNumber = std::is_arithmetic_v<std::remove_cvref_t<A>>;
+template <class A>
+concept IsEigen = requires {
+  typename std::remove_cvref_t<A>::PlainObject;
+};
+template <class A>
+concept IsOperand = IsValue<A> || IsNumber<A> || IsEigen<A>;
+
+// --- operands of an operation, brought together ---
+
+template <class A>
+SCOREMATCH_INLINE auto* slots_of(const A& a) {
+  if constexpr (IsValue<A>)
+    return a.slots;
+  else
+    return static_cast<std::nullptr_t*>(nullptr);
+}
+
+template <class A, class B>
+SCOREMATCH_INLINE auto* common_slots(const A& a, const B& b) {
+  if constexpr (IsValue<A>)
+    return a.slots;
+  else
+    return b.slots;
+}
+
+/// A number or an Eigen object as a uniform value; values stay what they are.
+template <class A, int P>
+SCOREMATCH_INLINE decltype(auto) as_value(const A& a, Slots<P>* slots) {
+  if constexpr (IsNumber<A>) {
+    return make_uniform<Kind::number>(*slots, 0, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
+      return Slots<P>::Number::constant(static_cast<double>(a));
+    });
+  } else if constexpr (IsEigen<A>) {
+    const bool row = A::IsVectorAtCompileTime && a.rows() == 1;
+    return make_uniform < A::IsVectorAtCompileTime
+               ? Kind::vector
+               : Kind::matrix >
+                     (*slots, 0, row ? a.cols() : a.rows(), row ? Index{1} : a.cols(),
+                      [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+                        const auto plain = a.derived().eval();
+                        return Slots<P>::Number::constant(static_cast<double>(plain(i % a.rows(), i / a.rows())));
+                      });
+  } else {
+    return a;
+  }
+}
+
+template <class J, class A>
+SCOREMATCH_INLINE J element_of(const A& a, Index i) {
+  if constexpr (IsUniform<A>)
+    return a.template lifted<J>(i);
+  else if constexpr (A::extent == 1)
+    return a.element(0);
+  else
+    return a.element(a.size() == 1 ? 0 : i);
+}
+
+template <class A, class B>
+inline constexpr int joint_extent = A::extent == 1   ? B::extent
+                                    : B::extent == 1 ? A::extent
+                                    : A::extent > 0  ? A::extent
+                                                     : B::extent;
+
+template <class A, class B>
+struct JetOf {
+  using type = typename A::Jet;
+};
+template <class A, class B>
+requires(!IsMixed<A>) struct JetOf<A, B> {
+  using type = typename B::Jet;
+};
+
+template <class A, class B>
+void require_sizes(const A& a, const B& b) {
+  require(a.size() == b.size() || a.size() == 1 || b.size() == 1,
+          {"a formula meets a vector of size ", a.size(), " with one of size ", b.size(),
+           "; the sizes must agree, or one of the two must be a number"});
+}
+
+/// op(jet, jet) element by element.
+template <class A, class B, class Op>
+SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
+  auto* slots = a.slots;
+  if (slots->binding) require_sizes(a, b);
+  if constexpr (IsUniform<A> && IsUniform<B>) {
+    const bool larger = a.size() >= b.size();
+    return make_uniform < A::kind >= B::kind
+               ? A::kind
+               : B::kind > (*slots, a.mask | b.mask, larger ? a.rows() : b.rows(), larger ? a.cols() : b.cols(),
+                            [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i), b.number(i)); });
+  } else {
+    using J = typename JetOf<A, B>::type;
+    if constexpr (A::is_scalar && B::is_scalar) {
+      return Number<J>{op(element_of<J>(a, 0), element_of<J>(b, 0)), slots};
+    } else {
+      const auto make = [a, b, op](Index i)
+                            SCOREMATCH_INLINE_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); };
+      return Lazy<J, decltype(make), joint_extent<A, B>>(make, a.size() >= b.size() ? a.size() : b.size(), slots);
+    }
+  }
+}
+
+/// op(jet) element by element.
+template <class A, class Op>
+SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
+  if constexpr (IsUniform<A>) {
+    return make_uniform<A::kind>(*a.slots, a.mask, a.rows(), a.cols(),
+                                 [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i)); });
+  } else {
+    using J = typename A::Jet;
+    if constexpr (A::is_scalar) {
+      return Number<J>{op(a.jet), a.slots};
+    } else {
+      const auto make = [a, op](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); };
+      return Lazy<J, decltype(make), A::extent>(make, a.size(), a.slots);
+    }
+  }
+}
+
+template <class Vector, class J>
+SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index count) const {
+  const Vector& v = static_cast<const Vector&>(*this);
+  if (v.slots->binding)
+    require(first >= 0 && count >= 1 && first + count <= v.size(),
+            {"a formula takes elements ", first, " to ", first + count - 1, " of a vector of size ", v.size()});
+  const auto make = [v, first](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); };
+  return Lazy<J, decltype(make), 0>(make, count, v.slots);
+}
+
+// --- arithmetic ---
+
+template <class A, class B>
+concept Operands = IsOperand<A> && IsOperand<B> &&(IsValue<A> || IsValue<B>);
+
+struct Combine {
+  double alpha, beta;
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
+    return combined(a, alpha, b, beta);
+  }
+};
+struct Scale {
+  double alpha;
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a) const {
+    J none;
+    return combined(a, alpha, none, 0);
+  }
+};
+struct Multiply {
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
+    return product(a, b);
+  }
+};
+template <Function function>
+struct Apply {
+  evaluate::Exponent exponent = {};
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a) const {
+    return apply<function>(a, exponent);
+  }
+};
+
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator+(const A& a, const B& b) {
+  auto* slots = common_slots(a, b);
+  return elementwise(as_value(a, slots), as_value(b, slots), Combine{1, 1});
+}
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator-(const A& a, const B& b) {
+  auto* slots = common_slots(a, b);
+  return elementwise(as_value(a, slots), as_value(b, slots), Combine{1, -1});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto operator-(const A& a) {
+  return elementwise(a, Scale{-1});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto operator+(const A& a) {
+  return a;
+}
+
+// Σ_i f(i), the first term apart, so that what is zero is known.
+template <int extent, class F>
+SCOREMATCH_INLINE auto total(Index n, F f) {
+  auto sum = f(Index{0});
+  const auto add = [&](Index i) SCOREMATCH_INLINE_LAMBDA { sum = combined(sum, 1, f(i), 1); };
+  if constexpr (extent > 0 && extent <= 16)
+    each<extent - 1>([&](auto i) SCOREMATCH_INLINE_LAMBDA { add(1 + i); });
+  else
+    for (Index i = 1; i < n; ++i) add(i);
+  return sum;
+}
+
+template <class A, class B>
+SCOREMATCH_INLINE auto matrix_times(const A& a, const B& b) {
+  auto* slots = a.slots;
+  const Index rows = a.rows(), inner = a.cols();
+  if (slots->binding)
+    require(inner == (IsUniform<B> ? b.size() / (b.size() / inner > 0 ? b.size() / inner : 1) : b.size()),
+            {"a formula multiplies a ", rows, " × ", inner, " matrix by a vector of size ", b.size(),
+             "; the matrix needs as many columns"});
+  if constexpr (IsUniform<B>) {
+    return make_uniform<B::kind>(*slots, a.mask | b.mask, rows, b.cols(), [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+      const Index row = i % rows, col = i / rows;
+      return total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
+        return product(a.number(l * rows + row), b.number(col * inner + l));
+      });
+    });
+  } else {
+    using J = typename B::Jet;
+    Local<J> r(slots);
+    if constexpr (B::extent > 0) {
+      for (Index row = 0; row < rows; ++row)
+        r.push(total<B::extent>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
+          return product(a.template lifted<J>(l * rows + row), b.element(l));
+        }));
+    } else {
+      Local<J> kept(slots);
+      for (Index l = 0; l < b.size(); ++l) kept.push(b.element(l));
+      for (Index row = 0; row < rows; ++row)
+        r.push(total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
+          return product(a.template lifted<J>(l * rows + row), kept.elements[l]);
+        }));
+    }
+    return r;
+  }
+}
+
+// A matrix with one column is a vector, and a vector of size 1 a number: these meet element by element.
+template <class A, class B>
+SCOREMATCH_INLINE auto product_of(const A& a, const B& b) {
+  if constexpr (IsUniform<A> && !B::is_scalar) {
+    if constexpr (A::kind == Kind::matrix) {
+      using Product = decltype(matrix_times(a, b));
+      if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
+      const auto elements = elementwise(a, b, Multiply{});
+      if constexpr (IsUniform<B>) {
+        return Product{elements.slots, elements.first, elements.mask, elements.row_count, elements.col_count};
+      } else {
+        Product kept(a.slots);
+        for (Index i = 0; i < elements.size(); ++i) kept.push(elements.element(i));
+        return kept;
+      }
+    } else {
+      return elementwise(a, b, Multiply{});
+    }
+  } else {
+    return elementwise(a, b, Multiply{});
+  }
+}
+
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator*(const A& a, const B& b) {
+  if constexpr (IsNumber<A> && IsMixed<B>) {
+    return elementwise(b, Scale{static_cast<double>(a)});
+  } else if constexpr (IsNumber<B> && IsMixed<A>) {
+    return elementwise(a, Scale{static_cast<double>(b)});
+  } else {
+    auto* slots = common_slots(a, b);
+    return product_of(as_value(a, slots), as_value(b, slots));
+  }
+}
+
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator/(const A& a, const B& b) {
+  auto* slots = common_slots(a, b);
+  if constexpr (IsNumber<B> && IsMixed<A>)
+    return elementwise(a, Scale{1 / static_cast<double>(b)});
+  else
+    return elementwise(as_value(a, slots), elementwise(as_value(b, slots), Apply<Function::reciprocal>{}), Multiply{});
+}
+
+template <IsValue A, IsOperand B>
+SCOREMATCH_INLINE A& operator+=(A& a, const B& b) {
+  return a = a + b;
+}
+template <IsValue A, IsOperand B>
+SCOREMATCH_INLINE A& operator-=(A& a, const B& b) {
+  return a = a - b;
+}
+template <IsValue A, IsOperand B>
+SCOREMATCH_INLINE A& operator*=(A& a, const B& b) {
+  return a = a * b;
+}
+template <IsValue A, IsOperand B>
+SCOREMATCH_INLINE A& operator/=(A& a, const B& b) {
+  return a = a / b;
+}
+
+// --- elementwise functions: as in formula/value.hpp ---
+
+template <IsValue A>
+SCOREMATCH_INLINE auto reciprocal(const A& a) {
+  return elementwise(a, Apply<Function::reciprocal>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto square(const A& a) {
+  return elementwise(a, Apply<Function::square>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto sqrt(const A& a) {
+  return elementwise(a, Apply<Function::sqrt>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto exp(const A& a) {
+  return elementwise(a, Apply<Function::exp>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto log(const A& a) {
+  return elementwise(a, Apply<Function::log>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto log1p(const A& a) {
+  return elementwise(a, Apply<Function::log1p>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto expm1(const A& a) {
+  return elementwise(a, Apply<Function::expm1>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto tanh(const A& a) {
+  return elementwise(a, Apply<Function::tanh>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto sigmoid(const A& a) {
+  return elementwise(a, Apply<Function::sigmoid>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto softplus(const A& a) {
+  return elementwise(a, Apply<Function::softplus>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto silu(const A& a) {
+  return elementwise(a, Apply<Function::silu>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto sin(const A& a) {
+  return elementwise(a, Apply<Function::sin>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto cos(const A& a) {
+  return elementwise(a, Apply<Function::cos>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto erf(const A& a) {
+  return elementwise(a, Apply<Function::erf>{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto abs(const A& a) {
+  return elementwise(a, Apply<Function::abs>{});
+}
+template <IsValue A, std::integral N>
+SCOREMATCH_INLINE auto pow(const A& a, N n) {
+  return elementwise(a, Apply<Function::integer_power>{{.whole = static_cast<int>(n)}});
+}
+template <IsValue A, std::floating_point N>
+SCOREMATCH_INLINE auto pow(const A& a, N p) {
+  return elementwise(a, Apply<Function::power>{{.real = static_cast<double>(p)}});
+}
+template <IsValue A, IsValue B>
+SCOREMATCH_INLINE auto pow(const A& a, const B& p) {
+  return exp(p * log(a));
+}
+
+// --- comparisons: as in formula/value.hpp ---
+
+/// where() reads it; it is 1 where the comparison holds, else 0.
+template <class A>
+class Condition {
+ public:
+  SCOREMATCH_INLINE explicit Condition(const A& holds) : holds_(holds) {}
+  SCOREMATCH_INLINE const A& holds() const { return holds_; }
+
+  template <class T>
+  requires std::same_as<T, bool>
+  explicit operator T() const {
+    static_assert(!std::same_as<T, bool>,
+                  "a formula runs for many samples at once, so it cannot branch on a value: "
+                  "write where(condition, a, b) instead of if, ?: or std::max");
+    return false;
+  }
+
+ private:
+  A holds_;
+};
+
+template <bool or_equal>
+struct Less {
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
+    using V = typename J::V;
+    const V one = simd::broadcast<V>(typename J::T(1)), zero = V{}, x = a.get(0, 0), y = b.get(0, 0);
+    J r;
+    r.add(0, 0, or_equal ? simd::select(x <= y, one, zero) : simd::select(x < y, one, zero));
+    return r;
+  }
+};
+
+template <bool or_equal, class A, class B>
+SCOREMATCH_INLINE auto compared(const A& a, const B& b) {
+  auto* slots = common_slots(a, b);
+  return Condition(elementwise(as_value(a, slots), as_value(b, slots), Less<or_equal>{}));
+}
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator<(const A& a, const B& b) { return compared<false>(a, b); }
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator>(const A& a, const B& b) { return compared<false>(b, a); }
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator<=(const A& a, const B& b) { return compared<true>(a, b); }
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto operator>=(const A& a, const B& b) { return compared<true>(b, a); }
+template <class A, class B>
+SCOREMATCH_INLINE auto operator&&(const Condition<A>& a, const Condition<B>& b) {
+  return Condition(a.holds() * b.holds());
+}
+template <class A, class B>
+SCOREMATCH_INLINE auto operator||(const Condition<A>& a, const Condition<B>& b) {
+  return Condition(a.holds() + b.holds() - a.holds() * b.holds());
+}
+template <class A>
+SCOREMATCH_INLINE auto operator!(const Condition<A>& a) {
+  return Condition(1 - a.holds());
+}
+
+template <class C, class A, class B>
+SCOREMATCH_INLINE auto chosen_values(const C& c, const A& a, const B& b) {
+  constexpr bool uniform = IsUniform<C> && IsUniform<A> && IsUniform<B>;
+  const auto choose = []<class J>(const J& mask, const J& x, const J& y)
+                          SCOREMATCH_INLINE_LAMBDA { return chosen(mask.get(0, 0) != 0, x, y); };
+  const Index n = std::max(c.size(), std::max(a.size(), b.size()));
+  if (c.slots->binding) {
+    require_sizes(a, b);
+    require_sizes(c, a.size() >= b.size() ? a.size() : b.size(), n);
+  }
+  if constexpr (uniform) {
+    return make_uniform < C::is_scalar && A::is_scalar && B::is_scalar
+               ? Kind::number
+               : Kind::vector > (*c.slots, a.mask | b.mask, n, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+                   return choose(c.number(i), a.number(i), b.number(i));
+                 });
+  } else {
+    using J = typename JetOf<
+        C, typename std::conditional_t<IsMixed<A>, std::type_identity<A>, std::type_identity<B>>::type>::type;
+    const auto make = [c, a, b, choose](Index i) SCOREMATCH_INLINE_LAMBDA {
+      return choose(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
+    };
+    if constexpr (C::is_scalar && A::is_scalar && B::is_scalar)
+      return Number<J>{make(0), c.slots};
+    else
+      return Lazy < J, decltype(make), joint_extent<C, A> == 1 ? B::extent : joint_extent < C, A >> (make, n, c.slots);
+  }
+}
+template <class C>
+void require_sizes(const C& c, Index size, Index n) {
+  require(c.size() == 1 || size == 1 || c.size() == n,
+          {"where(condition, a, b) has a condition of size ", c.size(), " for values of size ", size,
+           "; the sizes must agree, or one of the two must be 1"});
+}
+
+template <class C, IsOperand A, IsOperand B>
+SCOREMATCH_INLINE auto where(const Condition<C>& condition, const A& a, const B& b) {
+  auto* slots = condition.holds().slots;
+  return chosen_values(condition.holds(), as_value(a, slots), as_value(b, slots));
+}
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto max(const A& a, const B& b) { return where(a < b, b, a); }
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto min(const A& a, const B& b) { return where(b < a, b, a); }
+
+// --- reductions ---
+
+/// Σ_i f(element i) of values that are uniform (as numbers) or not (as jets).
+template <class A, class B, class Op>
+SCOREMATCH_INLINE auto reduced(const A& a, const B& b, Op op) {
+  auto* slots = a.slots;
+  if constexpr (IsUniform<A> && IsUniform<B>) {
+    const Index n = a.size();
+    return make_uniform<Kind::number>(*slots, a.mask | b.mask, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
+      return total<0>(n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i), b.number(i)); });
+    });
+  } else {
+    using J = typename JetOf<A, B>::type;
+    constexpr int extent = IsMixed<A> && A::extent > 0 ? A::extent : B::extent;
+    return Number<J>{
+        total<extent>(a.size(),
+                      [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); }),
+        slots};
+  }
+}
+
+struct First {
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a, const J&) const {
+    return a;
+  }
+};
+
+template <IsValue A>
+SCOREMATCH_INLINE auto sum(const A& a) {
+  return reduced(a, a, First{});
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto mean(const A& a) {
+  return sum(a) / static_cast<double>(a.size());
+}
+template <class A, class B>
+requires Operands<A, B> SCOREMATCH_INLINE auto dot(const A& a, const B& b) {
+  auto* slots = common_slots(a, b);
+  const auto run = [&](const auto& u, const auto& v) SCOREMATCH_INLINE_LAMBDA {
+    if (slots->binding)
+      require(u.size() == v.size(),
+              {"a formula takes dot of vectors of sizes ", u.size(), " and ", v.size(), "; the sizes must agree"});
+    return reduced(u, v, Multiply{});
+  };
+  return run(as_value(a, slots), as_value(b, slots));
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto squared_norm(const A& a) {
+  return sum(square(a));
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto norm(const A& a) {
+  return sqrt(squared_norm(a));
+}
+
+// m + log Σ exp(a_i − m) with m the largest of the values, a constant of the derivatives.
+template <class J, class Element>
+SCOREMATCH_INLINE J log_sum_exp_of(Index n, Element element) {
+  using V = typename J::V;
+  using T = typename J::T;
+  V largest = element(Index{0}).get(0, 0);
+  for (Index i = 1; i < n; ++i) {
+    const V value = element(i).get(0, 0);
+    largest = simd::select(value > largest, value, largest);
+  }
+  J shift;
+  shift.add(0, 0,
+            simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{}));
+  const J sum = total<0>(
+      n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return apply<Function::exp>(combined(element(i), 1, shift, -1)); });
+  return combined(apply<Function::log>(sum), 1, shift, 1);
+}
+
+template <IsValue A>
+SCOREMATCH_INLINE auto log_sum_exp(const A& a) {
+  if constexpr (IsUniform<A>)
+    return make_uniform<Kind::number>(*a.slots, a.mask, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
+      using Number = typename std::remove_pointer_t<decltype(a.slots)>::Number;
+      return log_sum_exp_of<Number>(a.size(), [&](Index i) SCOREMATCH_INLINE_LAMBDA { return a.number(i); });
+    });
+  else
+    return Number<typename A::Jet>{
+        log_sum_exp_of<typename A::Jet>(a.size(), [&](Index i) SCOREMATCH_INLINE_LAMBDA { return a.element(i); }),
+        a.slots};
+}
+
+// --- structure ---
+
+template <IsValue A>
+SCOREMATCH_INLINE Index size(const A& a) {
+  return a.size();
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto segment(const A& a, Index first, Index count) {
+  return a.segment(first, count);
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto head(const A& a, Index count) {
+  return a.segment(0, count);
+}
+template <IsValue A>
+SCOREMATCH_INLINE auto tail(const A& a, Index count) {
+  return a.segment(a.size() - count, count);
+}
+
+template <class J, class Part>
+SCOREMATCH_INLINE void append(Local<J>& all, const Part& part) {
+  for (Index i = 0; i < part.size(); ++i) all.push(element_of<J>(part, i));
+}
+
+template <class... Parts>
+struct FirstMixed;
+template <class A, class... Rest>
+struct FirstMixed<A, Rest...> : FirstMixed<Rest...> {};
+template <IsMixed A, class... Rest>
+struct FirstMixed<A, Rest...> {
+  using Jet = typename A::Jet;
+};
+
+/// The elements of a, then of b, and so on.
+template <IsValue A, IsOperand... Rest>
+SCOREMATCH_INLINE auto concat(const A& a, const Rest&... rest) {
+  if constexpr (IsMixed<A> || (IsMixed<Rest> || ...)) {
+    Local<typename FirstMixed<A, Rest...>::Jet> all(a.slots);
+    append(all, a);
+    (append(all, as_value(rest, a.slots)), ...);
+    return all;
+  } else {
+    const auto joined = [&](const auto&... parts) SCOREMATCH_INLINE_LAMBDA {
+      const Index n = (parts.size() + ... + 0);
+      return make_uniform<Kind::vector>(*a.slots, (parts.mask | ... | 0u), n, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+        auto found = a.number(0);
+        (((i >= 0 && i < parts.size() ? (found = parts.number(i), 0) : 0), i -= parts.size()), ...);
+        return found;
+      });
+    };
+    return joined(a, as_value(rest, a.slots)...);
+  }
+}
+
+/// f(0) + … + f(n − 1)
+template <class F>
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto sum(int n, F f) {
+  using Term = std::invoke_result_t<F&, int>;
+  if constexpr (IsUniform<Term> || Term::is_scalar) {
+    auto all = f(0);
+    for (int k = 1; k < n; ++k) all = all + f(k);
+    return all;
+  } else {
+    const auto first = f(0);
+    Local<typename Term::Jet> all(first.slots);
+    append(all, first);
+    for (int k = 1; k < n; ++k) {
+      const auto term = f(k);
+      for (Index i = 0; i < all.n; ++i) all.elements[i] = combined(all.elements[i], 1, term.element(i), 1);
+    }
+    return all;
+  }
+}
+
+/// The vector (f(0), …, f(n − 1)).
+template <class F>
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto stack(int n, F f) {
+  using Term = std::invoke_result_t<F&, int>;
+  if constexpr (IsMixed<Term>) {
+    const auto first = f(0);
+    Local<typename Term::Jet> all(first.slots);
+    append(all, first);
+    for (int k = 1; k < n; ++k) append(all, f(k));
+    return all;
+  } else {  // the parts lie apart: what follows brings them side by side
+    auto* slots = static_cast<decltype(f(0).slots)>(nullptr);
+    Index places[64], sizes[64], size = 0;
+    unsigned mask = 0;
+    for (int k = 0; k < n; ++k) {
+      const Term part = f(k);
+      slots = part.slots;
+      if (slots->binding) require(k < 64, {"the compiled path stacks at most 64 values of theta"});
+      places[k] = part.first, sizes[k] = part.size(), size += part.size(), mask |= part.mask;
+    }
+    return make_uniform<Kind::vector>(*slots, mask, size, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+      int k = 0;
+      for (; i >= sizes[k]; ++k) i -= sizes[k];
+      return slots->read(places[k] + i * std::remove_pointer_t<decltype(slots)>::width, mask);
+    });
+  }
+}
+
+// --- matrices of θ and constants ---
+
+template <IsUniform A>
+SCOREMATCH_INLINE auto transpose(const A& a) {
+  const Index rows = a.cols(), cols = a.rows();
+  return make_uniform<A::kind>(*a.slots, a.mask, rows, cols, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+    return a.number((i % rows) * cols + i / rows);
+  });
+}
+template <IsOperand A, IsValue B>
+SCOREMATCH_INLINE auto quadratic_form(const A& a, const B& v) {
+  return dot(v, a * v);
+}
+
+}  // namespace scorematch::compiled
+
+namespace scorematch {
+
+using compiled::concat;
+using compiled::stack;
+using compiled::sum;
+using compiled::where;
+
+}  // namespace scorematch

@@ -1,0 +1,160 @@
+// An energy whose formula is compiled into the loops over samples: for small, fixed dimensions.
+//
+//   s, f and the Laplacian   the formula itself, on lanes of samples, with derivatives along the axes in registers
+//   θ                        with at most four numbers in θ, their tangents beside them; else the record
+//   given directions         the record (energy/formula_energy.hpp)
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "scorematch/compiled/values.hpp"
+#include "scorematch/energy/formula_energy.hpp"
+
+namespace scorematch {
+
+template <class T, int D, class F>
+class CompiledEnergy {
+ public:
+  using Scalar = T;
+  using V = simd::Lanes<T>;
+  static constexpr int dimension_at_compile_time = D;
+
+  /// A formula's uniform values at one θ.
+  struct Bound {
+    std::uint64_t version = 0;  ///< of θ
+    std::vector<double> numbers;
+    std::vector<Index> place;  ///< in the sums, of each tangent
+    int tangents = 0;
+  };
+
+  struct Workspace {
+    typename FormulaEnergy<T>::Workspace recorded;
+    Bound first, second, tangents;
+  };
+
+  CompiledEnergy(std::shared_ptr<const formula::Record> record, std::shared_ptr<const F> formula,
+                 const Eigen::VectorXd& theta)
+      : recorded_(record, theta), record_(std::move(record)), formula_(std::move(formula)), theta_(theta) {}
+
+  Index dimension() const { return D; }
+  Index parameter_count() const { return recorded_.parameter_count(); }
+  Index sum_size() const { return recorded_.sum_size(); }
+  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { recorded_.finish(sums, gradient); }
+  Index block_size(Along along, Index directions) const { return recorded_.block_size(along, directions); }
+
+  void bind(const Eigen::VectorXd& theta) {
+    recorded_.bind(theta);
+    theta_ = theta;
+    ++version_;
+  }
+
+  void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
+    f.resize(points.X.rows());
+    sweep<false>(points, bound<First>(workspace.first), f.data(), nullptr, nullptr);
+  }
+
+  void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
+    f.resize(points.X.rows());
+    S.resize(points.X.rows(), D);
+    sweep<false>(points, bound<First>(workspace.first), f.data(), S.data(), nullptr);
+  }
+
+  void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
+    const Index B = points.X.rows();
+    if (points.along == Along::given || (points.along == Along::axes && points.gradient))
+      return recorded_.evaluate(points, workspace.recorded, values);
+    values.S.resize(B, D);
+    if (points.along == Along::none)
+      return sweep<false>(points, bound<First>(workspace.first), nullptr, values.S.data(), nullptr);
+    values.curvature.resize(B);
+    sweep<true>(points, bound<Second>(workspace.second), nullptr, values.S.data(), values.curvature.data());
+  }
+
+  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
+    recorded_.pull_back(points, workspace.recorded, bar, sums);
+  }
+
+  // --- for loops that keep everything in registers (objective/fused_loss.hpp) ---
+
+  /// f with its derivatives along the axes and its Laplacian, and their tangents with respect to θ.
+  using Tangents = compiled::Jet<V, D, compiled::most_tangents, true>;
+
+  bool may_carry_tangents() const { return parameter_count() <= compiled::most_tangents; }
+
+  /// The uniform values for at(); null where θ has too many numbers for tangents.
+  const Bound* bound_tangents(Workspace& workspace) const {
+    const Bound& known = bound<Tangents>(workspace.tangents);
+    return known.tangents <= compiled::most_tangents ? &known : nullptr;
+  }
+
+  SCOREMATCH_INLINE Tangents at(const V (&x)[D], const Bound& known) const { return run<Tangents>(x, known); }
+
+ private:
+  using First = compiled::Jet<V, D, 0, false>;
+  using Second = compiled::Jet<V, D, 0, true>;
+
+  template <class J>
+  SCOREMATCH_INLINE J run(const V (&x)[D], compiled::Slots<J::P>& slots) const {
+    compiled::Input<J> input;
+    input.slots = &slots;
+    for (int j = 0; j < D; ++j) input.x[j] = x[j];
+    return compiled::element_of<J>((*formula_)(input, compiled::CompiledTheta<J::P>(slots)), 0);
+  }
+
+  template <class J>
+  SCOREMATCH_INLINE J run(const V (&x)[D], const Bound& known) const {
+    compiled::Slots<J::P> slots;
+    slots.numbers = known.numbers.data();
+    return run<J>(x, slots);
+  }
+
+  template <class J>
+  [[gnu::noinline]] const Bound& bound(Bound& known) const {
+    if (known.version == version_) return known;
+    compiled::Slots<J::P> slots;
+    known.numbers.clear();
+    known.place.clear();
+    slots.binding = true;
+    slots.store = &known.numbers;
+    slots.record = record_.get();
+    slots.theta = theta_.data();
+    slots.place = &known.place;
+    V x[D] = {};
+    run<J>(x, slots);
+    for (Index& place : known.place) place = recorded_.sum_place(place);
+    known.tangents = slots.tangents;
+    known.version = version_;
+    return known;
+  }
+
+  // f, s and −Δf at every row of the points; null pointers are not written.
+  template <bool second>
+  [[gnu::flatten]] void sweep(const Points<T>& points, const Bound& known, T* f, T* S, T* curvature) const {
+    using J = std::conditional_t<second, Second, First>;
+    const Index B = points.X.rows();
+    const T* X = points.X.data();
+    for (Index i = 0; i < B; i += simd::width<V>) {
+      V x[D];
+      for (int j = 0; j < D; ++j) x[j] = simd::load<V>(X + j * B + i);
+      const J r = run<J>(x, known);
+      if (f != nullptr) simd::store<V>(f + i, r.get(0, 0));
+      if (S != nullptr)
+        compiled::each<D>([&](auto j) SCOREMATCH_INLINE_LAMBDA {
+          simd::store<V>(S + j * B + i, r.has(0, 1 + j) ? -r.get(0, 1 + j) : V{});
+        });
+      if constexpr (second)
+        if (curvature != nullptr) simd::store<V>(curvature + i, r.has(0, J::laplacian) ? -r.get(0, J::laplacian) : V{});
+    }
+  }
+
+  FormulaEnergy<T> recorded_;
+  std::shared_ptr<const formula::Record> record_;
+  std::shared_ptr<const F> formula_;
+  Eigen::VectorXd theta_;
+  std::uint64_t version_ = 1;
+};
+
+}  // namespace scorematch

@@ -1,0 +1,260 @@
+// What a record computes from θ and constants alone: evaluated once a batch, in double, and swept back once at its end.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/formula/record.hpp"
+#include "scorematch/types.hpp"
+
+namespace scorematch::evaluate {
+
+using formula::InX;
+using formula::Node;
+using formula::Operation;
+using formula::Record;
+
+/// At one θ; blocks of any thread read its numbers, in their own scalar, and add their adjoints, in double.
+template <class BlockScalar>
+class UniformPart {
+ public:
+  explicit UniformPart(const Record& record) : record_(&record) {
+    const std::size_t count = record.nodes.size();
+    place_.assign(2 * count, -1);
+    Index transposed = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Node& n = record.nodes[i];
+      if (n.uniform && n.operation == Operation::segment) {
+        place_[i] = place_[static_cast<std::size_t>(n.a)] + n.first;
+      } else if (n.uniform) {
+        place_[i] = size_;
+        size_ += n.size();
+      } else if (n.operation == Operation::matrix_vector) {
+        Index& place = place_[count + static_cast<std::size_t>(n.a)];
+        if (place < 0) {
+          place = transposed;
+          transposed += node(n.a).size();
+        }
+      }
+    }
+    values_.resize(static_cast<std::size_t>(size_));
+    numbers_.resize(static_cast<std::size_t>(size_));
+    transposes_.resize(static_cast<std::size_t>(transposed));
+  }
+  UniformPart(const UniformPart&) = delete;
+  UniformPart& operator=(const UniformPart&) = delete;
+
+  /// Sets θ.
+  void bind(const Eigen::VectorXd& theta) {
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i)
+      if (record_->nodes[i].uniform) forward(record_->nodes[i], value(static_cast<int>(i)), theta.data());
+    for (std::size_t i = 0; i < values_.size(); ++i) numbers_[i] = static_cast<BlockScalar>(values_[i]);
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
+      if (transpose_place()[i] < 0) continue;
+      const Node& n = record_->nodes[i];
+      const BlockScalar* from = numbers_.data() + place_[i];
+      BlockScalar* to = transposes_.data() + transpose_place()[i];
+      constexpr Index tile = 16;  // both sides of a tile stay in the cache
+      for (Index j0 = 0; j0 < n.cols; j0 += tile)
+        for (Index i0 = 0; i0 < n.rows; i0 += tile)
+          for (Index j = j0; j < std::min(n.cols, j0 + tile); ++j)
+            for (Index k = i0; k < std::min(n.rows, i0 + tile); ++k) to[k * n.cols + j] = from[j * n.rows + k];
+    }
+  }
+
+  /// The count of numbers that blocks add adjoints to.
+  Index adjoint_size() const { return size_; }
+
+  /// Which of them is the adjoint of element `index` of θ itself.
+  Index adjoint_of_theta(Index index) const {
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
+      const Node& n = record_->nodes[i];
+      if (n.operation == Operation::parameter && index >= n.first && index < n.first + n.size())
+        return place_[i] + index - n.first;
+    }
+    return -1;
+  }
+
+  /// Turns the adjoints of the uniform values, which it uses up, into the gradient with respect to θ.
+  void finish(Eigen::VectorXd& adjoints, Eigen::VectorXd& gradient) {
+    bars_ = adjoints.data();
+    std::fill_n(gradient.data(), gradient.size(), 0.0);
+    for (std::size_t i = record_->nodes.size(); i-- > 0;)
+      if (record_->nodes[i].uniform && record_->nodes[i].trainable)
+        reverse(record_->nodes[i], value(static_cast<int>(i)), bar(static_cast<int>(i)), gradient.data());
+  }
+
+  const BlockScalar* numbers() const { return numbers_.data(); }
+  const BlockScalar* transposes() const { return transposes_.data(); }
+  const Index* place() const { return place_.data(); }
+  const Index* transpose_place() const { return place_.data() + record_->nodes.size(); }
+
+ private:
+  const Node& node(int i) const { return record_->nodes[static_cast<std::size_t>(i)]; }
+  double* value(int i) { return values_.data() + place_[static_cast<std::size_t>(i)]; }
+  double* bar(int i) const { return bars_ + place_[static_cast<std::size_t>(i)]; }
+
+  /// Element j of an operand; a number meets every element.
+  Index element(int i, Index j) const { return node(i).size() == 1 ? 0 : j; }
+  double at(int i, Index j) { return value(i)[element(i, j)]; }
+  double& bar_at(int i, Index j) const { return bar(i)[element(i, j)]; }
+
+  static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
+
+  void forward(const Node& n, double* r, const double* theta) {
+    const Index size = n.size();
+    switch (n.operation) {
+      case Operation::parameter:
+        std::copy_n(theta + n.first, size, r);
+        break;
+      case Operation::constant:
+        std::copy_n(record_->constants.data() + n.first, size, r);
+        break;
+      case Operation::combine:
+        for (Index j = 0; j < size; ++j) r[j] = n.alpha * at(n.a, j) + (n.b >= 0 ? n.beta * at(n.b, j) : 0.0);
+        break;
+      case Operation::multiply:
+        for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) * at(n.b, j);
+        break;
+      case Operation::function:
+        function_values<double>(n.function, exponent(n), value(n.a), r, size);
+        break;
+      case Operation::less:
+        for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) < at(n.b, j);
+        break;
+      case Operation::less_equal:
+        for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) <= at(n.b, j);
+        break;
+      case Operation::select:
+        for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) != 0 ? at(n.b, j) : at(n.c, j);
+        break;
+      case Operation::sum:
+        r[0] = 0;
+        for (Index j = 0; j < node(n.a).size(); ++j) r[0] += value(n.a)[j];
+        break;
+      case Operation::dot:
+        r[0] = 0;
+        for (Index j = 0; j < node(n.a).size(); ++j) r[0] += at(n.a, j) * at(n.b, j);
+        break;
+      case Operation::log_sum_exp: {
+        const double* a = value(n.a);
+        const Index count = node(n.a).size();
+        const double largest = *std::max_element(a, a + count), shift = std::isfinite(largest) ? largest : 0;
+        double total = 0;
+        for (Index j = 0; j < count; ++j) total += std::exp(a[j] - shift);
+        r[0] = shift + std::log(total);
+        break;
+      }
+      case Operation::concat:
+        for_each_part(n, [&](int part, Index first) { std::copy_n(value(part), node(part).size(), r + first); });
+        break;
+      case Operation::matrix_vector:
+        for_each_product(n, [&](Index out, Index, Index, bool first) {
+          if (first) r[out] = n.c >= 0 ? at(n.c, out % n.rows) : 0;
+        });
+        for_each_product(n, [&](Index out, Index a, Index b, bool) { r[out] += value(n.a)[a] * value(n.b)[b]; });
+        break;
+      case Operation::transpose:
+        for (Index i = 0; i < n.rows; ++i)
+          for (Index j = 0; j < n.cols; ++j) r[j * n.rows + i] = value(n.a)[i * n.cols + j];
+        break;
+      case Operation::input:
+      case Operation::sigma:
+      case Operation::segment:
+      case Operation::spread:
+        break;  // a view, or not uniform
+    }
+  }
+
+  void reverse(const Node& n, const double* r, const double* r_bar, double* gradient) {
+    const Index size = n.size();
+    switch (n.operation) {
+      case Operation::parameter:
+        std::copy_n(r_bar, size, gradient + n.first);
+        break;
+      case Operation::combine:
+        for (Index j = 0; j < size; ++j) {
+          bar_at(n.a, j) += n.alpha * r_bar[j];
+          if (n.b >= 0) bar_at(n.b, j) += n.beta * r_bar[j];
+        }
+        break;
+      case Operation::multiply:
+      case Operation::dot:
+        for (Index j = 0; j < std::max(node(n.a).size(), node(n.b).size()); ++j) {
+          const double up = r_bar[n.operation == Operation::dot ? 0 : j];
+          bar_at(n.a, j) += at(n.b, j) * up;
+          bar_at(n.b, j) += at(n.a, j) * up;
+        }
+        break;
+      case Operation::function: {
+        slopes_.resize(static_cast<std::size_t>(3 * size));
+        function_slopes<double>(n.function, exponent(n), value(n.a), r, slopes_.data(), size);
+        for (Index j = 0; j < size; ++j) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
+        break;
+      }
+      case Operation::select:
+        for (Index j = 0; j < size; ++j) bar_at(at(n.a, j) != 0 ? n.b : n.c, j) += r_bar[j];
+        break;
+      case Operation::sum:
+        for (Index j = 0; j < node(n.a).size(); ++j) bar(n.a)[j] += r_bar[0];
+        break;
+      case Operation::log_sum_exp:
+        for (Index j = 0; j < node(n.a).size(); ++j) bar(n.a)[j] += std::exp(value(n.a)[j] - r[0]) * r_bar[0];
+        break;
+      case Operation::concat:
+        for_each_part(n, [&](int part, Index first) {
+          for (Index j = 0; j < node(part).size(); ++j) bar(part)[j] += r_bar[first + j];
+        });
+        break;
+      case Operation::matrix_vector:
+        for_each_product(n, [&](Index out, Index a, Index b, bool first) {
+          if (first && n.c >= 0) bar_at(n.c, out % n.rows) += r_bar[out];
+          bar(n.a)[a] += r_bar[out] * value(n.b)[b];
+          bar(n.b)[b] += r_bar[out] * value(n.a)[a];
+        });
+        break;
+      case Operation::transpose:
+        for (Index i = 0; i < n.rows; ++i)
+          for (Index j = 0; j < n.cols; ++j) bar(n.a)[i * n.cols + j] += r_bar[j * n.rows + i];
+        break;
+      case Operation::constant:
+      case Operation::less:
+      case Operation::less_equal:
+      case Operation::input:
+      case Operation::sigma:
+      case Operation::segment:
+      case Operation::spread:
+        break;
+    }
+  }
+
+  // visit(operand, its first element in n)
+  template <class Visit>
+  void for_each_part(const Node& n, Visit visit) const {
+    Index first = 0;
+    for (Index k = 0; k < n.count; ++k) {
+      const int part = record_->lists[static_cast<std::size_t>(n.first + k)];
+      visit(part, first);
+      first += node(part).size();
+    }
+  }
+
+  // visit(element of r, of A, of b, whether it is r's first) for each term of r = A b, column by column
+  template <class Visit>
+  void for_each_product(const Node& n, Visit visit) const {
+    const Index inner = node(n.a).cols;
+    for (Index j = 0; j < n.cols; ++j)
+      for (Index l = 0; l < inner; ++l)
+        for (Index i = 0; i < n.rows; ++i) visit(j * n.rows + i, l * n.rows + i, j * inner + l, l == 0);
+  }
+
+  const Record* record_;
+  Index size_ = 0;
+  std::vector<Index> place_;  ///< of each node's numbers; then of its transpose, −1 where nothing needs it
+  std::vector<double> values_, slopes_;
+  std::vector<BlockScalar> numbers_, transposes_;
+  double* bars_ = nullptr;
+};
+
+}  // namespace scorematch::evaluate

@@ -1,0 +1,37 @@
+// Means and variances of numbers that come in groups.
+#pragma once
+
+#include <cmath>
+
+#include "scorematch/types.hpp"
+
+namespace scorematch::objective {
+
+/// Mean and sum of squared deviations of numbers that come in groups (Chan, Golub & LeVeque 1979).
+struct Moments {
+  double count = 0, mean = 0, squares = 0;
+
+  void add(double n, double m, double s) {
+    if (n == 0) return;
+    const double total = count + n, shift = m - mean;
+    mean += shift * n / total;
+    squares += s + shift * shift * count * n / total;
+    count = total;
+  }
+
+  template <class T>
+  void add_all(const T* numbers, Index size) {
+    const double n = static_cast<double>(size);
+    double sum = 0, square_sum = 0;
+    for (Index i = 0; i < size; ++i) sum += static_cast<double>(numbers[i]);
+    for (Index i = 0; i < size; ++i) {
+      const double deviation = static_cast<double>(numbers[i]) - sum / n;
+      square_sum += deviation * deviation;
+    }
+    add(n, sum / n, square_sum);
+  }
+
+  double standard_error() const { return count > 1 ? std::sqrt(squares / (count - 1) / count) : 0; }
+};
+
+}  // namespace scorematch::objective

@@ -1,0 +1,279 @@
+// energy_model<D>(formula), the formula compiled into the loops, against energy_model(D, formula), which replays its
+// record: two derivations of the same derivatives that share no rule but the slopes of elementwise functions. The
+// record is held to nested dual numbers in primitives.cpp. Seeds are fixed: nothing here fails by chance.
+#include "catch.hpp"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/fit/fit.hpp"
+#include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/objective/explicit_score_matching.hpp"
+#include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/random/stream.hpp"
+#include "scorematch/sampler/langevin.hpp"
+#include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/sample.hpp"
+#include "scorematch/score/values.hpp"
+
+namespace sm = scorematch;
+using sm::Index;
+using sm::stack;
+using sm::sum;
+
+namespace {
+
+template <class T = double>
+sm::Matrix<T> points(Index d, Index n, std::uint64_t seed = 1) {
+  return sm::Stream({seed, sm::Purpose::user}).normals(d * n).reshaped(d, n).cast<T>();
+}
+
+template <class A, class B>
+void agree(const std::string& what, const A& found, const B& expected, double tolerance) {
+  INFO(what);
+  REQUIRE(found.size() == expected.size());
+  if (found.size() == 0) return;
+  const double scale = expected.template cast<double>().cwiseAbs().maxCoeff() + 1e-3;
+  CHECK((found - expected).template cast<double>().cwiseAbs().maxCoeff() <= tolerance * scale);
+}
+
+// θ away from its start, so that nothing is 0.
+template <class M>
+void move(M& model) {
+  Eigen::VectorXd theta = model.parameters();
+  if (theta.size() > 0) theta += 0.4 * sm::Stream({5, sm::Purpose::user}).normals(theta.size());
+  model.set_parameters(theta);
+}
+
+template <class T>
+double tolerance() {
+  return sizeof(T) == 8 ? 1e-11 : 1e-4;
+}
+
+/// Values, scores and Laplacians of both paths.
+template <int D, class T = double, class F>
+void same_values(const std::string& name, const F& formula, bool positive = false) {
+  INFO(name);
+  auto recorded = sm::energy_model(D, formula);
+  auto compiled = sm::energy_model<D>(formula);
+  move(recorded);
+  move(compiled);
+  REQUIRE(recorded.parameters() == compiled.parameters());
+  sm::Matrix<T> X = points<T>(D, 101);
+  if (positive) X = X.cwiseAbs().array() + T(0.2);
+  agree("energy", sm::energy_of(compiled, X), sm::energy_of(recorded, X), tolerance<T>());
+  agree("score", sm::score_of(compiled, X), sm::score_of(recorded, X), tolerance<T>());
+  agree("divergence", sm::divergence_of(compiled, X), sm::divergence_of(recorded, X), tolerance<T>());
+}
+
+template <class T, class M, class N, class O>
+void same_loss(const std::string& what, const M& compiled, const N& recorded, const O& objective,
+               const sm::Matrix<T>& X, const sm::LossOptions& options = {}) {
+  INFO(what);
+  const sm::Loss found = sm::loss_and_gradient(compiled, objective, X, options),
+                 expected = sm::loss_and_gradient(recorded, objective, X, options);
+  const double relative = tolerance<T>();
+  CHECK(found.value == Approx(expected.value).epsilon(relative));
+  CHECK(found.standard_error == Approx(expected.standard_error).epsilon(100 * relative));
+  CHECK(found.samples == expected.samples);
+  REQUIRE(found.terms.size() == expected.terms.size());
+  for (std::size_t k = 0; k < found.terms.size(); ++k) {
+    CHECK(found.terms[k].name == expected.terms[k].name);
+    CHECK(found.terms[k].value == Approx(expected.terms[k].value).epsilon(10 * relative));
+    CHECK(found.terms[k].standard_error ==
+          Approx(expected.terms[k].standard_error).epsilon(100 * relative).margin(relative));
+  }
+  agree("gradient", found.gradient, expected.gradient, relative);
+  agree("per sample", found.per_sample, expected.per_sample, relative);
+  CHECK(sm::loss(compiled, objective, X, options).value == Approx(expected.value).epsilon(relative));
+}
+
+/// Losses and θ-gradients of both paths.
+template <int D, class T = double, class F>
+void same_losses(const std::string& name, const F& formula) {
+  INFO(name << (sizeof(T) == 8 ? ", double" : ", float"));
+  auto recorded = sm::energy_model(D, formula);
+  auto compiled = sm::energy_model<D>(formula);
+  move(recorded);
+  move(compiled);
+  const sm::Matrix<T> X = points<T>(D, 4101);
+  const std::vector<Index> columns = {5, 4000, 17, 17, 0, 4100, 88};
+  same_loss("implicit", compiled, recorded, sm::implicit_score_matching{}, X);
+  same_loss("one sample", compiled, recorded, sm::implicit_score_matching{}, sm::Matrix<T>(X.leftCols(1)));
+  same_loss("nine samples", compiled, recorded, sm::implicit_score_matching{}, sm::Matrix<T>(X.leftCols(9)));
+  same_loss("a minibatch", compiled, recorded, sm::implicit_score_matching{}, X,
+            {.columns = columns, .per_sample = true});
+  same_loss("small blocks", compiled, recorded, sm::implicit_score_matching{}, X, {.block = 100, .per_sample = true});
+}
+
+const auto double_well = [](auto x, auto theta) {
+  auto square0 = square(x[0]);
+  return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 +
+         theta("c", sm::start(0.5)) * square(x[1]);
+};
+
+const auto gaussian = [](auto x, auto theta) {
+  auto centre = theta("centre", 2);
+  auto stiffness = exp(theta("log_stiffness"));
+  return 0.5 * stiffness * squared_norm(x - centre);
+};
+
+const auto mixture = [](auto x, auto theta) {
+  const auto block = [&](const char* name) { return theta(name, 5, sm::normal{.sigma = 0.5, .seed = 1}); };
+  auto a = x[0] - block("centre0");
+  auto b = x[1] - block("centre1");
+  auto u = a * exp(block("p")) + b * block("q");
+  auto w = b * exp(block("r"));
+  return -log_sum_exp(block("l") - 0.5 * (square(u) + square(w)));
+};
+
+// Every number of θ inside functions that bend, meet each other and meet x.
+const auto twisted = [](auto x, auto theta) {
+  auto a = theta("a", sm::start(0.3));
+  auto b = exp(0.2 * a) + theta("b");
+  auto inner = tanh(a * x[0] + b * x[1]) + sin(b * x[0] * x[1]);
+  return softplus(inner) * log1p(square(theta("c") * x[1])) + square(inner + a) + cos(a + x[0]) / (2 + sigmoid(b)) +
+         silu(b * x[0]) * erf(a * x[1]) + sqrt(1 + square(a * x[0])) + pow(x[0], 3) * pow(2 + square(b), 1.5);
+};
+
+}  // namespace
+
+TEST_CASE("The compiled path: elementwise functions, arithmetic and powers") {
+  same_values<2>("functions", [](auto x, auto theta) {
+    auto a = theta("a", 2) * x + 0.3;
+    return sum(exp(a)) + sum(expm1(a) * tanh(a)) + sum(sigmoid(a)) + sum(softplus(a) * silu(x)) + sum(sin(a) * cos(x)) +
+           sum(erf(a)) + sum(abs(x - 0.2)) + sum(square(a)) * exp(theta("s"));
+  });
+  same_values<3>(
+      "of positive values",
+      [](auto x, auto theta) {
+        return sum(sqrt(x)) + sum(log(x) * x) + sum(log1p(x)) + sum(1 / x) + sum(reciprocal(x + 1)) + sum(pow(x, 2.5)) +
+               sum(pow(x, -2)) + sum(pow(x, 0)) + pow(x[0], x[1]) + pow(x[0], square(theta("p"))) + sum(pow(x, 4));
+      },
+      true);
+  same_values<3>("arithmetic", [](auto x, auto theta) {
+    auto b = theta("b", 3);
+    const Eigen::Vector3d c(0.5, -1.25, 2);
+    auto total = x[0] * 2;
+    total += 3 * x[1] - b[2];
+    total -= x[2] / 4;
+    total *= theta("s") + 1.5;
+    return total + dot(x - c, b) + sum((x + b) * (c - x) / (2 + square(b))) + dot(c, x) * (1 - x[0]) + sum(-x * b) +
+           mean(x * x) + norm(x + 4) + sum(c / (3 + square(x))) + dot(b, b) * x[1] + dot(x, x) + (2 - b)[0] * (+x)[1];
+  });
+  same_values<2>("of θ alone",
+                 [](auto, auto theta) { return theta("a") * exp(theta("b")) + squared_norm(theta("v", 3)); });
+  same_values<2>("of x alone", [](auto x, auto) { return 0.5 * squared_norm(x) + sin(x[0] * x[1]); });
+  same_values<1>("x itself", [](auto x, auto) { return x; });
+}
+
+TEST_CASE("The compiled path: reductions and structure") {
+  same_values<3>("log-sum-exp", [](auto x, auto theta) {
+    return log_sum_exp(x) + log_sum_exp(theta("b", 3) * square(x)) * log_sum_exp(theta("b", 3)) +
+           log_sum_exp(theta("b", 3) + x);
+  });
+  same_values<3>("sums of terms", [](auto x, auto theta) {
+    return sum(3, [&](int k) { return square(x[k] - theta("centre" + std::to_string(k))) * x[0]; }) +
+           squared_norm(sum(2, [&](int k) { return x * theta("v", 3)[k]; }));
+  });
+  same_values<5>("elements, heads, tails", [](auto x, auto theta) {
+    auto h = square(x) * theta("a", 5);
+    return h[0] * x[4] + dot(head(h, 3), tail(x, 3)) + sum(segment(h, 1, 2)) * sum(x.segment(2, 1)) +
+           sum(exp(0.2 * tail(theta("a", 5), 2) * head(x, 2))) + h.segment(1, 4).segment(1, 2)[1];
+  });
+  same_values<3>("concat and stack", [](auto x, auto theta) {
+    auto all = concat(x, 0.5, theta("b", 2), square(x), x[1], sin(theta("s") * x), Eigen::Vector2d(1, -1));
+    auto numbers = stack(4, [&](int k) { return theta("s" + std::to_string(k)) * x[k % 3]; });
+    return dot(all, theta("w", static_cast<int>(all.size()))) + log_sum_exp(all) +
+           sum(concat(theta("b", 2), theta("s"), 2) * theta("v", 4)) + squared_norm(numbers) +
+           sum(stack(2, [&](int k) { return theta("b", 2)[k]; })) * x[0];
+  });
+  same_values<3>("choice", [](auto x, auto theta) {
+    auto b = theta("b", 3);
+    return where(x[0] > 0, square(x[0]), x[1]) + sum(where(x < b, square(x), b * x)) +
+           sum(where(x > -1 && x < b, x * x, 2 * x)) + sum(where(!(x > 0) || b > 0.2, x * b, b)) +
+           where(theta("s") <= 0.1, x[0], 2) + max(x[0], x[1]) * min(x[1], x[2]) + sum(max(b, 0.1)) * x[0] +
+           where(x[1] >= 0.5, 1, theta("s")) * x[1];
+  });
+}
+
+TEST_CASE("The compiled path: matrices") {
+  const Eigen::MatrixXd C = points(4, 3, 9);
+  same_values<3>("layers", [C](auto x, auto theta) {
+    auto h = tanh(theta("W", 6, 3) * x + theta("b", 6));
+    auto g = silu(theta("U", 4, 6) * h + C * x);
+    return dot(theta("c", 4), g) + sum(square(C * (x * x))) + squared_norm((theta("A", 2, 4) * C) * x);
+  });
+  same_values<3>("forms", [C](auto x, auto theta) {
+    auto A = theta("A", 3, 3);
+    return quadratic_form(A, x) + quadratic_form(theta("B", 3, 3), theta("v", 3)) * x[0] +
+           dot(x, transpose(theta("W", 2, 3)) * theta("u", 2)) + (sum(A) + squared_norm(A)) * x[1] +
+           sum((exp(A) + transpose(A)) * sin(x)) + sum(transpose(A) * A * x);
+  });
+}
+
+TEST_CASE("The compiled path: losses and their θ-gradients") {
+  same_losses<2>("double well", double_well);
+  same_losses<2>("gaussian", gaussian);
+  same_losses<2>("twisted", twisted);
+  same_losses<2, float>("twisted", twisted);
+  same_losses<2>("mixture: θ from the record", mixture);
+  same_losses<1>("one dimension",
+                 [](auto x, auto theta) { return theta("a") * square(x[0]) + theta("b") * cos(x[0]); });
+  same_losses<3>("one name twice, one without use", [](auto x, auto theta) {
+    theta("unused");
+    auto again = [&] { return theta("a", sm::start(1.0)); };
+    return again() * squared_norm(x) + exp(again() * x[2]);
+  });
+  same_losses<2>("five uses of four numbers", [](auto x, auto theta) {
+    auto v = theta("v", 4);
+    return dot(head(v, 2), square(x)) + v[2] * x[0] * x[1] + theta("v", 4)[3] * sin(x[0]);
+  });
+}
+
+TEST_CASE("The compiled path: losses that need scores alone") {
+  auto recorded = sm::energy_model(2, gaussian);
+  auto compiled = sm::energy_model<2>(gaussian);
+  move(recorded);
+  move(compiled);
+  const Eigen::MatrixXd X = points(2, 301);
+  same_loss("denoising", compiled, recorded, sm::denoising_score_matching{.sigma = 0.5}, X);
+}
+
+TEST_CASE("The compiled path: explicit losses, fits and derivatives") {
+  const Eigen::MatrixXd X = points(2, 500, 3), S = -2.5 * (X.colwise() - Eigen::Vector2d(0.5, -1));
+  auto recorded = sm::energy_model(2, gaussian);
+  auto compiled = sm::energy_model<2>(gaussian);
+  same_loss("explicit", compiled, recorded, sm::explicit_score_matching{S}, X);
+  const auto fit = sm::fit(compiled, sm::explicit_score_matching{S}, X);
+  CHECK(fit.model.parameter("centre").isApprox(Eigen::Vector2d(0.5, -1), 1e-5));
+  CHECK(fit.model.parameter("log_stiffness")(0) == Approx(std::log(2.5)).epsilon(1e-5));
+  const auto by_record = sm::fit(recorded, sm::implicit_score_matching{}, X);
+  const auto by_compiler = sm::fit(compiled, sm::implicit_score_matching{}, X);
+  CHECK(by_compiler.status == sm::FitStatus::converged);
+  CHECK(by_compiler.model.parameters().isApprox(by_record.model.parameters(), 1e-6));
+}
+
+TEST_CASE("The compiled path: samplers") {
+  auto recorded = sm::energy_model(2, mixture);
+  auto compiled = sm::energy_model<2>(mixture);
+  const sm::SampleOptions options{.chains = 70, .steps = 20, .seed = 3};
+  agree("ula", sm::sample(compiled, sm::langevin{.step = 0.05}, options).state,
+        sm::sample(recorded, sm::langevin{.step = 0.05}, options).state, 1e-9);
+  agree("mala", sm::sample(compiled, sm::mala{.step = 0.05}, options).state,
+        sm::sample(recorded, sm::mala{.step = 0.05}, options).state, 1e-9);
+}
+
+TEST_CASE("The compiled path explains what it cannot do") {
+  using Catch::Matchers::Contains;
+  const auto value = [](const auto& model) { return sm::energy_of(model, points(2, 3)); };
+  CHECK_THROWS_WITH(value(sm::energy_model<2>([](auto x, auto theta) { return squared_norm(theta("W", 65, 2) * x); })),
+                    Contains("at most 64 elements") && Contains("energy_model(dimension, formula)"));
+  int run = 0;
+  CHECK_THROWS_WITH(value(sm::energy_model<2>(
+                        [&run](auto x, auto theta) { return squared_norm(x) * theta(run++ == 0 ? "first" : "then"); })),
+                    Contains("theta(\"then\") was not declared"));
+  CHECK_THROWS_WITH(sm::energy_model<2>([](auto x, auto) { return x[2]; }), Contains("element 2"));
+}
