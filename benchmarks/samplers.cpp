@@ -18,7 +18,7 @@ namespace sm = scorematch;
 using Eigen::Index;
 
 constexpr double step = 0.01;
-constexpr Index chains_a_block = 64;  // as sm::sample takes them
+using sm::sampling::chains_a_block;
 
 // Of a pair of normals: two uniforms 4, log 20, √ of a product 2, sine and cosine 20, two products; half of it.
 constexpr double flop_per_normal = 24;

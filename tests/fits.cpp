@@ -35,9 +35,7 @@ struct raised_implicit_score_matching {
   template <class T>
   struct Notes {};
 
-  void validate() const {
-    sm::require(std::isfinite(raise), {"raised_implicit_score_matching: raise is ", raise});
-  }
+  void validate() const { sm::require(std::isfinite(raise), {"raised_implicit_score_matching: raise is ", raise}); }
   bool deterministic() const { return true; }
   std::array<const char*, 1> term_names() const { return {"implicit"}; }
 

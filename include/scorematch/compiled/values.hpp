@@ -1,9 +1,10 @@
 // The language of formulas (formula/value.hpp) on lanes of samples: the same functions, compiled into the loop.
 //
-// Numbers are jets. Vectors are made element by element where they are used, so that what a formula says of vectors
-// becomes one loop over registers; a product with a matrix, concat, stack and sums of vectors keep their elements.
+// Numbers are jets. Vectors of x's size are made element by element where they are used, so that they stay in
+// registers; of other sizes, which the compiler does not know, they keep their elements, in the first-level cache.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <type_traits>
 #include <utility>
@@ -27,9 +28,6 @@ struct Number {
   SCOREMATCH_INLINE Number operator[](Index) const { return *this; }
 };
 
-template <class J, class F, int extent_>
-struct Lazy;
-
 /// Common to vectors: elements and segments.
 template <class Vector, class J>
 struct VectorMembers {
@@ -46,17 +44,16 @@ struct VectorMembers {
   SCOREMATCH_INLINE auto segment(Index first, Index count) const;
 };
 
-/// A vector of n elements, made when asked for.
-template <class J, class F, int extent_>
-struct Lazy : VectorMembers<Lazy<J, F, extent_>, J> {
-  static constexpr int extent = extent_;
+/// A vector of n elements, n known to the compiler and small, made when asked for.
+template <class J, class F, int n>
+struct Lazy : VectorMembers<Lazy<J, F, n>, J> {
+  static constexpr int extent = n;
 
   F make;
-  Index n;
   Slots<J::P>* slots;
 
-  SCOREMATCH_INLINE Lazy(F f, Index count, Slots<J::P>* s) : make(f), n(count), slots(s) {}
-  SCOREMATCH_INLINE Index size() const { return extent > 0 ? extent : n; }
+  SCOREMATCH_INLINE Lazy(F f, Slots<J::P>* s) : make(f), slots(s) {}
+  SCOREMATCH_INLINE Index size() const { return n; }
   SCOREMATCH_INLINE J element(Index i) const { return make(i); }
 };
 
@@ -72,33 +69,80 @@ struct Input : VectorMembers<Input<J>, J> {
   SCOREMATCH_INLINE J element(Index i) const { return J::input(x[i], static_cast<int>(i)); }
 };
 
-/// A vector that keeps its elements.
+/// A vector that keeps its elements. The same rows are live in all of them.
 template <class J>
 struct Local : VectorMembers<Local<J>, J> {
-  static constexpr int extent = 0, most = 64;
+  static constexpr int extent = 0, most = 64, rows = (1 + J::P) * J::rows;
 
   Slots<J::P>* slots;
   Index n = 0;
-  J elements[most];
+  std::uint64_t live = 0;
+  typename J::V at[most][rows];
 
   SCOREMATCH_INLINE explicit Local(Slots<J::P>* s) : slots(s) {}
-  SCOREMATCH_INLINE Local(const Local& other) : slots(other.slots), n(other.n) {
-    for (Index i = 0; i < n; ++i) elements[i] = other.elements[i];
-  }
+  SCOREMATCH_INLINE Local(const Local& other) : slots(other.slots) { copy(other); }
   SCOREMATCH_INLINE Local& operator=(const Local& other) {
-    n = other.n;
-    for (Index i = 0; i < n; ++i) elements[i] = other.elements[i];
+    copy(other);
     return *this;
   }
   SCOREMATCH_INLINE Index size() const { return n; }
-  SCOREMATCH_INLINE J element(Index i) const { return elements[i]; }
+  SCOREMATCH_INLINE J element(Index i) const {
+    J jet;
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+      if (live >> k & 1) jet.add(0, k, at[i][k]);
+    });
+    return jet;
+  }
+  SCOREMATCH_INLINE void put(Index i, const J& jet) {
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+      if (jet.has(0, k))
+        at[i][k] = jet.get(0, k);
+      else if (live >> k & 1)
+        at[i][k] = typename J::V{};
+    });
+    const std::uint64_t added = jet.live & ~live;
+    live |= added;
+    if (i > 0 && added != 0) clear_before(i, added);
+  }
   SCOREMATCH_INLINE void push(const J& jet) {
     if (slots->binding)
       require(n < most, {"the compiled path keeps vectors of at most ", most,
                          " elements; use energy_model(dimension, formula) for this formula"});
-    elements[n++] = jet;
+    put(n++, jet);
+  }
+
+ private:
+  SCOREMATCH_INLINE void copy(const Local& other) {
+    n = other.n;
+    live = other.live;
+    for (Index i = 0; i < n; ++i)
+      each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+        if (live >> k & 1) at[i][k] = other.at[i][k];
+      });
+  }
+  [[gnu::noinline]] void clear_before(Index end, std::uint64_t added) {
+    for (Index i = 0; i < end; ++i)
+      for (int k = 0; k < rows; ++k)
+        if (added >> k & 1) at[i][k] = typename J::V{};
   }
 };
+
+/// The vector of make(0), …, make(n − 1): made when asked for where `extent` says how many there are, else kept.
+template <class J, int extent, class F>
+SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
+  if constexpr (extent > 0) {
+    return Lazy<J, F, extent>(make, slots);
+  } else {
+    Local<J> kept(slots);
+    if (slots->binding)
+      require(n <= Local<J>::most, {"the compiled path keeps vectors of at most ", Local<J>::most,
+                                    " elements; use energy_model(dimension, formula) for this formula"});
+    kept.n = n;
+    kept.put(0, make(Index{0}));
+    for (Index i = 1; i < n; ++i) kept.put(i, make(i));
+    return kept;
+  }
+}
 
 template <class A>
 concept IsMixed = requires {
@@ -202,10 +246,14 @@ SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
     using J = typename JetOf<A, B>::type;
     if constexpr (A::is_scalar && B::is_scalar) {
       return Number<J>{op(element_of<J>(a, 0), element_of<J>(b, 0)), slots};
+    } else if constexpr (constexpr int extent = joint_extent<A, B>; extent > 0) {
+      return vector_of<J, extent>(extent, slots, [a, b, op](Index i) SCOREMATCH_INLINE_LAMBDA {
+        return op(element_of<J>(a, i), element_of<J>(b, i));
+      });
     } else {
-      const auto make = [a, b, op](Index i)
-                            SCOREMATCH_INLINE_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); };
-      return Lazy<J, decltype(make), joint_extent<A, B>>(make, a.size() >= b.size() ? a.size() : b.size(), slots);
+      return vector_of<J, 0>(std::max(a.size(), b.size()), slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+        return op(element_of<J>(a, i), element_of<J>(b, i));
+      });
     }
   }
 }
@@ -218,12 +266,13 @@ SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
                                  [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i)); });
   } else {
     using J = typename A::Jet;
-    if constexpr (A::is_scalar) {
+    if constexpr (A::is_scalar)
       return Number<J>{op(a.jet), a.slots};
-    } else {
-      const auto make = [a, op](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); };
-      return Lazy<J, decltype(make), A::extent>(make, a.size(), a.slots);
-    }
+    else if constexpr (A::extent > 0)
+      return vector_of<J, A::extent>(A::extent, a.slots,
+                                     [a, op](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
+    else
+      return vector_of<J, 0>(a.size(), a.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
   }
 }
 
@@ -233,8 +282,7 @@ SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index coun
   if (v.slots->binding)
     require(first >= 0 && count >= 1 && first + count <= v.size(),
             {"a formula takes elements ", first, " to ", first + count - 1, " of a vector of size ", v.size()});
-  const auto make = [v, first](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); };
-  return Lazy<J, decltype(make), 0>(make, count, v.slots);
+  return vector_of<J, 0>(count, v.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); });
 }
 
 // --- arithmetic ---
@@ -331,7 +379,7 @@ SCOREMATCH_INLINE auto matrix_times(const A& a, const B& b) {
       for (Index l = 0; l < b.size(); ++l) kept.push(b.element(l));
       for (Index row = 0; row < rows; ++row)
         r.push(total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
-          return product(a.template lifted<J>(l * rows + row), kept.elements[l]);
+          return product(a.template lifted<J>(l * rows + row), kept.element(l));
         }));
     }
     return r;
@@ -553,13 +601,19 @@ SCOREMATCH_INLINE auto chosen_values(const C& c, const A& a, const B& b) {
   } else {
     using J = typename JetOf<
         C, typename std::conditional_t<IsMixed<A>, std::type_identity<A>, std::type_identity<B>>::type>::type;
-    const auto make = [c, a, b, choose](Index i) SCOREMATCH_INLINE_LAMBDA {
-      return choose(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
-    };
+    constexpr int extent = joint_extent<C, A> == 1 ? B::extent : joint_extent<C, A>;
+    const auto choice = [choose](const J& mask, const J& x, const J& y)
+                            SCOREMATCH_INLINE_LAMBDA { return choose(mask, x, y); };
     if constexpr (C::is_scalar && A::is_scalar && B::is_scalar)
-      return Number<J>{make(0), c.slots};
+      return Number<J>{choice(element_of<J>(c, 0), element_of<J>(a, 0), element_of<J>(b, 0)), c.slots};
+    else if constexpr (extent > 1)
+      return vector_of<J, extent>(n, c.slots, [c, a, b, choice](Index i) SCOREMATCH_INLINE_LAMBDA {
+        return choice(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
+      });
     else
-      return Lazy < J, decltype(make), joint_extent<C, A> == 1 ? B::extent : joint_extent < C, A >> (make, n, c.slots);
+      return vector_of<J, 0>(n, c.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+        return choice(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
+      });
   }
 }
 template <class C>
@@ -734,7 +788,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto sum(int n
     append(all, first);
     for (int k = 1; k < n; ++k) {
       const auto term = f(k);
-      for (Index i = 0; i < all.n; ++i) all.elements[i] = combined(all.elements[i], 1, term.element(i), 1);
+      for (Index i = 0; i < all.n; ++i) all.put(i, combined(all.element(i), 1, term.element(i), 1));
     }
     return all;
   }

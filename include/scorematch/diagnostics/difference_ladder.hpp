@@ -25,8 +25,7 @@ struct Rung {
   Eigen::ArrayXXd bend;        ///< half the difference between the slopes on both sides
 
   Rung(Index rows, Index cols) : difference(rows, cols), rounding(rows, cols), bend(rows, cols) {
-    for (Eigen::ArrayXXd* numbers : {&difference, &rounding, &bend})
-      std::fill_n(numbers->data(), numbers->size(), 0.0);
+    for (Eigen::ArrayXXd* numbers : {&difference, &rounding, &bend}) std::fill_n(numbers->data(), numbers->size(), 0.0);
   }
 
   /// Adds the difference of F, a row of C numbers, to a row. h: a number, or a row of C.

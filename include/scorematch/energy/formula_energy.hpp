@@ -129,11 +129,10 @@ class FormulaEnergy {
 
   void score_by_reverse(Replay& replay, const Points<T>& points, Matrix<T>& S) const {
     const Index B = points.X.rows();
-    replay.start_reverse({.x = true});
-    if (T* seed = replay.seed(0, 0)) std::fill_n(seed, B, T(1));
-    replay.reverse();
     S.resize(B, points.X.cols());
-    for (Index j = 0; j < S.cols(); ++j) evaluate::copy_row(replay.x_adjoint(j), T(-1), S.col(j).data(), B);
+    replay.start_reverse({.x = true}, S.data());
+    if (T* seed = replay.seed(0, 0)) std::fill_n(seed, B, T(-1));
+    replay.reverse();
   }
 
   Replay& curved_sweep(const Points<T>& points, Workspace& workspace, Index first, Index chunk,

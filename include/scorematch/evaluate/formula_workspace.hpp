@@ -74,7 +74,7 @@ void set_points(Replay<T>& replay, const Record& record, const Points<T>& points
   require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
           {"the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
            "or fix it with at_sigma(model, sigma)"});
-  replay.set_points(points.X.data(), points.X.outerStride(), points.sigma.data());
+  replay.set_points(points.X.data(), points.sigma.data());
 }
 
 /// Writes directions first … first + count − 1 of the points (axes or given) to the jets' directions from 0 on;

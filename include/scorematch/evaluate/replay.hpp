@@ -52,6 +52,7 @@ struct Slot {
   T* value = nullptr;
   T* bar = nullptr;
   Index stride = 0, bar_stride = 0;
+  Index place = 0;  ///< of its first column among all columns
   int rows = 0;
   int owner = 0;         ///< the node whose columns these are: another one for a segment
   bool shared = false;   ///< a segment, or the source of one
@@ -84,7 +85,8 @@ class Replay {
       s.rows = jets.rows(n.in_x);
       if (n.operation == Operation::segment) {
         auto& from = slots_[static_cast<std::size_t>(n.a)];
-        s.value = from.value + n.first * from.stride;
+        s.place = from.place + n.first * from.stride;
+        s.value = values + s.place;
         s.stride = from.stride;
         s.owner = from.owner;
         s.shared = from.shared = true;
@@ -92,6 +94,7 @@ class Replay {
       }
       s.owner = static_cast<int>(i);
       s.stride = s.rows * samples;
+      s.place = at;
       s.value = values + at;
       at += n.size() * s.stride;
       if (n.operation == Operation::input) input_ = static_cast<int>(i);
@@ -109,11 +112,16 @@ class Replay {
     outside_ = {part.numbers(), part.transposes(), part.place(), part.transpose_place(), adjoints};
   }
 
-  /// Sets x: B × d, column stride `stride`; and sigma: B numbers, for records that take it.
-  void set_points(const T* x, Index stride, const T* sigma) {
+  /// Sets x: B × d without gaps; and sigma: B numbers, for records that take it. Without directions x is not copied: it
+  /// must stay until the sweeps are over.
+  void set_points(const T* x, const T* sigma) {
     const Index B = kernels_.samples;
-    if (input_ >= 0)
-      for (Index j = 0; j < record_->dimension; ++j) std::copy_n(x + j * stride, B, input().value + j * input().stride);
+    if (input_ >= 0 && jets().directions() == 0) {
+      for (Slot<T>& s : slots_)
+        if (s.owner == input_) s.value = const_cast<T*>(x) + (s.place - input().place);  // only ever read
+    } else if (input_ >= 0) {
+      for (Index j = 0; j < record_->dimension; ++j) std::copy_n(x + j * B, B, input().value + j * input().stride);
+    }
     if (sigma_ >= 0) std::copy_n(sigma, B, slots_[static_cast<std::size_t>(sigma_)].value);
   }
 
@@ -154,11 +162,16 @@ class Replay {
     return place < s.rows ? s.value + j * s.stride + place * kernels_.samples : nullptr;
   }
 
-  /// Starts a reverse sweep: returns nothing, all of the output's adjoints are 0.
-  void start_reverse(Wanted wanted) {
+  /// Starts a reverse sweep: all of the output's adjoints are 0. x's adjoints go to `x_bar`, B × d without gaps; null
+  /// where they are not wanted. Only sweeps without directions have them.
+  void start_reverse(Wanted wanted, T* x_bar = nullptr) {
     wanted_ = wanted;
     place_adjoints();
-    for (auto& s : slots_) s.touched = false;
+    for (auto& s : slots_) {
+      s.touched = false;
+      if (x_bar != nullptr && input_ >= 0 && s.owner == input_) s.bar = x_bar + (s.place - input().place);
+    }
+    x_bar_ = x_bar;
     auto& out = slots_[static_cast<std::size_t>(record_->output)];
     auto& owner = slots_[static_cast<std::size_t>(out.owner)];
     for (Index j = 0; j < node(out.owner).size(); ++j)
@@ -177,12 +190,8 @@ class Replay {
   void reverse() {
     for (std::size_t i = record_->nodes.size(); i-- > 0;)
       if (!record_->nodes[i].uniform) reverse(static_cast<int>(i));
-  }
-
-  /// The adjoint of x_j after a reverse sweep for x: B numbers, or null where the record does not use x.
-  const T* x_adjoint(Index j) const {
-    if (input_ < 0 || !input().touched) return nullptr;
-    return input().bar + j * input().bar_stride;
+    if (x_bar_ != nullptr && (input_ < 0 || !input().touched))  // the formula does not use x
+      std::fill_n(x_bar_, record_->dimension * kernels_.samples, T(0));
   }
 
  private:
@@ -211,10 +220,9 @@ class Replay {
       if (!record_->nodes[i].uniform && slots_[i].owner == static_cast<int>(i))
         total += record_->nodes[i].size() * slots_[i].stride;
     T* bars = bars_.reserve(total);
-    const T* first = values_.data();
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       if (record_->nodes[i].uniform) continue;
-      slots_[i].bar = bars + (slots_[i].value - first);
+      slots_[i].bar = bars + slots_[i].place;
       slots_[i].bar_stride = slots_[i].stride;
     }
   }
@@ -259,6 +267,7 @@ class Replay {
   int input_ = -1, sigma_ = -1;
   Index axis_ = -1;  ///< the jets' directions are the axes from this one on; −1: they are not axes
   Wanted wanted_;
+  T* x_bar_ = nullptr;
 };
 
 /// multiply and dot with one uniform factor: out_j (+)= u_j a_j over all derivative rows.
@@ -497,6 +506,12 @@ void Replay<T>::reverse(int index) {
       break;
     case Operation::multiply:
     case Operation::dot:
+      if (n.symmetric) {  // vᵀAv: both factors give the same adjoint of v
+        const bool product_first = node(n.a).operation == Operation::matrix_vector && node(n.a).b == n.b;
+        Kernels<V>::add_scaled(out.bar, out.bar, 1, out.rows * B, false);
+        reverse_multiply(n, out, product_first ? n.b : n.a, product_first ? n.a : n.b);
+        break;
+      }
       reverse_multiply(n, out, n.a, n.b);
       reverse_multiply(n, out, n.b, n.a);
       break;

@@ -74,6 +74,7 @@ struct Node {
   bool uniform = false;    ///< the same for every sample: depends on θ and constants alone
   bool trainable = false;  ///< depends on θ
   InX in_x = InX::constant;
+  bool symmetric = false;  ///< dot: of v and A v, A a symmetric constant, and A v is used nowhere else
 
   Index size() const { return rows * cols; }
 };
@@ -213,6 +214,7 @@ class Recorder {
 
   void lay_out_parameters();
   void fuse_biases(int output);
+  void find_symmetric_forms();
   void spread_uniform_operands();
   void keep_what_the_output_needs(int output);
   void classify();
@@ -310,6 +312,29 @@ inline void Recorder::fuse_biases(int output) {
   }
 }
 
+inline void Recorder::find_symmetric_forms() {
+  std::vector<int> uses(record_.nodes.size(), 0);
+  for (const Node& node : record_.nodes)
+    record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
+  if (record_.output >= 0) ++uses[static_cast<std::size_t>(record_.output)];
+  for (Node& node : record_.nodes) {
+    if (node.operation != Operation::dot || node.uniform) continue;
+    for (const auto& [product, vector] : {std::pair{node.a, node.b}, std::pair{node.b, node.a}}) {
+      const Node& p = this->node(product);
+      if (p.operation != Operation::matrix_vector || p.b != vector || p.c >= 0 || p.uniform ||
+          uses[static_cast<std::size_t>(product)] != 1)
+        continue;
+      const Node& A = this->node(p.a);
+      if (A.operation != Operation::constant || A.rows != A.cols) continue;
+      const double* numbers = record_.constants.data() + A.first;
+      node.symmetric = true;
+      for (Index i = 0; i < A.rows; ++i)
+        for (Index j = 0; j < i; ++j)
+          node.symmetric = node.symmetric && numbers[i * A.rows + j] == numbers[j * A.rows + i];
+    }
+  }
+}
+
 // The operations below read block operands only; what is uniform among them is repeated for the block first.
 inline void Recorder::spread_uniform_operands() {
   std::vector<Node> nodes;
@@ -384,6 +409,7 @@ inline Record Recorder::finish(int output) {
   fuse_biases(output);
   keep_what_the_output_needs(output);
   classify();
+  find_symmetric_forms();
   spread_uniform_operands();
   classify();
   return std::move(record_);

@@ -68,8 +68,9 @@ class LossFunction {
     const Index per_run = (blocks + most_runs - 1) / most_runs, runs = (blocks + per_run - 1) / per_run;
 
     if (options.per_sample) loss.per_sample.resize(count);
-    total_ = Sums{};
+    total_.loss = Moments{};
     total_.terms.resize(names_.size());
+    for (Moments& term : total_.terms) term = Moments{};
     if (with_gradient) total_sums_.setZero(bound_.sum_size());
     evaluate::for_each_piece(
         runs, states_,

@@ -1,6 +1,7 @@
 // sample: many chains of any transition kernel, side by side.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -41,9 +42,16 @@ class ChainStart {
       return points_;
     }
     Eigen::MatrixXd points(dimension, chains);
+    if (!distribution_) {
+      Eigen::MatrixXd z(chains, dimension);
+      fill_normals<double>({seed, Purpose::chain_start}, Ids::from(0), chains, 0, dimension, z.data(), chains);
+      for (Index c = 0; c < chains; ++c)
+        for (Index j = 0; j < dimension; ++j) points(j, c) = z(c, j);
+      return points;
+    }
     for (Index c = 0; c < chains; ++c) {
       Stream stream({seed, Purpose::chain_start}, c);
-      const Eigen::VectorXd x = distribution_ ? distribution_(stream) : stream.normals(dimension);
+      const Eigen::VectorXd x = distribution_(stream);
       require(x.size() == dimension,
               {"SampleOptions: start returned a point of size ", x.size(), "; the model has dimension ", dimension});
       for (Index j = 0; j < dimension; ++j) points(j, c) = x[j];
@@ -118,6 +126,9 @@ struct [[nodiscard]] Draws {
 
 namespace sampling {
 
+/// Chains that advance side by side: state, score and noise stay in cache, and fill whole tiles of matrix products.
+inline constexpr Index chains_a_block = 96;
+
 template <class T, AnyModel M, class Kernel>
 void run(const M& model, const Kernel& kernel, const SampleOptions& options, Draws<T>& draws) {
   kernel.validate();
@@ -125,7 +136,7 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   const auto bound = bind<T>(model);
   using Bound = std::remove_const_t<decltype(bound)>;
   const Stopwatch watch;
-  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = 64;
+  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = chains_a_block;
   const Eigen::MatrixXd start = options.start.points(d, options.chains, options.seed);
   const Index blocks = (options.chains + block - 1) / block, total = options.burn_in + options.steps;
   const Index thin = options.thin > 0 ? options.thin : options.steps, all_kept = options.steps / thin;

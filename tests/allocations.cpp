@@ -1,0 +1,179 @@
+// Performance contracts that need no clock: nothing is allocated once buffers have their size, and memory does not grow
+// with the number of samples. The C library's allocator is wrapped to count; the sanitizers' own cannot be.
+#include "catch.hpp"
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <string>
+
+#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/formula/mlp.hpp"
+#include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/random/stream.hpp"
+#include "scorematch/sampler/langevin.hpp"
+#include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/sample.hpp"
+#include "scorematch/score/score_model.hpp"
+
+namespace {
+
+std::atomic<long> allocations{0}, live_bytes{0}, peak_bytes{0};
+
+void* counted(void* memory) {
+  ++allocations;
+  if (memory == nullptr) return memory;
+  const long live = live_bytes += static_cast<long>(malloc_usable_size(memory));
+  long peak = peak_bytes;
+  while (live > peak && !peak_bytes.compare_exchange_weak(peak, live)) {
+  }
+  return memory;
+}
+
+void forget(void* memory) {
+  if (memory != nullptr) live_bytes -= static_cast<long>(malloc_usable_size(memory));
+}
+
+}  // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+void __libc_free(void*);
+
+void* malloc(std::size_t size) { return counted(__libc_malloc(size)); }
+void* calloc(std::size_t count, std::size_t size) { return counted(__libc_calloc(count, size)); }
+void* realloc(void* memory, std::size_t size) {
+  forget(memory);
+  return counted(__libc_realloc(memory, size));
+}
+void* memalign(std::size_t alignment, std::size_t size) { return counted(__libc_memalign(alignment, size)); }
+void* aligned_alloc(std::size_t alignment, std::size_t size) { return counted(__libc_memalign(alignment, size)); }
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
+  *memory = counted(__libc_memalign(alignment, size));
+  return *memory == nullptr ? 12 : 0;  // ENOMEM
+}
+void free(void* memory) {
+  forget(memory);
+  __libc_free(memory);
+}
+}
+
+namespace sm = scorematch;
+using sm::Index;
+
+namespace {
+
+const auto mixture = [](auto x, auto theta) {
+  auto a = x[0] - theta("centre0", 8);
+  auto b = x[1] - theta("centre1", 8);
+  return -log_sum_exp(theta("l", 8) - 0.5 * (square(a * exp(theta("p", 8))) + square(b)));
+};
+const auto network = [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {16, 16}}) + 0.5 * squared_norm(x); };
+const auto well = [](auto x, auto theta) {
+  return theta("a", sm::start(1.0)) * square(square(x[0]) - 1) + square(x[1]);
+};
+
+template <class T>
+sm::Matrix<T> points(Index n) {
+  return sm::Stream({1, sm::Purpose::user}).normals(2 * n).reshaped(2, n).template cast<T>();
+}
+
+template <class T, class M, class O>
+void check_losses(const std::string& name, const M& model, const O& objective) {
+  INFO(name << (sizeof(T) == 8 ? ", double" : ", float"));
+  const sm::Matrix<T> X = points<T>(3001);
+  auto function = sm::objective::loss_function<T>(model, objective, X);
+  sm::Loss loss;
+  const Eigen::VectorXd theta = model.parameters();
+  for (int warm_up = 0; warm_up < 2; ++warm_up) {
+    function.bound().bind(theta);
+    function.evaluate({.draw = 1}, true, loss);
+    function.evaluate({.draw = 1}, false, loss);
+  }
+  const long before = allocations;
+  for (std::uint64_t draw = 2; draw < 5; ++draw) {
+    function.bound().bind(theta);
+    function.evaluate({.draw = draw}, true, loss);
+    function.evaluate({.draw = draw}, false, loss);
+  }
+  const long made = allocations - before;
+  CHECK(made == 0);
+}
+
+template <class M, class Kernel>
+long allocations_of(const M& model, const Kernel& kernel, Index steps) {
+  const long before = allocations;
+  const auto draws = sm::sample(model, kernel, {.chains = 300, .steps = steps});
+  const long made = allocations - before;
+  CHECK(draws.status == sm::SampleStatus::complete);
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("The allocator is counted") {
+  const long before = allocations, bytes = live_bytes;
+  const auto X = points<double>(1000);
+  CHECK(allocations > before);
+  CHECK(live_bytes - bytes >= 16000);
+}
+
+TEST_CASE("Losses and gradients allocate nothing after the first calls") {
+  const auto score = sm::score_model(2, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {16, 16}, .outputs = 2});
+  });
+  check_losses<double>("implicit, mixture", sm::energy_model(2, mixture), sm::implicit_score_matching{});
+  check_losses<double>("implicit, network", sm::energy_model(2, network), sm::implicit_score_matching{});
+  check_losses<float>("implicit, network", sm::energy_model(2, network), sm::implicit_score_matching{});
+  check_losses<double>("implicit, score", score, sm::implicit_score_matching{});
+  check_losses<double>("implicit, compiled well", sm::energy_model<2>(well), sm::implicit_score_matching{});
+  check_losses<double>("implicit, compiled mixture", sm::energy_model<2>(mixture), sm::implicit_score_matching{});
+  check_losses<double>("denoising, network", sm::energy_model(2, network), sm::denoising_score_matching{});
+  check_losses<float>("denoising, score", score, sm::denoising_score_matching{});
+  check_losses<double>("denoising, compiled well", sm::energy_model<2>(well), sm::denoising_score_matching{});
+  check_losses<double>("sliced, network", sm::energy_model(2, network), sm::sliced_score_matching{});
+  check_losses<double>(
+      "sliced, network, sphere", sm::energy_model(2, network),
+      sm::sliced_score_matching{.projections = 2, .kind = sm::Projection::sphere, .exact_norm = false});
+}
+
+TEST_CASE("Sampler steps allocate nothing after the first") {
+  const auto check = [](const std::string& name, const auto& model, const auto& kernel) {
+    INFO(name);
+    (void)allocations_of(model, kernel, 2);
+    const long few = allocations_of(model, kernel, 3), many = allocations_of(model, kernel, 300);
+    CHECK(many == few);
+  };
+  check("ula, mixture", sm::energy_model(2, mixture), sm::langevin{});
+  check("ula, compiled mixture", sm::energy_model<2>(mixture), sm::langevin{});
+  check("ula, network", sm::energy_model(2, network), sm::langevin{});
+  check("mala, network", sm::energy_model(2, network), sm::mala{});
+  check("mala, compiled well", sm::energy_model<2>(well), sm::mala{});
+}
+
+TEST_CASE("Ten million samples add less than 16 MiB to the data") {
+  const Index n = 10'000'000;
+  Eigen::MatrixXd X(2, n);
+  for (Index i = 0; i < X.size(); ++i) X.data()[i] = std::sin(static_cast<double>(i));
+  const auto added = [&](const auto& model) {
+    const long before = live_bytes;
+    peak_bytes = before;
+    const sm::Loss loss = sm::loss_and_gradient(model, sm::implicit_score_matching{}, X);
+    CHECK(loss.samples == n);
+    return peak_bytes - before;
+  };
+  const long recorded = added(sm::energy_model(2, well)), compiled = added(sm::energy_model<2>(well));
+  CHECK(recorded < 16 * 1024 * 1024);
+  CHECK(compiled < 16 * 1024 * 1024);
+}
+
+#endif
