@@ -26,10 +26,8 @@ elseif(SCOREMATCH_OPENMP)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
 endif()
 
-# scorematch_program(TARGET SOURCE KIND): an executable of one source file; KIND is test, example or benchmark.
-function(scorematch_program target source kind)
-  add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE scorematch::scorematch)
+# scorematch_own_flags(TARGET KIND): OpenMP, and the host's instruction set where that is wanted.
+function(scorematch_own_flags target kind)
   if(SCOREMATCH_OPENMP AND TARGET OpenMP::OpenMP_CXX)
     target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
   endif()
@@ -46,4 +44,11 @@ function(scorematch_program target source kind)
       target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-array-bounds)
     endif()
   endif()
+endfunction()
+
+# scorematch_program(TARGET SOURCE KIND): an executable of one source file; KIND is test, example or benchmark.
+function(scorematch_program target source kind)
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE scorematch::scorematch)
+  scorematch_own_flags(${target} ${kind})
 endfunction()

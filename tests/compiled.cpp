@@ -176,7 +176,9 @@ TEST_CASE("The compiled path: reductions and structure") {
   });
   same_values<3>("sums of terms", [](auto x, auto theta) {
     return sum(3, [&](int k) { return square(x[k] - theta("centre" + std::to_string(k))) * x[0]; }) +
-           squared_norm(sum(2, [&](int k) { return x * theta("v", 3)[k]; }));
+           squared_norm(sum(2, [&](int k) { return x * theta("v", 3)[k]; })) +
+           dot(sum(3, [&](int k) { return theta("w", 4) * x[k]; }),
+               sum(2, [&](int k) { return theta("w", 4) * cos(x[2 - k]); }));
   });
   same_values<5>("elements, heads, tails", [](auto x, auto theta) {
     auto h = square(x) * theta("a", 5);
@@ -195,7 +197,8 @@ TEST_CASE("The compiled path: reductions and structure") {
     return where(x[0] > 0, square(x[0]), x[1]) + sum(where(x < b, square(x), b * x)) +
            sum(where(x > -1 && x < b, x * x, 2 * x)) + sum(where(!(x > 0) || b > 0.2, x * b, b)) +
            where(theta("s") <= 0.1, x[0], 2) + max(x[0], x[1]) * min(x[1], x[2]) + sum(max(b, 0.1)) * x[0] +
-           where(x[1] >= 0.5, 1, theta("s")) * x[1];
+           where(x[1] >= 0.5, 1, theta("s")) * x[1] + where(x[0] > x[1], x[0] * x[1], x[2]) +
+           sum(where(theta("w", 5) > 0.1, theta("w", 5) * x[0], theta("w", 5) * x[1] * x[2]));
   });
 }
 

@@ -21,3 +21,7 @@
 #include "scorematch/score/score_model.hpp"
 #include "scorematch/score/values.hpp"
 #include "scorematch/version.hpp"
+
+#ifdef SCOREMATCH_PRECOMPILED
+#include "scorematch/precompiled.hpp"
+#endif

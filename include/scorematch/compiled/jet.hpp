@@ -112,7 +112,8 @@ SCOREMATCH_INLINE J apply(const J& a, const evaluate::Exponent& exponent = {}) {
   const V value = evaluate::function_value<function, V>(a.get(0, 0), exponent);
   r.add(0, 0, value);
   if (a.live == 1) return r;
-  const auto [first, second, third] = evaluate::function_slopes<function, V>(a.get(0, 0), value, exponent);
+  const evaluate::Slopes<V> slopes = evaluate::function_slopes<function, V>(a.get(0, 0), value, exponent);
+  const V first = slopes.first, second = slopes.second, third = slopes.third;
   constexpr bool bends = function != Function::abs, twists = bends && function != Function::square;
   V squares = V{};
   bool moves = false;
@@ -157,7 +158,9 @@ template <class Mask, class J>
 SCOREMATCH_INLINE J chosen(Mask mask, const J& a, const J& b) {
   J r;
   each<(1 + J::P) * J::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
-    if (a.has(0, k) || b.has(0, k)) r.add(0, k, simd::select(mask, a.get(0, k), b.get(0, k)));
+    const typename J::V zero = {};
+    if (a.has(0, k) || b.has(0, k))
+      r.add(0, k, simd::select(mask, a.has(0, k) ? a.get(0, k) : zero, b.has(0, k) ? b.get(0, k) : zero));
   });
   return r;
 }

@@ -102,7 +102,7 @@ struct Local : VectorMembers<Local<J>, J> {
     });
     const std::uint64_t added = jet.live & ~live;
     live |= added;
-    if (i > 0 && added != 0) clear_before(i, added);
+    if (added != 0 && n > 1) clear_others(i, added);
   }
   SCOREMATCH_INLINE void push(const J& jet) {
     if (slots->binding)
@@ -120,10 +120,11 @@ struct Local : VectorMembers<Local<J>, J> {
         if (live >> k & 1) at[i][k] = other.at[i][k];
       });
   }
-  [[gnu::noinline]] void clear_before(Index end, std::uint64_t added) {
-    for (Index i = 0; i < end; ++i)
+  // Rows that have just become live are 0 in the elements that came without them.
+  [[gnu::noinline]] void clear_others(Index except, std::uint64_t added) {
+    for (Index i = 0; i < n; ++i)
       for (int k = 0; k < rows; ++k)
-        if (added >> k & 1) at[i][k] = typename J::V{};
+        if (i != except && (added >> k & 1) != 0) at[i][k] = typename J::V{};
   }
 };
 
@@ -137,8 +138,10 @@ SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
     if (slots->binding)
       require(n <= Local<J>::most, {"the compiled path keeps vectors of at most ", Local<J>::most,
                                     " elements; use energy_model(dimension, formula) for this formula"});
+    const J first = make(Index{0});
     kept.n = n;
-    kept.put(0, make(Index{0}));
+    kept.live = first.live;
+    kept.put(0, first);
     for (Index i = 1; i < n; ++i) kept.put(i, make(i));
     return kept;
   }

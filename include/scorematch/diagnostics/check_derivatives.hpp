@@ -59,17 +59,30 @@ struct [[nodiscard]] DerivativeReport {
 
 namespace diagnostics {
 
+template <class Plain, class>
+struct Dependent {
+  using type = Plain;
+};
+
 /// A model seen through what it provides, at the points X.
 template <class M>
 class DerivativeCheck {
+  // Eigen's types as if they depended on M: programs that do not check derivatives do not compile them.
+  template <class Plain>
+  using Later = typename Dependent<Plain, M>::type;
+  using MatrixXd = Later<Eigen::MatrixXd>;
+  using VectorXd = Later<Eigen::VectorXd>;
+  using RowVectorXd = Later<Eigen::RowVectorXd>;
+  using ArrayXXd = Later<Eigen::ArrayXXd>;
+
   using Entry = DerivativeReport::Entry;
   static constexpr bool is_user = !Model<M>, is_energy = is_user && has_gradient<M>;
 
  public:
-  DerivativeCheck(const M& model, const Eigen::MatrixXd& X)
+  DerivativeCheck(const M& model, const MatrixXd& X)
       : model_(model), X_(X), F_(field(model, X)), unit_(unit_of(X)), d_(X.rows()), B_(X.cols()) {
     Stream stream({.seed = 1});
-    for (Eigen::MatrixXd* directions : {&U_, &V_, &W_}) *directions = stream.normals(d_ * B_).reshaped(d_, B_);
+    for (MatrixXd* directions : {&U_, &V_, &W_}) *directions = stream.normals(d_ * B_).reshaped(d_, B_);
     U_.array() *= unit_;
     V_.array() *= unit_;
   }
@@ -94,18 +107,18 @@ class DerivativeCheck {
     return std::count_if(report_.entries.begin(), report_.entries.end(), is);
   }
 
-  static Eigen::MatrixXd nan(Index rows, Index cols) {
-    return Eigen::MatrixXd::Constant(rows, cols, std::numeric_limits<double>::quiet_NaN());
+  static MatrixXd nan(Index rows, Index cols) {
+    return MatrixXd::Constant(rows, cols, std::numeric_limits<double>::quiet_NaN());
   }
 
   // Powers of two, so that steps are exact.
-  static Eigen::ArrayXXd unit_of(const Eigen::MatrixXd& X) {
+  static ArrayXXd unit_of(const MatrixXd& X) {
     return X.array().abs().max(1).unaryExpr([](double x) { return std::exp2(std::ceil(std::log2(x))); });
   }
 
   // ∇f of a class that has it, else s. What a method leaves unwritten stays NaN.
-  static Eigen::MatrixXd field(const M& model, const Eigen::MatrixXd& X) {
-    Eigen::MatrixXd F = nan(X.rows(), X.cols());
+  static MatrixXd field(const M& model, const MatrixXd& X) {
+    MatrixXd F = nan(X.rows(), X.cols());
     if constexpr (!is_user)
       F = score_of(model, X);
     else if constexpr (is_energy)
@@ -116,8 +129,8 @@ class DerivativeCheck {
   }
 
   // f, or log p = −f where the field is a score: what the field is the gradient of.
-  Eigen::RowVectorXd potential(const Eigen::MatrixXd& X) const {
-    Eigen::VectorXd f = nan(X.cols(), 1);
+  RowVectorXd potential(const MatrixXd& X) const {
+    VectorXd f = nan(X.cols(), 1);
     if constexpr (is_user)
       model_.energy(X, f);
     else
@@ -126,8 +139,8 @@ class DerivativeCheck {
   }
 
   // X with coordinate i moved by h units.
-  Eigen::MatrixXd moved(Index i, double h) const {
-    Eigen::MatrixXd X = X_;
+  MatrixXd moved(Index i, double h) const {
+    MatrixXd X = X_;
     X.row(i).array() += h * unit_.row(i);
     return X;
   }
@@ -143,7 +156,7 @@ class DerivativeCheck {
 
   // Compares what the class wrote with the differences that add(h, rung) makes.
   template <class Add>
-  Entry& check(const std::string& quantity, const Eigen::MatrixXd& written, const std::string& sign, Add add) {
+  Entry& check(const std::string& quantity, const MatrixXd& written, const std::string& sign, Add add) {
     const Ladder all = ladder(written.rows(), written.cols(), add);
     const BestDifference best(all);
     Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> wrong;
@@ -161,14 +174,14 @@ class DerivativeCheck {
     if constexpr (KnowsEnergy<M, double>)
       check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score,
             [&](double h, Rung& rung) {
-              const Eigen::RowVectorXd centre = potential(X_);
+              const RowVectorXd centre = potential(X_);
               for (Index i = 0; i < d_; ++i)
                 rung.add(i, potential(moved(i, h)), potential(moved(i, -h)), centre, h * unit_.row(i));
             });
     else
       skip(name, "there is no energy to compare it with");
     if constexpr (is_energy && has_score<M>) {
-      Eigen::MatrixXd S = nan(d_, B_);
+      MatrixXd S = nan(d_, B_);
       model_.score(X_, S);
       check("score", S, of_score, [&](double, Rung& rung) {
         rung.difference = -F_;
@@ -180,11 +193,9 @@ class DerivativeCheck {
   // A gradient's derivative is symmetric: u·(∂G/∂x)v = v·(∂G/∂x)u. This needs no energy.
   void check_symmetry() {
     if (d_ == 1) return;
-    const auto product = [&](const Eigen::MatrixXd& U, const Eigen::MatrixXd& V) {
+    const auto product = [&](const MatrixXd& U, const MatrixXd& V) {
       return [&](double h, Rung& rung) {
-        const auto along = [&](const Eigen::MatrixXd& F) {
-          return Eigen::RowVectorXd(U.cwiseProduct(F).colwise().sum());
-        };
+        const auto along = [&](const MatrixXd& F) { return RowVectorXd(U.cwiseProduct(F).colwise().sum()); };
         rung.add(0, along(field(model_, X_ + h * V)), along(field(model_, X_ - h * V)), along(F_), h);
       };
     };
@@ -196,7 +207,7 @@ class DerivativeCheck {
 
   void check_trace() {
     const std::string name = is_energy ? "laplacian" : "divergence";
-    Eigen::VectorXd trace = nan(B_, 1);
+    VectorXd trace = nan(B_, 1);
     if constexpr (!is_user)
       trace = divergence_of(model_, X_);
     else if constexpr (is_energy && has_laplacian<M>)
@@ -208,25 +219,24 @@ class DerivativeCheck {
     const std::string sign = is_energy ? ": it is of the energy f, not of log p" : ": it is of s, not of ∇f";
     Entry& entry = check(name, trace.transpose(), sign, [&](double h, Rung& rung) {
       for (Index i = 0; i < d_; ++i) {
-        const Eigen::MatrixXd plus = field(model_, moved(i, h)), minus = field(model_, moved(i, -h));
+        const MatrixXd plus = field(model_, moved(i, h)), minus = field(model_, moved(i, -h));
         rung.add(0, plus.row(i), minus.row(i), F_.row(i), h * unit_.row(i));
       }
     });
-    const Eigen::MatrixXd ones = Eigen::MatrixXd::Ones(d_, B_);
+    const MatrixXd ones = MatrixXd::Ones(d_, B_);
     if (entry.verdict == Verdict::wrong && agree(trace.transpose(), jacobian_times(ones).colwise().sum()))
       entry.note = "this is the sum of all second derivatives, mixed ones included; wanted are ∂²f/∂x_i² alone";
   }
 
   void check_hessian_vector() {
-    Eigen::MatrixXd HV = nan(d_, B_), diagonal(d_, B_);
+    MatrixXd HV = nan(d_, B_), diagonal(d_, B_);
     model_.hessian_vector(X_, V_, HV);
     Entry& entry = check("hessian_vector", HV, ": it is of the energy f, not of log p", [&](double h, Rung& rung) {
-      const Eigen::MatrixXd plus = field(model_, X_ + h * V_), minus = field(model_, X_ - h * V_);
+      const MatrixXd plus = field(model_, X_ + h * V_), minus = field(model_, X_ - h * V_);
       for (Index i = 0; i < d_; ++i) rung.add(i, plus.row(i), minus.row(i), F_.row(i), h);
     });
     if (entry.verdict != Verdict::wrong) return;
-    for (Index i = 0; i < d_; ++i)
-      diagonal.row(i) = jacobian_times(Eigen::VectorXd::Unit(d_, i).replicate(1, B_)).row(i);
+    for (Index i = 0; i < d_; ++i) diagonal.row(i) = jacobian_times(VectorXd::Unit(d_, i).replicate(1, B_)).row(i);
     if (agree(HV, diagonal.cwiseProduct(V_)))
       entry.note = "this is the Hessian's diagonal times V: the mixed derivatives are missing";
     else if (agree(HV, V_ * diagonal.colwise().sum().asDiagonal()))
@@ -234,12 +244,12 @@ class DerivativeCheck {
   }
 
   // One central difference, good enough for a hint.
-  Eigen::MatrixXd jacobian_times(const Eigen::MatrixXd& V) const {
+  MatrixXd jacobian_times(const MatrixXd& V) const {
     const double h = step_of(7);
     return (field(model_, X_ + h * V) - field(model_, X_ - h * V)) / (2 * h);
   }
 
-  static bool agree(const Eigen::MatrixXd& a, const Eigen::MatrixXd& b) { return (a - b).norm() <= 1e-5 * b.norm(); }
+  static bool agree(const MatrixXd& a, const MatrixXd& b) { return (a - b).norm() <= 1e-5 * b.norm(); }
 
   void check_pull_back() {
     if constexpr (!has_parameters<M>) {
@@ -247,31 +257,31 @@ class DerivativeCheck {
     } else if constexpr (is_user && !has_pull_back<M>) {
       skip("pull_back", "not provided: the class cannot be fitted");
     } else {
-      const Eigen::VectorXd theta = model_.parameters();
+      const VectorXd theta = model_.parameters();
       if (theta.size() == 0) return skip("pull_back", "there are no parameters");
-      Eigen::VectorXd g = Eigen::VectorXd::Zero(theta.size()), twice;
+      VectorXd g = VectorXd::Zero(theta.size()), twice;
       if constexpr (is_user) {
         model_.pull_back(X_, W_, g);
         model_.pull_back(X_, W_, twice = g);
       } else {  // with the target t = s − W, ½‖s − t‖² has the gradient W · ∂s/∂θ
-        const explicit_score_matching objective{Eigen::MatrixXd(F_ - W_)};
+        const explicit_score_matching objective{MatrixXd(F_ - W_)};
         g = static_cast<double>(B_) * loss_and_gradient(model_, objective, X_).gradient;
         twice = 2 * g;
       }
       M other = model_;
       Entry& entry = check("pull_back", g, "", [&](double h, Rung& rung) {
         const auto product = [&](Index i, double step) {
-          other.set_parameters(theta + step * Eigen::VectorXd::Unit(theta.size(), i));
-          return Eigen::RowVectorXd::Constant(1, W_.cwiseProduct(field(other, X_)).sum());
+          other.set_parameters(theta + step * VectorXd::Unit(theta.size(), i));
+          return RowVectorXd::Constant(1, W_.cwiseProduct(field(other, X_)).sum());
         };
-        const Eigen::RowVectorXd centre = product(0, 0);
-        const Eigen::ArrayXXd step = h * unit_of(theta);
+        const RowVectorXd centre = product(0, 0);
+        const ArrayXXd step = h * unit_of(theta);
         for (Index i = 0; i < theta.size(); ++i)
           rung.add(i, product(i, step(i)), product(i, -step(i)), centre, step(i));
       });
       entry.column = -1;
       other.set_parameters(theta);
-      const bool adds = agree(twice, 2 * g), reads = Eigen::VectorXd(other.parameters()) == theta;
+      const bool adds = agree(twice, 2 * g), reads = VectorXd(other.parameters()) == theta;
       if (entry.verdict == Verdict::wrong || (adds && reads)) return;
       entry.verdict = Verdict::wrong;
       entry.note =
@@ -280,11 +290,11 @@ class DerivativeCheck {
   }
 
   const M& model_;
-  const Eigen::MatrixXd& X_;
-  Eigen::MatrixXd F_;     // the field at X
-  Eigen::ArrayXXd unit_;  // of each coordinate's step
+  const MatrixXd& X_;
+  MatrixXd F_;     // the field at X
+  ArrayXXd unit_;  // of each coordinate's step
   Index d_, B_;
-  Eigen::MatrixXd U_, V_, W_;  // pseudo-random directions and weights
+  MatrixXd U_, V_, W_;  // pseudo-random directions and weights
   DerivativeReport report_;
 };
 

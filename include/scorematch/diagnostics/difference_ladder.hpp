@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -32,9 +33,16 @@ struct Rung {
   template <class Step>
   void add(Index row, const Eigen::RowVectorXd& plus, const Eigen::RowVectorXd& minus, const Eigen::RowVectorXd& centre,
            const Step& h) {
-    difference.row(row) += (plus - minus).array() / (2 * h);
-    rounding.row(row) += 4 * std::numeric_limits<double>::epsilon() * (plus.array().abs() + minus.array().abs()) / h;
-    bend.row(row) += (plus - 2 * centre + minus).array().abs() / (2 * h);
+    for (Index j = 0; j < plus.size(); ++j) {
+      double step;
+      if constexpr (std::is_arithmetic_v<Step>)
+        step = h;
+      else
+        step = h(0, j);
+      difference(row, j) += (plus[j] - minus[j]) / (2 * step);
+      rounding(row, j) += 4 * std::numeric_limits<double>::epsilon() * (std::abs(plus[j]) + std::abs(minus[j])) / step;
+      bend(row, j) += std::abs(plus[j] - 2 * centre[j] + minus[j]) / (2 * step);
+    }
   }
 };
 

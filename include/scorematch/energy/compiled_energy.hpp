@@ -132,7 +132,7 @@ class CompiledEnergy {
 
   // f, s and −Δf at every row of the points; null pointers are not written.
   template <bool second>
-  [[gnu::flatten]] void sweep(const Points<T>& points, const Bound& known, T* f, T* S, T* curvature) const {
+  SCOREMATCH_FLATTEN void sweep(const Points<T>& points, const Bound& known, T* f, T* S, T* curvature) const {
     using J = std::conditional_t<second, Second, First>;
     const Index B = points.X.rows();
     const T* X = points.X.data();

@@ -38,8 +38,7 @@ class FormulaModel {
   Eigen::MatrixXd parameter(const std::string& name) const {
     std::string names;
     for (const formula::ParameterBlock& block : record_->parameters) {
-      if (block.name == name)
-        return Eigen::Map<const Eigen::MatrixXd>(theta_.data() + block.offset, block.rows, block.cols);
+      if (block.name == name) return matrix(block);
       names += (names.empty() ? "" : ", ") + block.name;
     }
     require(false, {"there is no parameter \"", name, "\"; this model has: ", names.empty() ? "none" : names});
@@ -49,7 +48,7 @@ class FormulaModel {
   std::vector<NamedParameter> named_parameters() const {
     std::vector<NamedParameter> all;
     for (const formula::ParameterBlock& block : record_->parameters)
-      all.push_back({block.name, block.rows, block.cols, theta_.segment(block.offset, block.size())});
+      all.push_back({block.name, block.rows, block.cols, numbers(block)});
     return all;
   }
 
@@ -65,7 +64,7 @@ class FormulaModel {
       require(found->rows == block.rows && found->cols == block.cols && found->values.size() == block.size(),
               {"the parameter \"", block.name, "\" is given as ", found->rows, " × ", found->cols,
                "; this model has it as ", block.rows, " × ", block.cols});
-      theta.segment(block.offset, block.size()) = found->values;
+      std::copy_n(found->values.data(), block.size(), theta.data() + block.offset);
     }
     for (const NamedParameter& given : all) {
       bool known = false;
@@ -80,6 +79,17 @@ class FormulaModel {
  protected:
   explicit FormulaModel(formula::Record record)
       : record_(std::make_shared<const formula::Record>(std::move(record))), theta_(record_->start()) {}
+
+  Eigen::MatrixXd matrix(const formula::ParameterBlock& block) const {
+    Eigen::MatrixXd values(block.rows, block.cols);
+    std::copy_n(theta_.data() + block.offset, block.size(), values.data());
+    return values;
+  }
+  Eigen::VectorXd numbers(const formula::ParameterBlock& block) const {
+    Eigen::VectorXd values(block.size());
+    std::copy_n(theta_.data() + block.offset, block.size(), values.data());
+    return values;
+  }
 
   std::shared_ptr<const formula::Record> record_;
   Eigen::VectorXd theta_;

@@ -4,6 +4,7 @@
 // over blocks of samples. What depends on θ alone (`uniform`) is evaluated once a batch, not once a sample.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -131,7 +132,8 @@ struct Record {
 
   Eigen::VectorXd start() const {
     Eigen::VectorXd theta(parameter_count());
-    for (const ParameterBlock& block : parameters) theta.segment(block.offset, block.size()) = block.start;
+    for (const ParameterBlock& block : parameters)
+      std::copy_n(block.start.data(), block.size(), theta.data() + block.offset);
     return theta;
   }
 
@@ -204,6 +206,7 @@ class Recorder {
   }
 
   /// The finished record of the formula whose result is the node `output`.
+  template <class = void>  // a template, so that it can be compiled elsewhere (precompiled.hpp)
   Record finish(int output);
 
  private:
@@ -212,10 +215,15 @@ class Recorder {
            m.alpha == n.alpha && m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
   }
 
+  template <class = void>
   void lay_out_parameters();
+  template <class = void>
   void fuse_biases(int output);
+  template <class = void>
   void find_symmetric_forms();
+  template <class = void>
   void spread_uniform_operands();
+  template <class = void>
   void keep_what_the_output_needs(int output);
   void classify();
   void classify(Node& node) const;
@@ -225,7 +233,8 @@ class Recorder {
 };
 
 // θ is laid out by sorted name, since C++ leaves open in which order a formula's operands are evaluated.
-inline void Recorder::lay_out_parameters() {
+template <class>
+void Recorder::lay_out_parameters() {
   std::vector<std::size_t> order(record_.parameters.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   for (std::size_t i = 1; i < order.size(); ++i)  // insertion sort: few blocks, and <algorithm> is not needed for it
@@ -294,7 +303,8 @@ inline void Recorder::classify() {
 }
 
 // A v + b becomes one operation when nothing else uses A v.
-inline void Recorder::fuse_biases(int output) {
+template <class>
+void Recorder::fuse_biases(int output) {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -312,7 +322,8 @@ inline void Recorder::fuse_biases(int output) {
   }
 }
 
-inline void Recorder::find_symmetric_forms() {
+template <class>
+void Recorder::find_symmetric_forms() {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -336,7 +347,8 @@ inline void Recorder::find_symmetric_forms() {
 }
 
 // The operations below read block operands only; what is uniform among them is repeated for the block first.
-inline void Recorder::spread_uniform_operands() {
+template <class>
+void Recorder::spread_uniform_operands() {
   std::vector<Node> nodes;
   std::vector<int> place(record_.nodes.size()), spread(record_.nodes.size(), -1);
   const auto block_operand = [&](int operand) {
@@ -375,7 +387,8 @@ inline void Recorder::spread_uniform_operands() {
   record_.output = static_cast<int>(record_.nodes.size()) - 1;
 }
 
-inline void Recorder::keep_what_the_output_needs(int output) {
+template <class>
+void Recorder::keep_what_the_output_needs(int output) {
   std::vector<char> needed(record_.nodes.size(), 0);
   needed[static_cast<std::size_t>(output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;)
@@ -402,7 +415,8 @@ inline void Recorder::keep_what_the_output_needs(int output) {
   record_.output = place[static_cast<std::size_t>(output)];
 }
 
-inline Record Recorder::finish(int output) {
+template <class>
+Record Recorder::finish(int output) {
   record_.output = output;
   lay_out_parameters();
   classify();

@@ -1,6 +1,7 @@
 // theta("name", shape…): parameters, declared where they are used, and how they start.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -15,7 +16,7 @@ struct start {
   double number;
   explicit start(double value) : number(value) {}
 
-  void operator()(const std::string&, Eigen::MatrixXd& block) const { block.setConstant(number); }
+  void operator()(const std::string&, Eigen::MatrixXd& block) const { std::fill_n(block.data(), block.size(), number); }
 };
 
 /// Uniform on ±√(6/(rows + cols)) (Glorot & Bengio 2010, equation 16): for tanh layers.
@@ -25,7 +26,7 @@ struct glorot {
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
     const double bound = std::sqrt(6.0 / static_cast<double>(block.rows() + block.cols()));
-    for (double& element : block.reshaped()) element = bound * (2 * stream.uniform() - 1);
+    for (Index i = 0; i < block.size(); ++i) block.data()[i] = bound * (2 * stream.uniform() - 1);
   }
 };
 
@@ -36,8 +37,8 @@ struct scaled_normal {
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
-    for (double& element : block.reshaped())
-      element = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
+    for (Index i = 0; i < block.size(); ++i)
+      block.data()[i] = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
   }
 };
 
@@ -48,7 +49,7 @@ struct normal {
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
-    for (double& element : block.reshaped()) element = sigma * stream.normal();
+    for (Index i = 0; i < block.size(); ++i) block.data()[i] = sigma * stream.normal();
   }
 };
 
@@ -120,10 +121,14 @@ class Theta {
     const auto values = [&] {
       Eigen::MatrixXd block(rows, cols);
       initialiser(name, block);
-      require(block.rows() == rows && block.cols() == cols && block.allFinite(),
+      bool finite = true;
+      for (Index i = 0; i < block.size(); ++i) finite = finite && std::isfinite(block.data()[i]);
+      require(block.rows() == rows && block.cols() == cols && finite,
               {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows,
                " × ", cols});
-      return Eigen::VectorXd(block.reshaped());
+      Eigen::VectorXd numbers(block.size());
+      std::copy_n(block.data(), block.size(), numbers.data());
+      return numbers;
     };
     return {*recorder_, recorder_->parameter(name, rows, cols, values)};
   }

@@ -210,8 +210,9 @@ inline bool is_header(const std::string& path, const std::vector<CsvField>& fiel
 }  // namespace io
 
 /// read_csv, with the names of the columns and the number of rows left out.
-inline CsvTable read_csv_table(const std::string& path, const std::vector<std::string>& columns = {},
-                               const CsvOptions& options = {}) {
+template <class = void>  // a template, so that programs that read no tables do not compile it
+CsvTable read_csv_table(const std::string& path, const std::vector<std::string>& columns = {},
+                        const CsvOptions& options = {}) {
   options.validate();
   const std::string file = io::read_file(path);
   std::string_view rest = file;
@@ -286,9 +287,10 @@ inline CsvTable read_csv_table(const std::string& path, const std::vector<std::s
 /// Throws std::runtime_error, naming the line and the column, for a file that cannot be read or is empty, a line with
 /// another number of fields than the first, and a chosen field that is no finite number (a missing value: see
 /// CsvOptions::missing); std::invalid_argument for a column that the file does not have, or has twice.
-inline Eigen::MatrixXd read_csv(const std::string& path, const std::vector<std::string>& columns = {},
-                                const CsvOptions& options = {}) {
-  return read_csv_table(path, columns, options).values;
+template <class = void>
+Eigen::MatrixXd read_csv(const std::string& path, const std::vector<std::string>& columns = {},
+                         const CsvOptions& options = {}) {
+  return read_csv_table<void>(path, columns, options).values;
 }
 
 /// Writes X, d × N, a column a sample, as a comma-separated table of N lines and d columns, after a line of the d

@@ -74,9 +74,9 @@ SCOREMATCH_INLINE void gather(const simd::Scalar<V>* data, Index stride, const I
 
 /// Loss, terms and θ-gradient of `count` samples from `first` on. `per_sample` may be null.
 template <class T, class Bound, class O>
-[[gnu::flatten]] void fused_pass(const Bound& bound, const typename Bound::Bound& known, const O& objective,
-                                 const T* data, Index stride, const Index* columns, Index first, Index count,
-                                 Moments& loss, std::vector<Moments>& terms, double* sums, double* per_sample) {
+SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bound& known, const O& objective,
+                                   const T* data, Index stride, const Index* columns, Index first, Index count,
+                                   Moments& loss, std::vector<Moments>& terms, double* sums, double* per_sample) {
   using V = typename Bound::V;
   using J = typename Bound::Tangents;
   constexpr int D = Bound::dimension_at_compile_time, P = J::P;

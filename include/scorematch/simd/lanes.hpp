@@ -9,9 +9,17 @@
 #include <cstring>
 #include <utility>
 
-// Inlining is forced: a 64-byte vector handed over in memory would cost more than the arithmetic on it.
+// Inlining is forced: a 64-byte vector handed over in memory would cost more than the arithmetic on it. Not under the
+// address sanitizer, which instruments every inlined copy.
+#if defined(__SANITIZE_ADDRESS__)
+#define SCOREMATCH_INLINE inline
+#define SCOREMATCH_INLINE_LAMBDA
+#define SCOREMATCH_FLATTEN
+#else
 #define SCOREMATCH_INLINE [[gnu::always_inline]] inline
 #define SCOREMATCH_INLINE_LAMBDA __attribute__((always_inline))
+#define SCOREMATCH_FLATTEN [[gnu::flatten]]
+#endif
 
 namespace scorematch::simd {
 
