@@ -164,14 +164,6 @@ concept IsOperand = IsValue<A> || IsNumber<A> || IsEigen<A>;
 
 // --- operands of an operation, brought together ---
 
-template <class A>
-SCOREMATCH_INLINE auto* slots_of(const A& a) {
-  if constexpr (IsValue<A>)
-    return a.slots;
-  else
-    return static_cast<std::nullptr_t*>(nullptr);
-}
-
 template <class A, class B>
 SCOREMATCH_INLINE auto* common_slots(const A& a, const B& b) {
   if constexpr (IsValue<A>)

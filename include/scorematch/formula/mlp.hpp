@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "scorematch/formula/theta.hpp"
@@ -48,6 +49,16 @@ inline formula::Value mlp(const formula::Value& x, const formula::Theta& theta, 
     }
   }
   return layer(options.hidden.size() + 1, options.outputs);
+}
+
+/// Networks are evaluated from the record: there is none for compiled formulas.
+template <class X, class Theta>
+X mlp(const X& x, const Theta&, const Mlp& = {}) {
+  static_assert(
+      std::is_same_v<X, formula::Value>,
+      "sm::mlp does not go with energy_model<D>(formula): write energy_model(dimension, formula), whose matrix "
+      "products networks need");
+  return x;
 }
 
 }  // namespace scorematch

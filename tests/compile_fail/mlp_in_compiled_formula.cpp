@@ -1,0 +1,14 @@
+// expect: write energy_model\(dimension, formula\)
+#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/formula/mlp.hpp>
+
+namespace sm = scorematch;
+
+void user() {
+  const auto network = [](auto x, auto theta) { return sm::mlp(x, theta) + 0.5 * squared_norm(x); };
+#ifdef CORRECT
+  (void)sm::energy_model(2, network);
+#else
+  (void)sm::energy_model<2>(network);
+#endif
+}
