@@ -5,6 +5,7 @@
 // counts on, and its numbers are read from where it left them.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,7 +18,12 @@ namespace scorematch::compiled {
 /// Number of θ's elements whose tangents are carried at most.
 inline constexpr int most_tangents = 4;
 
-/// Where a formula's uniform values are, while it runs. P: tangents with respect to θ.
+/// A cache line: what scratch memory for lanes is counted in.
+struct alignas(64) Line {
+  unsigned char bytes[64];
+};
+
+/// Where a formula's uniform values are, and scratch for its vectors, while it runs. P: tangents with respect to θ.
 template <int P>
 struct Slots {
   static constexpr Index width = 1 + P;
@@ -25,7 +31,8 @@ struct Slots {
 
   const double* numbers = nullptr;
   Index next = 0;
-  int tangents = 0;  ///< elements of θ met so far
+  int tangents = 0;      ///< elements of θ met so far
+  Line* free = nullptr;  ///< scratch from here on: as many lines as the run at binding took
 
   // While θ is bound:
   bool binding = false;
@@ -33,12 +40,30 @@ struct Slots {
   const formula::Record* record = nullptr;
   const double* theta = nullptr;
   std::vector<Index>* place = nullptr;  ///< in θ, of each tangent
+  std::vector<std::unique_ptr<Line[]>>* scratch = nullptr;
+  Index lines = 0;  ///< of scratch, taken so far
 
   SCOREMATCH_INLINE Index take(Index count) {
     const Index at = next;
     next += count * width;
     if (binding) grow();
     return at;
+  }
+
+  /// Scratch for `count` lanes, until the formula has run.
+  template <class V>
+  SCOREMATCH_INLINE V* take_lanes(Index count) {
+    const Index needed = (count * static_cast<Index>(sizeof(V)) + 63) / 64;
+    if (binding) add_scratch(needed);
+    V* at = reinterpret_cast<V*>(free);
+    free += needed;
+    return at;
+  }
+
+  [[gnu::noinline, gnu::cold]] void add_scratch(Index needed) {
+    scratch->push_back(std::make_unique<Line[]>(static_cast<std::size_t>(needed)));
+    free = scratch->back().get();
+    lines += needed;
   }
 
   [[gnu::noinline, gnu::cold]] void grow() {

@@ -13,6 +13,8 @@
 
 namespace scorematch::compiled {
 
+template <class J, class A>
+J element_of(const A& a, Index i);  // below
 /// A number that depends on x.
 template <class J>
 struct Number {
@@ -69,62 +71,105 @@ struct Input : VectorMembers<Input<J>, J> {
   SCOREMATCH_INLINE J element(Index i) const { return J::input(x[i], static_cast<int>(i)); }
 };
 
-/// A vector that keeps its elements. The same rows are live in all of them.
+/// A vector that keeps its elements, in the formula's scratch. The same rows are live in all of them. A row is factor ·
+/// numbers that lie `stride` apart: rows are shared by the vectors that they stay the same for, up to a factor.
 template <class J>
 struct Local : VectorMembers<Local<J>, J> {
-  static constexpr int extent = 0, most = 64, rows = (1 + J::P) * J::rows;
+  using V = typename J::V;
+  using T = typename J::T;
+  static constexpr int extent = 0, rows = (1 + J::P) * J::rows;
+
+  struct Row {
+    const V* at;
+    Index stride;  ///< 0: one number for all elements
+    T factor;
+
+    SCOREMATCH_INLINE V operator[](Index i) const { return factor == 1 ? at[i * stride] : factor * at[i * stride]; }
+  };
 
   Slots<J::P>* slots;
-  Index n = 0;
+  Index n;
   std::uint64_t live = 0;
-  typename J::V at[most][rows];
+  Row row[rows];
 
-  SCOREMATCH_INLINE explicit Local(Slots<J::P>* s) : slots(s) {}
-  SCOREMATCH_INLINE Local(const Local& other) : slots(other.slots) { copy(other); }
-  SCOREMATCH_INLINE Local& operator=(const Local& other) {
-    copy(other);
-    return *this;
-  }
+  SCOREMATCH_INLINE Local(Slots<J::P>* s, Index size) : slots(s), n(size) {}
   SCOREMATCH_INLINE Index size() const { return n; }
+  SCOREMATCH_INLINE bool has(int k) const { return (live >> k & 1) != 0; }
   SCOREMATCH_INLINE J element(Index i) const {
     J jet;
     each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
-      if (live >> k & 1) jet.add(0, k, at[i][k]);
+      if (has(k)) jet.add(0, k, row[k][i]);
+    });
+    return jet;
+  }
+  SCOREMATCH_INLINE void set(int k, const Row& numbers) {
+    row[k] = numbers;
+    live |= std::uint64_t{1} << k;
+  }
+};
+
+/// Makes a Local element by element.
+template <class J>
+struct Builder {
+  using V = typename J::V;
+  static constexpr int rows = Local<J>::rows;
+
+  Slots<J::P>* slots;
+  Index capacity, n = 0;
+  V* at;
+  std::uint64_t live = 0;
+
+  SCOREMATCH_INLINE Builder(Slots<J::P>* s, Index room)
+      : slots(s), capacity(room), at(s->template take_lanes<V>(room * rows)) {}
+
+  SCOREMATCH_INLINE J element(Index i) const {
+    J jet;
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+      if (live >> k & 1) jet.add(0, k, at[i * rows + k]);
     });
     return jet;
   }
   SCOREMATCH_INLINE void put(Index i, const J& jet) {
     each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (jet.has(0, k))
-        at[i][k] = jet.get(0, k);
+        at[i * rows + k] = jet.get(0, k);
       else if (live >> k & 1)
-        at[i][k] = typename J::V{};
+        at[i * rows + k] = V{};
     });
     const std::uint64_t added = jet.live & ~live;
     live |= added;
     if (added != 0 && n > 1) clear_others(i, added);
   }
   SCOREMATCH_INLINE void push(const J& jet) {
-    if (slots->binding)
-      require(n < most, {"the compiled path keeps vectors of at most ", most,
-                         " elements; use energy_model(dimension, formula) for this formula"});
+    if (n == capacity) make_room();
     put(n++, jet);
+  }
+  template <class Part>
+  SCOREMATCH_INLINE void append(const Part& part) {
+    for (Index i = 0; i < part.size(); ++i) push(element_of<J>(part, i));
+  }
+  SCOREMATCH_INLINE Local<J> finish() const {
+    Local<J> vector(slots, n);
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+      if (live >> k & 1) vector.set(k, {at + k, rows, 1});
+    });
+    return vector;
   }
 
  private:
-  SCOREMATCH_INLINE void copy(const Local& other) {
-    n = other.n;
-    live = other.live;
-    for (Index i = 0; i < n; ++i)
-      each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
-        if (live >> k & 1) at[i][k] = other.at[i][k];
-      });
-  }
   // Rows that have just become live are 0 in the elements that came without them.
   [[gnu::noinline]] void clear_others(Index except, std::uint64_t added) {
     for (Index i = 0; i < n; ++i)
       for (int k = 0; k < rows; ++k)
-        if (i != except && (added >> k & 1) != 0) at[i][k] = typename J::V{};
+        if (i != except && (added >> k & 1) != 0) at[i * rows + k] = V{};
+  }
+  [[gnu::noinline]] void make_room() {
+    const V* from = at;
+    capacity = 2 * capacity + 1;
+    at = slots->template take_lanes<V>(capacity * rows);
+    for (Index i = 0; i < n; ++i)
+      for (int k = 0; k < rows; ++k)
+        if (live >> k & 1) at[i * rows + k] = from[i * rows + k];
   }
 };
 
@@ -134,16 +179,13 @@ SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
   if constexpr (extent > 0) {
     return Lazy<J, F, extent>(make, slots);
   } else {
-    Local<J> kept(slots);
-    if (slots->binding)
-      require(n <= Local<J>::most, {"the compiled path keeps vectors of at most ", Local<J>::most,
-                                    " elements; use energy_model(dimension, formula) for this formula"});
+    Builder<J> kept(slots, n);
     const J first = make(Index{0});
     kept.n = n;
     kept.live = first.live;
     kept.put(0, first);
     for (Index i = 1; i < n; ++i) kept.put(i, make(i));
-    return kept;
+    return kept.finish();
   }
 }
 
@@ -226,6 +268,97 @@ void require_sizes(const A& a, const B& b) {
            "; the sizes must agree, or one of the two must be a number"});
 }
 
+// --- sums row by row: what only one of the two has is shared, not copied ---
+
+/// Row k of an operand, for vectors of size n.
+template <class J, class A>
+SCOREMATCH_INLINE bool has_row(const A& a, int k) {
+  if constexpr (IsUniform<A>)
+    return k == 0 || (k % J::rows == 0 && (a.mask >> (k / J::rows - 1) & 1) != 0);
+  else if constexpr (A::extent == 1)
+    return a.jet.has(0, k);
+  else
+    return a.has(k);
+}
+
+template <class J, class A>
+SCOREMATCH_INLINE typename J::V row_at(const A& a, int k, Index i) {
+  if constexpr (IsUniform<A>)
+    return simd::broadcast<typename J::V>(static_cast<typename J::T>(a.slots->numbers[a.place(i) + k / J::rows]));
+  else if constexpr (A::extent == 1)
+    return a.jet.get(0, k);
+  else
+    return a.row[k][a.n == 1 ? 0 : i];
+}
+
+template <class J, class A>
+SCOREMATCH_INLINE typename Local<J>::Row scaled_row(const A& a, int k, Index n, typename J::T factor) {
+  using V = typename J::V;
+  if constexpr (!IsUniform<A> && A::extent != 1) {
+    return {a.row[k].at, a.n == 1 ? 0 : a.row[k].stride, a.row[k].factor * factor};
+  } else {
+    const Index count = A::extent == 1 ? 1 : n;
+    V* at = a.slots->template take_lanes<V>(count);
+    for (Index i = 0; i < count; ++i) at[i] = row_at<J>(a, k, i);
+    return {at, A::extent == 1 ? 0 : 1, factor};
+  }
+}
+
+/// alpha a + beta b, one of them at least a Local, the other a Local, a Number or uniform.
+template <class J, class A, class B>
+SCOREMATCH_INLINE Local<J> combined_rows(const A& a, double alpha, const B& b, double beta) {
+  using T = typename J::T;
+  using V = typename J::V;
+  auto* slots = a.slots;
+  Local<J> r(slots, std::max(a.size(), b.size()));
+  V* sums[Local<J>::rows];
+  each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+    const bool in_a = has_row<J>(a, k), in_b = has_row<J>(b, k);
+    if (in_a && in_b) {
+      sums[k] = slots->template take_lanes<V>(r.n);
+      r.set(k, {sums[k], 1, 1});
+    } else if (in_a) {
+      r.set(k, scaled_row<J>(a, k, r.n, static_cast<T>(alpha)));
+    } else if (in_b) {
+      r.set(k, scaled_row<J>(b, k, r.n, static_cast<T>(beta)));
+    }
+  });
+  const auto times = [](double factor, V number) SCOREMATCH_INLINE_LAMBDA {
+    return factor == 1 ? number : factor == -1 ? -number : static_cast<T>(factor) * number;
+  };
+  for (Index i = 0; i < r.n; ++i)
+    each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+      if (has_row<J>(a, k) && has_row<J>(b, k))
+        sums[k][i] = times(alpha, row_at<J>(a, k, i)) + times(beta, row_at<J>(b, k, i));
+    });
+  return r;
+}
+
+template <class J>
+SCOREMATCH_INLINE Local<J> rescaled(const Local<J>& a, double alpha) {
+  Local<J> r = a;
+  each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
+    if (r.has(k)) r.row[k].factor *= static_cast<typename J::T>(alpha);
+  });
+  return r;
+}
+
+struct Combine {
+  double alpha, beta;
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
+    return combined(a, alpha, b, beta);
+  }
+};
+struct Scale {
+  double alpha;
+  template <class J>
+  SCOREMATCH_INLINE J operator()(const J& a) const {
+    J none;
+    return combined(a, alpha, none, 0);
+  }
+};
+
 /// op(jet, jet) element by element.
 template <class A, class B, class Op>
 SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
@@ -245,6 +378,8 @@ SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
       return vector_of<J, extent>(extent, slots, [a, b, op](Index i) SCOREMATCH_INLINE_LAMBDA {
         return op(element_of<J>(a, i), element_of<J>(b, i));
       });
+    } else if constexpr (std::is_same_v<Op, Combine>) {
+      return combined_rows<J>(a, op.alpha, b, op.beta);
     } else {
       return vector_of<J, 0>(std::max(a.size(), b.size()), slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return op(element_of<J>(a, i), element_of<J>(b, i));
@@ -266,6 +401,8 @@ SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
     else if constexpr (A::extent > 0)
       return vector_of<J, A::extent>(A::extent, a.slots,
                                      [a, op](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
+    else if constexpr (std::is_same_v<Op, Scale>)
+      return rescaled(a, op.alpha);
     else
       return vector_of<J, 0>(a.size(), a.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
   }
@@ -285,21 +422,6 @@ SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index coun
 template <class A, class B>
 concept Operands = IsOperand<A> && IsOperand<B> &&(IsValue<A> || IsValue<B>);
 
-struct Combine {
-  double alpha, beta;
-  template <class J>
-  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
-    return combined(a, alpha, b, beta);
-  }
-};
-struct Scale {
-  double alpha;
-  template <class J>
-  SCOREMATCH_INLINE J operator()(const J& a) const {
-    J none;
-    return combined(a, alpha, none, 0);
-  }
-};
 struct Multiply {
   template <class J>
   SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
@@ -363,21 +485,19 @@ SCOREMATCH_INLINE auto matrix_times(const A& a, const B& b) {
     });
   } else {
     using J = typename B::Jet;
-    Local<J> r(slots);
+    Builder<J> r(slots, rows);
     if constexpr (B::extent > 0) {
       for (Index row = 0; row < rows; ++row)
         r.push(total<B::extent>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
           return product(a.template lifted<J>(l * rows + row), b.element(l));
         }));
     } else {
-      Local<J> kept(slots);
-      for (Index l = 0; l < b.size(); ++l) kept.push(b.element(l));
       for (Index row = 0; row < rows; ++row)
         r.push(total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
-          return product(a.template lifted<J>(l * rows + row), kept.element(l));
+          return product(a.template lifted<J>(l * rows + row), b.element(l));
         }));
     }
-    return r;
+    return r.finish();
   }
 }
 
@@ -392,9 +512,9 @@ SCOREMATCH_INLINE auto product_of(const A& a, const B& b) {
       if constexpr (IsUniform<B>) {
         return Product{elements.slots, elements.first, elements.mask, elements.row_count, elements.col_count};
       } else {
-        Product kept(a.slots);
-        for (Index i = 0; i < elements.size(); ++i) kept.push(elements.element(i));
-        return kept;
+        Builder<typename B::Jet> kept(a.slots, elements.size());
+        kept.append(elements);
+        return kept.finish();
       }
     } else {
       return elementwise(a, b, Multiply{});
@@ -734,11 +854,6 @@ SCOREMATCH_INLINE auto tail(const A& a, Index count) {
   return a.segment(a.size() - count, count);
 }
 
-template <class J, class Part>
-SCOREMATCH_INLINE void append(Local<J>& all, const Part& part) {
-  for (Index i = 0; i < part.size(); ++i) all.push(element_of<J>(part, i));
-}
-
 template <class... Parts>
 struct FirstMixed;
 template <class A, class... Rest>
@@ -752,10 +867,10 @@ struct FirstMixed<A, Rest...> {
 template <IsValue A, IsOperand... Rest>
 SCOREMATCH_INLINE auto concat(const A& a, const Rest&... rest) {
   if constexpr (IsMixed<A> || (IsMixed<Rest> || ...)) {
-    Local<typename FirstMixed<A, Rest...>::Jet> all(a.slots);
-    append(all, a);
-    (append(all, as_value(rest, a.slots)), ...);
-    return all;
+    Builder<typename FirstMixed<A, Rest...>::Jet> all(a.slots, 8);
+    all.append(a);
+    (all.append(as_value(rest, a.slots)), ...);
+    return all.finish();
   } else {
     const auto joined = [&](const auto&... parts) SCOREMATCH_INLINE_LAMBDA {
       const Index n = (parts.size() + ... + 0);
@@ -779,13 +894,13 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto sum(int n
     return all;
   } else {
     const auto first = f(0);
-    Local<typename Term::Jet> all(first.slots);
-    append(all, first);
+    Builder<typename Term::Jet> all(first.slots, first.size());
+    all.append(first);
     for (int k = 1; k < n; ++k) {
       const auto term = f(k);
       for (Index i = 0; i < all.n; ++i) all.put(i, combined(all.element(i), 1, term.element(i), 1));
     }
-    return all;
+    return all.finish();
   }
 }
 
@@ -795,10 +910,10 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto stack(int
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsMixed<Term>) {
     const auto first = f(0);
-    Local<typename Term::Jet> all(first.slots);
-    append(all, first);
-    for (int k = 1; k < n; ++k) append(all, f(k));
-    return all;
+    Builder<typename Term::Jet> all(first.slots, n * first.size());
+    all.append(first);
+    for (int k = 1; k < n; ++k) all.append(f(k));
+    return all.finish();
   } else {  // the parts lie apart: what follows brings them side by side
     auto* slots = static_cast<decltype(f(0).slots)>(nullptr);
     Index places[64], sizes[64], size = 0;

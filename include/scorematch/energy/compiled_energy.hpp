@@ -27,6 +27,7 @@ class CompiledEnergy {
     std::vector<double> numbers;
     std::vector<Index> place;  ///< in the sums, of each tangent
     int tangents = 0;
+    mutable std::vector<compiled::Line> scratch;  ///< for the formula's vectors: a Bound serves one thread
   };
 
   struct Workspace {
@@ -108,6 +109,7 @@ class CompiledEnergy {
   SCOREMATCH_INLINE J run(const V (&x)[D], const Bound& known) const {
     compiled::Slots<J::P> slots;
     slots.numbers = known.numbers.data();
+    slots.free = known.scratch.data();
     return run<J>(x, slots);
   }
 
@@ -122,10 +124,13 @@ class CompiledEnergy {
     slots.record = record_.get();
     slots.theta = theta_.data();
     slots.place = &known.place;
+    std::vector<std::unique_ptr<compiled::Line[]>> scratch;
+    slots.scratch = &scratch;
     V x[D] = {};
     run<J>(x, slots);
     for (Index& place : known.place) place = recorded_.sum_place(place);
     known.tangents = slots.tangents;
+    known.scratch.resize(static_cast<std::size_t>(slots.lines));
     known.version = version_;
     return known;
   }
