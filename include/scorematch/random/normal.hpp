@@ -172,13 +172,28 @@ template <class Numbers, class T>
   require_at_least(leading_dimension, count, "leading_dimension");
   ids.check(count);
   constexpr Index width = simd::width<simd::Lanes<T>>;
-  for (Index row = 0; row < count; row += width) {
-    const LaneIds<T> id = lane_ids<T>(ids, row, count);
-    for (Index first = 0, group = 0; first < components; first += Numbers::per_group, ++group) {
-      const RandomBits<T> bits = random_bits<T>(key, id, step, static_cast<std::uint64_t>(group));
-      Numbers::write(bits, Columns<T>{out + row + first * leading_dimension, leading_dimension,
-                                      std::min(width, count - row), std::min(Numbers::per_group, components - first)});
+  // Some registers' bits side by side: the rounds of one wait for each other, those of several do not.
+  constexpr int together = 4;
+  const Index groups = (components + Numbers::per_group - 1) / Numbers::per_group;
+  Index row = 0, group = 0, left = (count + width - 1) / width * groups;
+  while (left > 0) {
+    RandomBits<T> bits[together];
+    Index rows[together], firsts[together];
+    for (int k = 0; k < together; ++k) {
+      rows[k] = row;
+      firsts[k] = group * Numbers::per_group;
+      bits[k] = random_bits<T>(key, lane_ids<T>(ids, row, count), step, static_cast<std::uint64_t>(group));
+      if (k + 1 >= left) continue;  // the last one again: not written below
+      if (++group == groups) {
+        group = 0;
+        row += width;
+      }
     }
+    for (int k = 0; k < std::min<Index>(together, left); ++k)
+      Numbers::write(
+          bits[k], Columns<T>{out + rows[k] + firsts[k] * leading_dimension, leading_dimension,
+                              std::min(width, count - rows[k]), std::min(Numbers::per_group, components - firsts[k])});
+    left -= together;
   }
 }
 
