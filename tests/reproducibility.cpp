@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/formula/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/sampler/langevin.hpp"
@@ -149,6 +151,31 @@ TEMPLATE_TEST_CASE("Losses and gradients are the same bits for any number of thr
     bits.add(sm::loss_and_gradient(wide_energy(), sm::implicit_score_matching{}, X));
     bits.add(sm::loss_and_gradient(wide_energy(), sm::denoising_score_matching{.sigma = 0.3}, X));
     bits.add(sm::loss_and_gradient(wide_score(), sm::sliced_score_matching{.projections = 2}, X));
+  });
+}
+
+// So many parameters that the threads share out their sums, and blocks enough for more than one round of them.
+TEST_CASE("Gradients of many parameters are the same bits for any number of threads") {
+  const auto model = sm::score_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {256, 260}, .outputs = 3, .seed = 1}) - exp(theta("log_scale")) * x;
+  });
+  REQUIRE(model.parameters().size() > 65536);
+  const MatrixXd X = data<double>(3, 77);
+  check_threads([&](Bits& bits) {
+    bits.add(sm::loss_and_gradient(model, sm::denoising_score_matching{.sigma = 0.3}, X, {.block = 8}));
+  });
+  const sm::Loss all = sm::loss_and_gradient(model, sm::denoising_score_matching{.sigma = 0.3}, X),
+                 cut = sm::loss_and_gradient(model, sm::denoising_score_matching{.sigma = 0.3}, X, {.block = 8});
+  CHECK(cut.gradient.isApprox(all.gradient, 1e-11));
+
+  const auto refuses = [](const MatrixXd& at) -> MatrixXd {
+    if ((at.array() > 2).any()) throw std::runtime_error("no score there");
+    return -at;
+  };
+  check_threads([&](Bits& bits) {
+    bits.add(X);
+    CHECK_THROWS_WITH(sm::loss_and_gradient(model, sm::explicit_score_matching{refuses}, X, {.block = 8}),
+                      "no score there");
   });
 }
 

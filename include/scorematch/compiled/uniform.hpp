@@ -40,7 +40,7 @@ struct Slots {
   const formula::Record* record = nullptr;
   const double* theta = nullptr;
   std::vector<Index>* place = nullptr;  ///< in θ, of each tangent
-  std::vector<std::unique_ptr<Line[]>>* scratch = nullptr;
+  std::vector<std::unique_ptr<Line[]>>* scratch = nullptr;  ///< null once it is known how much there must be
   Index lines = 0;  ///< of scratch, taken so far
 
   SCOREMATCH_INLINE Index take(Index count) {
@@ -54,7 +54,7 @@ struct Slots {
   template <class V>
   SCOREMATCH_INLINE V* take_lanes(Index count) {
     const Index needed = (count * static_cast<Index>(sizeof(V)) + 63) / 64;
-    if (binding) add_scratch(needed);
+    if (scratch != nullptr) add_scratch(needed);
     V* at = reinterpret_cast<V*>(free);
     free += needed;
     return at;

@@ -25,7 +25,7 @@ class CompiledEnergy {
   struct Bound {
     std::uint64_t version = 0;  ///< of θ
     std::vector<double> numbers;
-    std::vector<Index> place;  ///< in the sums, of each tangent
+    std::vector<Index> place;  ///< in θ, of each tangent
     int tangents = 0;
     mutable std::vector<compiled::Line> scratch;  ///< for the formula's vectors: a Bound serves one thread
   };
@@ -125,12 +125,14 @@ class CompiledEnergy {
     slots.theta = theta_.data();
     slots.place = &known.place;
     std::vector<std::unique_ptr<compiled::Line[]>> scratch;
-    slots.scratch = &scratch;
+    if (known.scratch.empty())
+      slots.scratch = &scratch;
+    else
+      slots.free = known.scratch.data();
     V x[D] = {};
     run<J>(x, slots);
-    for (Index& place : known.place) place = recorded_.sum_place(place);
     known.tangents = slots.tangents;
-    known.scratch.resize(static_cast<std::size_t>(slots.lines));
+    if (known.scratch.empty()) known.scratch.resize(static_cast<std::size_t>(slots.lines));
     known.version = version_;
     return known;
   }

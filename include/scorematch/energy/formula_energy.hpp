@@ -30,8 +30,6 @@ class FormulaEnergy {
   Index dimension() const { return record_->dimension; }
   Index parameter_count() const { return record_->parameter_count(); }
   Index sum_size() const { return part_->adjoint_size(); }
-  /// Where in the sums the derivative with respect to element `index` of θ goes.
-  Index sum_place(Index index) const { return part_->adjoint_of_theta(index); }
   void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
 

@@ -16,22 +16,51 @@
 
 namespace scorematch::evaluate {
 
+#ifdef _OPENMP
+/// Eigen starts threads of its own inside a region of one thread, and then sums in another order: so a region has two
+/// threads at least whenever Eigen would, and Eigen stays serial.
+inline int threads_for(Index pieces) {
+  if (omp_get_num_threads() > 1 || (omp_get_max_threads() == 1 && Eigen::nbThreads() == 1)) return 1;
+  return std::max(2, static_cast<int>(std::min<Index>(pieces, omp_get_max_threads())));
+}
+
+/// The exception of the first piece, in their order, that threw.
+class FirstFailure {
+ public:
+  template <class Work>
+  void watch(Index piece, Work work) {
+    try {
+      work();
+    } catch (...) {
+#pragma omp critical(scorematch_failure)
+      if (!failure_ || piece < piece_) {
+        piece_ = piece;
+        failure_ = std::current_exception();
+      }
+    }
+  }
+  bool any() const { return failure_ != nullptr; }
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::exception_ptr failure_;
+  Index piece_ = 0;
+};
+#endif
+
 /// For piece = 0 … pieces − 1: work(state, piece) in any order on any thread, reduce(state, piece) one at a time in
 /// order. `states` holds one state a thread; make(states) is called with the thread count to size it. An exception of
 /// a piece is rethrown here, the first one's.
-///
-/// Eigen starts threads of its own inside a region of one thread, and then sums in another order: so the region has two
-/// threads at least whenever Eigen would, and Eigen stays serial.
 template <class State, class Prepare, class Work, class Reduce>
 void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work, Reduce reduce) {
   std::exception_ptr failure;
 #ifdef _OPENMP
-  if (omp_get_num_threads() == 1 && (omp_get_max_threads() > 1 || Eigen::nbThreads() > 1)) {
-    const int useful = static_cast<int>(std::min<Index>(pieces, omp_get_max_threads()));
-    const int threads = std::max(2, useful);
+  if (const int threads = threads_for(pieces); threads > 1) {
     while (static_cast<int>(states.size()) < threads) states.emplace_back();
     for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
-#pragma omp parallel for ordered schedule(static, 1) num_threads(threads)
+#pragma omp parallel for ordered schedule(dynamic, 1) num_threads(threads)
     for (Index piece = 0; piece < pieces; ++piece) {
       State& state = states[static_cast<std::size_t>(omp_get_thread_num())];
       std::exception_ptr mine;
@@ -56,6 +85,62 @@ void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, W
     work(states.front(), piece);
     reduce(states.front(), piece);
   }
+}
+
+/// The same where pieces leave nothing to reduce: no thread waits for another.
+template <class State, class Prepare, class Work>
+void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work) {
+#ifdef _OPENMP
+  if (const int threads = threads_for(pieces); threads > 1) {
+    FirstFailure failure;
+    while (static_cast<int>(states.size()) < threads) states.emplace_back();
+    for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (Index piece = 0; piece < pieces; ++piece)
+      failure.watch(piece, [&] { work(states[static_cast<std::size_t>(omp_get_thread_num())], piece); });
+    return failure.rethrow();
+  }
+#endif
+  if (states.empty()) states.emplace_back();
+  prepare(states.front());
+  for (Index piece = 0; piece < pieces; ++piece) work(states.front(), piece);
+}
+
+/// The same where a piece leaves `size` numbers that take long to add up: all threads share them out. Pieces are worked
+/// on in rounds of one a thread; after each, add(state, piece, first, count) is called for slices of the numbers,
+/// for each slice in the order of the pieces, and reduce(state, piece), once a piece in order, for what else it leaves.
+template <class State, class Prepare, class Work, class Reduce, class Add>
+void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work, Reduce reduce, Index size,
+                    Add add) {
+#ifdef _OPENMP
+  if (const int threads = threads_for(pieces); threads > 1) {
+    FirstFailure failure;
+    while (static_cast<int>(states.size()) < threads) states.emplace_back();
+    for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
+#pragma omp parallel num_threads(threads)
+    {
+      const Index mine = omp_get_thread_num(), all = omp_get_num_threads();
+      for (Index first = 0; first < pieces; first += all) {
+        if (first + mine < pieces)
+          failure.watch(first + mine, [&] { work(states[static_cast<std::size_t>(mine)], first + mine); });
+#pragma omp barrier
+        const bool stop = failure.any();  // all threads see the same
+        for (Index k = 0; k < std::min(all, pieces - first) && !stop; ++k) {
+          State& state = states[static_cast<std::size_t>(k)];
+          if (mine == 0) reduce(state, first + k);
+          add(state, first + k, mine * size / all, (mine + 1) * size / all - mine * size / all);
+        }
+#pragma omp barrier
+        if (stop) break;
+      }
+    }
+    return failure.rethrow();
+  }
+#endif
+  for_each_piece(pieces, states, prepare, work, [&](State& state, Index piece) {
+    reduce(state, piece);
+    add(state, piece, 0, size);
+  });
 }
 
 }  // namespace scorematch::evaluate

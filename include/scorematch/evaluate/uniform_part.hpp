@@ -23,10 +23,13 @@ class UniformPart {
     const std::size_t count = record.nodes.size();
     place_.assign(2 * count, -1);
     Index transposed = 0;
+    size_ = record.parameter_count();  // θ itself comes first
     for (std::size_t i = 0; i < count; ++i) {
       const Node& n = record.nodes[i];
       if (n.uniform && n.operation == Operation::segment) {
         place_[i] = place_[static_cast<std::size_t>(n.a)] + n.first;
+      } else if (n.operation == Operation::parameter) {
+        place_[i] = n.first;
       } else if (n.uniform) {
         place_[i] = size_;
         size_ += n.size();
@@ -63,26 +66,20 @@ class UniformPart {
     }
   }
 
-  /// The count of numbers that blocks add adjoints to.
+  /// The count of numbers that blocks add adjoints to: those of θ first, in its order.
   Index adjoint_size() const { return size_; }
-
-  /// Which of them is the adjoint of element `index` of θ itself.
-  Index adjoint_of_theta(Index index) const {
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
-      const Node& n = record_->nodes[i];
-      if (n.operation == Operation::parameter && index >= n.first && index < n.first + n.size())
-        return place_[i] + index - n.first;
-    }
-    return -1;
-  }
 
   /// Turns the adjoints of the uniform values, which it uses up, into the gradient with respect to θ.
   void finish(Eigen::VectorXd& adjoints, Eigen::VectorXd& gradient) {
     bars_ = adjoints.data();
-    std::fill_n(gradient.data(), gradient.size(), 0.0);
     for (std::size_t i = record_->nodes.size(); i-- > 0;)
       if (record_->nodes[i].uniform && record_->nodes[i].trainable)
-        reverse(record_->nodes[i], value(static_cast<int>(i)), bar(static_cast<int>(i)), gradient.data());
+        reverse(record_->nodes[i], value(static_cast<int>(i)), bar(static_cast<int>(i)));
+    const Index count = record_->parameter_count();
+    if (adjoints.size() == count)
+      gradient.swap(adjoints);
+    else
+      gradient = adjoints.head(count);
   }
 
   const BlockScalar* numbers() const { return numbers_.data(); }
@@ -167,12 +164,9 @@ class UniformPart {
     }
   }
 
-  void reverse(const Node& n, const double* r, const double* r_bar, double* gradient) {
+  void reverse(const Node& n, const double* r, const double* r_bar) {
     const Index size = n.size();
     switch (n.operation) {
-      case Operation::parameter:
-        std::copy_n(r_bar, size, gradient + n.first);
-        break;
       case Operation::combine:
         for (Index j = 0; j < size; ++j) {
           bar_at(n.a, j) += n.alpha * r_bar[j];
@@ -218,6 +212,7 @@ class UniformPart {
         for (Index i = 0; i < n.rows; ++i)
           for (Index j = 0; j < n.cols; ++j) bar(n.a)[i * n.cols + j] += r_bar[j * n.rows + i];
         break;
+      case Operation::parameter:  // its adjoint is the gradient
       case Operation::constant:
       case Operation::less:
       case Operation::less_equal:

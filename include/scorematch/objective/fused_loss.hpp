@@ -130,9 +130,7 @@ SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bou
   }
   loss_moments.finish(loss, count);
   for (int k = 0; k < term_count; ++k) term_moments[k].finish(terms[static_cast<std::size_t>(k)], count);
-  for (std::size_t p = 0; p < known.place.size(); ++p)
-    if (known.place[p] >= 0)  // not a parameter that f declares and does not use
-      sums[known.place[p]] += simd::sum_of_lanes(gradient[p]);
+  for (std::size_t p = 0; p < known.place.size(); ++p) sums[known.place[p]] += simd::sum_of_lanes(gradient[p]);
 }
 
 }  // namespace scorematch::objective

@@ -71,27 +71,40 @@ class LossFunction {
     total_.loss = Moments{};
     total_.terms.resize(names_.size());
     for (Moments& term : total_.terms) term = Moments{};
-    if (with_gradient) total_sums_.setZero(bound_.sum_size());
-    evaluate::for_each_piece(
-        runs, states_,
-        [&](State& state) {
-          state.terms.resize(names_.size());
-          if (with_gradient) state.sums.resize(bound_.sum_size());
-        },
-        [&](State& state, Index run) {
-          state.loss = Moments{};
-          for (Moments& term : state.terms) term = Moments{};
-          if (with_gradient) state.sums.setZero();
-          for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
-            one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient,
-                      loss.per_sample);
-        },
-        [&](State& state, Index) {
-          total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
-          for (std::size_t k = 0; k < names_.size(); ++k)
-            total_.terms[k].add(state.terms[k].count, state.terms[k].mean, state.terms[k].squares);
-          if (with_gradient) total_sums_ += state.sums;
-        });
+    const Index sum_size = with_gradient ? bound_.sum_size() : 0;
+    if (with_gradient) total_sums_.resize(sum_size);
+    const auto prepare = [&](State& state) {
+      state.terms.resize(names_.size());
+      if (with_gradient) state.sums.resize(sum_size);
+    };
+    const auto work = [&](State& state, Index run) {
+      state.loss = Moments{};
+      for (Moments& term : state.terms) term = Moments{};
+      if (with_gradient) state.sums.setZero();
+      for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
+        one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient,
+                  loss.per_sample);
+    };
+    const auto reduce = [&](State& state, Index) {
+      total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
+      for (std::size_t k = 0; k < names_.size(); ++k)
+        total_.terms[k].add(state.terms[k].count, state.terms[k].mean, state.terms[k].squares);
+    };
+    const auto add = [&](State& state, Index run, Index first, Index size) {
+      const double *sums = state.sums.data() + first, scale = run + 1 < runs ? 1 : 1 / static_cast<double>(count);
+      double* total = total_sums_.data() + first;
+      if (run == 0)
+        for (Index i = 0; i < size; ++i) total[i] = scale * sums[i];
+      else
+        for (Index i = 0; i < size; ++i) total[i] = scale * (total[i] + sums[i]);
+    };
+    if (sum_size < 65536)
+      evaluate::for_each_piece(runs, states_, prepare, work, [&](State& state, Index run) {
+        reduce(state, run);
+        add(state, run, 0, sum_size);
+      });
+    else
+      evaluate::for_each_piece(runs, states_, prepare, work, reduce, sum_size, add);
 
     loss.value = total_.loss.mean;
     loss.standard_error = total_.loss.standard_error();
@@ -104,7 +117,6 @@ class LossFunction {
       loss.terms[k].standard_error = total_.terms[k].standard_error();
     }
     if (!with_gradient) return;
-    total_sums_ /= static_cast<double>(count);
     loss.gradient.resize(bound_.parameter_count());
     bound_.finish(total_sums_, loss.gradient);
   }

@@ -42,12 +42,10 @@ class ChainStart {
       return points_;
     }
     Eigen::MatrixXd points(dimension, chains);
-    if (!distribution_) {
-      Eigen::MatrixXd z(chains, dimension);
-      fill_normals<double>({seed, Purpose::chain_start}, Ids::from(0), chains, 0, dimension, z.data(), chains);
-      for (Index c = 0; c < chains; ++c)
-        for (Index j = 0; j < dimension; ++j) points(j, c) = z(c, j);
-      return points;
+    if (standard_normal()) {
+      Eigen::MatrixXd z;
+      draw(0, chains, dimension, seed, z);
+      return z.transpose();
     }
     for (Index c = 0; c < chains; ++c) {
       Stream stream({seed, Purpose::chain_start}, c);
@@ -58,6 +56,15 @@ class ChainStart {
     }
     require_samples<double>(points, dimension, "SampleOptions: start");
     return points;
+  }
+
+  /// Whether it is N(0, I), which threads may draw apart.
+  bool standard_normal() const { return !given_ && !distribution_; }
+
+  /// Chains first … first + count − 1 of N(0, I): count × d.
+  static void draw(Index first, Index count, Index dimension, std::uint64_t seed, Eigen::MatrixXd& z) {
+    z.resize(count, dimension);
+    fill_normals<double>({seed, Purpose::chain_start}, Ids::from(first), count, 0, dimension, z.data(), count);
   }
 
  private:
@@ -126,8 +133,23 @@ struct [[nodiscard]] Draws {
 
 namespace sampling {
 
-/// Chains that advance side by side: state, score and noise stay in cache, and fill whole tiles of matrix products.
+/// Chains that advance side by side at most: state, score and noise stay in cache, and fill whole tiles of matrix
+/// products.
 inline constexpr Index chains_a_block = 96;
+
+/// Chains in blocks of whole registers, as equal as can be, four blocks or a multiple of it where there are so many, so
+/// that threads share them evenly. Depends on the number of chains alone.
+struct ChainBlocks {
+  Index chains, lanes, registers, count;
+
+  ChainBlocks(Index chain_count, Index lane_count)
+      : chains(chain_count), lanes(lane_count), registers((chains + lanes - 1) / lanes) {
+    count = (chains + chains_a_block - 1) / chains_a_block;
+    if (count > 3) count = std::min((count + 3) / 4 * 4, registers);
+  }
+  Index first(Index b) const { return std::min(chains, b * registers / count * lanes); }
+  Index size(Index b) const { return first(b + 1) - first(b); }
+};
 
 template <class T, AnyModel M, class Kernel>
 void run(const M& model, const Kernel& kernel, const SampleOptions& options, Draws<T>& draws) {
@@ -136,44 +158,46 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   const auto bound = bind<T>(model);
   using Bound = std::remove_const_t<decltype(bound)>;
   const Stopwatch watch;
-  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, block = chains_a_block;
-  const Eigen::MatrixXd start = options.start.points(d, options.chains, options.seed);
-  const Index blocks = (options.chains + block - 1) / block, total = options.burn_in + options.steps;
+  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>;
+  const ChainBlocks blocks(options.chains, lanes);
+  const bool normal = options.start.standard_normal();
+  const Eigen::MatrixXd start = normal ? Eigen::MatrixXd() : options.start.points(d, options.chains, options.seed);
+  const Index total = options.burn_in + options.steps;
   const Index thin = options.thin > 0 ? options.thin : options.steps, all_kept = options.steps / thin;
 
   draws.chains = options.chains;
   draws.points.resize(d, options.chains * all_kept);
   draws.state.resize(d, options.chains);
-  std::vector<Chains<T>> chains(static_cast<std::size_t>(blocks));
-  const auto count_of = [&](Index b) { return std::min(block, options.chains - b * block); };
+  std::vector<Chains<T>> chains(static_cast<std::size_t>(blocks.count));
   const auto copy_out = [&](Index b, Matrix<T>& to, Index column) {
     const Chains<T>& c = chains[static_cast<std::size_t>(b)];
-    for (Index i = 0; i < count_of(b); ++i)
-      for (Index j = 0; j < d; ++j) to(j, column + b * block + i) = c.X(i, j);
+    for (Index i = 0; i < blocks.size(b); ++i)
+      for (Index j = 0; j < d; ++j) to(j, column + blocks.first(b) + i) = c.X(i, j);
   };
 
   struct State {
     std::unique_ptr<Target<T, Bound>> target;
+    Eigen::MatrixXd z;
   };
   std::vector<State> states;
-  const auto nothing = [](State&, Index) {};
   const auto prepare = [&](State& state) {
     if (!state.target) state.target = std::make_unique<Target<T, Bound>>(bound);
   };
-  evaluate::for_each_piece(
-      blocks, states, prepare,
-      [&](State& state, Index b) {
-        Chains<T>& c = chains[static_cast<std::size_t>(b)];
-        const Index rows = (count_of(b) + lanes - 1) / lanes * lanes;
-        c.X.resize(rows, d);
-        for (Index i = 0; i < rows; ++i)
-          for (Index j = 0; j < d; ++j) c.X(i, j) = static_cast<T>(start(j, b * block + std::min(i, count_of(b) - 1)));
-        c.accepted.setZero(rows);
-        c.non_finite.setZero(rows);
-        c.lost.setConstant(rows, false);
-        kernel.start(*state.target, c);
-      },
-      nothing);
+  evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
+    Chains<T>& c = chains[static_cast<std::size_t>(b)];
+    const Index count = blocks.size(b), rows = (count + lanes - 1) / lanes * lanes;
+    if (normal) ChainStart::draw(blocks.first(b), count, d, options.seed, state.z);
+    c.X.resize(rows, d);
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < rows; ++i) {
+        const Index chain = std::min(i, count - 1);
+        c.X(i, j) = static_cast<T>(normal ? state.z(chain, j) : start(j, blocks.first(b) + chain));
+      }
+    c.accepted.setZero(rows);
+    c.non_finite.setZero(rows);
+    c.lost.setConstant(rows, false);
+    kernel.start(*state.target, c);
+  });
 
   // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
   const Index stride = options.progress ? std::max<Index>(1, total / 100) : total;
@@ -181,25 +205,22 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   bool stopped = false;
   while (done < total && !stopped) {
     const Index until = std::min(total, done + stride);
-    evaluate::for_each_piece(
-        blocks, states, prepare,
-        [&](State& state, Index b) {
-          Chains<T>& c = chains[static_cast<std::size_t>(b)];
-          for (Index t = done; t < until; ++t) {
-            kernel.advance(*state.target, c,
-                           ChainNoise{options.seed, options.first_step + static_cast<std::uint64_t>(t), b * block});
-            const Index kept = t + 1 - options.burn_in;
-            if (kept > 0 && kept % thin == 0) copy_out(b, draws.points, (kept / thin - 1) * options.chains);
-          }
-        },
-        nothing);
+    evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
+      Chains<T>& c = chains[static_cast<std::size_t>(b)];
+      for (Index t = done; t < until; ++t) {
+        kernel.advance(*state.target, c,
+                       ChainNoise{options.seed, options.first_step + static_cast<std::uint64_t>(t), blocks.first(b)});
+        const Index kept = t + 1 - options.burn_in;
+        if (kept > 0 && kept % thin == 0) copy_out(b, draws.points, (kept / thin - 1) * options.chains);
+      }
+    });
     done = until;
     if (!options.progress) continue;
     double moved = 0;
     for (const Chains<T>& c : chains)
       for (Index i = 0; i < c.accepted.size(); ++i) moved += c.accepted[i] / static_cast<double>(c.accepted.size());
-    stopped = !options.progress(
-                  {"sample", done, total, moved / static_cast<double>(blocks * done), "acceptance", watch.seconds()}) &&
+    stopped = !options.progress({"sample", done, total, moved / static_cast<double>(blocks.count * done), "acceptance",
+                                 watch.seconds()}) &&
               done < total;
   }
 
@@ -209,16 +230,16 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
     std::copy_n(draws.points.data(), kept.size(), kept.data());
     draws.points.swap(kept);
   }
+  evaluate::for_each_piece(blocks.count, states, prepare, [&](State&, Index b) { copy_out(b, draws.state, 0); });
   bool any_moved = false;
   draws.next_step = options.first_step + static_cast<std::uint64_t>(done);
   draws.acceptance.resize(options.chains);
-  for (Index b = 0; b < blocks; ++b) {
+  for (Index b = 0; b < blocks.count; ++b) {
     const Chains<T>& c = chains[static_cast<std::size_t>(b)];
-    const Index count = count_of(b);
-    copy_out(b, draws.state, 0);
+    const Index count = blocks.size(b);
     for (Index i = 0; i < count; ++i) {
       const double moved = c.accepted[i] / static_cast<double>(done);
-      draws.acceptance[b * block + i] = moved;
+      draws.acceptance[blocks.first(b) + i] = moved;
       any_moved = any_moved || moved > 0;
       draws.non_finite += static_cast<Index>(c.non_finite[i]);
       if (c.lost[i]) ++draws.lost_chains;

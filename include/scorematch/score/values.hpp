@@ -34,8 +34,7 @@ void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
                              for (Index i = 0; i < rows; ++i)
                                state.points.X.row(i) = X.col(first + std::min(i, count - 1)).transpose();
                              read(bound, state, first, count);
-                           },
-                           [](State&, Index) {});
+                           });
 }
 
 }  // namespace detail
