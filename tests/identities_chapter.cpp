@@ -103,7 +103,7 @@ sm::ScoreModel field(Index d, std::uint64_t seed) {
 // --- I7 ---
 
 TEST_CASE("I7, Tweedie: E[x given x̃] = x̃ + σ² ∇ log p_σ(x̃), exactly for Gaussian mixtures") {
-  // Given x̃ and the component, x is Gaussian with mean (v x̃ + σ² m)/(v + σ²) (Efron 2011, equation 1.4).
+  // Given x̃ and the component, x is Gaussian with mean (v x̃ + σ² m)/(v + σ²) (Robbins 1956; Efron 2011).
   const Mixture p = mixture();
   const MatrixXd noisy = 2 * normals(2, 300, 1);
   for (const double sigma : {0.1, 0.7, 3.0}) {

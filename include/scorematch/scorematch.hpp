@@ -9,6 +9,8 @@
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/io/parameters.hpp"
+#include "scorematch/likelihood/divergence.hpp"
+#include "scorematch/likelihood/gaussian.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"

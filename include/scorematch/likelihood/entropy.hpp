@@ -1,0 +1,170 @@
+// Entropies and what they are estimated with: means over samples that keep what is not finite in view, and nearest
+// neighbours.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "scorematch/likelihood/density.hpp"
+#include "scorematch/likelihood/nearest_neighbours.hpp"
+#include "scorematch/objective/loss.hpp"
+
+namespace scorematch {
+
+enum class DivergenceStatus {
+  estimated,  ///< every number that went into it was finite
+  infinite,   ///< a density is 0 at a sample where it must not be: the value is +∞, and this is not a rounding matter
+  tied,       ///< nearest neighbours: more than k samples are the same point, so that a distance is 0
+  non_finite,  ///< a log density or score was NaN, +∞, or p = 0 at one of p's own samples
+};
+
+inline const char* to_string(DivergenceStatus status) {
+  switch (status) {
+    case DivergenceStatus::estimated:
+      return "estimated";
+    case DivergenceStatus::infinite:
+      return "infinite";
+    case DivergenceStatus::tied:
+      return "tied";
+    case DivergenceStatus::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+/// An entropy or a divergence, in nats, estimated from samples. Nothing is repaired: where `status` is not `estimated`,
+/// `value` is what arithmetic makes of it (+∞ or NaN) and the standard error is NaN.
+struct [[nodiscard]] Divergence {
+  double value = 0;
+  double standard_error = 0;         ///< for independent samples; a bias is not in it
+  std::vector<Estimate> terms = {};  ///< parts worth reading apart
+  Index samples = 0;
+  Index non_finite = 0;  ///< samples whose part was not finite
+  DivergenceStatus status = DivergenceStatus::estimated;
+};
+
+/// How entropies and divergences are estimated from samples alone.
+struct NearestNeighbours {
+  int neighbours = 4;  ///< k ≥ 1: more have less variance and more bias
+
+  void validate() const { require_at_least(neighbours, 1, "NearestNeighbours: neighbours"); }
+};
+
+namespace detail {
+
+/// The mean with its error. Numbers at +∞ alone make it `infinite`, any others that are not finite `non_finite`.
+inline void mean_of(const Eigen::VectorXd& numbers, Divergence& result) {
+  result.samples = numbers.size();
+  objective::Moments moments;
+  moments.add_all(numbers.data(), numbers.size());
+  bool only_infinite = true;
+  for (Index i = 0; i < numbers.size(); ++i) {
+    if (std::isfinite(numbers[i])) continue;
+    ++result.non_finite;
+    only_infinite = only_infinite && numbers[i] > 0;
+  }
+  result.value = moments.mean;
+  result.standard_error = moments.standard_error();
+  if (result.non_finite == 0) return;
+  result.standard_error = std::numeric_limits<double>::quiet_NaN();
+  result.value = only_infinite ? std::numeric_limits<double>::infinity() : numbers.mean();
+  result.status = only_infinite ? DivergenceStatus::infinite : DivergenceStatus::non_finite;
+}
+
+inline Estimate mean_of(const char* name, const Eigen::VectorXd& numbers) {
+  objective::Moments moments;
+  moments.add_all(numbers.data(), numbers.size());
+  return {name, moments.mean, moments.standard_error()};
+}
+
+/// A statistic's standard error from its spread over disjoint groups of the samples, `count` of them: for statistics
+/// whose terms are not independent. of_group(g) is the statistic of group g.
+template <class OfGroup>
+double error_by_groups(Index count, OfGroup of_group) {
+  objective::Moments moments;
+  for (Index g = 0; g < count; ++g) {
+    const double value = of_group(g);
+    moments.add(1, value, 0);
+  }
+  return count > 1 ? moments.standard_error() : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// Columns group, group + groups, group + 2 groups, … of X.
+inline Eigen::MatrixXd every(const Eigen::MatrixXd& X, Index group, Index groups) {
+  Eigen::MatrixXd some(X.rows(), (X.cols() - group + groups - 1) / groups);
+  for (Index i = 0; i < some.cols(); ++i) some.col(i) = X.col(group + i * groups);
+  return some;
+}
+
+/// Groups that each keep a good many more than k samples; at most 20.
+inline Index groups_of(Index samples, int k) { return std::min<Index>(20, samples / (10 * (k + 1))); }
+
+/// ψ(n) = Γ'(n)/Γ(n) of a whole number n ≥ 1, exact to rounding: its recurrence up to 15, then Stirling's series.
+inline double digamma(Index n) {
+  double shift = 0;
+  for (; n < 15; ++n) shift -= 1 / static_cast<double>(n);
+  const double x = static_cast<double>(n), r = 1 / (x * x);
+  return shift + std::log(x) - 0.5 / x -
+         r * (1.0 / 12 - r * (1.0 / 120 - r * (1.0 / 252 - r * (1.0 / 240 - r * (1.0 / 132)))));
+}
+
+/// log of the volume of the unit ball in d dimensions
+inline double log_unit_ball(Index d) {
+  const double half = 0.5 * static_cast<double>(d);
+  return half * std::log(3.14159265358979323846) - std::lgamma(half + 1);
+}
+
+/// log of each sample's distance to its k-th neighbour among the others
+inline Eigen::ArrayXd log_own_distances(const Eigen::MatrixXd& X, int k) {
+  return NeighbourTree(X).distances(X, k, true).array().log();
+}
+
+inline double neighbour_entropy(const Eigen::MatrixXd& X, int k) {
+  const double d = static_cast<double>(X.rows());
+  return digamma(X.cols()) - digamma(k) + log_unit_ball(X.rows()) + d * log_own_distances(X, k).mean();
+}
+
+inline void require_neighbours(Index samples, int k, const char* argument) {
+  require(samples > k,
+          {argument, " has ", samples, " columns; for ", k, " nearest neighbours it needs at least ", k + 1});
+}
+
+}  // namespace detail
+
+/// The entropy −E_p[log p(x)] of p, over samples X of p (d × N), in nats. Throws std::invalid_argument for data of
+/// another dimension, empty, or not finite.
+template <class Derived>
+Divergence entropy(const Eigen::MatrixBase<Derived>& X, const Density& p) {
+  Divergence result;
+  detail::mean_of(-p(X.template cast<double>()), result);
+  if (result.status == DivergenceStatus::infinite) result.status = DivergenceStatus::non_finite;  // p = 0 at its sample
+  result.standard_error = std::hypot(result.standard_error, p.log_partition_error());
+  return result;
+}
+
+/// The entropy of the density that X (d × N) was drawn from, of which nothing else is known:
+///   ψ(N) − ψ(k) + log c_d + (d/N) Σ_i log ε_i,   ε_i the distance from x_i to its k-th nearest neighbour
+/// (Kozachenko & Leonenko 1987; k > 1: Goria, Leonenko, Mergel & Novi Inverardi 2005). Its bias falls like N^(−2/d),
+/// and is not in the standard error, which comes from the spread over groups of the samples (NaN below 20 (k + 1)
+/// samples). Cost: N log N in few dimensions. Throws std::invalid_argument for fewer than k + 1 samples and non-finite
+/// entries.
+template <class Derived>
+Divergence entropy(const Eigen::MatrixBase<Derived>& X, const NearestNeighbours& options = {}) {
+  options.validate();
+  const Eigen::MatrixXd points = X.template cast<double>();
+  require_samples<double>(points, X.rows(), "X");
+  const int k = options.neighbours;
+  detail::require_neighbours(points.cols(), k, "X");
+  Divergence result;
+  result.samples = points.cols();
+  result.value = detail::neighbour_entropy(points, k);
+  const Index groups = detail::groups_of(points.cols(), k);
+  result.standard_error = detail::error_by_groups(
+      groups, [&](Index g) { return detail::neighbour_entropy(detail::every(points, g, groups), k); });
+  if (!std::isfinite(result.value)) result.status = DivergenceStatus::tied;
+  if (result.status != DivergenceStatus::estimated) result.standard_error = std::numeric_limits<double>::quiet_NaN();
+  return result;
+}
+
+}  // namespace scorematch
