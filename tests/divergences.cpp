@@ -315,6 +315,19 @@ TEST_CASE("Divergence by nearest neighbours, from samples of both or of one") {
   CHECK(sm::kl_divergence(5 * X, 5 * Y).value == Approx(sm::kl_divergence(X, Y).value).epsilon(1e-9));
 }
 
+TEST_CASE("Nearest neighbours by hand: samples 0, 1, 3 of p and 0.25, 2.5 of q") {
+  MatrixXd X(1, 3), Y(1, 2);
+  X << 0, 1, 3;
+  Y << 0.25, 2.5;
+  // Distances within: 1, 1, 2; to q's: 0.25, 0.75, 0.5
+  const sm::Divergence entropy = sm::entropy(X, {.neighbours = 1}), both = sm::kl_divergence(X, Y, {.neighbours = 1});
+  CHECK(entropy.value == Approx((1 + 0.5) + std::log(2.0) + std::log(2.0) / 3).epsilon(1e-14));  // ψ(3) − ψ(1) = 1 + ½
+  CHECK(both.value == Approx(std::log(0.25 * 0.75 * 0.25) / 3 + std::log(2.0 / 2)).epsilon(1e-14));
+  CHECK(std::isnan(entropy.standard_error));  // too few to say
+  CHECK(std::isnan(both.standard_error));
+  CHECK(both.status == DivergenceStatus::estimated);
+}
+
 TEST_CASE("The errors of nearest-neighbour estimates are those that repetitions show") {
   const Gaussian p = first(), q = second();
   const Index n = 800, m = 500;
