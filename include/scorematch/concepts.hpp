@@ -200,7 +200,8 @@ concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && req
 ///   prepare    where the score is asked: perturbs, chooses projections
 ///   score      each sample's loss, terms and adjoints
 /// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws
-/// agree.
+/// agree. An objective may also say `half_squared_score()`: its loss is ½‖s‖² plus what is linear in s and the
+/// curvature; closed forms ask for it.
 template <class O, class T>
 concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
     requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,

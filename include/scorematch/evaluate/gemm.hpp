@@ -70,6 +70,9 @@ class Gemm {
  public:
   static constexpr Index transposed_room = tile_registers * width * (depth + tile_columns);
 
+  /// Rows of AᵀB that one pass over A's columns makes.
+  static constexpr Index panel = tile_registers * width;
+
  private:
   // One row of tiles.
   static void columns(Index registers, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,

@@ -22,6 +22,7 @@ struct denoising_score_matching {
 
   void validate() const { require_positive(sigma, "denoising_score_matching: sigma"); }
   bool deterministic() const { return frozen; }
+  bool half_squared_score() const { return true; }
   /// The loss is the last term plus ½ E‖z/σ‖², which knows nothing of the model: the last term estimates the implicit
   /// loss on p_σ, with less noise.
   std::array<const char*, 3> term_names() const { return {"half squared score", "score along noise", "sum of both"}; }

@@ -35,6 +35,7 @@ struct explicit_score_matching {
   }
 
   bool deterministic() const { return true; }
+  bool half_squared_score() const { return true; }
   std::array<const char*, 1> term_names() const { return {"half squared distance"}; }
 
   template <class T>

@@ -16,6 +16,7 @@ struct implicit_score_matching {
 
   void validate() const {}
   bool deterministic() const { return true; }
+  bool half_squared_score() const { return true; }
   std::array<const char*, 2> term_names() const { return {"half squared score", "trace"}; }
 
   template <class T>

@@ -25,6 +25,7 @@ struct sliced_score_matching {
 
   void validate() const { require_at_least(projections, 1, "sliced_score_matching: projections"); }
   bool deterministic() const { return frozen; }
+  bool half_squared_score() const { return exact_norm; }
   std::array<const char*, 2> term_names() const { return {"half squared score", "sliced trace"}; }
 
   template <class T>
