@@ -161,6 +161,8 @@ class CompiledTheta {
  public:
   explicit CompiledTheta(Slots<P>& slots) : slots_(&slots) {}
 
+  SCOREMATCH_INLINE bool binding() const { return slots_->binding; }
+
   template <class... Start>
   SCOREMATCH_INLINE auto operator()(std::string_view name, const Start&... start) const {
     return declared(name, start...);
@@ -222,5 +224,37 @@ class CompiledTheta {
 
   Slots<P>* slots_;
 };
+
+/// A θ whose parameters are called "prefix.NAME". Names matter while θ is bound; later they are not even joined.
+template <class Inner>
+class NamedTheta {
+ public:
+  SCOREMATCH_INLINE NamedTheta(std::string_view prefix, const Inner& inner) : prefix_(prefix), inner_(inner) {}
+
+  SCOREMATCH_INLINE bool binding() const { return inner_.binding(); }
+
+  template <class... Start>
+  SCOREMATCH_INLINE auto operator()(std::string_view name, const Start&... start) const {
+    return binding() ? declared(name, start...) : inner_(name, start...);
+  }
+
+ private:
+  template <class... Start>
+  [[gnu::noinline, gnu::cold]] auto declared(std::string_view name, const Start&... start) const {
+    return inner_(text(prefix_, '.', name), start...);
+  }
+
+  std::string_view prefix_;
+  Inner inner_;
+};
+
+template <int P>
+SCOREMATCH_INLINE NamedTheta<CompiledTheta<P>> named(std::string_view prefix, const CompiledTheta<P>& theta) {
+  return {prefix, theta};
+}
+template <class Inner>
+SCOREMATCH_INLINE NamedTheta<NamedTheta<Inner>> named(std::string_view prefix, const NamedTheta<Inner>& theta) {
+  return {prefix, theta};
+}
 
 }  // namespace scorematch::compiled

@@ -951,6 +951,7 @@ SCOREMATCH_INLINE auto quadratic_form(const A& a, const B& v) {
 namespace scorematch {
 
 using compiled::concat;
+using compiled::named;
 using compiled::stack;
 using compiled::sum;
 using compiled::where;

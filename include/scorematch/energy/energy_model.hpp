@@ -39,6 +39,8 @@ EnergyModel energy_model(Index dimension, F&& formula) {
 template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {
  public:
+  static constexpr int dimension_at_compile_time = D;
+
   CompiledEnergyModel(formula::Record record, F formula)
       : EnergyModel(std::move(record)), formula_(std::make_shared<const F>(std::move(formula))) {}
 
@@ -46,6 +48,8 @@ class CompiledEnergyModel : public EnergyModel {
   CompiledEnergy<T, D, F> at() const {
     return CompiledEnergy<T, D, F>(record_, formula_, theta_);
   }
+
+  const F& formula() const { return *formula_; }
 
  private:
   std::shared_ptr<const F> formula_;

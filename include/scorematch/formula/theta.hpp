@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "scorematch/formula/value.hpp"
 #include "scorematch/random/stream.hpp"
@@ -73,7 +75,7 @@ concept Initialiser = !requires {
 /// The same name with the same shape is the same parameter; with another shape it throws std::invalid_argument.
 class Theta {
  public:
-  explicit Theta(Recorder& recorder) : recorder_(&recorder) {}
+  explicit Theta(Recorder& recorder, std::string prefix = {}) : recorder_(&recorder), prefix_(std::move(prefix)) {}
 
   Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start(0)); }
 
@@ -115,9 +117,16 @@ class Theta {
     return declare(name, block.rows(), block.cols(), [&](const std::string&, Eigen::MatrixXd& to) { to = block; });
   }
 
+  /// The same θ with "prefix." before every name.
+  Theta under(std::string_view prefix) const {
+    require(!prefix.empty(), {"named(\"\", theta) has an empty name; parameters are called NAME.parameter"});
+    return Theta(*recorder_, prefix_ + std::string(prefix) + ".");
+  }
+
  private:
   template <class I>
-  Value declare(const std::string& name, Index rows, Index cols, const I& initialiser) const {
+  Value declare(const std::string& short_name, Index rows, Index cols, const I& initialiser) const {
+    const std::string name = prefix_.empty() ? short_name : prefix_ + short_name;
     const auto values = [&] {
       Eigen::MatrixXd block(rows, cols);
       initialiser(name, block);
@@ -134,7 +143,12 @@ class Theta {
   }
 
   Recorder* recorder_;
+  std::string prefix_;  ///< put before every name
 };
+
+/// θ for a part of a formula: what the part calls theta("a") is the parameter "prefix.a".
+///   return gaussian(x, named("prior", theta)) + gaussian(x, named("noise", theta));
+inline Theta named(std::string_view prefix, const Theta& theta) { return theta.under(prefix); }
 
 /// Runs `formula` once: (x, theta), or (x, sigma, theta) for a noise-conditional one. x is a vector of size
 /// `dimension`.
@@ -172,3 +186,9 @@ Record record(Index dimension, F&& formula) {
 }
 
 }  // namespace scorematch::formula
+
+namespace scorematch {
+
+using formula::named;
+
+}  // namespace scorematch

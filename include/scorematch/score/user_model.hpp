@@ -39,15 +39,16 @@ class UserScore {
   Index block_size(Along, Index) const { return 128; }
   Index sum_size() const { return parameter_count(); }
 
+  /// 0 for a class that cannot be fitted: its parameters are its own affair.
   Index parameter_count() const {
-    if constexpr (has_parameters<M>)
+    if constexpr (has_parameters<M> && has_pull_back<M>)
       return Eigen::VectorXd(model_.parameters()).size();
     else
       return 0;
   }
 
   void bind(const Eigen::VectorXd& theta) {
-    if constexpr (has_parameters<M>) model_.set_parameters(theta);
+    if constexpr (has_parameters<M> && has_pull_back<M>) model_.set_parameters(theta);
   }
 
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { gradient = sums; }
