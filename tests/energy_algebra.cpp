@@ -135,28 +135,24 @@ TEST_CASE("Noise-conditional energies: either part or both take sigma") {
   };
   const auto b = bowl_model();
   const auto a = sm::energy_model(d, noisy);
-  const auto other = sm::energy_model(
-      d, [](auto x, auto sigma, auto theta) { return theta("tilt", sm::start(0.3)) * sigma * x[1]; });
+  const auto other =
+      sm::energy_model(d, [](auto x, auto sigma, auto theta) { return theta("tilt", sm::start(0.3)) * sigma * x[1]; });
   const auto first = a + b, second = b + a, both = a + other;
   REQUIRE(first.takes_sigma());
-  const auto by_hand_first = by_hand(first, [&](auto x, auto sigma, auto theta) {
-    return noisy(x, sigma, theta) + bowl(x, theta);
-  });
+  const auto by_hand_first =
+      by_hand(first, [&](auto x, auto sigma, auto theta) { return noisy(x, sigma, theta) + bowl(x, theta); });
   const sm::denoising_score_matching objective{.sigma = 0.4, .seed = 3};
   same_models::same_loss("a + b", first, by_hand_first, objective, points(d, 37), 1e-12);
   same_models::same_loss("b + a", second, by_hand_first, objective, points(d, 37), 1e-12);
-  same_scores("both", sm::at_sigma(both, 0.5),
-              sm::at_sigma(by_hand(both,
-                                   [&](auto x, auto sigma, auto theta) {
-                                     return noisy(x, sigma, theta) + theta("tilt") * sigma * x[1];
-                                   }),
-                           0.5));
+  same_scores(
+      "both", sm::at_sigma(both, 0.5),
+      sm::at_sigma(by_hand(both, [&](auto x, auto sigma,
+                                     auto theta) { return noisy(x, sigma, theta) + theta("tilt") * sigma * x[1]; }),
+                   0.5));
 }
 
 TEST_CASE("Scores of formulas: sums and multiples are score_models by name") {
-  const auto turn = [](auto x, auto theta) {
-    return sm::concat(x[1], -x[0]) * theta("turn", sm::start(0.4)) - x;
-  };
+  const auto turn = [](auto x, auto theta) { return sm::concat(x[1], -x[0]) * theta("turn", sm::start(0.4)) - x; };
   const auto pull = [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {4}, .outputs = 2}); };
   const sm::ScoreModel sum = sm::score_model(2, turn) + 0.5 * moved(sm::score_model(2, pull));
   auto expected = sm::score_model(2, [&](auto x, auto theta) { return turn(x, theta) + 0.5 * pull(x, theta); });
@@ -244,9 +240,13 @@ TEST_CASE("A name in two parts throws, and says what to write") {
   const std::string message = message_of([] { (void)(bowl_model() + bowl_model()); });
   CHECK_THAT(message, ContainsSubstring("the parameter \"centre\" occurs twice"));
   CHECK_THAT(message, ContainsSubstring("named(\"prior\", model)"));
-  CHECK_THAT(message_of([] { (void)sm::mixture({wells_model(), network_model(), wells_model()}); }),
+  CHECK_THAT(message_of([] {
+               (void)sm::mixture({wells_model(), network_model(), wells_model()});
+             }),
              ContainsSubstring("\"height\" occurs twice"));
-  CHECK_THAT(message_of([] { (void)sm::mixture({sm::mixture({wells_model(), bowl_model()}), network_model()}); }),
+  CHECK_THAT(message_of([] {
+               (void)sm::mixture({sm::mixture({wells_model(), bowl_model()}), network_model()});
+             }),
              ContainsSubstring("\"log_weights\" occurs twice"));
   CHECK_THAT(message_of([] { (void)(sm::named("a", wells_model()) + sm::named("a", wells_model())); }),
              ContainsSubstring("\"a.height\" occurs twice"));
@@ -257,7 +257,9 @@ TEST_CASE("Dimensions, beta, and what is empty") {
   const auto plane = sm::energy_model(2, [](auto x, auto) { return squared_norm(x); });
   CHECK_THAT(message_of([&] { (void)(bowl_model() + plane); }),
              ContainsSubstring("a model of dimension 3 is combined with one of dimension 2"));
-  CHECK_THAT(message_of([&] { (void)sm::mixture({plane, bowl_model()}); }),
+  CHECK_THAT(message_of([&] {
+               (void)sm::mixture({plane, bowl_model()});
+             }),
              ContainsSubstring("a model of dimension 2 is combined with one of dimension 3"));
   for (const double beta : {0.0, -1.0, HUGE_VAL, std::nan("")})
     CHECK_THAT(message_of([&] { (void)(beta * plane); }), ContainsSubstring("beta is "));

@@ -3,6 +3,7 @@
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
+#include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/fit/fit.hpp"

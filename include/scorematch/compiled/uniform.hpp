@@ -39,9 +39,9 @@ struct Slots {
   std::vector<double>* store = nullptr;
   const formula::Record* record = nullptr;
   const double* theta = nullptr;
-  std::vector<Index>* place = nullptr;  ///< in θ, of each tangent
+  std::vector<Index>* place = nullptr;                      ///< in θ, of each tangent
   std::vector<std::unique_ptr<Line[]>>* scratch = nullptr;  ///< null once it is known how much there must be
-  Index lines = 0;  ///< of scratch, taken so far
+  Index lines = 0;                                          ///< of scratch, taken so far
 
   SCOREMATCH_INLINE Index take(Index count) {
     const Index at = next;

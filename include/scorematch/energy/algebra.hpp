@@ -7,6 +7,9 @@
 // dimension give a compiled one; score_models a score_model. Everything else that has a score gives a model whose score
 // is the sum (score/sum.hpp). θ starts where the parts are, and keeps their names: two that agree are never taken for
 // one parameter but throw std::invalid_argument, and so do different dimensions.
+//
+// C++ finds these operators where an operand is a model of the library. Where all are users' classes, give them names,
+// named("force", mine), or write `using scorematch::operator+;`.
 #pragma once
 
 #include <concepts>
@@ -35,7 +38,9 @@ concept RecordedEnergy = std::derived_from<M, EnergyModel>;
 template <class M>
 concept RecordedScore = std::derived_from<M, ScoreModel>;
 template <class M>
-concept CompiledModel = RecordedEnergy<M> && requires { M::dimension_at_compile_time; };
+concept CompiledModel = RecordedEnergy<M> && requires {
+  M::dimension_at_compile_time;
+};
 
 template <class A, class B>
 constexpr bool same_compiled_dimension() {
@@ -89,8 +94,8 @@ struct Renamed {
 /// `combine` of one model's formula, recorded and, if it is compiled, compiled.
 template <class M, class Combine, class Wrap>
 auto transformed(const M& model, Combine combine, Wrap wrap) {
-  formula::Record record = formula::composed(
-      {part(model)}, [&](const auto& values, const auto&) { return combine(values[0]); });
+  formula::Record record =
+      formula::composed({part(model)}, [&](const auto& values, const auto&) { return combine(values[0]); });
   if constexpr (CompiledModel<M>)
     return compiled<M::dimension_at_compile_time>(std::move(record), wrap(model.formula()));
   else if constexpr (RecordedEnergy<M>)
@@ -102,15 +107,14 @@ auto transformed(const M& model, Combine combine, Wrap wrap) {
 }  // namespace algebra
 
 /// f = f_a + f_b: a product of experts, p ∝ p_a p_b (the study note's equations 1.3–1.6). Of scores, s = s_a + s_b.
-/// a and b: models of the library and users' classes (of two users' classes, wrap one in `named`). It has an energy
+/// a and b: models of the library and users' classes (two of them as said above). It has an energy
 /// where both have. Throws std::invalid_argument for different dimensions, and for a parameter name in both.
 template <Summand A, Summand B>
 auto operator+(const A& a, const B& b) {
   constexpr bool energies = algebra::RecordedEnergy<A> && algebra::RecordedEnergy<B>;
   if constexpr (energies || (algebra::RecordedScore<A> && algebra::RecordedScore<B>)) {
-    formula::Record record = formula::composed({algebra::part(a), algebra::part(b)}, [](const auto& f, const auto&) {
-      return f[0] + f[1];
-    });
+    formula::Record record =
+        formula::composed({algebra::part(a), algebra::part(b)}, [](const auto& f, const auto&) { return f[0] + f[1]; });
     if constexpr (algebra::same_compiled_dimension<A, B>()) {
       using F = std::remove_cvref_t<decltype(a.formula())>;
       using G = std::remove_cvref_t<decltype(b.formula())>;
@@ -134,7 +138,9 @@ auto operator*(double beta, const M& model) {
   if constexpr (algebra::RecordedEnergy<M> || algebra::RecordedScore<M>)
     return algebra::transformed(
         model, [&](const formula::Value& f) { return beta * f; },
-        [&]<class F>(const F& f) { return algebra::Multiple<F>{beta, f}; });
+        [&]<class F>(const F& f) {
+          return algebra::Multiple<F>{beta, f};
+        });
   else
     return ModelMultiple<M>(beta, model);
 }
@@ -155,6 +161,8 @@ auto exp(const M& model) {
     return algebra::transformed(
         model, [](const formula::Value& g) { return exp(g); },
         []<class F>(const F& f) { return algebra::Exponential<F>{f}; });
+  else
+    return model;
 }
 
 /// f = −log Σ_k w_k exp(−f_k),  w = softmax(log_weights): a mixture of K ≥ 1 energies. The parameter "log_weights" (K

@@ -108,8 +108,7 @@ Record composed(const std::vector<Part>& parts, Combine combine, const std::stri
     return record(dimension, [&](const Value& x, const Value& sigma, const Theta& theta) -> Value {
       return run(x, &sigma, theta);
     });
-  return record(dimension,
-                [&](const Value& x, const Theta& theta) -> Value { return run(x, nullptr, theta); });
+  return record(dimension, [&](const Value& x, const Theta& theta) -> Value { return run(x, nullptr, theta); });
 }
 
 }  // namespace scorematch::formula

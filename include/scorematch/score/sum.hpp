@@ -4,6 +4,7 @@
 // energy/algebra.hpp has the operators that make them.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,17 @@ std::vector<NamedParameter> names_of(const M& model) {
     return model.named_parameters();
   else
     return {};
+}
+
+/// The names of a part's θ, as far as it has any.
+template <class M>
+std::vector<std::string> known_names(const M& model) {
+  std::vector<std::string> names;
+  if constexpr (requires { model.known_names(); })
+    names = model.known_names();
+  else
+    for (const NamedParameter& parameter : names_of(model)) names.push_back(parameter.name);
+  return names;
 }
 
 inline bool holds_name(const std::vector<NamedParameter>& all, const std::string& name) {
@@ -189,10 +201,10 @@ class ModelSum {
     require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
             {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
              static_cast<Index>(b_.dimension()), "; they must agree"});
-    const std::vector<NamedParameter> names = detail::names_of(a_);
-    for (const NamedParameter& parameter : detail::names_of(b_))
-      require(!detail::holds_name(names, parameter.name),
-              {"the parameter \"", parameter.name, "\" occurs twice among the models to be combined; a name is one ",
+    const std::vector<std::string> names = detail::known_names(a_);
+    for (const std::string& name : detail::known_names(b_))
+      require(std::find(names.begin(), names.end(), name) == names.end(),
+              {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one ",
                "parameter, so give those of one model another name: named(\"prior\", model)"});
   }
 
@@ -215,6 +227,13 @@ class ModelSum {
     detail::set_trained_parameters<B>(b_, theta.tail(b));
   }
 
+  std::vector<std::string> known_names() const {
+    std::vector<std::string> names = detail::known_names(a_);
+    for (std::string& name : detail::known_names(b_)) names.push_back(std::move(name));
+    return names;
+  }
+
+  /// Where every part has names for all of its θ.
   std::vector<NamedParameter> named_parameters() const requires detail::fully_named<A> && detail::fully_named<B> {
     std::vector<NamedParameter> all = detail::names_of(a_);
     for (NamedParameter& parameter : detail::names_of(b_)) all.push_back(std::move(parameter));
@@ -222,17 +241,19 @@ class ModelSum {
   }
 
   /// Throws std::invalid_argument, the model untouched, unless names and shapes are this model's.
-  void set_named_parameters(const std::vector<NamedParameter>& all) requires detail::fully_named<A> &&
-      detail::fully_named<B> {
+  void set_named_parameters(
+      const std::vector<NamedParameter>& all) requires detail::fully_named<A> && detail::fully_named<B> {
     const std::vector<NamedParameter> names = detail::names_of(a_);
     std::vector<NamedParameter> a, b;
-    for (const NamedParameter& parameter : all) (detail::holds_name(names, parameter.name) ? a : b).push_back(parameter);
+    for (const NamedParameter& parameter : all)
+      (detail::holds_name(names, parameter.name) ? a : b).push_back(parameter);
     ModelSum changed = *this;
     if constexpr (detail::names_parameters<A>) changed.a_.set_named_parameters(a);
     if constexpr (detail::names_parameters<B>)
       changed.b_.set_named_parameters(b);
     else
-      require(b.empty(), {"a parameter \"", b.empty() ? "" : b.front().name, "\" is given that this model does not have"});
+      require(b.empty(),
+              {"a parameter \"", b.empty() ? "" : b.front().name, "\" is given that this model does not have"});
     *this = std::move(changed);
   }
 
@@ -259,6 +280,7 @@ class ModelMultiple {
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
   void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
+  std::vector<std::string> known_names() const { return detail::known_names(model_); }
   std::vector<NamedParameter> named_parameters() const requires detail::fully_named<M> {
     return detail::names_of(model_);
   }
