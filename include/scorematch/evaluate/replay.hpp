@@ -163,7 +163,7 @@ class Replay {
   }
 
   /// Starts a reverse sweep: all of the output's adjoints are 0. x's adjoints go to `x_bar`, B × d without gaps; null
-  /// where they are not wanted. Only sweeps without directions have them.
+  /// where they are not wanted. With directions they are read by input_adjoint instead.
   void start_reverse(Wanted wanted, T* x_bar = nullptr) {
     wanted_ = wanted;
     place_adjoints();
@@ -177,6 +177,12 @@ class Replay {
     for (Index j = 0; j < node(out.owner).size(); ++j)
       Kernels<V>::fill(owner.bar + j * owner.bar_stride, 0, owner.rows * kernels_.samples);
     owner.touched = true;
+  }
+
+  /// After a reverse sweep with directions that wanted x: the adjoint of the value of x's element j, B numbers. Null
+  /// where the formula does not use x.
+  const T* input_adjoint(Index j) const {
+    return input_ >= 0 && input().touched ? input().bar + j * input().bar_stride : nullptr;
   }
 
   /// Where to write the seed of a row (as in `result`), or null.

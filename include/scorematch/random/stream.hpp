@@ -37,6 +37,7 @@ enum class Purpose : std::uint8_t {
   chain_noise,
   metropolis,
   user,
+  generator_noise,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.
