@@ -13,6 +13,7 @@
 #include "scorematch/io/parameters.hpp"
 #include "scorematch/likelihood/divergence.hpp"
 #include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/likelihood/reverse_kl.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"

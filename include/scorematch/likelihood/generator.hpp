@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -103,7 +104,7 @@ class GeneratorMap {
  private:
   auto& sweep(const Matrix<T>& Z, Workspace& workspace, Index first, Index chunk, double* sums) const {
     auto& replay = workspace.sweeps.replay(*record_, *part_, {0, static_cast<int>(chunk)}, Z.rows(), sums);
-    replay.set_points(Z.data(), nullptr);
+    replay.set_points(Z.data(), Z.data());  // a generator has no sigma to read
     if (chunk > 0) replay.set_axes(first);
     replay.forward();
     return replay;
@@ -159,11 +160,12 @@ class GeneratorMap {
     for (Index j = 0; j < m; ++j)
       for (Index i = 0; i < m; ++i) A(j, i) = static_cast<double>(workspace.slopes(0, j * m + i));
     const Eigen::PartialPivLU<Eigen::MatrixXd> factors(A.transpose());
+    const Eigen::VectorXd pivots = factors.matrixLU().diagonal().cwiseAbs();
+    const double least = static_cast<double>(m) * std::numeric_limits<T>::epsilon() * pivots.maxCoeff();
     double log_determinant = 0;
     for (Index i = 0; i < m; ++i) {
-      const double pivot = std::abs(factors.matrixLU()(i, i));
-      log_determinant += std::log(pivot);
-      density.signs[static_cast<std::size_t>(i)] = pivot > 0 ? 1 : 4;
+      log_determinant += std::log(pivots[i]);
+      density.signs[static_cast<std::size_t>(i)] = pivots[i] > least ? 1 : 4;
     }
     density.log_q.array() -= static_cast<T>(log_determinant);
     const Eigen::MatrixXd right = workspace.noise_score.transpose().template cast<double>();

@@ -37,7 +37,7 @@ struct [[nodiscard]] ReverseKl {
 enum class ReverseKlStatus {
   stopped,         ///< after the iterations asked for (the usual end), or by the progress callback
   not_invertible,  ///< a slope of the generator changed its sign, or became 0: log q is not known any more
-  non_finite,      ///< the gradient was not finite
+  non_finite,      ///< the gradient, or a term of the value that is known, was not finite
 };
 
 inline const char* to_string(ReverseKlStatus status) {
@@ -272,7 +272,9 @@ void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& 
     const double gradient_norm = estimate.gradient.norm();
     if (i % stride == 0 || i + 1 == options.iterations)
       result.history.push_back({i, estimate.value, estimate.standard_error, gradient_norm});
-    if (!std::isfinite(gradient_norm) || !estimate.invertible) {
+    bool finite = std::isfinite(gradient_norm);
+    for (const Estimate& term : estimate.terms) finite = finite && std::isfinite(term.value);
+    if (!finite || !estimate.invertible) {
       result.status = estimate.invertible ? ReverseKlStatus::non_finite : ReverseKlStatus::not_invertible;
       phi = before;
       break;
