@@ -762,6 +762,7 @@ void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& 
   points.along = along;
   points.directions = M;
   points.score = with_score;
+  points.gradient = true;
 
   for (Index first = 0; first < batch.rows; first += batch.block) {
     const Index count = std::min(batch.block, batch.rows - first), B = (count + lanes - 1) / lanes * lanes;

@@ -165,7 +165,7 @@ concept TrainableScore = Score<M> && has_parameters<M> && has_pull_back<M>;
 /// each with a workspace of its own.
 ///   evaluate   fills what `points` asks for
 ///   pull_back  adds Σ over rows of ∂(adjoints · values)/∂θ to `sums`, in the model's own coordinates; it follows an
-///              evaluate of the same points with the same workspace
+///              evaluate of the same points, with their `gradient` set, and the same workspace
 ///   finish     turns those sums, which it uses up, into the gradient with respect to θ
 template <class B, class T>
 concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Workspace& workspace,

@@ -64,7 +64,7 @@ class CompiledEnergy {
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
     const Index B = points.X.rows();
-    if (points.along == Along::given || (points.along == Along::axes && points.gradient))
+    if (points.along == Along::given || points.gradient)
       return recorded_.evaluate(points, workspace.recorded, values);
     values.S.resize(B, D);
     if (points.along == Along::none)

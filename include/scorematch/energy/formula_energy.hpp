@@ -3,7 +3,9 @@
 //   s alone                one order-0 sweep and its reverse for x
 //   s and the trace        one order-2 sweep along the axes (the forward Laplacian)
 //   given directions       one order-2 sweep along them, and s as above where it is asked for
-//   θ of s alone           one order-1 sweep along s̄: ∂θ(s̄ · s) = −∂θ ∂_{s̄} f. Its cost does not grow with d
+//   θ of s                 one order-1 sweep along s̄: ∂θ(s̄ · s) = −∂θ ∂_{s̄} f. Its cost does not grow with d
+//
+// Where θ of s is asked for, these sweeps share their storage: what the first of them left is not computed again.
 #pragma once
 
 #include <memory>
@@ -44,36 +46,38 @@ class FormulaEnergy {
   /// f: B numbers.
   void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
     Replay& replay = order_zero(points, workspace);
-    replay.forward();
+    forward(replay, points);
     f.resize(points.X.rows());
     evaluate::copy_row(replay.result(0, 0), T(1), f.data(), f.size());
   }
 
   void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
     Replay& replay = order_zero(points, workspace);
-    replay.forward();
+    forward(replay, points);
     f.resize(points.X.rows());
     evaluate::copy_row(replay.result(0, 0), T(1), f.data(), f.size());
     score_by_reverse(replay, points, S);
   }
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
-    const Index B = points.X.rows(), d = points.X.cols();
-    if (points.along != Along::axes && points.score) {
-      Replay& replay = order_zero(points, workspace);
-      replay.forward();
+    const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
+    const bool shared = points.gradient && asks_score(points);  // pull_back takes the score's sweeps over
+    if (asks_score(points)) {
+      Replay& replay =
+          shared ? sweeps(points, workspace, chunk, true, nullptr).order_zero() : order_zero(points, workspace);
+      forward(replay, points);
       score_by_reverse(replay, points, values.S);
     }
+    if (points.along == Along::none && !shared) return;
+    Replay& replay = sweeps(points, workspace, chunk, shared, nullptr);
+    evaluate::set_points(replay, *record_, points);
     if (points.along == Along::none) return;
-    if (points.along == Along::axes)
-      values.S.resize(B, d);
-    else
-      values.slopes.resize(B, points.directions);
     Matrix<T>& slopes = points.along == Along::axes ? values.S : values.slopes;
+    slopes.resize(B, count);
     values.curvature.setZero(B);
-    const Index count = directions(points), chunk = evaluate::chunk_of(count);
     for (Index first = 0; first < count; first += chunk) {
-      Replay& replay = curved_sweep(points, workspace, first, chunk, nullptr, nullptr);
+      evaluate::set_directions(replay, points, first, chunk);
+      replay.forward({0, static_cast<int>(chunk), !shared, true});
       for (Index c = 0; c < std::min(chunk, count - first); ++c)
         evaluate::copy_row(replay.result(0, static_cast<int>(1 + c)), T(-1), slopes.col(first + c).data(), B);
       evaluate::add_row(replay.result(0, replay.jets().directions() + 1), T(-1), values.curvature.data(), B);
@@ -82,47 +86,48 @@ class FormulaEnergy {
 
   void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
-    const Index B = points.X.rows();
-    if (points.along == Along::none) {
-      Replay& replay = workspace.replay(*record_, *part_, {0, 1}, B, sums.data());
-      evaluate::set_points(replay, *record_, points);
-      replay.set_direction(0, bar.S.data(), bar.S.outerStride());
-      replay.forward();
-      replay.start_reverse({.theta = true});
-      if (T* seed = replay.seed(0, 1)) std::fill_n(seed, B, T(-1));
-      replay.reverse();
-      return;
-    }
-    const bool with_score = points.along == Along::given && points.score;
+    const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
     const Matrix<T>& slopes_bar = points.along == Along::axes ? bar.S : bar.slopes;
-    const Index count = directions(points), chunk = evaluate::chunk_of(count);
-    for (Index first = 0; first < count; first += chunk) {
-      const bool along_score = with_score && first == 0;
-      // One chunk, nothing more to carry: evaluate's forward sweep still stands.
-      const bool stands = count <= chunk && !along_score;
-      Replay& replay = stands
-                           ? workspace.replay(*record_, *part_, {static_cast<int>(chunk), 0}, B, sums.data())
-                           : curved_sweep(points, workspace, first, chunk, along_score ? &bar.S : nullptr, sums.data());
-      replay.start_reverse({.theta = true});
+    const int curved = static_cast<int>(chunk);
+    const bool stands = count <= chunk;  // the one chunk's rows, since evaluate
+    for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
+      const bool along_score = first == 0 && asks_score(points);
+      Replay& replay = sweeps(points, workspace, chunk, along_score, sums.data());
+      if (first > 0) evaluate::set_points(replay, *record_, points);
+      if (!stands) evaluate::set_directions(replay, points, first, chunk);
+      if (along_score) {
+        replay.set_direction(curved, bar.S.data(), bar.S.outerStride());
+        replay.forward({stands ? curved : 0, curved + 1, false, !stands});
+        replay.start_reverse_after_order_zero(bar.curvature.data());
+      } else {
+        if (!stands) replay.forward();
+        replay.start_reverse({.theta = true});
+        if (T* seed = replay.seed(0, 1 + curved)) evaluate::copy_row(bar.curvature.data(), T(-1), seed, B);
+      }
       for (Index c = 0; c < std::min(chunk, count - first); ++c)
         if (T* seed = replay.seed(0, static_cast<int>(1 + c)))
           evaluate::copy_row(slopes_bar.col(first + c).data(), T(-1), seed, B);
-      if (T* seed = along_score ? replay.seed(0, static_cast<int>(1 + chunk)) : nullptr) std::fill_n(seed, B, T(-1));
-      if (T* seed = replay.seed(0, replay.jets().directions() + 1))
-        evaluate::copy_row(bar.curvature.data(), T(-1), seed, B);
       replay.reverse();
     }
   }
 
  private:
   static Index directions(const Points<T>& points) {
-    return points.along == Along::axes ? points.X.cols() : points.directions;
+    return points.along == Along::none ? 0 : points.along == Along::axes ? points.X.cols() : points.directions;
+  }
+
+  // The score is asked for itself, not for its slopes alone.
+  static bool asks_score(const Points<T>& points) {
+    return points.along == Along::none || (points.along == Along::given && points.score);
   }
 
   Replay& order_zero(const Points<T>& points, Workspace& workspace) const {
-    Replay& replay = workspace.replay(*record_, *part_, {}, points.X.rows(), nullptr);
+    return workspace.replay(*record_, *part_, {}, points.X.rows(), nullptr);
+  }
+
+  void forward(Replay& replay, const Points<T>& points) const {
     evaluate::set_points(replay, *record_, points);
-    return replay;
+    replay.forward();
   }
 
   void score_by_reverse(Replay& replay, const Points<T>& points, Matrix<T>& S) const {
@@ -133,15 +138,9 @@ class FormulaEnergy {
     replay.reverse();
   }
 
-  Replay& curved_sweep(const Points<T>& points, Workspace& workspace, Index first, Index chunk,
-                       const Matrix<T>* straight, double* sums) const {
-    Replay& replay = workspace.replay(*record_, *part_, {static_cast<int>(chunk), straight != nullptr ? 1 : 0},
-                                      points.X.rows(), sums);
-    evaluate::set_points(replay, *record_, points);
-    evaluate::set_directions(replay, points, first, chunk);
-    if (straight != nullptr) replay.set_direction(static_cast<int>(chunk), straight->data(), straight->outerStride());
-    replay.forward();
-    return replay;
+  // Order 2 along a chunk of directions; and, `with_score`, order 1 along one more, and the score's own sweeps within.
+  Replay& sweeps(const Points<T>& points, Workspace& workspace, Index chunk, bool with_score, double* sums) const {
+    return workspace.replay(*record_, *part_, {static_cast<int>(chunk), with_score ? 1 : 0}, points.X.rows(), sums);
   }
 
   std::shared_ptr<const Record> record_;

@@ -32,6 +32,15 @@ struct Jets {
   bool operator==(const Jets&) const = default;
 };
 
+/// The rows that a sweep writes: directions first … last − 1, the value and the second row if asked. The others stand
+/// as an earlier sweep over the same points left them.
+struct Written {
+  int first = 0, last = 0;
+  bool value = true, second = true;
+
+  static Written all(Jets jets) { return {0, jets.directions()}; }
+};
+
 /// The kernels of one block, for V = Lanes<T>.
 template <class V>
 struct Kernels {
@@ -40,9 +49,22 @@ struct Kernels {
 
   Index samples = 1;  ///< B, a multiple of the lane count
   Jets jets;
+  Written written = {};
 
   bool moves(int rows) const { return rows > 1; }
   bool curves(int rows) const { return jets.second() && rows == jets.directions() + 2; }
+
+  /// Calls body(first, count) for each run of numbers to be written in a column of so many rows.
+  template <class Body>
+  SCOREMATCH_INLINE void for_each_run(int rows, Body body) const {
+    const int first = written.value ? 0 : 1 + written.first, directions_end = 1 + jets.directions();
+    int end = std::min(rows, 1 + written.last);
+    const bool second = written.second && rows > directions_end;
+    const bool together = second && end == directions_end;
+    if (together) end = rows;
+    if (first < end) body(first * samples, (end - first) * samples);
+    if (second && !together) body(directions_end * samples, samples);
+  }
 
   SCOREMATCH_INLINE static void put(T* to, V term, bool fresh) {
     simd::store<V>(to, fresh ? term : simd::load<V>(to) + term);
@@ -50,7 +72,12 @@ struct Kernels {
 
   // --- linear ---
 
-  /// out = α in, or out += α in, over `count` numbers.
+  /// out = α in, or out += α in, in a column of so many rows.
+  void add_column(T* out, const T* in, T alpha, int rows, bool fresh) const {
+    for_each_run(rows, [&](Index i, Index count) { add_scaled(out + i, in + i, alpha, count, fresh); });
+  }
+
+  /// The same over `count` numbers.
   static void add_scaled(T* out, const T* in, T alpha, Index count, bool fresh) {
     if (fresh)
       for (Index i = 0; i < count; i += width) simd::store<V>(out + i, alpha * simd::load<V>(in + i));
@@ -61,17 +88,21 @@ struct Kernels {
 
   /// out = α a + β b, column by column; a and b may have fewer rows than out.
   void combine(T* out, const T* a, T alpha, int rows_a, const T* b, T beta, int rows_b) const {
-    const Index both = samples * std::min(rows_a, rows_b);
-    for (Index i = 0; i < both; i += width)
-      simd::store<V>(out + i, alpha * simd::load<V>(a + i) + beta * simd::load<V>(b + i));
-    if (rows_a > rows_b)
-      add_scaled(out + both, a + both, alpha, samples * rows_a - both, true);
-    else if (rows_b > rows_a)
-      add_scaled(out + both, b + both, beta, samples * rows_b - both, true);
+    for_each_run(std::max(rows_a, rows_b), [&](Index i, Index count) {
+      const Index end = i + count, both = std::min(end, samples * std::min(rows_a, rows_b));
+      for (; i < both; i += width) simd::store<V>(out + i, alpha * simd::load<V>(a + i) + beta * simd::load<V>(b + i));
+      if (i < end) add_scaled(out + i, rows_a > rows_b ? a + i : b + i, rows_a > rows_b ? alpha : beta, end - i, true);
+    });
   }
 
   void add_number(T* values, T number) const {
+    if (!written.value) return;
     for (Index i = 0; i < samples; i += width) simd::store<V>(values + i, simd::load<V>(values + i) + number);
+  }
+
+  /// Zeros in a column of so many rows.
+  void clear(T* out, int rows) const {
+    for_each_run(rows, [&](Index i, Index count) { fill(out + i, 0, count); });
   }
 
   static void fill(T* out, T number, Index count) {
@@ -92,14 +123,19 @@ struct Kernels {
 
   // --- products ---
 
+  /// out = a b over one row.
+  void times(T* out, const T* a, const T* b) const {
+    for (Index i = 0; i < samples; i += width) simd::store<V>(out + i, simd::load<V>(a + i) * simd::load<V>(b + i));
+  }
+
   void product(T* out, int rows_out, const T* a, int rows_a, const T* b, int rows_b, bool fresh) const {
     const Index second = (1 + jets.directions()) * samples;
     for (Index i = 0; i < samples; i += width) {
       const V av = simd::load<V>(a + i), bv = simd::load<V>(b + i);
-      put(out + i, av * bv, fresh);
+      if (written.value) put(out + i, av * bv, fresh);
       if (!moves(rows_out)) continue;
       V cross = V{};
-      for (int c = 0; c < jets.directions(); ++c) {
+      for (int c = written.first; c < written.last; ++c) {
         const Index k = (1 + c) * samples + i;
         V term = V{};
         if (moves(rows_b)) term = av * simd::load<V>(b + k);
@@ -110,7 +146,7 @@ struct Kernels {
         }
         put(out + k, term, fresh);
       }
-      if (!curves(rows_out)) continue;
+      if (!written.second || !curves(rows_out)) continue;
       V last = cross + cross;
       if (curves(rows_b)) last += av * simd::load<V>(b + second + i);
       if (curves(rows_a)) last += bv * simd::load<V>(a + second + i);
@@ -135,10 +171,10 @@ struct Kernels {
             value += bc * rc;
             if (c < jets.curved) term += (bc + bc) * last;
           }
-          if (moves(rows_a)) put(a_bar + k, term, fresh);
+          if (moves(rows_a) && c < written.last) put(a_bar + k, term, fresh);
         }
         if (curves(rows_b)) value += simd::load<V>(b + second + i) * last;
-        if (curves(rows_a)) put(a_bar + second + i, bv * last, fresh);
+        if (curves(rows_a) && written.second) put(a_bar + second + i, bv * last, fresh);
       }
       put(a_bar + i, value, fresh);
     }
@@ -153,13 +189,13 @@ struct Kernels {
     for (Index i = 0; i < samples; i += width) {
       const V d1 = simd::load<V>(first + i);
       V squares = V{};
-      for (int c = 0; c < jets.directions(); ++c) {
+      for (int c = written.first; c < written.last; ++c) {
         const Index k = (1 + c) * samples + i;
         const V ac = simd::load<V>(a + k);
         if (c < jets.curved) squares += ac * ac;
         simd::store<V>(r + k, d1 * ac);
       }
-      if (!curves(rows_r)) continue;
+      if (!written.second || !curves(rows_r)) continue;
       V last = simd::load<V>(second_slope + i) * squares;
       if (curves(rows_a)) last += d1 * simd::load<V>(a + second + i);
       simd::store<V>(r + second + i, last);
@@ -188,13 +224,13 @@ struct Kernels {
           squares += ac * ac;
           term += bend * ac;
         }
-        put(a_bar + k, term, fresh);
+        if (c < written.last) put(a_bar + k, term, fresh);
       }
       V value = d1 * simd::load<V>(r_bar + i) + d2 * products;
       if (curves(rows_r)) value += simd::load<V>(third + i) * squares * last;
       if (curves(rows_a)) {
         value += d2 * simd::load<V>(a + second + i) * last;
-        put(a_bar + second + i, d1 * last, fresh);
+        if (written.second) put(a_bar + second + i, d1 * last, fresh);
       }
       put(a_bar + i, value, fresh);
     }
@@ -211,26 +247,26 @@ struct Kernels {
   }
 
   void select(T* out, int rows_out, const T* condition, const T* a, int rows_a, const T* b, int rows_b) const {
-    for (int row = 0; row < rows_out; ++row) {
-      const Index k = row * samples;
-      for (Index i = 0; i < samples; i += width) {
-        const V av = row < rows_a ? simd::load<V>(a + k + i) : V{};
-        const V bv = row < rows_b ? simd::load<V>(b + k + i) : V{};
-        simd::store<V>(out + k + i, simd::select(simd::load<V>(condition + i) != 0, av, bv));
-      }
-    }
+    for_each_run(rows_out, [&](Index first, Index count) {
+      for (Index k = first; k < first + count; k += samples)
+        for (Index i = 0; i < samples; i += width) {
+          const V av = k < rows_a * samples ? simd::load<V>(a + k + i) : V{};
+          const V bv = k < rows_b * samples ? simd::load<V>(b + k + i) : V{};
+          simd::store<V>(out + k + i, simd::select(simd::load<V>(condition + i) != 0, av, bv));
+        }
+    });
   }
 
   /// ā of r = where(condition, a, b), or b̄ with `chosen` false.
   void select_adjoint(T* a_bar, int rows_a, bool fresh, const T* condition, bool chosen, const T* r_bar) const {
-    for (int row = 0; row < rows_a; ++row) {
-      const Index k = row * samples;
-      for (Index i = 0; i < samples; i += width) {
-        const V r = simd::load<V>(r_bar + k + i);
-        const auto holds = simd::load<V>(condition + i) != 0;
-        put(a_bar + k + i, chosen ? simd::select(holds, r, V{}) : simd::select(holds, V{}, r), fresh);
-      }
-    }
+    for_each_run(rows_a, [&](Index first, Index count) {
+      for (Index k = first; k < first + count; k += samples)
+        for (Index i = 0; i < samples; i += width) {
+          const V r = simd::load<V>(r_bar + k + i);
+          const auto holds = simd::load<V>(condition + i) != 0;
+          put(a_bar + k + i, chosen ? simd::select(holds, r, V{}) : simd::select(holds, V{}, r), fresh);
+        }
+    });
   }
 
   // --- log-sum-exp over n columns, w_j = exp(a_j − r):
@@ -238,6 +274,7 @@ struct Kernels {
 
   void log_sum_exp(T* r, int rows_r, const T* a, Index stride, int rows_a, Index n) const {
     const Index second = (1 + jets.directions()) * samples;
+    const bool second_too = written.second && curves(rows_r);
     for (Index i = 0; i < samples; i += width) {
       V largest = simd::load<V>(a + i);
       for (Index j = 1; j < n; ++j) {
@@ -252,21 +289,22 @@ struct Kernels {
       const V value = shift + simd::log(total);
       simd::store<V>(r + i, value);
       if (!moves(rows_r)) continue;
-      for (int row = 1; row < rows_r; ++row) simd::store<V>(r + row * samples + i, V{});
+      for (int c = written.first; c < written.last; ++c) simd::store<V>(r + (1 + c) * samples + i, V{});
+      if (second_too) simd::store<V>(r + second + i, V{});
       for (Index j = 0; j < n; ++j) {
         const T* column = a + j * stride + i;
         const V weight = simd::exp(simd::load<V>(column) - value);
         V squares = V{};
-        for (int c = 0; c < jets.directions(); ++c) {
+        for (int c = written.first; c < written.last; ++c) {
           const V ac = simd::load<V>(column + (1 + c) * samples);
           put(r + (1 + c) * samples + i, weight * ac, false);
           if (c < jets.curved) squares += ac * ac;
         }
-        if (!curves(rows_r)) continue;
+        if (!second_too) continue;
         if (curves(rows_a)) squares += simd::load<V>(column + second);
         put(r + second + i, weight * squares, false);
       }
-      if (!curves(rows_r)) continue;
+      if (!second_too) continue;
       V squares = V{};
       for (int c = 0; c < jets.curved; ++c) {
         const V rc = simd::load<V>(r + (1 + c) * samples + i);
@@ -312,12 +350,12 @@ struct Kernels {
           continue;
         }
         put(bar, weight * (value_bar + pull(column) - mean), fresh);
-        for (int c = 0; c < jets.directions(); ++c) {
+        for (int c = 0; c < written.last; ++c) {
           V term = slope_bar(c);
           if (c < jets.curved) term += (last + last) * simd::load<V>(column + (1 + c) * samples);
           put(bar + (1 + c) * samples, weight * term, fresh);
         }
-        if (curves(rows_a)) put(bar + second, weight * last, fresh);
+        if (curves(rows_a) && written.second) put(bar + second, weight * last, fresh);
       }
     }
   }

@@ -8,7 +8,7 @@
 
 #include <memory>
 #include <new>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "scorematch/evaluate/gemm.hpp"
@@ -70,42 +70,18 @@ class Replay {
 
  public:
   /// `samples` is a multiple of the lane count.
-  Replay(const Record& record, Jets jets, Index samples) : record_(&record), slots_(record.nodes.size()) {
-    kernels_.samples = samples;
-    kernels_.jets = jets;
-    Index total = 0;
-    for (const Node& n : record.nodes)
-      if (!n.uniform && n.operation != Operation::segment) total += n.size() * jets.rows(n.in_x) * samples;
-    T* values = values_.reserve(total);
-    Index at = 0;
-    for (std::size_t i = 0; i < record.nodes.size(); ++i) {
-      const Node& n = record.nodes[i];
-      if (n.uniform) continue;
-      auto& s = slots_[i];
-      s.rows = jets.rows(n.in_x);
-      if (n.operation == Operation::segment) {
-        auto& from = slots_[static_cast<std::size_t>(n.a)];
-        s.place = from.place + n.first * from.stride;
-        s.value = values + s.place;
-        s.stride = from.stride;
-        s.owner = from.owner;
-        s.shared = from.shared = true;
-        continue;
-      }
-      s.owner = static_cast<int>(i);
-      s.stride = s.rows * samples;
-      s.place = at;
-      s.value = values + at;
-      at += n.size() * s.stride;
-      if (n.operation == Operation::input) input_ = static_cast<int>(i);
-      if (n.operation == Operation::sigma) sigma_ = static_cast<int>(i);
-    }
-    for (std::size_t i = 0; i < record.nodes.size(); ++i)  // a segment of a segment learns that it is shared only now
-      if (slots_[i].shared) slots_[static_cast<std::size_t>(slots_[i].owner)].shared = true;
-  }
+  Replay(const Record& record, Jets jets, Index samples) : Replay(record, jets, samples, nullptr) {}
 
   Jets jets() const { return kernels_.jets; }
   Index samples() const { return kernels_.samples; }
+
+  /// The order-0 sweeps of the same points, in the storage of this replay, which has one straight direction: its values
+  /// are the value rows here, and its adjoints, swept back for x, the straight direction's adjoints.
+  Replay& order_zero() {
+    if (!order_zero_) order_zero_.reset(new Replay(*record_, {}, samples(), this));
+    order_zero_->outside_ = outside_;
+    return *order_zero_;
+  }
 
   /// Attaches the θ of `part` and the adjoints (may be null) that reverse sweeps add to.
   void attach(const UniformPart<T>& part, double* adjoints) {
@@ -149,7 +125,11 @@ class Replay {
     }
   }
 
-  void forward() {
+  void forward() { forward(Written::all(jets())); }
+
+  /// The same for the rows `written` alone: the others stand from sweeps over the same points.
+  void forward(Written written) {
+    kernels_.written = written;
     for (std::size_t i = 0; i < record_->nodes.size(); ++i)
       if (!record_->nodes[i].uniform) forward(static_cast<int>(i));
   }
@@ -164,19 +144,14 @@ class Replay {
 
   /// Starts a reverse sweep: all of the output's adjoints are 0. x's adjoints go to `x_bar`, B × d without gaps; null
   /// where they are not wanted. With directions they are read by input_adjoint instead.
-  void start_reverse(Wanted wanted, T* x_bar = nullptr) {
-    wanted_ = wanted;
-    place_adjoints();
-    for (auto& s : slots_) {
-      s.touched = false;
-      if (x_bar != nullptr && input_ >= 0 && s.owner == input_) s.bar = x_bar + (s.place - input().place);
-    }
-    x_bar_ = x_bar;
-    auto& out = slots_[static_cast<std::size_t>(record_->output)];
-    auto& owner = slots_[static_cast<std::size_t>(out.owner)];
-    for (Index j = 0; j < node(out.owner).size(); ++j)
-      Kernels<V>::fill(owner.bar + j * owner.bar_stride, 0, owner.rows * kernels_.samples);
-    owner.touched = true;
+  void start_reverse(Wanted wanted, T* x_bar = nullptr) { start_reverse(wanted, x_bar, Written::all(jets())); }
+
+  /// The same for θ, after order_zero()'s reverse sweep. Adjoints of the straight direction and of second derivatives
+  /// obey the same rule as the value's in order 0: the former are known, the latter are `second` times them (B numbers;
+  /// not read where nothing is curved). No seed but those of the curved directions is to be written.
+  void start_reverse_after_order_zero(const T* second) {
+    second_ = second;
+    start_reverse({.theta = true}, nullptr, {0, jets().curved, true, false});
   }
 
   /// After a reverse sweep with directions that wanted x: the adjoint of the value of x's element j, B numbers. Null
@@ -210,6 +185,55 @@ class Replay {
     double* bar = nullptr;
   };
 
+  // With a host: in its storage, but for x, which is read and swept back to where it lies.
+  Replay(const Record& record, Jets jets, Index samples, Replay* host) : record_(&record), slots_(record.nodes.size()) {
+    kernels_ = {samples, jets, Written::all(jets)};
+    Index total = 0;
+    for (const Node& n : record.nodes)
+      if (!n.uniform && n.operation != Operation::segment) total += n.size() * jets.rows(n.in_x) * samples;
+    T* values = host == nullptr ? values_.reserve(total) : host->values_.data();
+    Index at = 0;
+    for (std::size_t i = 0; i < record.nodes.size(); ++i) {
+      const Node& n = record.nodes[i];
+      if (n.uniform) continue;
+      auto& s = slots_[i];
+      s.rows = jets.rows(n.in_x);
+      if (n.operation == Operation::segment) {
+        auto& from = slots_[static_cast<std::size_t>(n.a)];
+        s.place = from.place + n.first * from.stride;
+        s.value = values + s.place;
+        s.stride = from.stride;
+        s.owner = from.owner;
+        s.shared = from.shared = true;
+        continue;
+      }
+      s.owner = static_cast<int>(i);
+      s.stride = s.rows * samples;
+      s.place = at;
+      s.value = values + at;
+      at += n.size() * s.stride;
+      if (n.operation == Operation::input) input_ = static_cast<int>(i);
+      if (n.operation == Operation::sigma) sigma_ = static_cast<int>(i);
+    }
+    for (std::size_t i = 0; i < record.nodes.size(); ++i)  // a segment of a segment learns that it is shared only now
+      if (slots_[i].shared) slots_[static_cast<std::size_t>(slots_[i].owner)].shared = true;
+    if (host == nullptr) return;
+    host->place_adjoints();
+    adjoints_placed_ = true;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const Slot<T>& there = host->slots_[i];
+      Slot<T>& here = slots_[i];
+      here.bar_stride = there.bar_stride;
+      if (here.owner == input_) {
+        here.bar_stride = samples;
+        continue;
+      }
+      here.value = there.value;
+      here.stride = there.stride;
+      here.bar = host->straight_bar(there);
+    }
+  }
+
   const Node& node(int i) const { return record_->nodes[static_cast<std::size_t>(i)]; }
   Slot<T>& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
   bool outside(int i) const { return node(i).uniform; }
@@ -219,8 +243,39 @@ class Replay {
   const Slot<T>& input() const { return slots_[static_cast<std::size_t>(input_)]; }
   Slot<T>& input() { return slots_[static_cast<std::size_t>(input_)]; }
 
+  void start_reverse(Wanted wanted, T* x_bar, Written written) {
+    kernels_.written = written;
+    wanted_ = wanted;
+    place_adjoints();
+    for (auto& s : slots_) {
+      s.touched = false;
+      if (x_bar != nullptr && input_ >= 0 && s.owner == input_) s.bar = x_bar + (s.place - input().place);
+    }
+    x_bar_ = x_bar;
+    touch(slot(record_->output).owner, true);
+  }
+
+  // The adjoints of the straight direction; of a value constant in x those of its one row, which a sweep for x clears at
+  // most.
+  T* straight_bar(const Slot<T>& s) const {
+    return s.bar + (kernels_.moves(s.rows) ? (1 + jets().curved) * samples() : 0);
+  }
+
+  /// Readies the adjoints of a node's columns, which may be asked to start from 0.
+  void touch(int owner, bool clear) {
+    Slot<T>& s = slot(owner);
+    s.touched = true;
+    const bool second_known = !kernels_.written.second && kernels_.curves(s.rows);
+    if (!clear && !second_known) return;
+    for (Index j = 0; j < node(owner).size(); ++j) {
+      T* bar = s.bar + j * s.bar_stride;
+      if (clear) kernels_.clear(bar, s.rows);
+      if (second_known) kernels_.times(bar + (s.rows - 1) * samples(), second_, straight_bar(s) + j * s.bar_stride);
+    }
+  }
+
   void place_adjoints() {
-    if (bars_.data() != nullptr) return;
+    if (std::exchange(adjoints_placed_, true)) return;
     Index total = 0;
     for (std::size_t i = 0; i < slots_.size(); ++i)
       if (!record_->nodes[i].uniform && slots_[i].owner == static_cast<int>(i))
@@ -248,12 +303,9 @@ class Replay {
   /// The adjoint columns of operand i, ready to be written (fresh) or added to.
   Slot<T>& adjoint(int i, bool& fresh) {
     Slot<T>& s = slot(i);
-    Slot<T>& owner = slot(s.owner);
+    const Slot<T>& owner = slot(s.owner);
     fresh = !owner.touched && !s.shared;
-    if (!owner.touched && s.shared)
-      for (Index j = 0; j < node(s.owner).size(); ++j)
-        Kernels<V>::fill(owner.bar + j * owner.bar_stride, 0, owner.rows * kernels_.samples);
-    owner.touched = true;
+    if (!owner.touched) touch(s.owner, s.shared);
     return s;
   }
 
@@ -274,6 +326,9 @@ class Replay {
   Index axis_ = -1;  ///< the jets' directions are the axes from this one on; −1: they are not axes
   Wanted wanted_;
   T* x_bar_ = nullptr;
+  const T* second_ = nullptr;
+  bool adjoints_placed_ = false;
+  std::unique_ptr<Replay> order_zero_;
 };
 
 /// multiply and dot with one uniform factor: out_j (+)= u_j a_j over all derivative rows.
@@ -287,8 +342,8 @@ void Replay<T>::forward_linear(const Node& n, Slot<T>& out) {
   const T* u = number(still);
   const Index u_step = node(still).size() == 1 ? 0 : 1;
   for (Index j = 0; j < count; ++j)
-    Kernels<V>::add_scaled(out.value + (reduce ? 0 : j * out.stride), a.value + j * a.step(node(moving)), u[j * u_step],
-                           a.rows * kernels_.samples, !reduce || j == 0);
+    kernels_.add_column(out.value + (reduce ? 0 : j * out.stride), a.value + j * a.step(node(moving)), u[j * u_step],
+                        a.rows, !reduce || j == 0);
 }
 
 template <class T>
@@ -321,8 +376,8 @@ void Replay<T>::forward(int index) {
         }
         const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
         const Slot<T>& a = slot(moving);
-        Kernels<V>::add_scaled(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha),
-                               a.rows * B, true);
+        k.add_column(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha), a.rows,
+                     true);
         if (still >= 0)
           k.add_number(to,
                        static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
@@ -342,8 +397,7 @@ void Replay<T>::forward(int index) {
     }
     case Operation::sum: {
       const Slot<T>& a = slot(n.a);
-      for (Index j = 0; j < node(n.a).size(); ++j)
-        Kernels<V>::add_scaled(out.value, a.value + j * a.stride, 1, a.rows * B, j == 0);
+      for (Index j = 0; j < node(n.a).size(); ++j) k.add_column(out.value, a.value + j * a.stride, 1, a.rows, j == 0);
       break;
     }
     case Operation::function: {
@@ -351,7 +405,7 @@ void Replay<T>::forward(int index) {
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         T* to = out.value + j * out.stride;
-        function_values<T>(n.function, exponent(n), from, to, B);
+        if (k.written.value) function_values<T>(n.function, exponent(n), from, to, B);
         if (!k.moves(out.rows)) continue;
         const T* slope = slopes(n, from, to);
         k.function(to, out.rows, from, a.rows, slope, slope + B);
@@ -385,8 +439,8 @@ void Replay<T>::forward(int index) {
         const Slot<T>& a = slot(operand);
         for (Index j = 0; j < node(operand).size(); ++j, ++column) {
           T* to = out.value + column * out.stride;
-          Kernels<V>::add_scaled(to, a.value + j * a.stride, 1, a.rows * B, true);
-          Kernels<V>::fill(to + a.rows * B, 0, (out.rows - a.rows) * B);
+          if (a.rows < out.rows) k.clear(to, out.rows);
+          k.add_column(to, a.value + j * a.stride, 1, a.rows, true);
         }
       }
       break;
@@ -403,9 +457,10 @@ void Replay<T>::forward_matrix(const Node& n, Slot<T>& out) {
   const Index B = kernels_.samples, m = n.rows, inner = node(n.b).size();
   const bool along_axes = reads_axes(n);
   const T* A = number(n.a);
-  Gemm<T>::multiply((along_axes ? 1 : out.rows) * B, m, inner, in.value, in.stride,
-                    outside_.transposes + outside_.transpose_place[n.a], inner, out.value, out.stride, false,
-                    n.c >= 0 ? number(n.c) : nullptr, B);
+  kernels_.for_each_run(along_axes ? 1 : out.rows, [&](Index i, Index count) {
+    Gemm<T>::multiply(count, m, inner, in.value + i, in.stride, outside_.transposes + outside_.transpose_place[n.a],
+                      inner, out.value + i, out.stride, false, n.c >= 0 && i == 0 ? number(n.c) : nullptr, B);
+  });
   if (!along_axes) return;
   for (Index j = 0; j < m; ++j)  // ∂(A x)_j/∂x_c = A_jc
     for (int c = 0; c < kernels_.jets.directions(); ++c)
@@ -431,7 +486,9 @@ void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
   if (!wanted_.any(node(n.b))) return;
   bool fresh = false;
   Slot<T>& to = adjoint(n.b, fresh);
-  Gemm<T>::multiply(tall, inner, m, out.bar, out.bar_stride, number(n.a), m, to.bar, to.bar_stride, !fresh);
+  kernels_.for_each_run(out.rows, [&](Index i, Index count) {
+    Gemm<T>::multiply(count, inner, m, out.bar + i, out.bar_stride, number(n.a), m, to.bar + i, to.bar_stride, !fresh);
+  });
 }
 
 /// target's adjoint += α r̄_j for j < n, over the target's rows (or, outside the block, its sum over samples).
@@ -449,7 +506,7 @@ void Replay<T>::add_linear_adjoint(int target, const T* r_bar, Index r_step, T a
   Slot<T>& to = adjoint(target, fresh);
   const Index step = to.bar_step(node(target));
   for (Index j = 0; j < n; ++j)
-    Kernels<V>::add_scaled(to.bar + j * step, r_bar + j * r_step, alpha, to.rows * B, fresh && (step != 0 || j == 0));
+    kernels_.add_column(to.bar + j * step, r_bar + j * r_step, alpha, to.rows, fresh && (step != 0 || j == 0));
 }
 
 /// The adjoint of one factor of multiply or dot.
@@ -473,8 +530,8 @@ void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int ot
   for (Index j = 0; j < count; ++j) {
     const bool first = fresh && (step != 0 || j == 0);
     if (outside(other)) {
-      Kernels<V>::add_scaled(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
-                             to.rows * B, first);
+      kernels_.add_column(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
+                          to.rows, first);
     } else {
       const Slot<T>& b = slot(other);
       kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows,
@@ -514,7 +571,7 @@ void Replay<T>::reverse(int index) {
     case Operation::dot:
       if (n.symmetric) {  // vᵀAv: both factors give the same adjoint of v
         const bool product_first = node(n.a).operation == Operation::matrix_vector && node(n.a).b == n.b;
-        Kernels<V>::add_scaled(out.bar, out.bar, 1, out.rows * B, false);
+        k.add_column(out.bar, out.bar, 1, out.rows, false);
         reverse_multiply(n, out, product_first ? n.b : n.a, product_first ? n.a : n.b);
         break;
       }
