@@ -13,6 +13,8 @@
 #include "scorematch/io/parameters.hpp"
 #include "scorematch/likelihood/divergence.hpp"
 #include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/likelihood/log_likelihood.hpp"
+#include "scorematch/likelihood/log_partition.hpp"
 #include "scorematch/likelihood/reverse_kl.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"

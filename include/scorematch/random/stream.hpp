@@ -38,6 +38,7 @@ enum class Purpose : std::uint8_t {
   metropolis,
   user,
   generator_noise,
+  partition,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

@@ -23,11 +23,11 @@ struct langevin {
     require_positive(temperature, "langevin: temperature");
   }
 
-  template <class T, class Bound>
-  void start(Target<T, Bound>&, Chains<T>&) const {}
+  template <class T, class Target>
+  void start(Target&, Chains<T>&) const {}
 
-  template <class T, class Bound>
-  void advance(Target<T, Bound>& target, Chains<T>& chains, const ChainNoise& noise) const {
+  template <class T, class Target>
+  void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);

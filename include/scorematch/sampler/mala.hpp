@@ -23,13 +23,13 @@ struct mala {
     require_positive(temperature, "mala: temperature");
   }
 
-  template <class T, class Bound>
-  void start(Target<T, Bound>& target, Chains<T>& chains) const {
+  template <class T, class Target>
+  void start(Target& target, Chains<T>& chains) const {
     target.energy_and_score(chains.X, chains.f, chains.S);
   }
 
-  template <class T, class Bound>
-  void advance(Target<T, Bound>& target, Chains<T>& chains, const ChainNoise& noise) const {
+  template <class T, class Target>
+  void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
     const Index B = chains.X.rows();
     const T h = static_cast<T>(step), root = static_cast<T>(std::sqrt(2 * step * temperature));
     chains.Z.resize(B, chains.X.cols());

@@ -1,0 +1,197 @@
+// log Z by importance sampling from Student-t laws at the modes of exp(−f).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/likelihood/energy_function.hpp"
+#include "scorematch/likelihood/modes.hpp"
+#include "scorematch/likelihood/weights.hpp"
+#include "scorematch/random/normal.hpp"
+
+namespace scorematch {
+
+/// Z = E_r[exp(−f(x))/r(x)], x ~ r: a mixture of multivariate Student-t laws, whose heavy tails keep the weights
+/// bounded for energies that grow at least like a logarithm. They start at the minima of f with the widths there
+/// (Laplace's method), and are then fitted to the weighted samples in a few rounds (O. Cappé et al., "Adaptive
+/// importance sampling in general mixture classes", Stat. Comput. 18, 2008). Good up to some ten dimensions; beyond, or
+/// where `status` is degenerate, take annealed_importance_sampling.
+struct importance_sampling {
+  Index samples = 100'000;  ///< of the final estimate; ≥ 100
+  double degrees = 4;       ///< of freedom ν of the Student-t laws; > 0
+  Index rounds = 4;         ///< ≥ 0, of fitting the proposal, with a fifth of `samples` each
+  Index most_modes = 16;    ///< ≥ 1
+  std::uint64_t seed = 0;
+  Eigen::MatrixXd near = {};  ///< points (d × n, data say) near which modes are to be looked for, beside the origin
+
+  void validate() const {
+    require_at_least(samples, 100, "importance_sampling: samples");
+    require_positive(degrees, "importance_sampling: degrees");
+    require_at_least(rounds, 0, "importance_sampling: rounds");
+    require_at_least(most_modes, 1, "importance_sampling: most_modes");
+  }
+};
+
+namespace likelihood {
+
+/// Σ_k share_k t_ν(x; mean_k, root_k root_kᵀ)
+class StudentMixture {
+ public:
+  StudentMixture(const std::vector<Mode>& modes, double degrees) : degrees_(degrees) {
+    double most = -std::numeric_limits<double>::infinity();
+    for (const Mode& mode : modes) most = std::max(most, mode.log_mass);
+    for (const Mode& mode : modes)
+      add(std::exp(std::max(mode.log_mass - most, -5.0)), mode.point, mode.covariance);  // even a faint mode is visited
+    normalise();
+  }
+
+  /// X: d × n, of ids first_id, first_id + 1, …
+  void draw(std::uint64_t seed, std::uint64_t step, Index n, Eigen::MatrixXd& X) const {
+    const Index d = components_.front().mean.size();
+    Eigen::MatrixXd Z(n, d);
+    fill_normals<double>({seed, Purpose::partition}, Ids::from(0), n, step, d, Z.data(), n);
+    X.resize(d, n);
+    for (Index i = 0; i < n; ++i) {
+      Stream stream({seed, Purpose::partition}, i, step + (std::uint64_t{1} << 39));
+      double u = stream.uniform();
+      std::size_t k = 0;
+      while (k + 1 < components_.size() && u >= components_[k].share) u -= components_[k++].share;
+      const double scale = std::sqrt(degrees_ / chi_squared(stream));
+      const Eigen::VectorXd z = scale * Z.row(i).transpose();
+      X.col(i) = components_[k].mean + components_[k].root.triangularView<Eigen::Lower>() * z;
+    }
+  }
+
+  /// log r at every column of X, and each component's share of r there (K × n).
+  void log_density(const Eigen::MatrixXd& X, Eigen::VectorXd& log_r, Eigen::MatrixXd& shares) const {
+    const double d = static_cast<double>(X.rows()), constant = std::lgamma(0.5 * (degrees_ + d)) -
+                                                               std::lgamma(0.5 * degrees_) -
+                                                               0.5 * d * std::log(degrees_ * 3.141592653589793);
+    shares.resize(static_cast<Index>(components_.size()), X.cols());
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      const Component& c = components_[k];
+      const Eigen::MatrixXd Y = c.root.triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const double front = constant + std::log(c.share) - c.root.diagonal().array().log().sum();
+      shares.row(static_cast<Index>(k)) =
+          front - 0.5 * (degrees_ + d) * (Y.colwise().squaredNorm().array() / degrees_).log1p();
+    }
+    log_r.resize(X.cols());
+    for (Index i = 0; i < X.cols(); ++i) {
+      const double most = shares.col(i).maxCoeff();
+      shares.col(i) = (shares.col(i).array() - most).exp();
+      const double sum = shares.col(i).sum();
+      log_r[i] = most + std::log(sum);
+      shares.col(i) /= sum;
+    }
+  }
+
+  /// One step of expectation–maximisation towards the weighted samples.
+  void fit_to(const Eigen::MatrixXd& X, const Eigen::ArrayXd& weights, const Eigen::MatrixXd& shares) {
+    const Index d = X.rows();
+    std::vector<Component> before;
+    before.swap(components_);
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      const Component& c = before[k];
+      const Eigen::ArrayXd r = shares.row(static_cast<Index>(k)).transpose().array() * weights;
+      const double mass = r.sum(), worth = mass * mass / std::max(r.square().sum(), 1e-300);
+      if (!(mass > 1e-6)) continue;               // no mass here after all
+      if (worth < 10 * static_cast<double>(d)) {  // too few to estimate a covariance from
+        add(mass, c.mean, c.root * c.root.transpose());
+        continue;
+      }
+      const Eigen::MatrixXd Y = c.root.triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const Eigen::ArrayXd u =
+          r * (degrees_ + static_cast<double>(d)) / (degrees_ + Y.colwise().squaredNorm().transpose().array());
+      const Eigen::VectorXd mean = X * u.matrix() / u.sum();
+      const Eigen::MatrixXd centred = X.colwise() - mean;
+      add(mass, mean, centred * u.matrix().asDiagonal() * centred.transpose() / mass);
+    }
+    if (components_.empty()) components_ = before;
+    normalise();
+  }
+
+ private:
+  struct Component {
+    double share;
+    Eigen::VectorXd mean;
+    Eigen::MatrixXd root;
+  };
+
+  void add(double share, const Eigen::VectorXd& mean, const Eigen::MatrixXd& covariance) {
+    const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+    if (factor.info() == Eigen::Success) components_.push_back({share, mean, factor.matrixL()});
+  }
+
+  void normalise() {
+    double sum = 0;
+    for (const Component& c : components_) sum += c.share;
+    for (Component& c : components_) c.share /= sum;
+  }
+
+  // G. Marsaglia, W. W. Tsang, "A simple method for generating gamma variables", ACM Trans. Math. Softw. 26, 2000.
+  double chi_squared(Stream& stream) const {
+    double shape = 0.5 * degrees_, boost = 1;
+    if (shape < 1) {
+      boost = std::pow(stream.uniform(), 1 / shape);
+      shape += 1;
+    }
+    const double e = shape - 1.0 / 3, c = 1 / std::sqrt(9 * e);
+    for (;;) {
+      const double z = stream.normal(), v = std::pow(1 + c * z, 3);
+      if (v > 0 && std::log(stream.uniform()) < 0.5 * z * z + e - e * v + e * std::log(v)) return 2 * e * v * boost;
+    }
+  }
+
+  double degrees_;
+  std::vector<Component> components_;
+};
+
+}  // namespace likelihood
+
+/// log Z by importance sampling: unbiased for Z, so a little low for log Z; the same bits for any number of threads.
+///
+///   const auto log_z = sm::log_partition(model, sm::importance_sampling{.samples = 100'000, .near = data});
+template <class M>
+LogPartition log_partition(const M& model, const importance_sampling& method) {
+  LogPartition result;
+  if constexpr (check_energy<M>()) {
+    method.validate();
+    const Index d = static_cast<Index>(model.dimension());
+    require(method.near.size() == 0 || method.near.rows() == d,
+            {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+             " rows, a column a point"});
+    auto energy = likelihood::energy_function<double>(model);
+    const std::vector<likelihood::Mode> modes =
+        likelihood::find_modes(energy, likelihood::places_to_look(d, method.near), method.most_modes);
+    bool usable = !modes.empty();
+    for (const likelihood::Mode& mode : modes) usable = usable && mode.covariance.allFinite() && mode.point.allFinite();
+    if (!usable) {
+      result.status = PartitionStatus::non_finite;
+      result.evidence =
+          "no place was found where the energy and its curvature are finite; give points where they are "
+          "(importance_sampling: near)";
+      return result;
+    }
+    likelihood::StudentMixture proposal(modes, method.degrees);
+    Eigen::MatrixXd X, shares;
+    Eigen::VectorXd f, log_r;
+    for (Index round = 0; round <= method.rounds; ++round) {
+      const bool last = round == method.rounds;
+      proposal.draw(method.seed, static_cast<std::uint64_t>(round), last ? method.samples : (method.samples + 4) / 5,
+                    X);
+      energy.values(X, f);
+      proposal.log_density(X, log_r, shares);
+      const Eigen::VectorXd log_weights = -f - log_r;
+      likelihood::from_log_weights(log_weights, result);
+      if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
+      const Eigen::ArrayXd weights = (log_weights.array() - log_weights.maxCoeff()).exp();
+      proposal.fit_to(X, weights / weights.sum(), shares);
+    }
+    result.evaluations = energy.evaluations();
+  }
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,37 @@
+// The log-likelihood of data under an energy whose log Z is known.
+#pragma once
+
+#include <cmath>
+
+#include "scorematch/check.hpp"
+#include "scorematch/likelihood/partition_result.hpp"
+#include "scorematch/score/values.hpp"
+
+namespace scorematch {
+
+/// Numbers in nats.
+struct [[nodiscard]] LogLikelihood {
+  double total = 0;                 ///< Σ_n log q(x_n) = −Σ f(x_n) − N log Z (the study note's (1.11))
+  double mean = 0;                  ///< total/N
+  double standard_error = 0;        ///< of the mean as an estimate of E_p[log q], from the spread between samples
+  double partition_error = 0;       ///< of the mean, from log Z's own error: the same for every sample
+  Eigen::VectorXd per_sample = {};  ///< N
+};
+
+/// X: d × N. Throws std::invalid_argument for a log Z that is not finite, and as `energy_of` does.
+template <class M, class Derived>
+LogLikelihood log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X, const LogPartition& log_partition) {
+  require(std::isfinite(log_partition.value),
+          {"log_likelihood: log Z is ", log_partition.value, " (", to_string(log_partition.status),
+           "): ", log_partition.evidence.empty() ? "no value" : log_partition.evidence});
+  LogLikelihood result;
+  result.per_sample = -energy_of(model, X).template cast<double>().array() - log_partition.value;
+  const double n = static_cast<double>(result.per_sample.size());
+  result.total = result.per_sample.sum();
+  result.mean = result.total / n;
+  if (n > 1) result.standard_error = std::sqrt((result.per_sample.array() - result.mean).square().sum() / (n - 1) / n);
+  result.partition_error = log_partition.error;
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,503 @@
+// log Z by adaptive quadrature, in up to three dimensions.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/likelihood/energy_function.hpp"
+#include "scorematch/likelihood/modes.hpp"
+#include "scorematch/likelihood/partition_result.hpp"
+#include "scorematch/likelihood/tails.hpp"
+#include "scorematch/progress.hpp"
+
+namespace scorematch {
+
+/// Adaptive quadrature over all of ℝᵈ, d ≤ 3. The minima of the energy are found first; x = m + A u with the mass's
+/// mean m and root covariance A, u = 3 t/(1 − t²) an axis; boxes of t are halved where the product Gauss–Kronrod rule
+/// with 7 and 15 nodes (Piessens et al., QUADPACK, 1983) disagrees most with itself. For smooth energies the error is
+/// near rounding; where f has kinks or walls it costs many
+/// evaluations from two dimensions on. A mode or a ridge much narrower than what is seen around it can be missed, and
+/// the error is then wrong: name points on it in `near`.
+struct quadrature {
+  double tolerance = 1e-10;             ///< the relative error of Z asked for, in (0, 1)
+  Index most_evaluations = 20'000'000;  ///< of the energy, the search for minima apart; ≥ 10 000
+  Eigen::MatrixXd near = {};       ///< points (d × n, data say) near which mass is to be looked for, beside the origin
+  ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    require(tolerance > 0 && tolerance < 1,
+            {"quadrature: tolerance is ", tolerance, "; it must lie between 0 and 1, both excluded"});
+    require_at_least(most_evaluations, 10'000, "quadrature: most_evaluations");
+  }
+};
+
+/// The model's law as a quadrature rule: E_q[φ] ≈ Σ_k probabilities_k φ(points_k).
+struct QuadratureNodes {
+  Eigen::MatrixXd points;         ///< d × K
+  Eigen::VectorXd probabilities;  ///< K, their sum 1
+};
+
+namespace likelihood {
+
+/// The 15-point Kronrod rule on (−1, 1) and the 7-point Gauss rule within it (its odd nodes).
+struct KronrodRule {
+  static constexpr int size = 15;
+  std::array<double, size> node, kronrod, gauss;
+
+  constexpr KronrodRule() : node(), kronrod(), gauss() {
+    constexpr double x[8] = {0.991455371120812639206854697526329, 0.949107912342758524526189684047851,
+                             0.864864423359769072789712788640926, 0.741531185599394439863864773280788,
+                             0.586087235467691130294144691693193, 0.405845151377397166906606412076961,
+                             0.207784955007898467600689403773245, 0.0};
+    constexpr double k[8] = {0.022935322010529224963732008058970, 0.063092092629978553290700663189204,
+                             0.104790010322250183839876322541518, 0.140653259715525918745189590510238,
+                             0.169004726639267902826583426598550, 0.190350578064785409913256402421014,
+                             0.204432940075298892414161999234649, 0.209482141084727828012999174891714};
+    constexpr double g[4] = {0.129484966168869693270611432679082, 0.279705391489276667901467771423780,
+                             0.381830050505118944950369775488975, 0.417959183673469387755102040816327};
+    for (int i = 0; i < 8; ++i) {
+      node[static_cast<std::size_t>(i)] = -x[i];
+      node[static_cast<std::size_t>(14 - i)] = x[i];
+      kronrod[static_cast<std::size_t>(i)] = kronrod[static_cast<std::size_t>(14 - i)] = k[i];
+      const double weight = i % 2 == 1 ? g[i / 2] : 0.0;
+      gauss[static_cast<std::size_t>(i)] = gauss[static_cast<std::size_t>(14 - i)] = weight;
+    }
+  }
+};
+
+template <class Function>
+class Quadrature {
+  static constexpr double scale = 3;
+  static constexpr KronrodRule rule{};
+
+  // A node of the tree of boxes: a leaf, or halved across `split` into boxes_[child] and boxes_[child + 1].
+  struct Box {
+    std::array<double, 3> low{-1, -1, -1}, high{1, 1, 1};
+    double integral = 0, error = 0;
+    int split = 0;  // the axis along which the rules disagree most
+    std::size_t child = 0;
+
+    bool leaf() const { return child == 0; }
+    double size(int axis) const { return high[static_cast<std::size_t>(axis)] - low[static_cast<std::size_t>(axis)]; }
+  };
+
+ public:
+  Quadrature(Function& energy, const quadrature& options) : energy_(energy), options_(options), d_(energy.dimension()) {
+    nodes_ = 1;
+    for (Index j = 0; j < d_; ++j) nodes_ *= KronrodRule::size;
+    shares_.setOnes(nodes_);
+    for (Index n = 0; n < nodes_; ++n)
+      for (Index j = 0, rest = n; j < d_; ++j, rest /= KronrodRule::size)
+        shares_[n] *= 0.5 * rule.kronrod[static_cast<std::size_t>(rest % KronrodRule::size)];
+    for (std::size_t i = 0; i < KronrodRule::size; ++i) ratio_[i] = rule.gauss[i] / rule.kronrod[i];
+  }
+
+  LogPartition run(QuadratureNodes* nodes) {
+    LogPartition result;
+    Eigen::MatrixXd places = places_to_look(d_, options_.near);
+    for (int attempt = 0; attempt < 4; ++attempt) {
+      result = integrate(places);
+      if (!lower_found_) break;  // mass was met that the search for minima had missed: once more, from there
+      places.conservativeResize(d_, places.cols() + 1);
+      places.col(places.cols() - 1) = lowest_;
+    }
+    result.evaluations = energy_.evaluations();
+    if (nodes != nullptr) write(*nodes);
+    return result;
+  }
+
+ private:
+  LogPartition integrate(const Eigen::MatrixXd& places) {
+    LogPartition result;
+    boxes_.clear();
+    lower_found_ = non_finite_ = false;
+    const std::vector<Mode> modes = find_modes(energy_, places, 32);
+    if (modes.empty()) {
+      result.status = PartitionStatus::non_finite;
+      result.evidence = text("the energy is not finite at any of the ", places.cols(),
+                             " places where its minima were looked for; give points where it is (quadrature: near)");
+      return result;
+    }
+    Eigen::MatrixXd covariance;
+    moments_of(modes, middle_, covariance);
+    root_ = Eigen::LLT<Eigen::MatrixXd>(covariance).matrixL();
+    shift_ = modes.front().energy;
+    if (!root_.allFinite() || !(root_.diagonal().minCoeff() > 0) || !middle_.allFinite()) {
+      result.status = PartitionStatus::not_normalisable;
+      result.evidence = text("the energy falls without bound: it was found to be ", shift_, " at a distance of ",
+                             modes.front().point.norm(), " from the origin");
+      return result;
+    }
+    result.evidence = evidence_of_infinite_mass(energy_, middle_, covariance);
+    if (!result.evidence.empty()) {
+      result.status = PartitionStatus::not_normalisable;
+      result.value = result.upper = std::numeric_limits<double>::infinity();
+      return result;
+    }
+    const double volume = root_.diagonal().array().log().sum() + static_cast<double>(d_) * std::log(scale);
+
+    boxes_ = {Box{}};
+    split_at_modes(modes);
+    apply_rule(leaves());
+    const Stopwatch watch;
+    const Index start = energy_.evaluations();
+    bool stopped = false;
+    double total = 0, error = 0;
+    for (;;) {
+      total = error = 0;
+      double stays = 0;  // the error of boxes that cannot be halved any more
+      for (const Box& box : boxes_)
+        if (box.leaf()) {
+          total += box.integral;
+          error += box.error;
+          if (!can_be_halved(box, box.split)) stays += box.error;
+        }
+      const double wanted = options_.tolerance * total;
+      if (non_finite_ || lower_found_ || stays > wanted) break;
+      const bool accurate = total > 0 && error <= wanted;
+      std::vector<std::size_t> chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * error));
+      if (!accurate) {
+        const std::vector<std::size_t> inaccurate = worst(error, wanted);
+        chosen.insert(chosen.end(), inaccurate.begin(), inaccurate.end());
+        std::sort(chosen.begin(), chosen.end());
+        chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
+      }
+      if (chosen.empty()) break;
+      const Index spent = energy_.evaluations() - start;
+      if (options_.progress &&
+          !options_.progress({"quadrature", std::min(spent, options_.most_evaluations - 1), options_.most_evaluations,
+                              error / total, "relative error", watch.seconds()})) {
+        stopped = true;
+        break;
+      }
+      if (spent + 2 * static_cast<Index>(chosen.size()) * nodes_ > options_.most_evaluations) {
+        if (accurate) error = 2 * wanted;  // what the boxes not looked into hold is not known
+        break;
+      }
+      std::vector<std::size_t> halves;
+      for (const std::size_t box : chosen) {
+        halves.push_back(boxes_.size());
+        halves.push_back(boxes_.size() + 1);
+        halve(box, boxes_[box].split);
+      }
+      apply_rule(halves);
+    }
+    if (options_.progress)
+      (void)options_.progress({"quadrature", options_.most_evaluations, options_.most_evaluations, error / total,
+                               "relative error", watch.seconds()});
+
+    result.value = std::log(total) - shift_ + volume;
+    result.error = error / total;
+    result.lower = result.value + std::log(std::max(0.0, 1 - result.error));
+    result.upper = result.value + std::log1p(result.error);
+    result.status = PartitionStatus::converged;
+    if (non_finite_) {
+      result.status = PartitionStatus::non_finite;
+      result.evidence = "the energy is " + offence_;
+    } else if (!(error <= options_.tolerance * total)) {
+      result.status = stopped ? PartitionStatus::stopped : PartitionStatus::not_converged;
+      result.evidence = where_the_error_is(error);
+    }
+    return result;
+  }
+
+  // Halves boxes until each minimum, and the places two widths from it, lie in boxes of at most eight widths.
+  void split_at_modes(const std::vector<Mode>& modes) {
+    for (const Mode& mode : modes) {
+      if (mode.energy - shift_ > 60) continue;
+      const Eigen::VectorXd u = root_.triangularView<Eigen::Lower>().solve(mode.point - middle_);
+      const Eigen::MatrixXd spread = root_.triangularView<Eigen::Lower>().solve(
+          Eigen::MatrixXd(Eigen::LLT<Eigen::MatrixXd>(mode.covariance).matrixL()));
+      const Eigen::VectorXd width = spread.rowwise().norm();
+      for (Index probe = 0; probe <= 2 * d_; ++probe) {
+        Eigen::VectorXd at = u;
+        if (probe > 0) at[(probe - 1) / 2] += (probe % 2 == 0 ? 2 : -2) * width[(probe - 1) / 2];
+        for (int depth = 0; depth < 200; ++depth) {
+          const std::size_t box = box_of(at);
+          int widest = -1;
+          double most = 8;
+          for (Index j = 0; j < d_; ++j) {
+            const std::size_t a = static_cast<std::size_t>(j);
+            const double size = (unfold(boxes_[box].high[a]) - unfold(boxes_[box].low[a])) / width[j];
+            if (size > most) {
+              most = size;
+              widest = static_cast<int>(j);
+            }
+          }
+          if (widest < 0) break;
+          halve(box, widest);
+        }
+      }
+    }
+  }
+
+  static double unfold(double t) { return scale * t / ((1 - t) * (1 + t)); }
+
+  // The leaf that holds a point of u; coordinates on a face belong to the upper box.
+  std::size_t box_of(const Eigen::VectorXd& u) const {
+    std::size_t at = 0;
+    while (!boxes_[at].leaf()) {
+      const Box& box = boxes_[at];
+      const bool upper = u[box.split] >= unfold(boxes_[box.child].high[static_cast<std::size_t>(box.split)]);
+      at = box.child + (upper ? 1 : 0);
+    }
+    return at;
+  }
+
+  std::vector<std::size_t> leaves() const {
+    std::vector<std::size_t> all;
+    for (std::size_t i = 0; i < boxes_.size(); ++i)
+      if (boxes_[i].leaf()) all.push_back(i);
+    return all;
+  }
+
+  void halve(std::size_t at, int axis) {
+    const std::size_t a = static_cast<std::size_t>(axis);
+    Box lower = boxes_[at], upper = boxes_[at];
+    lower.high[a] = upper.low[a] = 0.5 * (lower.low[a] + lower.high[a]);
+    boxes_[at].split = axis;
+    boxes_[at].child = boxes_.size();
+    boxes_.push_back(lower);
+    boxes_.push_back(upper);
+  }
+
+  static bool can_be_halved(const Box& box, int axis) { return box.size(axis) > 1e-14; }
+
+  // The boxes with the largest errors, until what the others have is small.
+  std::vector<std::size_t> worst(double error, double wanted) const {
+    const std::size_t most_at_once = static_cast<std::size_t>(std::max<Index>(16, 131072 / nodes_));
+    std::vector<std::size_t> chosen;
+    for (const std::size_t i : leaves())
+      if (boxes_[i].error > 0 && can_be_halved(boxes_[i], boxes_[i].split)) chosen.push_back(i);
+    std::stable_sort(chosen.begin(), chosen.end(),
+                     [&](std::size_t a, std::size_t b) { return boxes_[a].error > boxes_[b].error; });
+    double rest = error;
+    std::size_t count = 0;
+    while (count < chosen.size() && count < most_at_once && rest > std::max(0.25 * wanted, 0.1 * error))
+      rest -= boxes_[chosen[count++]].error;
+    chosen.resize(std::min(chosen.size(), std::max<std::size_t>(count, 1)));
+    return chosen;
+  }
+
+  // Boxes more than twice as large as a neighbour that holds mass: a ridge may go on in them that is too narrow for
+  // their nodes to see. Sets their `split`.
+  std::vector<std::size_t> unbalanced(double mass) {
+    std::vector<std::size_t> chosen;
+    std::vector<char> known(boxes_.size(), 0);
+    std::array<double, 3> t{};
+    for (const std::size_t i : leaves()) {
+      if (!(boxes_[i].integral > mass)) continue;
+      for (int face = 0; face < 2 * static_cast<int>(d_); ++face) {
+        const int across = face / 2;
+        for (int j = 0; j < static_cast<int>(d_); ++j) {
+          const std::size_t a = static_cast<std::size_t>(j);
+          t[a] = 0.5 * (boxes_[i].low[a] + boxes_[i].high[a]);
+        }
+        const std::size_t c = static_cast<std::size_t>(across);
+        t[c] = face % 2 == 0 ? boxes_[i].low[c] - 0.25 * boxes_[i].size(across)
+                             : boxes_[i].high[c] + 0.25 * boxes_[i].size(across);
+        if (!(t[c] > -1 && t[c] < 1)) continue;
+        const std::size_t other = leaf_at(t);
+        if (known[other]) continue;
+        for (int j = 0; j < static_cast<int>(d_); ++j)
+          if (boxes_[other].size(j) > 2.5 * boxes_[i].size(j) && can_be_halved(boxes_[other], j)) {
+            boxes_[other].split = j;
+            known[other] = 1;
+            chosen.push_back(other);
+            break;
+          }
+      }
+    }
+    return chosen;
+  }
+
+  std::size_t leaf_at(const std::array<double, 3>& t) const {
+    std::size_t at = 0;
+    while (!boxes_[at].leaf()) {
+      const std::size_t a = static_cast<std::size_t>(boxes_[at].split);
+      at = boxes_[at].child + (t[a] >= boxes_[boxes_[at].child].high[a] ? 1 : 0);
+    }
+    return at;
+  }
+
+  // The nodes of some boxes and their weights by the Kronrod rule, the volume's change of x = m + A u(t) included.
+  void lay_out(const std::size_t* chosen, std::size_t count) {
+    points_.resize(d_, static_cast<Index>(count) * nodes_);
+    weights_.resize(points_.cols());
+    double u[3][KronrodRule::size], weight[3][KronrodRule::size];
+    for (std::size_t b = 0; b < count; ++b) {
+      const Box& box = boxes_[chosen[b]];
+      for (Index j = 0; j < d_; ++j)
+        for (std::size_t i = 0; i < KronrodRule::size; ++i) {
+          const std::size_t a = static_cast<std::size_t>(j);
+          // 1 + t and 1 − t from the nearer end, exact where t is near ∓1
+          const double half = 0.5 * (box.high[a] - box.low[a]), from_low = half * (1 + rule.node[i]),
+                       t = box.low[a] + from_low,
+                       product = ((1 + box.low[a]) + from_low) * ((1 - box.high[a]) + half * (1 - rule.node[i]));
+          u[j][i] = scale * t / product;
+          weight[j][i] = rule.kronrod[i] * half * (1 + t * t) / (product * product);
+        }
+      for (Index n = 0; n < nodes_; ++n) {
+        const Index column = static_cast<Index>(b) * nodes_ + n;
+        double* x = points_.data() + column * d_;
+        for (Index j = 0; j < d_; ++j) x[j] = middle_[j];
+        double product = 1;
+        for (Index l = 0, rest = n; l < d_; ++l, rest /= KronrodRule::size) {
+          const Index i = rest % KronrodRule::size;
+          product *= weight[l][i];
+          for (Index j = l; j < d_; ++j) x[j] += root_(j, l) * u[l][i];
+        }
+        weights_[column] = product;
+      }
+    }
+  }
+
+  void apply_rule(const std::vector<std::size_t>& chosen) {
+    const std::size_t at_once = static_cast<std::size_t>(std::max<Index>(1, 262144 / nodes_));
+    for (std::size_t first = 0; first < chosen.size(); first += at_once) {
+      const std::size_t count = std::min(at_once, chosen.size() - first);
+      lay_out(chosen.data() + first, count);
+      energy_.values(points_, f_);
+      for (std::size_t b = 0; b < count; ++b) measure(boxes_[chosen[first + b]], static_cast<Index>(b) * nodes_);
+    }
+  }
+
+  void measure(Box& box, Index first) {
+    double* mass = weights_.data() + first;
+    double sum = 0;
+    for (Index n = 0; n < nodes_; ++n) {
+      const double f = f_[first + n];
+      if (!(f >= shift_ - 20)) look_at(f, points_.col(first + n));
+      mass[n] *= std::exp(shift_ - f);
+      sum += mass[n];
+    }
+    box.integral = sum;
+    double error = 0, most = -1;
+    Index stride = 1;
+    for (Index j = 0; j < d_; ++j, stride *= KronrodRule::size) {
+      double with_gauss = 0;  // Gauss's rule along this axis, Kronrod's along the others
+      for (Index n = 0; n < nodes_; ++n) with_gauss += ratio_[n / stride % KronrodRule::size] * mass[n];
+      const double difference = std::abs(sum - with_gauss);
+      error += difference;
+      if (difference > most) {
+        most = difference;
+        box.split = static_cast<int>(j);
+      }
+    }
+    // QUADPACK's scaling: the Kronrod rule is far better than its difference to Gauss's.
+    double deviation = 0;
+    for (Index n = 0; n < nodes_; ++n) deviation += std::abs(mass[n] - shares_[n] * sum);
+    if (deviation > 0 && error > 0) error = deviation * std::min(1.0, std::pow(200 * error / deviation, 1.5));
+    box.error = std::max(error, 50 * std::numeric_limits<double>::epsilon() * sum);
+  }
+
+  // An energy that is NaN, −∞ or far below all known minima.
+  void look_at(double f, const Eigen::VectorXd& x) {
+    if (std::isnan(f) || f == -std::numeric_limits<double>::infinity()) {
+      if (!non_finite_) {
+        offence_ = text(f, " at the point (");
+        for (Index j = 0; j < d_; ++j) offence_ += (j > 0 ? ", " : "") + text(x[j]);
+        offence_ += ')';
+      }
+      non_finite_ = true;
+    } else if (!lower_found_ || f < lowest_energy_) {
+      lower_found_ = true;
+      lowest_ = x;
+      lowest_energy_ = f;
+    }
+  }
+
+  std::string where_the_error_is(double error) const {
+    Box worst;
+    std::string place;
+    double outer = 0;
+    for (const Box& box : boxes_) {
+      if (!box.leaf()) continue;
+      if (box.error > worst.error) worst = box;
+      bool at_end = false;
+      for (Index j = 0; j < d_; ++j)
+        at_end = at_end || box.low[static_cast<std::size_t>(j)] == -1 || box.high[static_cast<std::size_t>(j)] == 1;
+      if (at_end) outer += box.error;
+    }
+    if (outer > 0.5 * error)
+      return text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
+    Eigen::Vector3d u;
+    for (Index j = 0; j < d_; ++j)
+      u[j] = unfold(0.5 * (worst.low[static_cast<std::size_t>(j)] + worst.high[static_cast<std::size_t>(j)]));
+    const Eigen::VectorXd x = middle_ + root_ * u.head(d_);
+    for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + text(x[j]);
+    return text("the largest error is near the point (", place,
+                "): a kink, a wall, or a narrow ridge across the axes?");
+  }
+
+  void write(QuadratureNodes& nodes) {
+    const std::vector<std::size_t> all = leaves();
+    double total = 0;
+    for (const std::size_t i : all) total += boxes_[i].integral;
+    const std::size_t at_once = static_cast<std::size_t>(std::max<Index>(1, 262144 / nodes_));
+    std::vector<double> points, probabilities;
+    for (std::size_t first = 0; first < all.size(); first += at_once) {
+      const std::size_t count = std::min(at_once, all.size() - first);
+      lay_out(all.data() + first, count);
+      energy_.values(points_, f_);
+      for (Index k = 0; k < points_.cols(); ++k) {
+        const double probability = weights_[k] * std::exp(shift_ - f_[k]) / total;
+        if (!(probability > 1e-20)) continue;
+        probabilities.push_back(probability);
+        for (Index j = 0; j < d_; ++j) points.push_back(points_(j, k));
+      }
+    }
+    const Index kept = static_cast<Index>(probabilities.size());
+    nodes.points = Eigen::Map<const Eigen::MatrixXd>(points.data(), d_, kept);
+    nodes.probabilities = Eigen::Map<const Eigen::VectorXd>(probabilities.data(), kept);
+    nodes.probabilities /= nodes.probabilities.sum();
+  }
+
+  Function& energy_;
+  const quadrature& options_;
+  Index d_, nodes_;
+  Eigen::VectorXd middle_;
+  Eigen::MatrixXd root_;
+  double shift_ = 0;
+  std::vector<Box> boxes_;
+  Eigen::MatrixXd points_;
+  Eigen::VectorXd weights_, f_;
+  Eigen::VectorXd shares_;           // of each node in the integral of a constant
+  double ratio_[KronrodRule::size];  // of Gauss's weights to Kronrod's
+  bool lower_found_ = false, non_finite_ = false;
+  Eigen::VectorXd lowest_;
+  double lowest_energy_ = 0;
+  std::string offence_;
+};
+
+}  // namespace likelihood
+
+/// log Z by adaptive quadrature.
+///
+///   const auto log_z = sm::log_partition(fit.model, sm::quadrature{.near = data});
+///
+/// `nodes`, if given, becomes a rule for expectations under the model. Throws std::invalid_argument for more than three
+/// dimensions and options out of range; everything numerical is a status.
+template <class M>
+LogPartition log_partition(const M& model, const quadrature& method, QuadratureNodes* nodes = nullptr) {
+  LogPartition result;
+  if constexpr (check_energy<M>()) {
+    method.validate();
+    const Index d = static_cast<Index>(model.dimension());
+    require(d <= 3, {"quadrature works in up to three dimensions; this model has ", d,
+                     " (annealed_importance_sampling works in any)"});
+    require(method.near.size() == 0 || method.near.rows() == d,
+            {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+             " rows, a column a point"});
+    auto energy = likelihood::energy_function<double>(model);
+    result = likelihood::Quadrature<decltype(energy)>(energy, method).run(nodes);
+  }
+  return result;
+}
+
+}  // namespace scorematch
