@@ -7,6 +7,7 @@
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/fit/standard_errors.hpp"
 #include "scorematch/formula/mlp.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"

@@ -88,8 +88,9 @@ class FeatureGram {
     part_.bind(Eigen::VectorXd(0));
   }
 
-  /// p × p, the mean over samples.
-  Eigen::MatrixXd mean() {
+  /// p × p, the mean over samples, at this draw of the objective's noise.
+  Eigen::MatrixXd mean(std::uint64_t draw) {
+    draw_ = draw;
     constexpr Index lanes = simd::width<simd::Lanes<T>>;
     const Index d = data_.rows(), N = data_.cols(), p = count_;
     const evaluate::Jets jets{0, is_energy_ ? static_cast<int>(evaluate::chunk_of(d)) : 0};
@@ -135,24 +136,17 @@ class FeatureGram {
   Index block_size(evaluate::Jets jets) const { return evaluate::block_size<T>(features_, jets); }
 
   void add_block(State& s, evaluate::Jets jets, Index first, Index count, Index rows) {
-    const Index d = data_.rows();
-    s.samples.X.resize(rows, d);
-    s.samples.index.resize(rows);
-    for (Index i = 0; i < rows; ++i) {
-      const Index column = first + std::min(i, count - 1);  // padding repeats the last sample
-      s.samples.index[i] = column;
-      for (Index j = 0; j < d; ++j) s.samples.X(i, j) = data_(j, column);
-    }
+    objective::gather_samples(data_, {}, first, count, rows, draw_, s.samples);
     objective_.prepare(s.samples, s.points, s.notes);
     if (sigma_ > 0) s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
     auto& replay = s.workspace.replay(features_, part_, jets, rows, nullptr);
     evaluate::set_points(replay, features_, s.points);
     if (!is_energy_) {
       replay.forward();
-      for (Index i = 0; i < d; ++i) add_rows(s, replay, i * count_, 0, 1, count, rows);
+      for (Index i = 0; i < data_.rows(); ++i) add_rows(s, replay, i * count_, 0, 1, count, rows);
       return;
     }
-    const Index chunk = jets.directions();
+    const Index d = data_.rows(), chunk = jets.directions();
     for (Index axis = 0; axis < d; axis += chunk) {
       replay.set_axes(axis);
       replay.forward();
@@ -188,6 +182,7 @@ class FeatureGram {
   Index count_;
   bool is_energy_;
   double sigma_;  ///< 0: the objective's
+  std::uint64_t draw_ = 0;
 };
 
 template <class M>
@@ -203,11 +198,11 @@ concept MayBeLinear = FromFormula<M> || requires(const M& m) {
 };
 
 template <class T, MayBeLinear M, class O>
-Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data) {
+Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data, std::uint64_t draw = 0) {
   if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0).mean();
+    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0).mean(draw);
   else
-    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma()).mean();
+    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma()).mean(draw);
 }
 
 /// Rounding of A, relative to its largest eigenvalue once its diagonal is 1: of the sums, and of float features.

@@ -44,6 +44,36 @@ struct LossOptions {
 
 namespace objective {
 
+/// Samples from `first` on, of the data or of `columns`, as a block of `rows` ≥ count rows: the last one is repeated.
+template <class T>
+void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, Index first, Index count, Index rows,
+                    std::uint64_t draw, Samples<T>& samples) {
+  const Index d = data.rows();
+  samples.X.resize(rows, d);
+  samples.index.resize(rows);
+  samples.draw = draw;
+  for (Index i = 0; i < rows; ++i) {
+    const Index at = first + std::min(i, count - 1);
+    const Index column = columns.empty() ? at : columns[static_cast<std::size_t>(at)];
+    samples.index[i] = column;
+    const T* from = data.data() + column * data.outerStride();
+    for (Index j = 0; j < d; ++j) samples.X.data()[j * rows + i] = from[j];
+  }
+}
+
+/// Sets the adjoints of rows from `count` on to 0: padding has no part in a gradient. An objective that asks for
+/// several points a sample has them in several runs of `rows`.
+template <class T>
+void drop_padding(Index count, Index rows, ScoreAdjoints<T>& bar) {
+  const auto drop = [&](T* numbers, Index size) {
+    for (Index i = count; i < rows; ++i)
+      for (Index at = i; at < size; at += rows) numbers[at] = T(0);
+  };
+  drop(bar.S.data(), bar.S.size());
+  drop(bar.slopes.data(), bar.slopes.size());
+  drop(bar.curvature.data(), bar.curvature.size());
+}
+
 /// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
 /// Holds a view of the data: it must not outlive them.
 template <class T, class Bound, class O>
@@ -154,7 +184,7 @@ class LossFunction {
     Points<T> points;
     typename O::template Notes<T> notes;
     objective_.prepare(sample, points, notes);
-    return block_size_ = bound_.block_size(points.along, points.directions);
+    return block_size_ = std::max<Index>(1, bound_.block_size(points.along, points.directions) / points.X.rows());
   }
 
   void one_block(State& s, const LossOptions& options, Index first, Index count, Index rows, bool with_gradient,
@@ -165,17 +195,7 @@ class LossFunction {
           return fused_pass(bound_, *known, objective_, data_.data(), data_.outerStride(),
                             options.columns.empty() ? nullptr : options.columns.data(), first, count, s.loss, s.terms,
                             s.sums.data(), options.per_sample ? per_sample.data() : nullptr);
-    const Index d = data_.rows();
-    s.samples.X.resize(rows, d);
-    s.samples.index.resize(rows);
-    s.samples.draw = options.draw;
-    for (Index i = 0; i < rows; ++i) {
-      const Index at = first + std::min(i, count - 1);  // padding repeats the last sample
-      const Index column = options.columns.empty() ? at : options.columns[static_cast<std::size_t>(at)];
-      s.samples.index[i] = column;
-      const T* from = data_.data() + column * data_.outerStride();
-      for (Index j = 0; j < d; ++j) s.samples.X.data()[j * rows + i] = from[j];
-    }
+    gather_samples(data_, options.columns, first, count, rows, options.draw, s.samples);
     objective_.prepare(s.samples, s.points, s.notes);
     s.points.gradient = with_gradient;
     bound_.evaluate(s.points, s.workspace, s.values);
@@ -188,13 +208,8 @@ class LossFunction {
     for (std::size_t k = 0; k < names_.size(); ++k)
       s.terms[k].add_all(s.losses.terms.data() + static_cast<Index>(k) * rows, count);
     if (!with_gradient) return;
-    ScoreAdjoints<T>& bar = s.losses.bar;
-    for (Index i = count; i < rows; ++i) {  // padding has no part in the gradient
-      for (Index at = i; at < bar.S.size(); at += rows) bar.S.data()[at] = T(0);
-      for (Index at = i; at < bar.slopes.size(); at += rows) bar.slopes.data()[at] = T(0);
-      if (i < bar.curvature.size()) bar.curvature[i] = T(0);
-    }
-    bound_.pull_back(s.points, s.workspace, bar, s.sums);
+    drop_padding(count, rows, s.losses.bar);
+    bound_.pull_back(s.points, s.workspace, s.losses.bar, s.sums);
   }
 
   Bound bound_;
