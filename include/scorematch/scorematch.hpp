@@ -5,6 +5,7 @@
 #include "scorematch/diagnostics/check_derivatives.hpp"
 #include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/energy/ready.hpp"
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/fit/standard_errors.hpp"

@@ -276,7 +276,7 @@ SCOREMATCH_INLINE bool has_row(const A& a, int k) {
   if constexpr (IsUniform<A>)
     return k == 0 || (k % J::rows == 0 && (a.mask >> (k / J::rows - 1) & 1) != 0);
   else if constexpr (A::extent == 1)
-    return a.jet.has(0, k);
+    return a.element(0).has(0, k);
   else
     return a.has(k);
 }
@@ -286,7 +286,7 @@ SCOREMATCH_INLINE typename J::V row_at(const A& a, int k, Index i) {
   if constexpr (IsUniform<A>)
     return simd::broadcast<typename J::V>(static_cast<typename J::T>(a.slots->numbers[a.place(i) + k / J::rows]));
   else if constexpr (A::extent == 1)
-    return a.jet.get(0, k);
+    return a.element(0).get(0, k);
   else
     return a.row[k][a.n == 1 ? 0 : i];
 }
@@ -933,6 +933,14 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto stack(int
 }
 
 // --- matrices of θ and constants ---
+
+template <IsUniform A>
+SCOREMATCH_INLINE auto column(const A& a, Index k) {
+  if (a.slots->binding)
+    require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of a matrix; it has ", a.cols()});
+  return Uniform<std::remove_pointer_t<decltype(a.slots)>::width - 1, Kind::vector>{a.slots, a.place(k * a.rows()),
+                                                                                    a.mask, a.rows(), 1};
+}
 
 template <IsUniform A>
 SCOREMATCH_INLINE auto transpose(const A& a) {

@@ -509,6 +509,18 @@ requires std::same_as<std::invoke_result_t<F&, int>, Value> Value stack(int n, F
 
 // --- matrices of θ and constants ---
 
+/// Column k of A, counted from 0.
+inline Value column(const Value& a, Index k) {
+  require(a.node().uniform,
+          {"a formula takes a column of a value that depends on x; only matrices of theta and constants have columns"});
+  require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of ", shape_text(a), "; it has ", a.cols()});
+  if (a.cols() == 1) return a;
+  return {a.recorder(), a.recorder().add({.operation = Operation::segment,
+                                          .a = a.index(),
+                                          .rows = a.rows(),
+                                          .first = k * a.rows()})};
+}
+
 /// Aᵀ
 inline Value transpose(const Value& a) {
   require(a.node().uniform,
