@@ -93,7 +93,7 @@ if [ -n "$scaling" ]; then
 fi
 
 echo "building"
-build_targets benchmark_losses benchmark_samplers
+build_targets benchmark_losses benchmark_samplers benchmark_likelihood
 # shellcheck disable=SC2086  # the flags are words
 "$compiler" -std=c++20 $hand_flags -isystem "${EIGEN:-/usr/include/eigen3}" "$peers/handwritten.cpp" \
   -o "$output/handwritten"
@@ -102,7 +102,7 @@ torch_version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/nul
 if [ -z "$torch_version" ]; then echo "python3-torch is missing: going on without PyTorch"; fi
 
 # The rows that the filter leaves: lines "PROGRAM WORKLOAD TYPE".
-rows=$(for program in benchmark_losses benchmark_samplers; do
+rows=$(for program in benchmark_losses benchmark_samplers benchmark_likelihood; do
   "$build/benchmarks/$program" --benchmark_list_tests | sed 's|/real_time$||' | { grep -E -- "$filter" || true; } |
     sed "s|^|$program |; s|/| |"
 done)
@@ -124,7 +124,7 @@ for round in $(seq "$rounds"); do
     types=$(awk -v workload="$workload" '$2 == workload { print $3 }' <<<"$rows" | sort)
     echo "round $round of $rounds, workload $number of $(wc -l <<<"$workloads"): $workload ${types//$'\n'/ }"
     ours "$program" "^$workload/($(paste -sd '|' <<<"$types"))/real_time\$" "$folder/ours_$workload.json"
-    if [ -n "$torch_version" ]; then
+    if [ -n "$torch_version" ] && grep -qx "def $workload(dt):" "$peers/torch_peers.py"; then
       "$python" "$peers/torch_peers.py" --threads 1 --dtype "$(paste -sd , <<<"$types")" "$workload" \
         >>"$folder/torch.jsonl"
     fi
