@@ -108,7 +108,7 @@ TEST_CASE("The gradient of the reverse divergence is that of its closed form, an
     right[k] = (at(h) - at(-h)) / (2 * h);
   }
   double squares = 0;
-  const int seeds = 30;
+  const int seeds = 200;
   for (int seed = 0; seed < seeds; ++seed) {
     const sm::ReverseKl found = sm::reverse_kl_gradient(g, p.energy(), 4000, static_cast<std::uint64_t>(seed));
     REQUIRE(found.gradient.size() == 6);
@@ -127,9 +127,10 @@ TEST_CASE("The gradient of the reverse divergence is that of its closed form, an
           limit * found.terms[0].standard_error);
     CHECK(found.terms[0].value + found.terms[1].value == Approx(found.value).epsilon(1e-12));
   }
-  // 180 squares, of which those of one seed depend on each other: a deviation of some 0.2.
-  CHECK(squares > 0.6);
-  CHECK(squares < 1.6);
+  // With 16 blocks the mean square of Student's t is 15/13 = 1.15; its own deviation here is near 0.06.
+  INFO("mean square " << squares);
+  CHECK(squares > 0.85);
+  CHECK(squares < 1.45);
 
   // Where q = p nothing is left of the noise, in the gradient as in the value.
   const MatrixXd L = Eigen::LLT<MatrixXd>(p.covariance).matrixL();

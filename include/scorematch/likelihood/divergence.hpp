@@ -19,13 +19,14 @@ template <class Derived>
 Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& p, const Density& q) {
   require(p.dimension() == q.dimension(),
           {"kl_divergence: p has dimension ", p.dimension(), ", q ", q.dimension(), "; they must agree"});
-  const Eigen::MatrixXd points = X.template cast<double>();
-  const Eigen::VectorXd log_p = p(points), log_q = q(points);
+  const auto points = detail::in_double(X);
+  const auto log_p = p(points), log_q = q(points);
   Divergence result;
-  detail::mean_of(log_p - log_q, result);
+  detail::mean_of(Eigen::VectorXd(log_p - log_q), result);
   result.standard_error =
       std::hypot(result.standard_error, std::hypot(p.log_partition_error(), q.log_partition_error()));
-  result.terms = {detail::mean_of("negative entropy", log_p), detail::mean_of("cross-entropy", -log_q)};
+  result.terms = {detail::mean_of("negative entropy", log_p),
+                  detail::mean_of("cross-entropy", Eigen::VectorXd(-log_q))};
   for (Index i = 0; i < log_p.size(); ++i)  // +∞ because p itself is infinite, say, is another matter than q = 0
     if (!std::isfinite(log_p[i])) result.status = DivergenceStatus::non_finite;
   return result;
@@ -39,7 +40,7 @@ template <class D1, class D2>
 Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                          const NearestNeighbours& options = {}) {
   options.validate();
-  const Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
+  const auto from = detail::in_double(X), to = detail::in_double(Y);
   require(to.rows() == from.rows(),
           {"kl_divergence: X has ", from.rows(), " rows, Y ", to.rows(), "; both must be d × N, a column a sample"});
   require_samples<double>(from, from.rows(), "X");
@@ -47,10 +48,9 @@ Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase
   const int k = options.neighbours;
   detail::require_neighbours(from.cols(), k, "X");
   detail::require_neighbours(to.cols(), k, "Y");
-  const auto estimate = [k](const Eigen::MatrixXd& P, const Eigen::MatrixXd& Q) {
-    const Eigen::ArrayXd log_ratios =
-        NeighbourTree(Q).distances(P, k, false).array().log() - detail::log_own_distances(P, k);
-    return static_cast<double>(P.rows()) * log_ratios.mean() +
+  const auto estimate = [k](const auto& P, const auto& Q) {
+    const auto log_far = detail::log_distances(P, Q, k), log_near = detail::log_own_distances(P, k);
+    return static_cast<double>(P.rows()) * (log_far - log_near).mean() +
            std::log(static_cast<double>(Q.cols()) / static_cast<double>(P.cols() - 1));
   };
   Divergence result;
@@ -70,19 +70,19 @@ Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase
 template <class Derived>
 Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& q, const NearestNeighbours& options = {}) {
   options.validate();
-  const Eigen::MatrixXd points = X.template cast<double>();
-  const Eigen::VectorXd log_q = q(points);
+  const auto points = detail::in_double(X);
+  const auto log_q = q(points);
   const int k = options.neighbours;
   detail::require_neighbours(points.cols(), k, "X");
   Divergence result;
-  detail::mean_of(-log_q, result);
+  detail::mean_of(Eigen::VectorXd(-log_q), result);
   const double own = detail::neighbour_entropy(points, k);
   result.terms = {{"negative entropy", -own, entropy(points, options).standard_error},
                   {"cross-entropy", result.value, result.standard_error}};
   result.value -= own;
   const Index groups = detail::groups_of(points.cols(), k);
   result.standard_error = detail::error_by_groups(groups, [&](Index g) {
-    return -detail::every(log_q.transpose(), g, groups).mean() -
+    return -detail::every(Eigen::MatrixXd(log_q.transpose()), g, groups).mean() -
            detail::neighbour_entropy(detail::every(points, g, groups), k);
   });
   result.standard_error = std::hypot(result.standard_error, q.log_partition_error());
@@ -115,11 +115,11 @@ Eigen::MatrixXd scores_at(const Eigen::MatrixXd& X, const S& scores, const char*
 /// std::invalid_argument for data and scores of another shape, and non-finite data.
 template <class Derived, class P, class Q>
 Divergence fisher_divergence(const Eigen::MatrixBase<Derived>& X, const P& p, const Q& q) {
-  const Eigen::MatrixXd points = X.template cast<double>();
+  const auto points = detail::in_double(X);
   require_samples<double>(points, points.rows(), "X");
-  const Eigen::MatrixXd s_p = detail::scores_at(points, p, "p"), s_q = detail::scores_at(points, q, "q");
+  const auto s_p = detail::scores_at(points, p, "p"), s_q = detail::scores_at(points, q, "q");
   Divergence result;
-  detail::mean_of(0.5 * (s_p - s_q).colwise().squaredNorm().transpose(), result);
+  detail::mean_of(Eigen::VectorXd(0.5 * (s_p - s_q).colwise().squaredNorm().transpose()), result);
   return result;
 }
 

@@ -53,8 +53,15 @@ struct NearestNeighbours {
 
 namespace detail {
 
+/// A plain matrix of X's numbers.
+template <class Derived>
+Eigen::MatrixXd in_double(const Eigen::MatrixBase<Derived>& X) {
+  return X.template cast<double>();
+}
+
 /// The mean with its error. Numbers at +∞ alone make it `infinite`, any others that are not finite `non_finite`.
-inline void mean_of(const Eigen::VectorXd& numbers, Divergence& result) {
+template <class Numbers>  // templates, so that programs without entropies do not compile them
+void mean_of(const Numbers& numbers, Divergence& result) {
   result.samples = numbers.size();
   objective::Moments moments;
   moments.add_all(numbers.data(), numbers.size());
@@ -72,7 +79,8 @@ inline void mean_of(const Eigen::VectorXd& numbers, Divergence& result) {
   result.status = only_infinite ? DivergenceStatus::infinite : DivergenceStatus::non_finite;
 }
 
-inline Estimate mean_of(const char* name, const Eigen::VectorXd& numbers) {
+template <class Numbers>
+Estimate mean_of(const char* name, const Numbers& numbers) {
   objective::Moments moments;
   moments.add_all(numbers.data(), numbers.size());
   return {name, moments.mean, moments.standard_error()};
@@ -91,8 +99,9 @@ double error_by_groups(Index count, OfGroup of_group) {
 }
 
 /// Columns group, group + groups, group + 2 groups, … of X.
-inline Eigen::MatrixXd every(const Eigen::MatrixXd& X, Index group, Index groups) {
-  Eigen::MatrixXd some(X.rows(), (X.cols() - group + groups - 1) / groups);
+template <class M>
+M every(const M& X, Index group, Index groups) {
+  M some(X.rows(), (X.cols() - group + groups - 1) / groups);
   for (Index i = 0; i < some.cols(); ++i) some.col(i) = X.col(group + i * groups);
   return some;
 }
@@ -116,11 +125,19 @@ inline double log_unit_ball(Index d) {
 }
 
 /// log of each sample's distance to its k-th neighbour among the others
-inline Eigen::ArrayXd log_own_distances(const Eigen::MatrixXd& X, int k) {
-  return NeighbourTree(X).distances(X, k, true).array().log();
+template <class T>
+Vector<T> log_own_distances(const Matrix<T>& X, int k) {
+  return NeighbourTree<T>(X).distances(X, k, true).array().log();
 }
 
-inline double neighbour_entropy(const Eigen::MatrixXd& X, int k) {
+/// log of each column of X's distance to its k-th neighbour among those of Y
+template <class T>
+Vector<T> log_distances(const Matrix<T>& X, const Matrix<T>& Y, int k) {
+  return NeighbourTree<T>(Y).distances(X, k, false).array().log();
+}
+
+template <class T>
+double neighbour_entropy(const Matrix<T>& X, int k) {
   const double d = static_cast<double>(X.rows());
   return digamma(X.cols()) - digamma(k) + log_unit_ball(X.rows()) + d * log_own_distances(X, k).mean();
 }
@@ -137,7 +154,8 @@ inline void require_neighbours(Index samples, int k, const char* argument) {
 template <class Derived>
 Divergence entropy(const Eigen::MatrixBase<Derived>& X, const Density& p) {
   Divergence result;
-  detail::mean_of(-p(X.template cast<double>()), result);
+  const auto log_p = p(detail::in_double(X));
+  detail::mean_of(Eigen::VectorXd(-log_p), result);
   if (result.status == DivergenceStatus::infinite) result.status = DivergenceStatus::non_finite;  // p = 0 at its sample
   result.standard_error = std::hypot(result.standard_error, p.log_partition_error());
   return result;
@@ -152,7 +170,7 @@ Divergence entropy(const Eigen::MatrixBase<Derived>& X, const Density& p) {
 template <class Derived>
 Divergence entropy(const Eigen::MatrixBase<Derived>& X, const NearestNeighbours& options = {}) {
   options.validate();
-  const Eigen::MatrixXd points = X.template cast<double>();
+  const auto points = detail::in_double(X);
   require_samples<double>(points, X.rows(), "X");
   const int k = options.neighbours;
   detail::require_neighbours(points.cols(), k, "X");

@@ -155,21 +155,22 @@ class GeneratorMap {
 
   // The slopes are the same in every row.
   void solve_affine(Workspace& workspace, LogDensity& density) const {
+    using Real = std::common_type_t<T, double>;
     const Index m = noise_dimension();
-    Eigen::MatrixXd A(m, m);
+    Matrix<Real> A(m, m);
     for (Index j = 0; j < m; ++j)
-      for (Index i = 0; i < m; ++i) A(j, i) = static_cast<double>(workspace.slopes(0, j * m + i));
-    const Eigen::PartialPivLU<Eigen::MatrixXd> factors(A.transpose());
-    const Eigen::VectorXd pivots = factors.matrixLU().diagonal().cwiseAbs();
-    const double least = static_cast<double>(m) * std::numeric_limits<T>::epsilon() * pivots.maxCoeff();
-    double log_determinant = 0;
+      for (Index i = 0; i < m; ++i) A(j, i) = static_cast<Real>(workspace.slopes(0, j * m + i));
+    const Eigen::PartialPivLU<Matrix<Real>> factors(A.transpose());
+    const Vector<Real> pivots = factors.matrixLU().diagonal().cwiseAbs();
+    const Real least = static_cast<Real>(m) * std::numeric_limits<T>::epsilon() * pivots.maxCoeff();
+    Real log_determinant = 0;
     for (Index i = 0; i < m; ++i) {
       log_determinant += std::log(pivots[i]);
       density.signs[static_cast<std::size_t>(i)] = pivots[i] > least ? 1 : 4;
     }
     density.log_q.array() -= static_cast<T>(log_determinant);
-    const Eigen::MatrixXd right = workspace.noise_score.transpose().template cast<double>();
-    const Eigen::MatrixXd score = factors.solve(right);
+    const Matrix<Real> right = workspace.noise_score.transpose().template cast<Real>();
+    const Matrix<Real> score = factors.solve(right);
     density.score = score.transpose().template cast<T>();
   }
 

@@ -13,10 +13,11 @@ namespace scorematch {
 
 /// Points in a tree of boxes that halve their points at the median of the widest side. A query takes some log N boxes
 /// in few dimensions, and all of them in many.
+template <class T>
 class NeighbourTree {
  public:
   /// X: d × N, N ≥ 1, copied.
-  explicit NeighbourTree(const Eigen::MatrixXd& X) : dimension_(X.rows()), column_(static_cast<std::size_t>(X.cols())) {
+  explicit NeighbourTree(const Matrix<T>& X) : dimension_(X.rows()), column_(static_cast<std::size_t>(X.cols())) {
     std::iota(column_.begin(), column_.end(), Index{0});
     build(X, 0, X.cols());
     points_.resize(X.rows(), X.cols());
@@ -27,8 +28,8 @@ class NeighbourTree {
 
   /// The Euclidean distance from each column of X (d × N) to its k-th nearest point of the tree, k ≥ 1: N numbers.
   /// With `own`, X is what the tree was made of, and no point is its own neighbour. On all threads.
-  Eigen::VectorXd distances(const Eigen::MatrixXd& X, int k, bool own) const {
-    Eigen::VectorXd distances(X.cols());
+  Vector<T> distances(const Matrix<T>& X, int k, bool own) const {
+    Vector<T> distances(X.cols());
     constexpr Index piece = 512;
     std::vector<Query> queries;
     evaluate::for_each_piece((X.cols() + piece - 1) / piece, queries, [](Query&) {},
@@ -38,7 +39,7 @@ class NeighbourTree {
                                for (Index i = p * piece; i < std::min(X.cols(), (p + 1) * piece); ++i) {
                                  const Index at = own ? column_[static_cast<std::size_t>(i)] : i;  // near ones together
                                  std::fill(query.nearest.begin(), query.nearest.end(),
-                                           std::numeric_limits<double>::infinity());
+                                           std::numeric_limits<T>::infinity());
                                  query.point = X.col(at).data();
                                  query.without = own ? i : -1;
                                  search(query, 0, 0);
@@ -56,25 +57,25 @@ class NeighbourTree {
     Index first, count;
     int second = -1;
     Index side = 0;  ///< the coordinate it is divided along, at:
-    double at = 0;
+    T at = 0;
   };
 
   struct Query {
-    const double* point = nullptr;
-    Index without = -1;           ///< the place of the point that is no neighbour
-    std::vector<double> nearest;  ///< the k least squared distances so far, ascending
-    std::vector<double> beyond;   ///< how far the box searched now lies from the point along each coordinate
+    const T* point = nullptr;
+    Index without = -1;      ///< the place of the point that is no neighbour
+    std::vector<T> nearest;  ///< the k least squared distances so far, ascending
+    std::vector<T> beyond;   ///< how far the box searched now lies from the point along each coordinate
   };
 
-  void build(const Eigen::MatrixXd& X, Index first, Index count) {
+  void build(const Matrix<T>& X, Index first, Index count) {
     const std::size_t box = boxes_.size();
     boxes_.push_back({first, count});
     if (count <= leaf) return;
     const auto begin = column_.begin() + first;
     Index side = 0;
-    double widest = -1;
+    T widest = -1;
     for (Index j = 0; j < dimension_; ++j) {
-      double least = X(j, *begin), most = least;
+      T least = X(j, *begin), most = least;
       for (auto i = begin; i != begin + count; ++i) {
         least = std::min(least, X(j, *i));
         most = std::max(most, X(j, *i));
@@ -94,14 +95,14 @@ class NeighbourTree {
   }
 
   // `distance`: squared, of the box from the point.
-  void search(Query& query, std::size_t index, double distance) const {
+  void search(Query& query, std::size_t index, T distance) const {
     const Box& box = boxes_[index];
     if (box.second < 0) return look_at_points(query, box);
-    const double side = query.point[box.side] - box.at;
+    const T side = query.point[box.side] - box.at;
     const std::size_t halves[] = {index + 1, static_cast<std::size_t>(box.second)};
     search(query, halves[side < 0 ? 0 : 1], distance);
-    double& beyond = query.beyond[static_cast<std::size_t>(box.side)];
-    const double before = beyond, other = distance - before * before + side * side;
+    T& beyond = query.beyond[static_cast<std::size_t>(box.side)];
+    const T before = beyond, other = distance - before * before + side * side;
     if (other > query.nearest.back()) return;
     beyond = side;
     search(query, halves[side < 0 ? 1 : 0], other);
@@ -110,8 +111,8 @@ class NeighbourTree {
 
   void look_at_points(Query& query, const Box& box) const {
     for (Index i = box.first; i < box.first + box.count; ++i) {
-      const double* point = points_.data() + i * dimension_;
-      double distance = 0;
+      const T* point = points_.data() + i * dimension_;
+      T distance = 0;
       for (Index j = 0; j < dimension_; ++j) distance += (point[j] - query.point[j]) * (point[j] - query.point[j]);
       if (!(distance < query.nearest.back()) || i == query.without) continue;
       std::size_t place = query.nearest.size() - 1;
@@ -122,7 +123,7 @@ class NeighbourTree {
 
   Index dimension_;
   std::vector<Index> column_;  ///< of X, at each place
-  Eigen::MatrixXd points_;     ///< d × N, in the boxes' order
+  Matrix<T> points_;           ///< d × N, in the boxes' order
   std::vector<Box> boxes_;
 };
 

@@ -165,7 +165,8 @@ class Estimator {
     std::vector<char> signs(known ? static_cast<std::size_t>(d_) : 0, 0);
     std::vector<Eigen::VectorXd> of_block;
     std::vector<double> share;
-    Eigen::VectorXd sums = Eigen::VectorXd::Zero(map_.sum_size()), part;
+    Eigen::VectorXd sums(map_.sum_size()), part;
+    sums.setZero();
     evaluate::for_each_piece(
         blocks, states_, [](State&) {},
         [&](State& s, Index b) {
@@ -215,11 +216,16 @@ class Estimator {
       if (known) result.value = both.mean, result.standard_error = both.standard_error();
     }
     if (!with_error) return;
-    Eigen::ArrayXd squares = Eigen::ArrayXd::Zero(result.gradient.size());
-    for (std::size_t b = 0; b < of_block.size(); ++b)
-      squares += (of_block[b] - share[b] * result.gradient).array().square();
     const double count = static_cast<double>(of_block.size());
-    result.gradient_error = (squares * (count / (count - 1))).sqrt();
+    result.gradient_error.setZero(result.gradient.size());
+    for (Index i = 0; i < result.gradient.size(); ++i) {
+      double squares = 0;
+      for (std::size_t b = 0; b < of_block.size(); ++b) {
+        const double away = of_block[b][i] - share[b] * result.gradient[i];
+        squares += away * away;
+      }
+      result.gradient_error[i] = std::sqrt(squares * count / (count - 1));
+    }
   }
 
  private:
