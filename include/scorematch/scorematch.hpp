@@ -21,6 +21,8 @@
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/objective/perturbed.hpp"
+#include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/langevin.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -31,12 +32,23 @@ struct FitOptions {
   std::uint64_t seed = 0;          ///< adam: of the minibatches' order
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  /// Early stopping: samples that the fit does not see, d × K; empty for none. Their loss, at the objective's draw 0,
+  /// is asked for now and then; the fit ends when it has not improved for long, and keeps the θ where it was least.
+  Eigen::MatrixXd held_out = {};
+  Index check_every =
+      0;  ///< evaluations between two checks; 0: each lower loss for lbfgs, each pass over the data for adam
+  Index patience = 10;  ///< checks without improvement until the fit ends, ≥ 1
+
   void validate() const {
     require_at_least(iterations, 0, "FitOptions: iterations");
     require(tolerance >= 0, {"FitOptions: tolerance is ", tolerance, "; it must be at least 0"});
     require_at_least(memory, 1, "FitOptions: memory");
     require_at_least(batch, 1, "FitOptions: batch");
     require_positive(learning_rate, "FitOptions: learning_rate");
+    require_at_least(check_every, 0, "FitOptions: check_every");
+    require_at_least(patience, 1, "FitOptions: patience");
+    require(held_out.cols() > 0 || held_out.rows() == 0,
+            {"FitOptions: held_out has no columns; at least one sample is needed (or leave it empty, 0 × 0)"});
   }
 };
 
@@ -45,8 +57,9 @@ enum class FitStatus {
   stopped,    ///< after the iterations allowed (adam's usual end), or by the progress callback
   stalled,    ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in
               ///< the way
-  diverged,   ///< the loss falls without bound
-  non_finite,  ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
+  early_stopped,  ///< the held-out loss had stopped to improve
+  diverged,       ///< the loss falls without bound
+  non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
 };
 
 inline const char* to_string(FitStatus status) {
@@ -57,6 +70,8 @@ inline const char* to_string(FitStatus status) {
       return "stopped";
     case FitStatus::stalled:
       return "stalled";
+    case FitStatus::early_stopped:
+      return "early-stopped";
     case FitStatus::diverged:
       return "diverged";
     case FitStatus::non_finite:
@@ -70,10 +85,11 @@ struct FitStep {
   Index evaluations = 0;
   double loss = 0;
   double gradient_norm = 0;
+  double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the held-out loss; NaN where it was not asked for
 };
 
 /// What a fit returns, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
-/// non-finite loss: those of the best pass).
+/// non-finite loss: those of the best pass); with held-out data those of the least held-out loss, whatever the status.
 template <class M>
 struct [[nodiscard]] Fit {
   M model;
@@ -82,26 +98,66 @@ struct [[nodiscard]] Fit {
   Index iterations = 0, evaluations = 0;
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
+  double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
 };
 
 namespace fitting {
 
+/// Watches the loss on data that the fit does not see. `Function` is the LossFunction on them.
+template <class Function>
+class HeldOut {
+ public:
+  /// `function` may be null: then nothing is watched.
+  HeldOut(Function* function, const FitOptions& options) : function_(function), options_(options) {}
+
+  bool watching() const { return function_ != nullptr; }
+  bool any() const { return best_.size() > 0; }
+  bool ran_out() const { return since_best_ >= options_.patience; }
+  const Eigen::VectorXd& best() const { return best_; }
+  double best_loss() const { return best_loss_; }
+
+  /// Asks for the loss at θ and notes it in `step`. A θ without a finite loss is no improvement.
+  void check(const Eigen::VectorXd& theta, FitStep& step) {
+    function_->bound().bind(theta);
+    function_->evaluate({}, false, loss_);
+    step.held_out = loss_.value;
+    ++since_best_;
+    if (!(loss_.value < best_loss_)) return;
+    best_loss_ = loss_.value;
+    best_ = theta;
+    since_best_ = 0;
+  }
+
+ private:
+  Function* function_;
+  const FitOptions& options_;
+  Loss loss_;
+  Eigen::VectorXd best_;
+  double best_loss_ = std::numeric_limits<double>::infinity();
+  Index since_best_ = 0;
+};
+
 template <class LossFunction>
-FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tolerance, Eigen::VectorXd& theta,
-                   auto& result) {
+FitStatus by_lbfgs(LossFunction& function, HeldOut<LossFunction>& held_out, const FitOptions& options, double tolerance,
+                   Eigen::VectorXd& theta, auto& result) {
   const Stopwatch watch;
   const Index iterations = options.iterations > 0 ? options.iterations : 1000;
   Loss loss;
+  Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
   const Minimum minimum = minimise(
       [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
+        if (held_out.watching()) present = at;
         function.bound().bind(at);
         function.evaluate({}, true, loss);
         gradient = loss.gradient;
         return loss.value;
       },
       theta, iterations, options.memory, tolerance,
-      [&](Index evaluation, double value, double gradient_norm, bool) {
+      [&](Index evaluation, double value, double gradient_norm, bool best) {
         result.history.push_back({evaluation + 1, value, gradient_norm});
+        if (held_out.watching() && (options.check_every > 0 ? evaluation % options.check_every == 0 : best))
+          held_out.check(present, result.history.back());
+        if (held_out.ran_out()) return false;
         return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value,
                                                       "loss", watch.seconds()});
       });
@@ -111,6 +167,7 @@ FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tol
   result.non_finite = minimum.non_finite;
   if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
   if (!minimum.started) return FitStatus::non_finite;
+  if (held_out.ran_out()) return FitStatus::early_stopped;
   if (minimum.unbounded) return FitStatus::diverged;
   if (minimum.converged) return FitStatus::converged;
   if (minimum.stopped || minimum.iterations >= iterations) return FitStatus::stopped;
@@ -118,7 +175,8 @@ FitStatus by_lbfgs(LossFunction& function, const FitOptions& options, double tol
 }
 
 template <class LossFunction>
-FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::VectorXd& theta, auto& result) {
+FitStatus by_adam(LossFunction& function, HeldOut<LossFunction>& held_out, const FitOptions& options,
+                  Eigen::VectorXd& theta, auto& result) {
   const Stopwatch watch;
   const Index samples = function.samples(), batch = std::min(options.batch, samples),
               per_pass = (samples + batch - 1) / batch;
@@ -161,7 +219,14 @@ FitStatus by_adam(LossFunction& function, const FitOptions& options, Eigen::Vect
         best_loss = pass_loss;
         best = at_pass;
       }
+      if (held_out.watching() && options.check_every == 0) held_out.check(theta, result.history.back());
     }
+    if (held_out.watching() && options.check_every > 0 && (i + 1) % options.check_every == 0) {
+      if (result.history.empty() || result.history.back().evaluations != result.evaluations)
+        result.history.push_back({result.evaluations, loss.value, gradient_norm});
+      held_out.check(theta, result.history.back());
+    }
+    if (held_out.ran_out()) return FitStatus::early_stopped;
     if (options.progress && !options.progress({"fit", i + 1, iterations, loss.value, "loss", watch.seconds()})) break;
   }
   return FitStatus::stopped;
@@ -175,8 +240,20 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   const bool lbfgs =
       options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
   const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
-  result.status =
-      lbfgs ? by_lbfgs(function, options, tolerance, theta, result) : by_adam(function, options, theta, result);
+  const Matrix<T> held_out_data = options.held_out.template cast<T>();
+  std::unique_ptr<decltype(function)> on_held_out;
+  if (held_out_data.cols() > 0) {
+    require_samples<T>(held_out_data, data.rows(), "FitOptions: held_out");
+    on_held_out = std::make_unique<decltype(function)>(
+        objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out_data)));
+  }
+  HeldOut held_out(on_held_out.get(), options);
+  result.status = lbfgs ? by_lbfgs(function, held_out, options, tolerance, theta, result)
+                        : by_adam(function, held_out, options, theta, result);
+  if (held_out.any()) {
+    theta = held_out.best();
+    result.held_out_loss = held_out.best_loss();
+  }
   result.model.set_parameters(theta);
   function.bound().bind(theta);
   function.evaluate({}, true, result.loss);

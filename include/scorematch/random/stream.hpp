@@ -39,6 +39,7 @@ enum class Purpose : std::uint8_t {
   user,
   generator_noise,
   partition,
+  smoothing,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.
