@@ -264,6 +264,10 @@ TEST_CASE("(1.52)–(1.57): each step from the explicit loss on p_σ to the deno
       const double explicit_loss = probability.dot(losses_of(field(d), sm::explicit_score_matching{target}, Y));
       CHECK(explicit_loss == Approx(half - cross + C2).epsilon(1e-11));
 
+      // (1.45): the implicit loss on p_σ is (1.44)'s explicit one less C₂
+      CHECK(probability.dot(losses_of(field(d), sm::implicit_score_matching{}, Y)) ==
+            Approx(explicit_loss - C2).epsilon(1e-11));
+
       // (1.56) = (1.57), with the conditional score in (1.56); C₃ = ½E‖∇ log p_σ(x̃ given x)‖² = d/(2σ²)
       const double C3 = 0.5 * static_cast<double>(d) / (sigma * sigma);
       const double conditional_cross = over_noise(points, [&](const MatrixXd& X, const MatrixXd& Z) -> VectorXd {
@@ -285,7 +289,7 @@ TEST_CASE("(1.52)–(1.57): each step from the explicit loss on p_σ to the deno
 }
 
 TEST_CASE("§1.4.5: on finitely many samples the denoising loss is bounded, and least at their kernel density") {
-  // Its score has J_ESM on p_σ = 0, so J_DSM = −C; the density that the samples came from does worse.
+  // Its score has J_ESM on p_σ = 0, so J_DSM = −C; N(0, I) blurred, which could have made these samples, does worse.
   const double sigma = 0.6;
   const MatrixXd points = three_points(2);
   const auto loss = [&](const auto& model) {
