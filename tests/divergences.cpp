@@ -157,6 +157,8 @@ TEST_CASE("The density of a model: −f − log Z, and the error of log Z adds t
   const sm::Divergence with = sm::kl_divergence(X, first().density(), sm::density(model, log_z, 0.3));
   CHECK(with.value == without.value);
   CHECK(with.standard_error == Approx(std::hypot(without.standard_error, 0.3)).epsilon(1e-14));
+  CHECK(sm::kl_divergence(X, first().density(), sm::density(model, sm::LogPartition{.value = log_z, .error = 0.3}))
+            .standard_error == with.standard_error);
   // Another log Z shifts the divergence by as much.
   CHECK(sm::kl_divergence(X, first().density(), sm::density(model, log_z + 2)).value ==
         Approx(without.value + 2).epsilon(1e-12));
@@ -376,6 +378,7 @@ TEST_CASE("Divergences refuse what they cannot use, and name it") {
 
   refuses([&] { (void)sm::density(model, infinity); }, "density: log_partition is inf");
   refuses([&] { (void)sm::density(model, 0, -1); }, "density: log_partition_error is -1", "at least 0");
+  refuses([&] { (void)sm::density(model, sm::LogPartition{}); }, "density: log Z is nan", "not converged");
   refuses([&] { (void)sm::density(0, [](const MatrixXd& Y) -> VectorXd { return VectorXd::Zero(Y.cols()); }); },
           "density: dimension is 0");
   refuses([&] { (void)sm::density(2, [](const MatrixXd&) -> VectorXd { return VectorXd::Zero(3); })(X); },

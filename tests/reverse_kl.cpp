@@ -19,6 +19,10 @@
 #include "scorematch/likelihood/reverse_kl.hpp"
 #include "scorematch/score/score_model.hpp"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
@@ -249,6 +253,29 @@ TEST_CASE("A learnt score beside the generator: q * N(0, σ²I) becomes the targ
       0, 0.3, 0.6, -0.2;
   check(affine(wide, VectorXd::Zero(2)), 0.1);
 }
+
+#ifdef _OPENMP
+TEST_CASE("Training and estimates are the same bits for any number of threads") {
+  const int all = omp_get_max_threads();
+  const auto target = bent_energy(0.5, 0.3, 0.6, -0.4);
+  const auto score =
+      sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {8}, .outputs = 2}) - x; });
+  const auto run = [&](int threads) {
+    omp_set_num_threads(threads);
+    const auto estimate = sm::reverse_kl_gradient(bent(0, 0, 0, 0), target, 1000);
+    const auto known = sm::reverse_kl(bent(0, 0, 0, 0), target, {.iterations = 30, .batch = 700});
+    const auto learnt =
+        sm::reverse_kl(bent(0, 0, 0, 0), target, score, {.iterations = 5, .batch = 700, .first_score_steps = 5});
+    VectorXd numbers(4 + 4 + 1 + 4 + 4);
+    numbers << estimate.gradient, estimate.gradient_error, estimate.value, known.generator.parameters(),
+        learnt.generator.parameters();
+    return numbers;
+  };
+  const VectorXd one = run(1), three = run(3);
+  omp_set_num_threads(all);
+  CHECK(one == three);
+}
+#endif
 
 TEST_CASE("Training that cannot go on says why, and keeps the last generator that could") {
   const auto standard = sm::energy_model(1, [](auto x, auto) { return 0.5 * squared_norm(x); });

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "scorematch/check.hpp"
+#include "scorematch/likelihood/partition_result.hpp"
 #include "scorematch/score/values.hpp"
 
 namespace scorematch {
@@ -47,7 +48,7 @@ class Density {
 
 /// log p = −f − log Z of an energy model (or a user's class that knows its energy), at its present θ.
 ///
-///   const auto q = sm::density(fit.model, log_z, log_z_error);
+///   const auto q = sm::density(fit.model, 1.84, 0.01);
 ///
 /// Throws std::invalid_argument unless log Z is finite, and its standard error finite and at least 0.
 template <AnyModel M>
@@ -66,6 +67,19 @@ Density density(const M& model, double log_partition, double log_partition_error
           return {};
       },
       log_partition_error);
+}
+
+/// The same with the log Z that `log_partition` found, and its error.
+///
+///   const auto q = sm::density(fit.model, sm::log_partition(fit.model));
+///
+/// Throws std::invalid_argument, saying what spoke against it, where no finite log Z was found.
+template <AnyModel M>
+Density density(const M& model, const LogPartition& log_partition) {
+  require(std::isfinite(log_partition.value) && std::isfinite(log_partition.error),
+          {"density: log Z is ", log_partition.value, " ± ", log_partition.error, " (", to_string(log_partition.status),
+           "): ", log_partition.evidence.empty() ? "no value" : log_partition.evidence});
+  return density(model, log_partition.value, log_partition.error);
 }
 
 /// A log density in code: log_density(X) is log p at every column of X, N numbers for d × N of double.
