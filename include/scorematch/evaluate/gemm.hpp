@@ -25,9 +25,11 @@ class Gemm {
   static void multiply(Index tall, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
                        bool add, const T* bias = nullptr, Index bias_rows = 0) {
     for (Index l = 0; l == 0 || l < k; l += depth)
-      for (Index row = 0; row < tall; row += tile_registers * width)
-        columns(std::min<Index>(tile_registers, (tall - row) / width), n, std::min(depth, k - l), a + l * lda + row,
-                lda, b + l, ldb, c + row, ldc, add || l > 0, l == 0 ? bias : nullptr, (bias_rows - row) / width);
+      for (Index j = 0; j < n; j += breadth)
+        for (Index row = 0; row < tall; row += tile_registers * width)
+          columns(std::min<Index>(tile_registers, (tall - row) / width), std::min(breadth, n - j),
+                  std::min(depth, k - l), a + l * lda + row, lda, b + j * ldb + l, ldb, c + j * ldc + row, ldc,
+                  add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width);
   }
 
   /// C += Aᵀ B: C is m × n in double, without gaps; A is k × m, B k × n; k is a multiple of the lane count.
@@ -50,6 +52,8 @@ class Gemm {
                       room + t * registers * width + from, registers * width);
         for (Index j = 0; j < n; j += tile_columns) {
           const Index count = std::min(tile_columns, n - j);
+          for (Index q = 0; q < count; ++q)  // on their way from memory while the tile is computed
+            for (Index i = 0; i < rows; i += 8) __builtin_prefetch(c + (j + q) * m + row + i, 1);
           columns(registers, count, kk, room, registers * width, b + j * ldb + l, ldb, tile, tile_rows, false, nullptr,
                   0);
           for (Index q = 0; q < count; ++q) {
@@ -64,8 +68,8 @@ class Gemm {
  private:
   // 24 of AVX-512's 32 registers hold the tile, 12 of 16 elsewhere.
   static constexpr Index tile_registers = 3, tile_columns = simd::register_bytes == 64 ? 8 : 4;
-  // Columns of A a pass: they and the part of B that they meet stay near.
-  static constexpr Index depth = 256;
+  // Columns of A a pass, and columns of B: the part of B that all of A's rows meet stays in the second-level cache.
+  static constexpr Index depth = 256, breadth = 512 * 1024 / (depth * static_cast<Index>(sizeof(T)));
 
  public:
   static constexpr Index transposed_room = tile_registers * width * (depth + tile_columns);

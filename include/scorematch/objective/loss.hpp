@@ -123,7 +123,9 @@ class LossFunction {
     const auto add = [&](State& state, Index run, Index first, Index size) {
       const double *sums = state.sums.data() + first, scale = run + 1 < runs ? 1 : 1 / static_cast<double>(count);
       double* total = total_sums_.data() + first;
-      if (run == 0)
+      if (run == 0 && scale == 1 && size == sum_size)
+        total_sums_.swap(state.sums);
+      else if (run == 0)
         for (Index i = 0; i < size; ++i) total[i] = scale * sums[i];
       else
         for (Index i = 0; i < size; ++i) total[i] = scale * (total[i] + sums[i]);
