@@ -50,8 +50,8 @@ TEST_CASE("(1.6): the sum of two energies has the product of the densities, up t
   CHECK(z.value - z1.value - z2.value == Approx(log_integral).epsilon(1e-10));
 
   const MatrixXd X = VectorXd::LinSpaced(9, -3, 2).transpose();
-  const VectorXd log_product = sm::density(first, z1.value)(X) + sm::density(second, z2.value)(X);
-  CHECK((sm::density(both, z.value)(X) - log_product).isConstant(-log_integral, 1e-9));
+  const VectorXd log_product = sm::density(first, z1)(X) + sm::density(second, z2)(X);
+  CHECK((sm::density(both, z)(X) - log_product).isConstant(-log_integral, 1e-9));
 }
 
 TEST_CASE("(1.13)–(1.16): ∂ log Z/∂θ is −E_q[∂f/∂θ], and the log-likelihood's gradient follows") {
@@ -90,7 +90,7 @@ TEST_CASE("(1.18): where the forward divergence is least in θ, the mean log-lik
   for (const double a : {0.1, 0.3, 0.9}) {
     const sm::EnergyModel model = quartic({a, -0.5, 0.1});
     const sm::LogPartition z = log_partition(model);
-    const double divergence = sm::kl_divergence(X, p, sm::density(model, z.value)).value,
+    const double divergence = sm::kl_divergence(X, p, sm::density(model, z)).value,
                  likelihood = sm::log_likelihood(model, X, z).mean;
     CHECK(divergence + likelihood == Approx(mean_log_p).epsilon(1e-12));
     smallest = a == 0.1 ? divergence : std::min(smallest, divergence);
