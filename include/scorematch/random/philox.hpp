@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "scorematch/simd/lanes.hpp"
 
@@ -54,6 +55,22 @@ SCOREMATCH_INLINE V multiply_low_half(V a, std::uint32_t m) {
   return (a & low_half) * std::uint64_t{m};
 }
 
+template <class V, int... half>
+SCOREMATCH_INLINE V odd_halves_twice(V a, std::integer_sequence<int, half...>) {
+  const BitLanes<float> halves = simd::reinterpret<BitLanes<float>>(a);
+  return simd::reinterpret<V>(__builtin_shufflevector(halves, halves, (half | 1)...));
+}
+
+/// The high 32 bits of every 64-bit lane in its low ones; the high ones may hold anything.
+template <class V>
+SCOREMATCH_INLINE V high_half(V a) {
+  // A shuffle: shifts of whole registers run where multiplications do, and Philox has enough of these.
+  if constexpr (std::is_same_v<V, std::uint64_t>)
+    return a >> 32;
+  else
+    return odd_halves_twice(a, std::make_integer_sequence<int, sizeof(V) / 4>());
+}
+
 }  // namespace detail
 
 /// Philox's four 32-bit words, each in the low half of a 64-bit integer: V is std::uint64_t for one counter, or a
@@ -74,9 +91,9 @@ SCOREMATCH_INLINE PhiloxWords<V> philox4x32(PhiloxWords<V> counter, std::uint64_
   for (int round = 0; round < 10; ++round) {
     const V p0 = detail::multiply_low_half(c0, 0xD2511F53);
     const V p1 = detail::multiply_low_half(c2, 0xCD9E8D57);
-    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c0 = detail::high_half(p1) ^ c1 ^ k0;
     c1 = p1;
-    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c2 = detail::high_half(p0) ^ c3 ^ k1;
     c3 = p0;
     k0 += std::uint64_t{0x9E3779B9};  // the golden ratio
     k1 += std::uint64_t{0xBB67AE85};  // √3 − 1
