@@ -141,6 +141,17 @@ concept has_pull_back = requires(const M& m, Input X, Input W, Exactly<OutputVec
   m.pull_back(X, W, g);
 };
 
+/// g += Σ_b w_b ∂f(x_b)/∂θ: for likelihoods, contrastive divergence and noise contrastive estimation
+template <class M>
+concept has_energy_pull_back = requires(const M& m, Input X, const Eigen::Ref<const Eigen::VectorXd> w,
+                                        Exactly<OutputVector> g) {
+  m.pull_back_energy(X, w, g);
+};
+
+/// θ that a fit can move: by the score's derivative, or the energy's
+template <class M>
+concept has_trained_parameters = has_parameters<M> &&(has_pull_back<M> || has_energy_pull_back<M>);
+
 /// A class whose energy's derivatives the user wrote: `static_assert(sm::Energy<MyEnergy>);`
 template <class M>
 concept Energy = std::copyable<M> && has_dimension<M> && has_gradient<M>;
@@ -187,6 +198,14 @@ template <class B, class T>
 concept BoundEnergy = BoundScore<B, T> &&
     requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, Vector<T>& f, Matrix<T>& S) {
   bound.energy_and_score(points, workspace, f, S);
+};
+
+/// A bound energy whose f itself can be differentiated with respect to θ: adds Σ over rows of weight · ∂f/∂θ to `sums`.
+template <class B, class T>
+concept BoundTrainableEnergy = BoundEnergy<B, T> &&
+    requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, const Vector<T>& weights,
+             Eigen::VectorXd& sums) {
+  bound.pull_back_energy(points, workspace, weights, sums);
 };
 
 /// A model of the library: a value that holds θ and can be bound.

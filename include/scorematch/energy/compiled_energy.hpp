@@ -62,10 +62,14 @@ class CompiledEnergy {
     sweep<false>(points, bound<First>(workspace.first), f.data(), S.data(), nullptr);
   }
 
+  void pull_back_energy(const Points<T>& points, Workspace& workspace, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const {
+    recorded_.pull_back_energy(points, workspace.recorded, weights, sums);
+  }
+
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
     const Index B = points.X.rows();
-    if (points.along == Along::given || points.gradient)
-      return recorded_.evaluate(points, workspace.recorded, values);
+    if (points.along == Along::given || points.gradient) return recorded_.evaluate(points, workspace.recorded, values);
     values.S.resize(B, D);
     if (points.along == Along::none)
       return sweep<false>(points, bound<First>(workspace.first), nullptr, values.S.data(), nullptr);

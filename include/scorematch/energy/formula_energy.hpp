@@ -59,6 +59,17 @@ class FormulaEnergy {
     score_by_reverse(replay, points, S);
   }
 
+  /// sums += Σ over rows of weight · ∂f/∂θ, in the record's own coordinates.
+  void pull_back_energy(const Points<T>& points, Workspace& workspace, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const {
+    Replay& replay = workspace.replay(*record_, *part_, {}, points.X.rows(), sums.data());
+    evaluate::set_points(replay, *record_, points);
+    replay.forward();
+    replay.start_reverse({.theta = true});
+    if (T* seed = replay.seed(0, 0)) std::copy_n(weights.data(), weights.size(), seed);
+    replay.reverse();
+  }
+
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
     const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
     const bool shared = points.gradient && asks_score(points);  // pull_back takes the score's sweeps over

@@ -40,6 +40,7 @@ enum class Purpose : std::uint8_t {
   generator_noise,
   partition,
   smoothing,
+  contrast,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

@@ -25,7 +25,7 @@ concept names_parameters = requires(const M& model) {
 /// nothing of one without pull_back, which stays as it is.
 template <class M>
 Eigen::VectorXd trained_parameters(const M& model) {
-  if constexpr (Model<M> || (has_parameters<M> && has_pull_back<M>))
+  if constexpr (Model<M> || has_trained_parameters<M>)
     return model.parameters();
   else
     return {};
@@ -33,12 +33,12 @@ Eigen::VectorXd trained_parameters(const M& model) {
 
 template <class M>
 void set_trained_parameters(M& model, const Eigen::VectorXd& theta) {
-  if constexpr (Model<M> || (has_parameters<M> && has_pull_back<M>)) model.set_parameters(theta);
+  if constexpr (Model<M> || has_trained_parameters<M>) model.set_parameters(theta);
 }
 
 /// Names for all of a part's θ: its own, or none needed.
 template <class M>
-concept fully_named = names_parameters<M> || !(Model<M> || (has_parameters<M> && has_pull_back<M>));
+concept fully_named = names_parameters<M> || !(Model<M> || has_trained_parameters<M>);
 
 template <class M>
 std::vector<NamedParameter> names_of(const M& model) {
@@ -128,6 +128,16 @@ class BoundSum {
     f += w.f;
   }
 
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> && BoundTrainableEnergy<B, T> {
+    w.a_sums.setZero(a_.sum_size());
+    w.b_sums.setZero(b_.sum_size());
+    a_.pull_back_energy(points, w.a, weights, w.a_sums);
+    b_.pull_back_energy(points, w.b, weights, w.b_sums);
+    sums.head(w.a_sums.size()) += w.a_sums;
+    sums.tail(w.b_sums.size()) += w.b_sums;
+  }
+
   void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
                         Matrix<T>& S) const requires BoundEnergy<A, T> && BoundEnergy<B, T> {
     a_.energy_and_score(points, w.a, f, S);
@@ -178,6 +188,12 @@ class BoundMultiple {
   void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires BoundEnergy<A, T> {
     a_.energy(points, w.a, f);
     f *= beta_;
+  }
+
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> {
+    const Vector<T> scaled = beta_ * weights;
+    a_.pull_back_energy(points, w.a, scaled, sums);
   }
 
   void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,

@@ -41,14 +41,14 @@ class UserScore {
 
   /// 0 for a class that cannot be fitted: its parameters are its own affair.
   Index parameter_count() const {
-    if constexpr (has_parameters<M> && has_pull_back<M>)
+    if constexpr (has_trained_parameters<M>)
       return Eigen::VectorXd(model_.parameters()).size();
     else
       return 0;
   }
 
   void bind(const Eigen::VectorXd& theta) {
-    if constexpr (has_parameters<M> && has_pull_back<M>) model_.set_parameters(theta);
+    if constexpr (has_trained_parameters<M>) model_.set_parameters(theta);
   }
 
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { gradient = sums; }
@@ -65,6 +65,13 @@ class UserScore {
     energy(points, w, f);
     field(w.X, w.field);
     S = (sign * w.field.transpose()).template cast<T>();
+  }
+
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires has_energy<M> && has_energy_pull_back<M> {
+    w.X = points.X.transpose().template cast<double>();
+    w.step = weights.template cast<double>();
+    model_.pull_back_energy(w.X, w.step, sums);
   }
 
   void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {

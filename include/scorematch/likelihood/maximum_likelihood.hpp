@@ -1,0 +1,175 @@
+// Maximum likelihood, exact: log Z and the expectation under the model by quadrature, in up to three dimensions.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "scorematch/likelihood/likelihood_fit.hpp"
+#include "scorematch/likelihood/quadrature.hpp"
+
+namespace scorematch {
+
+/// Minimises −(1/N) Σ_n log q_θ(x_n) = (1/N) Σ f_θ(x_n) + log Z(θ) (the study note's (1.7)–(1.12)); its gradient is
+///   (1/N) Σ ∂f/∂θ(x_n) − E_q[∂f/∂θ]    (1.13)–(1.16),
+/// with both log Z and E_q by quadrature at every step. θ for which the integral cannot be told are walls, from which
+/// the line search steps back.
+struct maximum_likelihood {
+  quadrature integral = {.tolerance = 1e-8};  ///< the data are added to its `near`
+
+  void validate() const { integral.validate(); }
+};
+
+/// The gradient (1.16) with both expectations by samples.
+struct [[nodiscard]] LikelihoodGradient {
+  Eigen::VectorXd gradient;        ///< of the mean log-likelihood, −E_data[∂f/∂θ] + E_q[∂f/∂θ]
+  Eigen::VectorXd standard_error;  ///< from the spread between 32 interleaved groups of the samples of both
+  Eigen::VectorXd data_term;       ///< E_data[∂f/∂θ]
+  Eigen::VectorXd model_term;      ///< E_q[∂f/∂θ]
+};
+
+namespace likelihood {
+
+/// log Z and E_q[∂f/∂θ] at one θ after another.
+template <class Energy>
+class ExactExpectation {
+ public:
+  ExactExpectation(Energy& energy, const quadrature& method) : energy_(energy), method_(method) {}
+
+  /// False where the integral cannot be told, to a relative error of 10⁻⁴ at least.
+  bool at(const Eigen::VectorXd& theta) {
+    energy_.bound().bind(theta);
+    log_partition_ = Quadrature<Energy>(energy_, method_).run(&nodes_);
+    return std::isfinite(log_partition_.value) && log_partition_.error < 1e-4 &&
+           log_partition_.status != PartitionStatus::non_finite;
+  }
+
+  const LogPartition& log_partition() const { return log_partition_; }
+
+  void gradient(Eigen::VectorXd& expectation) {
+    energy_.weighted_gradient(
+        nodes_.points,
+        [&](Index first, const Eigen::VectorXd& f, Eigen::VectorXd& w) {
+          w = nodes_.probabilities.segment(first, f.size());
+        },
+        expectation);
+  }
+
+ private:
+  Energy& energy_;
+  const quadrature& method_;
+  QuadratureNodes nodes_;
+  LogPartition log_partition_;
+};
+
+/// The mean of ∂f/∂θ over the columns of X.
+template <class T, class Energy>
+void mean_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& gradient, double* mean_energy = nullptr) {
+  const T weight = static_cast<T>(1 / static_cast<double>(X.cols()));
+  Eigen::VectorXd values(X.cols());
+  energy.weighted_gradient(
+      X,
+      [&](Index first, const Vector<T>& f, Vector<T>& w) {
+        values.segment(first, f.size()) = f.template cast<double>();
+        w.setConstant(weight);
+      },
+      gradient);
+  if (mean_energy != nullptr) *mean_energy = values.mean();
+}
+
+/// The mean and its standard error, over 32 interleaved groups of columns (fewer where there are fewer columns).
+template <class T, class Energy>
+void grouped_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& mean, Eigen::VectorXd& error) {
+  const Index groups = std::min<Index>(32, X.cols());
+  Eigen::MatrixXd means(energy.bound().parameter_count(), groups);
+  Eigen::VectorXd gradient;
+  Matrix<T> group;
+  mean.setZero(means.rows());
+  for (Index g = 0; g < groups; ++g) {
+    const Index count = (X.cols() - g + groups - 1) / groups;
+    group.resize(X.rows(), count);
+    for (Index i = 0; i < count; ++i) group.col(i) = X.col(g + i * groups);
+    mean_gradient<T>(energy, group, gradient);
+    means.col(g) = gradient;
+    mean += gradient * (static_cast<double>(count) / static_cast<double>(X.cols()));
+  }
+  error.setConstant(mean.size(), std::numeric_limits<double>::infinity());
+  if (groups > 1)
+    error = ((means.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(groups * (groups - 1))).cwiseSqrt();
+}
+
+template <class M>
+void maximise(const maximum_likelihood& method, const Eigen::MatrixXd& X, const FitOptions& options,
+              LikelihoodFit<M>& result) {
+  quadrature integral = method.integral;
+  integral.progress = {};
+  if (integral.near.size() == 0) integral.near = X;
+  auto energy = energy_function<double>(result.model);
+  ExactExpectation<decltype(energy)> expectation(energy, integral);
+  Eigen::VectorXd theta = result.model.parameters(), model_term;
+  by_lbfgs(
+      [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
+        gradient.setZero(at.size());
+        if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
+        double mean_energy = 0;
+        mean_gradient<double>(energy, X, gradient, &mean_energy);
+        expectation.gradient(model_term);
+        gradient -= model_term;
+        return mean_energy + expectation.log_partition().value;
+      },
+      theta, options, result);
+  result.model.set_parameters(theta);
+  (void)expectation.at(theta);
+  result.log_partition = expectation.log_partition();
+}
+
+}  // namespace likelihood
+
+/// Fits by exact maximum likelihood, from the model's present θ: `loss` is −(1/N) log-likelihood, in nats.
+///
+///   auto fit = sm::fit(energy, sm::maximum_likelihood{}, data);
+///   auto likelihood = sm::log_likelihood(fit.model, held_out, fit.log_partition);
+///
+/// X: d × N, d ≤ 3. Throws std::invalid_argument as fit does, and for more dimensions. `status` is non_finite where the
+/// model at the start is not normalisable: `log_partition.evidence` says why.
+template <class M, class Derived>
+LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eigen::MatrixBase<Derived>& X,
+                     const FitOptions& options = {}) {
+  LikelihoodFit<M> result{.model = model};
+  if constexpr (check_trainable_energy<M>()) {
+    method.validate();
+    options.validate();
+    const Index d = static_cast<Index>(model.dimension());
+    require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
+                     " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
+    const Eigen::MatrixXd data = X.template cast<double>();
+    require_samples<double>(data, d, "data");
+    likelihood::maximise(method, data, options, result);
+  }
+  return result;
+}
+
+/// The gradient of the mean log-likelihood by samples: X of the data, Y of the model (from any sampler), both a column
+/// a sample. Its error counts the samples as independent: of a chain take draws far apart.
+///
+///   auto draws = sm::sample(model, sm::mala{.step = 0.1}, {.chains = 4000, .steps = 1000});
+///   auto g = sm::likelihood_gradient(model, data, draws.points);
+template <class M, class A, class B>
+LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A>& X, const Eigen::MatrixBase<B>& Y) {
+  LikelihoodGradient result;
+  if constexpr (check_trainable_energy<M>()) {
+    const Index d = static_cast<Index>(model.dimension());
+    const Eigen::MatrixXd data = X.template cast<double>(), samples = Y.template cast<double>();
+    require_samples<double>(data, d, "data");
+    require_samples<double>(samples, d, "samples of the model");
+    auto energy = likelihood::energy_function<double>(model);
+    Eigen::VectorXd data_error, model_error;
+    likelihood::grouped_gradient<double>(energy, data, result.data_term, data_error);
+    likelihood::grouped_gradient<double>(energy, samples, result.model_term, model_error);
+    result.gradient = result.model_term - result.data_term;
+    result.standard_error = (data_error.cwiseAbs2() + model_error.cwiseAbs2()).cwiseSqrt();
+  }
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,152 @@
+// Noise contrastive estimation: θ and log Z by telling data from noise.
+#pragma once
+
+#include <cmath>
+#include <optional>
+
+#include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/likelihood/likelihood_fit.hpp"
+#include "scorematch/random/normal.hpp"
+
+namespace scorematch {
+
+/// Minimises, over θ and a constant c beside it,
+///   J = −(1/N) Σ_data log σ(G(x)) − (1/N) Σ_noise log σ(−G(y)),   G = −f_θ + c − log p_noise − log ν,
+/// σ the logistic function and ν the noise points a sample: the loss of the best classifier of data against noise. At
+/// its minimum exp(−f + c) is normalised, so that −c estimates log Z (M. U. Gutmann, A. Hyvärinen, "Noise-contrastive
+/// estimation of unnormalized statistical models", JMLR 13, 2012). The closer the noise is to the data, the better;
+/// where they hardly overlap the estimate is poor.
+struct noise_contrastive_estimation {
+  Index noise_per_sample = 10;  ///< ν ≥ 1
+  double spread = 1;            ///< > 0: without a `density` the noise is N(mean, spread² covariance) of the data
+  std::uint64_t seed = 0;
+  std::optional<Density> density = {};  ///< the noise's own law, with
+  Eigen::MatrixXd noise = {};           ///< draws of it, d × (ν N)
+
+  void validate() const {
+    require_at_least(noise_per_sample, 1, "noise_contrastive_estimation: noise_per_sample");
+    require_positive(spread, "noise_contrastive_estimation: spread");
+    require(density.has_value() == (noise.size() > 0),
+            {"noise_contrastive_estimation: density and noise come together; only ",
+             density.has_value() ? "density" : "noise", " is given"});
+  }
+};
+
+namespace likelihood {
+
+/// The loss and its gradient with respect to (θ, c) on given data and noise.
+template <class Energy>
+class NoiseContrast {
+ public:
+  /// log densities of the noise at the data and at the noise
+  NoiseContrast(Energy& energy, const Eigen::MatrixXd& data, const Eigen::MatrixXd& noise,
+                const Eigen::VectorXd& at_data, const Eigen::VectorXd& at_noise)
+      : energy_(energy),
+        samples_(data.cols()),
+        log_ratio_(std::log(static_cast<double>(noise.cols()) / static_cast<double>(data.cols()))) {
+    all_.resize(data.rows(), data.cols() + noise.cols());
+    all_ << data, noise;
+    log_noise_.resize(all_.cols());
+    log_noise_ << at_data, at_noise;
+  }
+
+  /// log of the mean of exp(−f)/p_noise over the noise: log Z by importance sampling, where c may start.
+  double log_partition_at(const Eigen::VectorXd& theta) {
+    energy_.bound().bind(theta);
+    Eigen::VectorXd f;
+    energy_.values(all_, f);
+    const Eigen::ArrayXd log_w = (-f - log_noise_).tail(all_.cols() - samples_).array();
+    const double most = log_w.maxCoeff();
+    return most + std::log((log_w - most).exp().mean());
+  }
+
+  double operator()(const Eigen::VectorXd& theta_and_c, Eigen::VectorXd& gradient) {
+    const Index p = theta_and_c.size() - 1;
+    const double c = theta_and_c[p], scale = 1 / static_cast<double>(samples_);
+    energy_.bound().bind(theta_and_c.head(p));
+    Eigen::VectorXd losses(all_.cols()), slopes(all_.cols()), of_theta;
+    energy_.weighted_gradient(
+        all_,
+        [&](Index first, const Eigen::VectorXd& f, Eigen::VectorXd& w) {
+          for (Index i = 0; i < f.size(); ++i) {
+            const Index n = first + i;
+            const double g = -f[i] + c - log_noise_[n] - log_ratio_, sign = n < samples_ ? -1 : 1;
+            // −log σ(−sign g) = softplus(sign g), and its slope
+            losses[n] = std::max(sign * g, 0.0) + std::log1p(std::exp(-std::abs(g)));
+            slopes[n] = sign * scale / (1 + std::exp(-sign * g));
+            w[i] = -slopes[n];  // G falls as f rises
+          }
+        },
+        of_theta);
+    gradient.resize(p + 1);
+    gradient.head(p) = of_theta;
+    gradient[p] = slopes.sum();
+    return losses.sum() * scale;
+  }
+
+ private:
+  Energy& energy_;
+  Index samples_;
+  double log_ratio_;
+  Eigen::MatrixXd all_;
+  Eigen::VectorXd log_noise_;
+};
+
+}  // namespace likelihood
+
+/// Fits θ and log Z by noise contrastive estimation with L-BFGS: `loss` is J, `log_partition.value` is −c; its `error`
+/// is not estimated (∞): estimate it by repeating with other seeds. In any dimension; the noise is drawn once.
+///
+///   auto fit = sm::fit(energy, sm::noise_contrastive_estimation{.noise_per_sample = 20}, data);
+///
+/// X: d × N. Throws std::invalid_argument as fit does, for noise of another shape than d × (ν N), and where the data's
+/// covariance is singular, so that no normal noise covers them.
+template <class M, class Derived>
+LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method, const Eigen::MatrixBase<Derived>& X,
+                     const FitOptions& options = {}) {
+  LikelihoodFit<M> result{.model = model};
+  if constexpr (check_trainable_energy<M>()) {
+    method.validate();
+    options.validate();
+    const Index d = static_cast<Index>(model.dimension()), N = X.cols(), count = method.noise_per_sample * N;
+    require(options.method != Method::adam,
+            {"noise_contrastive_estimation keeps its noise, so that its loss is a function; its method is lbfgs"});
+    const Eigen::MatrixXd data = X.template cast<double>();
+    require_samples<double>(data, d, "data");
+    Eigen::MatrixXd noise = method.noise;
+    std::optional<Density> density = method.density;
+    if (!density) {
+      const Eigen::VectorXd mean = data.rowwise().mean();
+      const Eigen::MatrixXd centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
+                                                                          centred.transpose() / static_cast<double>(N);
+      const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+      require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
+              {"noise_contrastive_estimation: the covariance of the data is singular (", N, " samples of dimension ", d,
+               "); give density and noise"});
+      density = gaussian_density(mean, covariance);
+      Eigen::MatrixXd z(count, d);
+      fill_normals<double>({method.seed, Purpose::contrast}, Ids::from(0), count, 0, d, z.data(), count);
+      noise = (factor.matrixL() * z.transpose()).colwise() + mean;
+    }
+    require(noise.rows() == d && noise.cols() == count,
+            {"noise_contrastive_estimation: noise is ", noise.rows(), " × ", noise.cols(), "; it must be ", d, " × ",
+             count, ", noise_per_sample times the samples"});
+    auto energy = likelihood::energy_function<double>(model);
+    likelihood::NoiseContrast contrast(energy, data, noise, (*density)(data), (*density)(noise));
+    const Eigen::VectorXd start = model.parameters();
+    Eigen::VectorXd theta(start.size() + 1);
+    theta << start, -contrast.log_partition_at(start);
+    likelihood::by_lbfgs([&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) { return contrast(at, gradient); },
+                         theta, options, result);
+    result.model.set_parameters(theta.head(start.size()));
+    result.log_partition.value = -theta[start.size()];
+    result.log_partition.evaluations = energy.evaluations();
+    result.log_partition.status =
+        result.status == FitStatus::converged ? PartitionStatus::converged : PartitionStatus::not_converged;
+    if (result.status != FitStatus::converged)
+      result.log_partition.evidence = text("the fit ended ", to_string(result.status));
+  }
+  return result;
+}
+
+}  // namespace scorematch
