@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
@@ -165,4 +166,14 @@ TEST_CASE("Noise levels, compiled models, many dimensions, blocks of any size") 
     return dot(theta("a", 70), square(x)) + theta("b") * squared_norm(x) * x[69];
   });
   check_quadratic(wide, implicit, normals(70, 300, 7));
+}
+
+TEST_CASE("Sums, multiples and renamed copies of linear energies are linear") {
+  const auto well = sm::energy_model(2, [](auto x, auto theta) { return theta("a") * square(square(x[0])); });
+  const auto bowl = sm::energy_model(2, [](auto x, auto theta) { return dot(theta("k", 2), square(x)); });
+  const auto all = 0.5 * (well + bowl) + sm::named("other", well);
+  CHECK(sm::is_linear_in_parameters(all).linear);
+  CHECK(all.parameters().size() == 4);
+  MatrixXd X = normals(2, 90, 16);
+  check_quadratic(all, implicit, X);
 }
