@@ -247,6 +247,15 @@ TEST_CASE("No minimum, no finite gradient") {
   CHECK(sm::standard_errors(model, implicit, X).status == ErrorStatus::not_a_minimum);  // far from k = 1
   const auto saddle = sm::energy_model(1, [](auto x, auto theta) { return 0.5 * square(x[0]) * cos(theta("a")); });
   CHECK(sm::standard_errors(saddle, implicit, X).status != ErrorStatus::identified);
+  // The best a is −∞ (there is no such term in the data's density): wherever a fit stops, it has not arrived.
+  const auto endless = sm::energy_model(2, [](auto x, auto theta) {
+    return 0.5 * exp(theta("log_k")) * squared_norm(x - theta("m", 2)) +
+           0.1 * exp(theta("a")) * square(x[0]) * square(x[1]);
+  });
+  const MatrixXd plane = normals(2, 203, 1) * 1.2;
+  const auto stopped = sm::standard_errors(sm::fit(endless, implicit, plane), implicit, plane);
+  INFO(stopped.text());
+  CHECK(stopped.status != ErrorStatus::identified);
   const auto wall = sm::energy_model(1, [](auto x, auto theta) { return sqrt(theta("a")) * square(x[0]); });  // a = 0
   const auto errors = sm::standard_errors(wall, implicit, X);
   CHECK(errors.status == ErrorStatus::non_finite);

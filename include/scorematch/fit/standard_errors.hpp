@@ -399,7 +399,8 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
 ///
 /// For every objective and every model that can be fitted, at the model's present θ. Read `status` first: where the
 /// data do not tell a parameter the result says so, by name, instead of giving a number alone. Noise belongs to the
-/// samples: with denoising or sliced score matching the errors include that of the noise as drawn.
+/// samples: with denoising or sliced score matching the errors include that of the noise as drawn. A ridge is no part
+/// of the loss: a solution that it moved far is no minimum.
 ///
 /// Cost: for models linear in θ two passes over the data, else 2p + 2 gradients (4p + 2 with the check of the
 /// intervals), and the samples' own gradients, some ten gradients more. X: d × N, a column a sample. The same bits for
