@@ -64,11 +64,11 @@ SCOREMATCH_INLINE V odd_halves_twice(V a, std::integer_sequence<int, half...>) {
 /// The high 32 bits of every 64-bit lane in its low ones; the high ones may hold anything.
 template <class V>
 SCOREMATCH_INLINE V high_half(V a) {
-  // A shuffle: shifts of whole registers run where multiplications do, and Philox has enough of these.
-  if constexpr (std::is_same_v<V, std::uint64_t>)
-    return a >> 32;
-  else
+  // Shifts of 512-bit registers run where multiplications do, and Philox has enough of these; shuffles do not.
+  if constexpr (sizeof(V) == 64)
     return odd_halves_twice(a, std::make_integer_sequence<int, sizeof(V) / 4>());
+  else
+    return a >> 32;
 }
 
 }  // namespace detail
