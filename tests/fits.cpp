@@ -340,6 +340,20 @@ TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
   }
 }
 
+TEST_CASE("L-BFGS starts afresh after its first failed line search") {
+  // ½ θ², whose third to 42nd evaluations, the 40 trials of the second line search, are walls.
+  int evaluations = 0;
+  const auto function = [&](const Eigen::VectorXd& theta, Eigen::VectorXd& gradient) {
+    const int number = ++evaluations;
+    gradient = theta;
+    return number > 2 && number <= 42 ? std::numeric_limits<double>::infinity() : 0.5 * theta.squaredNorm();
+  };
+  const auto minimum = sm::fitting::minimise(function, Eigen::VectorXd::Constant(1, 5.0), 100, 10, 1e-8, {});
+  CHECK(minimum.converged);
+  CHECK(minimum.non_finite == 40);
+  CHECK(std::abs(minimum.theta[0]) < 1e-7);
+}
+
 TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
   const MatrixXd X = 5 * normals(2, 100, 8), zeros = MatrixXd::Zero(2, 5);
   const sm::FitOptions options{.method = Method::adam, .iterations = 300, .learning_rate = 0.1};

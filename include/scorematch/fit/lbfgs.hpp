@@ -91,7 +91,8 @@ Minimum minimise(const Function& function, const Eigen::VectorXd& start, Index i
       break;
     } catch (const std::exception&) {  // LBFGSpp's way to say that a line search failed
       best.iterations += lowered - lowered_before;
-      if (!(best.loss < before - 1e-14 * std::abs(before))) break;
+      const double rounding = std::isfinite(before) ? 1e-14 * std::abs(before) : 0;  // before the first attempt it is ∞
+      if (!(best.loss < before - rounding)) break;
     }
   }
   best.converged = best.started && !best.unbounded && small(best.gradient_norm, best.theta);
