@@ -67,7 +67,7 @@ TEST_CASE("I13: CD-1 with one Langevin step h is h ∇J_ISM + O(h²)") {
     constexpr unsigned draws = 60;
     for (unsigned draw = 0; draw < draws; ++draw) {
       const VectorXd g =
-          sm::contrastive_gradient(model, sm::contrastive_divergence{.kernel = sm::langevin{.step = h}}, X, draw) / h;
+          sm::contrastive_gradient(model, sm::contrastive_divergence<sm::langevin>{.kernel = {.step = h}}, X, draw) / h;
       mean += g / draws;
       squares += g.cwiseAbs2() / draws;
     }
@@ -94,12 +94,13 @@ TEST_CASE("Contrastive divergence, persistent or not, finds a normal law's mean 
     CHECK(std::abs(fit.loss) < 0.1);
     CHECK(fit.history.size() == 188);  // passes of 8 minibatches, the last unfinished
   };
-  check(sm::fit(gaussian(), sm::contrastive_divergence{.kernel = sm::mala{.step = 0.1}, .steps = 3}, X, options));
-  check(sm::fit(gaussian(), sm::persistent_contrastive_divergence{.kernel = sm::mala{.step = 0.1}, .chains = 500}, X,
+  check(sm::fit(gaussian(), sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .steps = 3}, X, options));
+  check(sm::fit(gaussian(), sm::persistent_contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .chains = 500}, X,
                 options));
   // in float too
   const sm::Matrix<float> single = X.cast<float>();
-  check(sm::fit(gaussian(), sm::contrastive_divergence{.kernel = sm::mala{.step = 0.1}, .steps = 3}, single, options));
+  check(
+      sm::fit(gaussian(), sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .steps = 3}, single, options));
 }
 
 TEST_CASE("Persistent chains find a mode without data, chains from the data do not") {
@@ -117,16 +118,16 @@ TEST_CASE("Persistent chains find a mode without data, chains from the data do n
     return share;
   };
   const sm::mala kernel{.step = 0.05};
-  const auto local = sm::fit(wells, sm::contrastive_divergence{.kernel = kernel, .steps = 2}, X, options);
+  const auto local = sm::fit(wells, sm::contrastive_divergence<sm::mala>{.kernel = kernel, .steps = 2}, X, options);
   const auto persistent =
-      sm::fit(wells, sm::persistent_contrastive_divergence{.kernel = kernel, .chains = 1000}, X, options);
+      sm::fit(wells, sm::persistent_contrastive_divergence<sm::mala>{.kernel = kernel, .chains = 1000}, X, options);
   CHECK(share_on_the_right(persistent.model) > 0.95);
   CHECK(share_on_the_right(local.model) < share_on_the_right(persistent.model));
 }
 
 TEST_CASE("A user's class is trained by its pull_back_energy") {
   const MatrixXd X = 2 * normal_data(2, 2000);
-  const auto fit = sm::fit(Spring{}, sm::contrastive_divergence{.kernel = sm::mala{.step = 1}, .steps = 5}, X,
+  const auto fit = sm::fit(Spring{}, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 1}, .steps = 5}, X,
                            {.iterations = 300, .batch = 2000, .learning_rate = 0.02});
   CHECK(fit.model.theta[0] == Approx(2 * 2000 / X.squaredNorm()).epsilon(0.05));
   const auto noise = sm::fit(Spring{}, sm::noise_contrastive_estimation{}, X);

@@ -311,7 +311,7 @@ class Annealing {
 
 /// log Z by annealed importance sampling.
 ///
-///   const auto log_z = sm::log_partition(model, sm::annealed_importance_sampling{.near = data});
+///   const auto log_z = sm::log_partition(model, sm::annealed_importance_sampling<>{.near = data});
 ///
 /// `value`, `error` and `effective_sample_size` are the forward chains'. `lower` is their mean log weight less two
 /// standard errors; with `target_samples` `upper` is the backward chains' mean log weight plus two: each holds with a

@@ -152,7 +152,7 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
 /// gap E_data[f] − E_model[f], a sign of life and no objective: it wanders about 0. The model is that of the last step.
 /// options: iterations, batch, learning_rate, seed, progress. Throws std::invalid_argument as fit does.
 ///
-///   auto fit = sm::fit(energy, sm::contrastive_divergence{.kernel = sm::langevin{.step = 0.05}, .steps = 5}, data);
+///   auto fit = sm::fit(energy, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.05}, .steps = 5}, data);
 template <class M, class Kernel, class Derived>
 LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
@@ -180,7 +180,7 @@ LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& metho
 
 /// The same with persistent chains.
 ///
-///   auto fit = sm::fit(energy, sm::persistent_contrastive_divergence{.kernel = sm::mala{.step = 0.1}}, data);
+///   auto fit = sm::fit(energy, sm::persistent_contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}}, data);
 template <class M, class Kernel, class Derived>
 LikelihoodFit<M> fit(const M& model, const persistent_contrastive_divergence<Kernel>& method,
                      const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
