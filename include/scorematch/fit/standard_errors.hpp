@@ -129,13 +129,13 @@ class SampleGradients {
       : model_(model), objective_(objective), data_(data), draws_(draws), p_(model.parameters().size()) {}
 
   struct Sums {
-    Eigen::VectorXd gradient;                 ///< Σ g
-    Eigen::MatrixXd products;                 ///< Σ g gᵀ
-    Eigen::VectorXd sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
+    DependentVector<M> gradient;                 ///< Σ g
+    DependentMatrix<M> products;                 ///< Σ g gᵀ
+    DependentVector<M> sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
   };
 
   /// `influence` is the matrix K.
-  Sums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) const {
+  Sums sums(const DependentMatrix<M>& influence, const DependentVector<M>& centre) const {
     const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
     const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
     Sums total = zero();
@@ -169,18 +169,18 @@ class SampleGradients {
     ScoreValues<T> values;
     Losses<T> losses;
     ScoreAdjoints<T> bar;
-    Eigen::VectorXd adjoints, gradient;
-    Eigen::MatrixXd G;  ///< p × samples of the chunk
+    DependentVector<M> adjoints, gradient;
+    DependentMatrix<M> G;  ///< p × samples of the chunk
     Sums sums;
   };
 
   Sums zero() const {
-    return {Eigen::VectorXd::Zero(p_), Eigen::MatrixXd::Zero(p_, p_), Eigen::VectorXd::Zero(p_),
-            Eigen::VectorXd::Zero(p_), Eigen::VectorXd::Zero(p_)};
+    return {DependentVector<M>::Zero(p_), DependentMatrix<M>::Zero(p_, p_), DependentVector<M>::Zero(p_),
+            DependentVector<M>::Zero(p_), DependentVector<M>::Zero(p_)};
   }
 
-  void add_chunk(State& s, Index first, Index count, const Eigen::MatrixXd& influence,
-                 const Eigen::VectorXd& centre) const {
+  void add_chunk(State& s, Index first, Index count, const DependentMatrix<M>& influence,
+                 const DependentVector<M>& centre) const {
     s.G.setZero(p_, count);
     for (Index draw = 0; draw < draws_; ++draw)
       for (Index at = 0; at < count; at += block) add_gradients(s, first + at, std::min(block, count - at), draw, at);
@@ -188,7 +188,7 @@ class SampleGradients {
     s.sums.gradient += s.G.rowwise().sum();
     s.G.colwise() -= centre;
     s.sums.products += s.G * s.G.transpose();
-    const Eigen::MatrixXd a = influence * s.G;
+    const DependentMatrix<M> a = influence * s.G;
     s.sums.sizes += a.cwiseAbs().rowwise().sum();
     s.sums.squares += a.cwiseAbs2().rowwise().sum();
     s.sums.fourths += a.cwiseAbs2().cwiseAbs2().rowwise().sum();
@@ -233,9 +233,9 @@ class MeanGradient {
  public:
   MeanGradient(LossFunction& function, Index draws) : function_(function), draws_(draws) {}
 
-  Eigen::VectorXd operator()(const Eigen::VectorXd& theta) {
+  DependentVector<LossFunction> operator()(const DependentVector<LossFunction>& theta) {
     function_.bound().bind(theta);
-    Eigen::VectorXd total = Eigen::VectorXd::Zero(theta.size());
+    DependentVector<LossFunction> total = DependentVector<LossFunction>::Zero(theta.size());
     for (Index draw = 0; draw < draws_; ++draw) {
       function_.evaluate({.draw = static_cast<std::uint64_t>(draw)}, true, loss_);
       total += loss_.gradient;
@@ -258,23 +258,24 @@ template <class T>
 inline constexpr double flat_below = std::is_same_v<T, float> ? 1e-3 : 1e-8;
 
 template <class T, class Gradient>
-Eigen::VectorXd hessian_column(Gradient& gradient, const Eigen::VectorXd& theta, Index k, double widen) {
+DependentVector<Gradient> hessian_column(Gradient& gradient, const DependentVector<Gradient>& theta, Index k,
+                                         double widen) {
   const double h = widen * difference_step<T> * std::max(1.0, std::abs(theta[k]));
-  Eigen::VectorXd up = theta, down = theta;
+  DependentVector<Gradient> up = theta, down = theta;
   up[k] += h;
   down[k] -= h;
-  const Eigen::VectorXd difference = gradient(up) - gradient(down);
+  const DependentVector<Gradient> difference = gradient(up) - gradient(down);
   return difference / (up[k] - down[k]);
 }
 
 /// H by central differences of the gradient. What a tenfold step does not confirm is rounding, and set to 0.
 template <class T, class Gradient>
-Eigen::MatrixXd hessian_by_differences(Gradient& gradient, const Eigen::VectorXd& theta) {
+DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const DependentVector<Gradient>& theta) {
   const Index p = theta.size();
-  Eigen::MatrixXd H(p, p);
+  DependentMatrix<Gradient> H(p, p);
   for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(gradient, theta, k, 1);
-  H = Eigen::MatrixXd(0.5 * (H + H.transpose()));
-  const Eigen::VectorXd size = theta.cwiseAbs().cwiseMax(1.0);
+  H = DependentMatrix<Gradient>(0.5 * (H + H.transpose()));
+  const DependentVector<Gradient> size = theta.cwiseAbs().cwiseMax(1.0);
   const double largest = (H.diagonal().cwiseAbs().cwiseProduct(size.cwiseAbs2())).maxCoeff();
   for (Index k = 0; k < p; ++k) {
     if (!(std::abs(H(k, k)) * size[k] * size[k] < 0.1 * flat_below<T> * largest)) continue;
@@ -302,7 +303,7 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
                      StandardErrors& result) {
   options.validate();
   auto function = objective::loss_function<T>(model, objective, data);
-  const Eigen::VectorXd theta = model.parameters();
+  const DependentVector<M> theta = model.parameters();
   const Index p = theta.size(), n = data.cols();
   require(p > 0, {"standard_errors: the model has no parameters"});
   require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
@@ -314,9 +315,9 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
     result.parameters.push_back({names[static_cast<std::size_t>(k)], theta[k], infinity, -infinity, infinity, 0});
 
   MeanGradient gradient(function, options.draws);
-  const Eigen::VectorXd mean = gradient(theta);
+  const DependentVector<M> mean = gradient(theta);
   const bool quadratic = has_quadratic_loss(model, objective);
-  Eigen::MatrixXd& H = result.curvature;
+  DependentMatrix<M>& H = result.curvature;
   if constexpr (MayBeLinear<M>) {
     if (quadratic) {
       H.setZero(p, p);
@@ -331,8 +332,8 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
 
   const ScaledSpectrum spectrum = scaled_spectrum(H);
   const double flat = (quadratic ? rank_tolerance<T>(p) : flat_below<T>)*spectrum.values.cwiseAbs().maxCoeff();
-  Eigen::VectorXd inverse(p);
-  Eigen::MatrixXd open(p, 0);
+  DependentVector<M> inverse(p);
+  DependentMatrix<M> open(p, 0);
   for (Index k = 0; k < p; ++k) {
     const bool is_flat = !(std::abs(spectrum.values[k]) > flat);
     inverse[k] = is_flat ? 0 : 1 / spectrum.values[k];
@@ -340,8 +341,8 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
     open.conservativeResize(p, open.cols() + 1);
     open.col(open.cols() - 1) = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
   }
-  const Eigen::MatrixXd scaled_vectors = spectrum.scale.asDiagonal() * spectrum.vectors;
-  const Eigen::MatrixXd K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
+  const DependentMatrix<M> scaled_vectors = spectrum.scale.asDiagonal() * spectrum.vectors;
+  const DependentMatrix<M> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
   if (open.cols() > 0) open = sparse_basis(open);
 
   const auto sums = SampleGradients<T, M, O>(model, objective, data, options.draws).sums(K, mean);
@@ -367,7 +368,7 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
     error.effective_samples = sums.fourths[k] > 0 ? sums.squares[k] * sums.squares[k] / sums.fourths[k] : 0;
     far = far || std::abs(result.remaining_step[k]) > near * error.standard_error;
     const auto warn = [&](Weakness weakness, const std::string& reason) {
-      result.weak.push_back({{Eigen::VectorXd::Unit(p, k), H(k, k), error.name}, weakness, reason});
+      result.weak.push_back({{DependentVector<M>::Unit(p, k), H(k, k), error.name}, weakness, reason});
     };
     // Heavy tails alone bring the first number down, a few samples that decide bring down both.
     const double share =
@@ -376,7 +377,7 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
       warn(Weakness::few_samples, text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10,
                                        " of ", n, " samples; its error is not to be trusted"));
     } else if (!quadratic && K(k, k) > 0) {  // along the line on which the loss stays least
-      const Eigen::VectorXd along = K.col(k) / K(k, k), side = z * error.standard_error * along;
+      const DependentVector<M> along = K.col(k) / K(k, k), side = z * error.standard_error * along;
       const double change = along.dot(gradient(theta + side) - gradient(theta - side)) /
                             (2 * z * error.standard_error * along.dot(H * along));
       if (!(change > 1.0 / 3 && change < 3))

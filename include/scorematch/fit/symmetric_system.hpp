@@ -22,13 +22,13 @@ struct ScaledSpectrum {
 };
 
 /// A finite.
-template <class = void>
-ScaledSpectrum scaled_spectrum(const Eigen::MatrixXd& A) {
+template <class D = void>
+ScaledSpectrum scaled_spectrum(const DependentMatrix<D>& A) {
   ScaledSpectrum spectrum;
   spectrum.scale.resize(A.rows());
   for (Index k = 0; k < A.rows(); ++k) spectrum.scale[k] = A(k, k) > 0 ? 1 / std::sqrt(A(k, k)) : 1;
-  const Eigen::MatrixXd scaled = spectrum.scale.asDiagonal() * A * spectrum.scale.asDiagonal();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(scaled);
+  const DependentMatrix<D> scaled = spectrum.scale.asDiagonal() * A * spectrum.scale.asDiagonal();
+  const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(scaled);
   spectrum.values = solver.eigenvalues();
   spectrum.vectors = solver.eigenvectors();
   return spectrum;
@@ -36,8 +36,8 @@ ScaledSpectrum scaled_spectrum(const Eigen::MatrixXd& A) {
 
 /// A basis of the same space (the columns of N) with as many zeros as elimination gives: so that each direction names
 /// few parameters. Columns of length 1.
-template <class = void>
-Eigen::MatrixXd sparse_basis(Eigen::MatrixXd N) {
+template <class D = void>
+DependentMatrix<D> sparse_basis(DependentMatrix<D> N) {
   std::vector<char> used(static_cast<std::size_t>(N.rows()), 0);
   for (Index column = 0; column < N.cols(); ++column) {
     Index pivot = -1, from = column;
@@ -54,7 +54,7 @@ Eigen::MatrixXd sparse_basis(Eigen::MatrixXd N) {
     N.col(column).swap(N.col(from));
     N.col(column) /= N(pivot, column);
     for (Index j = 0; j < N.cols(); ++j)
-      if (j != column) N.col(j) -= Eigen::VectorXd(N(pivot, j) * N.col(column));
+      if (j != column) N.col(j) -= DependentVector<D>(N(pivot, j) * N.col(column));
   }
   for (Index j = 0; j < N.cols(); ++j) {
     for (Index k = 0; k < N.rows(); ++k)
@@ -73,8 +73,8 @@ struct SystemSolution {
 };
 
 /// Eigenvalues of the scaled A up to `tolerance` times the largest are taken for 0.
-template <class = void>
-SystemSolution solve_semi_definite(const Eigen::MatrixXd& A, const Eigen::VectorXd& b, double tolerance) {
+template <class D = void>
+SystemSolution solve_semi_definite(const DependentMatrix<D>& A, const DependentVector<D>& b, double tolerance) {
   SystemSolution solution;
   const ScaledSpectrum spectrum = scaled_spectrum(A);
   const Index p = A.rows();
@@ -84,21 +84,21 @@ SystemSolution solve_semi_definite(const Eigen::MatrixXd& A, const Eigen::Vector
   solution.rank = p - open;
   solution.condition = open == 0 ? largest / spectrum.values[0] : std::numeric_limits<double>::infinity();
 
-  const Eigen::VectorXd scaled_b = spectrum.scale.cwiseProduct(b), parts = spectrum.vectors.transpose() * scaled_b;
-  Eigen::VectorXd along = parts;
+  const DependentVector<D> scaled_b = spectrum.scale.cwiseProduct(b), parts = spectrum.vectors.transpose() * scaled_b;
+  DependentVector<D> along = parts;
   for (Index k = 0; k < p; ++k) along[k] = k < open ? 0 : -parts[k] / spectrum.values[k];
   solution.theta = spectrum.scale.cwiseProduct(spectrum.vectors * along);
   if (open == 0) return solution;
 
   solution.bounded = parts.head(open).norm() <= std::sqrt(tolerance) * scaled_b.norm();
   solution.null = sparse_basis(spectrum.scale.asDiagonal() * spectrum.vectors.leftCols(open));
-  Eigen::MatrixXd Q = solution.null;  // orthonormal (Gram and Schmidt, twice), to take θ's part in it away
+  DependentMatrix<D> Q = solution.null;  // orthonormal (Gram and Schmidt, twice), to take θ's part in it away
   for (int turn = 0; turn < 2; ++turn)
     for (Index j = 0; j < open; ++j) {
-      for (Index k = 0; k < j; ++k) Q.col(j) -= Eigen::VectorXd(Q.col(k).dot(Q.col(j)) * Q.col(k));
+      for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
       Q.col(j).normalize();
     }
-  for (Index j = 0; j < open; ++j) solution.theta -= Eigen::VectorXd(Q.col(j).dot(solution.theta) * Q.col(j));
+  for (Index j = 0; j < open; ++j) solution.theta -= DependentVector<D>(Q.col(j).dot(solution.theta) * Q.col(j));
   return solution;
 }
 

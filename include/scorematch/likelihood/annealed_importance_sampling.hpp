@@ -28,6 +28,7 @@ namespace scorematch {
 ///
 /// The β and the kernel's step at each are chosen by two pilot runs, so that every ratio has about the same variance
 /// and about 57 % of the proposals are accepted; the kernel works in coordinates in which the normal law is N(0, I).
+/// What no chain reaches is not seen: neither a mode behind a wall nor that the mass there is infinite.
 template <class Kernel = mala>
 struct annealed_importance_sampling {
   Index chains = 1000;        ///< ≥ 2
@@ -118,8 +119,8 @@ struct AnnealingPlan {
 template <class T, class Bound, class Kernel>
 class Annealing {
  public:
-  Annealing(const Bound& bound, const annealed_importance_sampling<Kernel>& options, const Eigen::MatrixXd& root,
-            const Eigen::VectorXd& mean)
+  Annealing(const Bound& bound, const annealed_importance_sampling<Kernel>& options, const DependentMatrix<Bound>& root,
+            const DependentVector<Bound>& mean)
       : bound_(bound), options_(options), root_(root.template cast<T>()), mean_(mean.template cast<T>()) {}
 
   Index evaluations() const { return evaluations_; }
@@ -150,16 +151,16 @@ class Annealing {
   }
 
   /// The log weights of all chains: forward from N(0, I), or backward from the given u (d × chains).
-  Eigen::VectorXd log_weights(const AnnealingPlan& plan, const Eigen::MatrixXd* from) {
+  DependentVector<Bound> log_weights(const AnnealingPlan& plan, const DependentMatrix<Bound>* from) {
     const Index d = mean_.size(), lanes = simd::width<simd::Lanes<T>>, chains = options_.chains;
     const Index K = static_cast<Index>(plan.beta.size()) - 1;
     const sampling::ChainBlocks blocks(chains, lanes);
     const bool backward = from != nullptr;
-    Eigen::VectorXd weights(chains);
+    DependentVector<Bound> weights(chains);
     struct State {
       Chains<T> chains;
-      Eigen::MatrixXd z;
-      Eigen::VectorXd log_w;
+      DependentMatrix<Bound> z;
+      DependentVector<Bound> log_w;
     };
     std::vector<State> states;
     const Stopwatch watch;
@@ -243,7 +244,7 @@ class Annealing {
     constexpr Index count = 96, steps = 5;
     const Index d = mean_.size();
     Chains<T> c;
-    Eigen::MatrixXd z(count, d);
+    DependentMatrix<Bound> z(count, d);
     const std::uint64_t round = pilots_++;
     fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(0), count, 1 + round, d, z.data(), count);
     c.X = z.template cast<T>();
@@ -327,19 +328,19 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
   if constexpr (check_energy<M>() && Kernel::adjusted) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
-    const auto check = [&](const Eigen::MatrixXd& points, const char* name) {
+    const auto check = [&](const DependentMatrix<M>& points, const char* name) {
       if (points.size() > 0) require_samples<double>(points, d, name);
     };
     check(method.near, "annealed_importance_sampling: near");
     check(method.target_samples, "annealed_importance_sampling: target_samples");
-    Eigen::VectorXd mean = method.mean;
+    DependentVector<M> mean = method.mean;
     if (mean.size() == 0)
-      mean = method.near.size() > 0 ? Eigen::VectorXd(method.near.rowwise().mean()) : Eigen::VectorXd::Zero(d);
+      mean = method.near.size() > 0 ? DependentVector<M>(method.near.rowwise().mean()) : DependentVector<M>::Zero(d);
     require(mean.size() == d,
             {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
-    Eigen::MatrixXd covariance = method.covariance;
+    DependentMatrix<M> covariance = method.covariance;
     if (covariance.size() == 0 && method.near.cols() > 1) {
-      const Eigen::MatrixXd centred = method.near.colwise() - method.near.rowwise().mean();
+      const DependentMatrix<M> centred = method.near.colwise() - method.near.rowwise().mean();
       covariance = centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
     } else if (covariance.size() == 0) {
       covariance.setIdentity(d, d);
@@ -347,35 +348,35 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
     require(covariance.rows() == d && covariance.cols() == d,
             {"annealed_importance_sampling: covariance is ", covariance.rows(), " × ", covariance.cols(),
              "; it must be ", d, " × ", d});
-    const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+    const Eigen::LLT<DependentMatrix<M>> factor(covariance);
     require(factor.info() == Eigen::Success,
             {"annealed_importance_sampling: the covariance ", method.covariance.size() > 0 ? "" : "of `near` ",
              "is not positive definite"});
-    const Eigen::MatrixXd root = factor.matrixL();
+    const DependentMatrix<M> root = factor.matrixL();
     const double log_base = root.diagonal().array().log().sum() + 0.5 * static_cast<double>(d) * 1.8378770664093454836;
 
     const auto bound = bind<T>(model);
     likelihood::Annealing<T, std::remove_const_t<decltype(bound)>, Kernel> annealing(bound, method, root, mean);
     const likelihood::AnnealingPlan plan = annealing.plan();
-    const Eigen::VectorXd forward = annealing.log_weights(plan, nullptr);
+    const DependentVector<M> forward = annealing.log_weights(plan, nullptr);
     result.evaluations = annealing.evaluations();
     if (annealing.stopped()) {
       result.status = PartitionStatus::stopped;
       result.evidence = "stopped before all chains had run";
       return result;
     }
-    const auto standard_error = [](const Eigen::VectorXd& x) {
+    const auto standard_error = [](const DependentVector<M>& x) {
       return std::sqrt((x.array() - x.mean()).square().mean() / static_cast<double>(x.size() - 1));
     };
-    likelihood::from_log_weights(forward.array() + log_base, result);
+    likelihood::from_log_weights<M>(forward.array() + log_base, result);
     if (result.status == PartitionStatus::non_finite) return result;
     if (forward.allFinite()) result.lower = forward.mean() + log_base - 2 * standard_error(forward);
     if (method.target_samples.size() == 0) return result;
-    Eigen::MatrixXd from(d, method.chains);
+    DependentMatrix<M> from(d, method.chains);
     for (Index c = 0; c < method.chains; ++c)
-      from.col(c) =
-          root.triangularView<Eigen::Lower>().solve(method.target_samples.col(c % method.target_samples.cols()) - mean);
-    const Eigen::VectorXd backward = annealing.log_weights(plan, &from);
+      from.col(c) = root.template triangularView<Eigen::Lower>().solve(
+          method.target_samples.col(c % method.target_samples.cols()) - mean);
+    const DependentVector<M> backward = annealing.log_weights(plan, &from);
     result.evaluations = annealing.evaluations();
     if (annealing.stopped()) {
       result.status = PartitionStatus::stopped;

@@ -37,6 +37,7 @@ struct importance_sampling {
 namespace likelihood {
 
 /// Σ_k share_k t_ν(x; mean_k, root_k root_kᵀ)
+template <class D = void>
 class StudentMixture {
  public:
   StudentMixture(const std::vector<Mode>& modes, double degrees) : degrees_(degrees) {
@@ -48,9 +49,9 @@ class StudentMixture {
   }
 
   /// X: d × n, of ids first_id, first_id + 1, …
-  void draw(std::uint64_t seed, std::uint64_t step, Index n, Eigen::MatrixXd& X) const {
+  void draw(std::uint64_t seed, std::uint64_t step, Index n, DependentMatrix<D>& X) const {
     const Index d = components_.front().mean.size();
-    Eigen::MatrixXd Z(n, d);
+    DependentMatrix<D> Z(n, d);
     fill_normals<double>({seed, Purpose::partition}, Ids::from(0), n, step, d, Z.data(), n);
     X.resize(d, n);
     for (Index i = 0; i < n; ++i) {
@@ -59,20 +60,20 @@ class StudentMixture {
       std::size_t k = 0;
       while (k + 1 < components_.size() && u >= components_[k].share) u -= components_[k++].share;
       const double scale = std::sqrt(degrees_ / chi_squared(stream));
-      const Eigen::VectorXd z = scale * Z.row(i).transpose();
-      X.col(i) = components_[k].mean + components_[k].root.triangularView<Eigen::Lower>() * z;
+      const DependentVector<D> z = scale * Z.row(i).transpose();
+      X.col(i) = components_[k].mean + components_[k].root.template triangularView<Eigen::Lower>() * z;
     }
   }
 
   /// log r at every column of X, and each component's share of r there (K × n).
-  void log_density(const Eigen::MatrixXd& X, Eigen::VectorXd& log_r, Eigen::MatrixXd& shares) const {
+  void log_density(const DependentMatrix<D>& X, DependentVector<D>& log_r, DependentMatrix<D>& shares) const {
     const double d = static_cast<double>(X.rows()), constant = std::lgamma(0.5 * (degrees_ + d)) -
                                                                std::lgamma(0.5 * degrees_) -
                                                                0.5 * d * std::log(degrees_ * 3.141592653589793);
     shares.resize(static_cast<Index>(components_.size()), X.cols());
     for (std::size_t k = 0; k < components_.size(); ++k) {
       const Component& c = components_[k];
-      const Eigen::MatrixXd Y = c.root.triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
       const double front = constant + std::log(c.share) - c.root.diagonal().array().log().sum();
       shares.row(static_cast<Index>(k)) =
           front - 0.5 * (degrees_ + d) * (Y.colwise().squaredNorm().array() / degrees_).log1p();
@@ -88,24 +89,24 @@ class StudentMixture {
   }
 
   /// One step of expectation–maximisation towards the weighted samples.
-  void fit_to(const Eigen::MatrixXd& X, const Eigen::ArrayXd& weights, const Eigen::MatrixXd& shares) {
+  void fit_to(const DependentMatrix<D>& X, const DependentArray<D>& weights, const DependentMatrix<D>& shares) {
     const Index d = X.rows();
     std::vector<Component> before;
     before.swap(components_);
     for (std::size_t k = 0; k < before.size(); ++k) {
       const Component& c = before[k];
-      const Eigen::ArrayXd r = shares.row(static_cast<Index>(k)).transpose().array() * weights;
+      const DependentArray<D> r = shares.row(static_cast<Index>(k)).transpose().array() * weights;
       const double mass = r.sum(), worth = mass * mass / std::max(r.square().sum(), 1e-300);
       if (!(mass > 1e-6)) continue;               // no mass here after all
       if (worth < 10 * static_cast<double>(d)) {  // too few to estimate a covariance from
         add(mass, c.mean, c.root * c.root.transpose());
         continue;
       }
-      const Eigen::MatrixXd Y = c.root.triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
-      const Eigen::ArrayXd u =
+      const DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const DependentArray<D> u =
           r * (degrees_ + static_cast<double>(d)) / (degrees_ + Y.colwise().squaredNorm().transpose().array());
-      const Eigen::VectorXd mean = X * u.matrix() / u.sum();
-      const Eigen::MatrixXd centred = X.colwise() - mean;
+      const DependentVector<D> mean = X * u.matrix() / u.sum();
+      const DependentMatrix<D> centred = X.colwise() - mean;
       add(mass, mean, centred * u.matrix().asDiagonal() * centred.transpose() / mass);
     }
     if (components_.empty()) components_ = before;
@@ -115,12 +116,12 @@ class StudentMixture {
  private:
   struct Component {
     double share;
-    Eigen::VectorXd mean;
-    Eigen::MatrixXd root;
+    DependentVector<D> mean;
+    DependentMatrix<D> root;
   };
 
-  void add(double share, const Eigen::VectorXd& mean, const Eigen::MatrixXd& covariance) {
-    const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+  void add(double share, const DependentVector<D>& mean, const DependentMatrix<D>& covariance) {
+    const Eigen::LLT<DependentMatrix<D>> factor(covariance);
     if (factor.info() == Eigen::Success) components_.push_back({share, mean, factor.matrixL()});
   }
 
@@ -174,19 +175,19 @@ LogPartition log_partition(const M& model, const importance_sampling& method) {
           "(importance_sampling: near)";
       return result;
     }
-    likelihood::StudentMixture proposal(modes, method.degrees);
-    Eigen::MatrixXd X, shares;
-    Eigen::VectorXd f, log_r;
+    likelihood::StudentMixture<M> proposal(modes, method.degrees);
+    DependentMatrix<M> X, shares;
+    DependentVector<M> f, log_r;
     for (Index round = 0; round <= method.rounds; ++round) {
       const bool last = round == method.rounds;
       proposal.draw(method.seed, static_cast<std::uint64_t>(round), last ? method.samples : (method.samples + 4) / 5,
                     X);
       energy.values(X, f);
       proposal.log_density(X, log_r, shares);
-      const Eigen::VectorXd log_weights = -f - log_r;
+      const DependentVector<M> log_weights = -f - log_r;
       likelihood::from_log_weights(log_weights, result);
       if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
-      const Eigen::ArrayXd weights = (log_weights.array() - log_weights.maxCoeff()).exp();
+      const DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
       proposal.fit_to(X, weights / weights.sum(), shares);
     }
     result.evaluations = energy.evaluations();

@@ -64,9 +64,9 @@ class ExactExpectation {
 
 /// The mean of ∂f/∂θ over the columns of X.
 template <class T, class Energy>
-void mean_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& gradient, double* mean_energy = nullptr) {
+void mean_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& gradient, double* mean_energy = nullptr) {
   const T weight = static_cast<T>(1 / static_cast<double>(X.cols()));
-  Eigen::VectorXd values(X.cols());
+  DependentVector<Energy> values(X.cols());
   energy.weighted_gradient(
       X,
       [&](Index first, const Vector<T>& f, Vector<T>& w) {
@@ -79,10 +79,10 @@ void mean_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& gradient, d
 
 /// The mean and its standard error, over 32 interleaved groups of columns (fewer where there are fewer columns).
 template <class T, class Energy>
-void grouped_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& mean, Eigen::VectorXd& error) {
+void grouped_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& mean, DependentVector<Energy>& error) {
   const Index groups = std::min<Index>(32, X.cols());
-  Eigen::MatrixXd means(energy.bound().parameter_count(), groups);
-  Eigen::VectorXd gradient;
+  DependentMatrix<Energy> means(energy.bound().parameter_count(), groups);
+  DependentVector<Energy> gradient;
   Matrix<T> group;
   mean.setZero(means.rows());
   for (Index g = 0; g < groups; ++g) {
@@ -99,16 +99,16 @@ void grouped_gradient(Energy& energy, MatrixView<T> X, Eigen::VectorXd& mean, Ei
 }
 
 template <class M>
-void maximise(const maximum_likelihood& method, const Eigen::MatrixXd& X, const FitOptions& options,
+void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, const FitOptions& options,
               LikelihoodFit<M>& result) {
   quadrature integral = method.integral;
   integral.progress = {};
   if (integral.near.size() == 0) integral.near = X;
   auto energy = energy_function<double>(result.model);
   ExactExpectation<decltype(energy)> expectation(energy, integral);
-  Eigen::VectorXd theta = result.model.parameters(), model_term;
+  DependentVector<M> theta = result.model.parameters(), model_term;
   by_lbfgs(
-      [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
+      [&](const DependentVector<M>& at, DependentVector<M>& gradient) {
         gradient.setZero(at.size());
         if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
         double mean_energy = 0;
@@ -142,7 +142,7 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
     const Index d = static_cast<Index>(model.dimension());
     require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
                      " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
-    const Eigen::MatrixXd data = X.template cast<double>();
+    const DependentMatrix<M> data = X.template cast<double>();
     require_samples<double>(data, d, "data");
     likelihood::maximise(method, data, options, result);
   }
@@ -159,11 +159,11 @@ LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A
   LikelihoodGradient result;
   if constexpr (check_trainable_energy<M>()) {
     const Index d = static_cast<Index>(model.dimension());
-    const Eigen::MatrixXd data = X.template cast<double>(), samples = Y.template cast<double>();
+    const DependentMatrix<M> data = X.template cast<double>(), samples = Y.template cast<double>();
     require_samples<double>(data, d, "data");
     require_samples<double>(samples, d, "samples of the model");
     auto energy = likelihood::energy_function<double>(model);
-    Eigen::VectorXd data_error, model_error;
+    DependentVector<M> data_error, model_error;
     likelihood::grouped_gradient<double>(energy, data, result.data_term, data_error);
     likelihood::grouped_gradient<double>(energy, samples, result.model_term, model_error);
     result.gradient = result.model_term - result.data_term;

@@ -22,22 +22,24 @@ struct Mode {
 
 /// Points from which to look: the origin and places around it at distances from 1/8 to 2¹⁰, those in `near` (d × n, at
 /// most 64 of them) and around their mean. d × any number.
-inline Eigen::MatrixXd places_to_look(Index d, const Eigen::MatrixXd& near) {
+template <class D = void>
+DependentMatrix<D> places_to_look(Index d, const DependentMatrix<D>& near) {
   constexpr Index most_near = 64;
-  std::vector<Eigen::VectorXd> places{Eigen::VectorXd::Zero(d)};
+  std::vector<DependentVector<D>> places;
+  places.push_back(DependentVector<D>::Zero(d));
   Stream stream({0, Purpose::partition}, 0, std::uint64_t{1} << 38);
   for (int k = -3; k <= 10; ++k) {
     const double radius = std::ldexp(1.0, k);
     if (d <= 3)
       for (Index j = 0; j < d; ++j)
-        for (const double sign : {-1.0, 1.0}) places.push_back(sign * radius * Eigen::VectorXd::Unit(d, j));
+        for (const double sign : {-1.0, 1.0}) places.push_back(sign * radius * DependentVector<D>::Unit(d, j));
     for (int copy = 0; copy < 4; ++copy) places.push_back(radius * stream.normals(d).normalized());
   }
   if (near.cols() > 0) {
     places.push_back(near.rowwise().mean());
     for (Index i = 0, n = std::min(near.cols(), most_near); i < n; ++i) places.push_back(near.col(i * near.cols() / n));
   }
-  Eigen::MatrixXd all(d, static_cast<Index>(places.size()));
+  DependentMatrix<D> all(d, static_cast<Index>(places.size()));
   for (Index i = 0; i < all.cols(); ++i) all.col(i) = places[static_cast<std::size_t>(i)];
   return all;
 }
@@ -45,10 +47,10 @@ inline Eigen::MatrixXd places_to_look(Index d, const Eigen::MatrixXd& near) {
 /// How far from x one must go along ±direction for f to rise by ½, the mean of both sides; +∞ if it does not before
 /// `far` times the start.
 template <class Function>
-double width_along(Function& energy, const Eigen::VectorXd& x, double f, const Eigen::VectorXd& direction, double start,
-                   double far = 1e15) {
-  Eigen::MatrixXd ends(x.size(), 2);
-  Eigen::VectorXd values;
+double width_along(Function& energy, const DependentVector<Function>& x, double f,
+                   const DependentVector<Function>& direction, double start, double far = 1e15) {
+  DependentMatrix<Function> ends(x.size(), 2);
+  DependentVector<Function> values;
   Eigen::Vector2d reach(start, start);
   bool rising[2] = {}, falling[2] = {}, done[2] = {};
   for (int round = 0; round < 120 && !(done[0] && done[1]); ++round) {
@@ -71,17 +73,17 @@ double width_along(Function& energy, const Eigen::VectorXd& x, double f, const E
 /// region on many places at once. Energies that are not finite are avoided. `energy` offers values and
 /// values_and_scores.
 template <class Function>
-std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, Index most) {
+std::vector<Mode> find_modes(Function& energy, const DependentMatrix<Function>& places, Index most) {
   const Index d = places.rows();
-  Eigen::VectorXd f;
+  DependentVector<Function> f;
   energy.values(places, f);
   std::vector<Index> order;
   for (Index i = 0; i < places.cols(); ++i)
     if (std::isfinite(f[i])) order.push_back(i);
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return f[a] < f[b]; });
   const Index count = std::min<Index>(static_cast<Index>(order.size()), 2 * most);
-  Eigen::MatrixXd X(d, count);
-  Eigen::VectorXd at(count), radius(count);
+  DependentMatrix<Function> X(d, count);
+  DependentVector<Function> at(count), radius(count);
   for (Index i = 0; i < count; ++i) {
     X.col(i) = places.col(order[static_cast<std::size_t>(i)]);
     at[i] = f[order[static_cast<std::size_t>(i)]];
@@ -89,15 +91,15 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
   }
 
   // Score and Hessian of each place by central differences of the score.
-  Eigen::MatrixXd stencil(d, count * (2 * d + 1)), S;
-  Eigen::VectorXd step(count);
-  const auto hessian = [&](Index i, Eigen::MatrixXd& H) {
+  DependentMatrix<Function> stencil(d, count * (2 * d + 1)), S;
+  DependentVector<Function> step(count);
+  const auto hessian = [&](Index i, DependentMatrix<Function>& H) {
     for (Index j = 0; j < d; ++j)
       H.col(j) = (S.col(i * (2 * d + 1) + 2 + 2 * j) - S.col(i * (2 * d + 1) + 1 + 2 * j)) / (2 * step[i]);
     H = (0.5 * (H + H.transpose())).eval();
   };
-  Eigen::MatrixXd H(d, d), trial(d, count);
-  Eigen::VectorXd trial_f;
+  DependentMatrix<Function> H(d, d), trial(d, count);
+  DependentVector<Function> trial_f;
   std::vector<char> settled(static_cast<std::size_t>(count), 0);
   const auto look = [&] {
     for (Index i = 0; i < count; ++i) {
@@ -106,7 +108,7 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
       for (Index j = 0; j < d; ++j)
         for (int side = 0; side < 2; ++side)  // first ahead, then behind: s falls along f's curvature
           stencil.col(i * (2 * d + 1) + 1 + 2 * j + side) =
-              X.col(i) + (side == 0 ? step[i] : -step[i]) * Eigen::VectorXd::Unit(d, j);
+              X.col(i) + (side == 0 ? step[i] : -step[i]) * DependentVector<Function>::Unit(d, j);
     }
     energy.values_and_scores(stencil, f, S);
   };
@@ -116,7 +118,7 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
     for (Index i = 0; i < count; ++i) {
       trial.col(i) = X.col(i);
       if (settled[static_cast<std::size_t>(i)]) continue;
-      const Eigen::VectorXd s = S.col(i * (2 * d + 1));
+      const DependentVector<Function> s = S.col(i * (2 * d + 1));
       hessian(i, H);
       if (!s.allFinite() || !H.allFinite() || s.norm() == 0) {
         settled[static_cast<std::size_t>(i)] = 1;
@@ -124,9 +126,9 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
       }
       // (H + λ I) p = s with the least λ that makes it positive definite and ‖p‖ ≤ radius
       double lambda = 0;
-      Eigen::VectorXd p;
+      DependentVector<Function> p;
       for (int tries = 0; tries < 60; ++tries) {
-        Eigen::LLT<Eigen::MatrixXd> factor(H + lambda * Eigen::MatrixXd::Identity(d, d));
+        Eigen::LLT<DependentMatrix<Function>> factor(H + lambda * DependentMatrix<Function>::Identity(d, d));
         if (factor.info() == Eigen::Success) {
           p = factor.solve(s);
           if (p.allFinite() && p.norm() <= radius[i]) break;
@@ -162,22 +164,22 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
   for (const Index i : sorted) {
     bool known = false;
     for (const Mode& mode : modes) {
-      const Eigen::VectorXd apart = X.col(i) - mode.point;
-      Eigen::LLT<Eigen::MatrixXd> factor(mode.covariance);
+      const DependentVector<Function> apart = X.col(i) - mode.point;
+      Eigen::LLT<DependentMatrix<Function>> factor(mode.covariance);
       known = known || factor.matrixL().solve(apart).norm() < 0.5;
     }
     if (known) continue;
-    Mode mode{X.col(i), at[i], Eigen::MatrixXd::Identity(d, d)};
+    Mode mode{X.col(i), at[i], DependentMatrix<Function>::Identity(d, d)};
     hessian(i, H);
-    Eigen::LLT<Eigen::MatrixXd> factor(H);
+    Eigen::LLT<DependentMatrix<Function>> factor(H);
     const bool curved = H.allFinite() && factor.info() == Eigen::Success;
-    if (curved) mode.covariance = factor.solve(Eigen::MatrixXd::Identity(d, d));
+    if (curved) mode.covariance = factor.solve(DependentMatrix<Function>::Identity(d, d));
     // Where f is not like a parabola (a kink, a fourth power, a flat valley) the widths speak instead of the Hessian.
-    Eigen::VectorXd width(d);
+    DependentVector<Function> width(d);
     bool like = curved && mode.covariance.allFinite();
     for (Index j = 0; j < d; ++j) {
       const double start = like && curved ? 1 / std::sqrt(H(j, j)) : 1.0;
-      width[j] = width_along(energy, mode.point, mode.energy, Eigen::VectorXd::Unit(d, j), start);
+      width[j] = width_along(energy, mode.point, mode.energy, DependentVector<Function>::Unit(d, j), start);
       like = like && width[j] < 4 * start && width[j] > 0.25 * start;
     }
     if (!like) {
@@ -188,8 +190,8 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
         if (!std::isfinite(width[j])) width[j] = least;
       mode.covariance = width.cwiseAbs2().asDiagonal();
     }
-    Eigen::LLT<Eigen::MatrixXd> root(mode.covariance);
-    mode.log_mass = -mode.energy + Eigen::MatrixXd(root.matrixL()).diagonal().array().log().sum() +
+    Eigen::LLT<DependentMatrix<Function>> root(mode.covariance);
+    mode.log_mass = -mode.energy + DependentMatrix<Function>(root.matrixL()).diagonal().array().log().sum() +
                     0.5 * static_cast<double>(d) * 1.8378770664093454836 /* log 2π */;
     modes.push_back(mode);
     if (static_cast<Index>(modes.size()) == most) break;
@@ -198,7 +200,8 @@ std::vector<Mode> find_modes(Function& energy, const Eigen::MatrixXd& places, In
 }
 
 /// The mean and covariance of the mixture of normal laws at the modes, each weighed by its mass.
-inline void moments_of(const std::vector<Mode>& modes, Eigen::VectorXd& mean, Eigen::MatrixXd& covariance) {
+template <class D = void>
+void moments_of(const std::vector<Mode>& modes, DependentVector<D>& mean, DependentMatrix<D>& covariance) {
   double most = -std::numeric_limits<double>::infinity(), total = 0;
   for (const Mode& mode : modes) most = std::max(most, mode.log_mass);
   mean.setZero(modes.front().point.size());

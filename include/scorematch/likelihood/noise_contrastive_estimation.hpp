@@ -39,8 +39,8 @@ template <class Energy>
 class NoiseContrast {
  public:
   /// log densities of the noise at the data and at the noise
-  NoiseContrast(Energy& energy, const Eigen::MatrixXd& data, const Eigen::MatrixXd& noise,
-                const Eigen::VectorXd& at_data, const Eigen::VectorXd& at_noise)
+  NoiseContrast(Energy& energy, const DependentMatrix<Energy>& data, const DependentMatrix<Energy>& noise,
+                const DependentVector<Energy>& at_data, const DependentVector<Energy>& at_noise)
       : energy_(energy),
         samples_(data.cols()),
         log_ratio_(std::log(static_cast<double>(noise.cols()) / static_cast<double>(data.cols()))) {
@@ -51,23 +51,23 @@ class NoiseContrast {
   }
 
   /// log of the mean of exp(−f)/p_noise over the noise: log Z by importance sampling, where c may start.
-  double log_partition_at(const Eigen::VectorXd& theta) {
+  double log_partition_at(const DependentVector<Energy>& theta) {
     energy_.bound().bind(theta);
-    Eigen::VectorXd f;
+    DependentVector<Energy> f;
     energy_.values(all_, f);
-    const Eigen::ArrayXd log_w = (-f - log_noise_).tail(all_.cols() - samples_).array();
+    const DependentArray<Energy> log_w = (-f - log_noise_).tail(all_.cols() - samples_).array();
     const double most = log_w.maxCoeff();
     return most + std::log((log_w - most).exp().mean());
   }
 
-  double operator()(const Eigen::VectorXd& theta_and_c, Eigen::VectorXd& gradient) {
+  double operator()(const DependentVector<Energy>& theta_and_c, DependentVector<Energy>& gradient) {
     const Index p = theta_and_c.size() - 1;
     const double c = theta_and_c[p], scale = 1 / static_cast<double>(samples_);
     energy_.bound().bind(theta_and_c.head(p));
-    Eigen::VectorXd losses(all_.cols()), slopes(all_.cols()), of_theta;
+    DependentVector<Energy> losses(all_.cols()), slopes(all_.cols()), of_theta;
     energy_.weighted_gradient(
         all_,
-        [&](Index first, const Eigen::VectorXd& f, Eigen::VectorXd& w) {
+        [&](Index first, const DependentVector<Energy>& f, DependentVector<Energy>& w) {
           for (Index i = 0; i < f.size(); ++i) {
             const Index n = first + i;
             const double g = -f[i] + c - log_noise_[n] - log_ratio_, sign = n < samples_ ? -1 : 1;
@@ -88,8 +88,8 @@ class NoiseContrast {
   Energy& energy_;
   Index samples_;
   double log_ratio_;
-  Eigen::MatrixXd all_;
-  Eigen::VectorXd log_noise_;
+  DependentMatrix<Energy> all_;
+  DependentVector<Energy> log_noise_;
 };
 
 }  // namespace likelihood
@@ -111,20 +111,21 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
     const Index d = static_cast<Index>(model.dimension()), N = X.cols(), count = method.noise_per_sample * N;
     require(options.method != Method::adam,
             {"noise_contrastive_estimation keeps its noise, so that its loss is a function; its method is lbfgs"});
-    const Eigen::MatrixXd data = X.template cast<double>();
+    const DependentMatrix<M> data = X.template cast<double>();
     require_samples<double>(data, d, "data");
-    Eigen::MatrixXd noise = method.noise;
+    DependentMatrix<M> noise = method.noise;
     std::optional<Density> density = method.density;
     if (!density) {
-      const Eigen::VectorXd mean = data.rowwise().mean();
-      const Eigen::MatrixXd centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
-                                                                          centred.transpose() / static_cast<double>(N);
-      const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+      const DependentVector<M> mean = data.rowwise().mean();
+      const DependentMatrix<M> centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
+                                                                             centred.transpose() /
+                                                                             static_cast<double>(N);
+      const Eigen::LLT<DependentMatrix<M>> factor(covariance);
       require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
               {"noise_contrastive_estimation: the covariance of the data is singular (", N, " samples of dimension ", d,
                "); give density and noise"});
       density = gaussian_density(mean, covariance);
-      Eigen::MatrixXd z(count, d);
+      DependentMatrix<M> z(count, d);
       fill_normals<double>({method.seed, Purpose::contrast}, Ids::from(0), count, 0, d, z.data(), count);
       noise = (factor.matrixL() * z.transpose()).colwise() + mean;
     }
@@ -133,11 +134,12 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
              count, ", noise_per_sample times the samples"});
     auto energy = likelihood::energy_function<double>(model);
     likelihood::NoiseContrast contrast(energy, data, noise, (*density)(data), (*density)(noise));
-    const Eigen::VectorXd start = model.parameters();
-    Eigen::VectorXd theta(start.size() + 1);
+    const DependentVector<M> start = model.parameters();
+    DependentVector<M> theta(start.size() + 1);
     theta << start, -contrast.log_partition_at(start);
-    likelihood::by_lbfgs([&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) { return contrast(at, gradient); },
-                         theta, options, result);
+    likelihood::by_lbfgs(
+        [&](const DependentVector<M>& at, DependentVector<M>& gradient) { return contrast(at, gradient); }, theta,
+        options, result);
     result.model.set_parameters(theta.head(start.size()));
     result.log_partition.value = -theta[start.size()];
     result.log_partition.evaluations = energy.evaluations();

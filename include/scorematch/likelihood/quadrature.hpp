@@ -72,6 +72,8 @@ struct KronrodRule {
 
 template <class Function>
 class Quadrature {
+  using MatrixXd = DependentMatrix<Function>;
+  using VectorXd = DependentVector<Function>;
   static constexpr double scale = 3;
   static constexpr KronrodRule rule{};
 
@@ -99,7 +101,7 @@ class Quadrature {
 
   LogPartition run(QuadratureNodes* nodes) {
     LogPartition result;
-    Eigen::MatrixXd places = places_to_look(d_, options_.near);
+    MatrixXd places = places_to_look(d_, options_.near);
     for (int attempt = 0; attempt < 4; ++attempt) {
       result = integrate(places);
       if (!lower_found_) break;  // mass was met that the search for minima had missed: once more, from there
@@ -112,7 +114,7 @@ class Quadrature {
   }
 
  private:
-  LogPartition integrate(const Eigen::MatrixXd& places) {
+  LogPartition integrate(const MatrixXd& places) {
     LogPartition result;
     boxes_.clear();
     lower_found_ = non_finite_ = false;
@@ -123,9 +125,9 @@ class Quadrature {
                              " places where its minima were looked for; give points where it is (quadrature: near)");
       return result;
     }
-    Eigen::MatrixXd covariance;
+    MatrixXd covariance;
     moments_of(modes, middle_, covariance);
-    root_ = Eigen::LLT<Eigen::MatrixXd>(covariance).matrixL();
+    root_ = Eigen::LLT<MatrixXd>(covariance).matrixL();
     shift_ = modes.front().energy;
     if (!root_.allFinite() || !(root_.diagonal().minCoeff() > 0) || !middle_.allFinite()) {
       result.status = PartitionStatus::not_normalisable;
@@ -210,12 +212,12 @@ class Quadrature {
   void split_at_modes(const std::vector<Mode>& modes) {
     for (const Mode& mode : modes) {
       if (mode.energy - shift_ > 60) continue;
-      const Eigen::VectorXd u = root_.triangularView<Eigen::Lower>().solve(mode.point - middle_);
-      const Eigen::MatrixXd spread = root_.triangularView<Eigen::Lower>().solve(
-          Eigen::MatrixXd(Eigen::LLT<Eigen::MatrixXd>(mode.covariance).matrixL()));
-      const Eigen::VectorXd width = spread.rowwise().norm();
+      const VectorXd u = root_.template triangularView<Eigen::Lower>().solve(mode.point - middle_);
+      const MatrixXd spread = root_.template triangularView<Eigen::Lower>().solve(
+          MatrixXd(Eigen::LLT<MatrixXd>(mode.covariance).matrixL()));
+      const VectorXd width = spread.rowwise().norm();
       for (Index probe = 0; probe <= 2 * d_; ++probe) {
-        Eigen::VectorXd at = u;
+        VectorXd at = u;
         if (probe > 0) at[(probe - 1) / 2] += (probe % 2 == 0 ? 2 : -2) * width[(probe - 1) / 2];
         for (int depth = 0; depth < 200; ++depth) {
           const std::size_t box = box_of(at);
@@ -239,7 +241,7 @@ class Quadrature {
   static double unfold(double t) { return scale * t / ((1 - t) * (1 + t)); }
 
   // The leaf that holds a point of u; coordinates on a face belong to the upper box.
-  std::size_t box_of(const Eigen::VectorXd& u) const {
+  std::size_t box_of(const VectorXd& u) const {
     std::size_t at = 0;
     while (!boxes_[at].leaf()) {
       const Box& box = boxes_[at];
@@ -397,7 +399,7 @@ class Quadrature {
   }
 
   // An energy that is NaN, −∞ or far below all known minima.
-  void look_at(double f, const Eigen::VectorXd& x) {
+  void look_at(double f, const VectorXd& x) {
     if (std::isnan(f) || f == -std::numeric_limits<double>::infinity()) {
       if (!non_finite_) {
         offence_ = text(f, " at the point (");
@@ -429,7 +431,7 @@ class Quadrature {
     Eigen::Vector3d u;
     for (Index j = 0; j < d_; ++j)
       u[j] = unfold(0.5 * (worst.low[static_cast<std::size_t>(j)] + worst.high[static_cast<std::size_t>(j)]));
-    const Eigen::VectorXd x = middle_ + root_ * u.head(d_);
+    const VectorXd x = middle_ + root_ * u.head(d_);
     for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + text(x[j]);
     return text("the largest error is near the point (", place,
                 "): a kink, a wall, or a narrow ridge across the axes?");
@@ -453,24 +455,24 @@ class Quadrature {
       }
     }
     const Index kept = static_cast<Index>(probabilities.size());
-    nodes.points = Eigen::Map<const Eigen::MatrixXd>(points.data(), d_, kept);
-    nodes.probabilities = Eigen::Map<const Eigen::VectorXd>(probabilities.data(), kept);
+    nodes.points = Eigen::Map<const MatrixXd>(points.data(), d_, kept);
+    nodes.probabilities = Eigen::Map<const VectorXd>(probabilities.data(), kept);
     nodes.probabilities /= nodes.probabilities.sum();
   }
 
   Function& energy_;
   const quadrature& options_;
   Index d_, nodes_;
-  Eigen::VectorXd middle_;
-  Eigen::MatrixXd root_;
+  VectorXd middle_;
+  MatrixXd root_;
   double shift_ = 0;
   std::vector<Box> boxes_;
-  Eigen::MatrixXd points_;
-  Eigen::VectorXd weights_, f_;
-  Eigen::VectorXd shares_;           // of each node in the integral of a constant
+  MatrixXd points_;
+  VectorXd weights_, f_;
+  VectorXd shares_;                  // of each node in the integral of a constant
   double ratio_[KronrodRule::size];  // of Gauss's weights to Kronrod's
   bool lower_found_ = false, non_finite_ = false;
-  Eigen::VectorXd lowest_;
+  VectorXd lowest_;
   double lowest_energy_ = 0;
   std::string offence_;
 };

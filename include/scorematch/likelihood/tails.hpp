@@ -17,18 +17,18 @@ namespace scorematch::likelihood {
 /// finite only if that falls as r grows. Rays: the axes, diagonals, the directions of the covariance and 24 random
 /// ones, out to 2²⁴ standard deviations.
 template <class Function>
-std::string evidence_of_infinite_mass(Function& energy, const Eigen::VectorXd& mean,
-                                      const Eigen::MatrixXd& covariance) {
+std::string evidence_of_infinite_mass(Function& energy, const DependentVector<Function>& mean,
+                                      const DependentMatrix<Function>& covariance) {
   const Index d = mean.size();
-  std::vector<Eigen::VectorXd> rays;
-  const Eigen::MatrixXd root = Eigen::LLT<Eigen::MatrixXd>(covariance).matrixL();
+  std::vector<DependentVector<Function>> rays;
+  const DependentMatrix<Function> root = Eigen::LLT<DependentMatrix<Function>>(covariance).matrixL();
   for (Index j = 0; j < d; ++j) {
-    rays.push_back(Eigen::VectorXd::Unit(d, j));
+    rays.push_back(DependentVector<Function>::Unit(d, j));
     rays.push_back(root.col(j).normalized());
   }
   if (d == 2 || d == 3)
     for (int corner = 0; corner < (1 << (d - 1)); ++corner) {
-      Eigen::VectorXd diagonal = Eigen::VectorXd::Ones(d);
+      DependentVector<Function> diagonal = DependentVector<Function>::Ones(d);
       for (Index j = 1; j < d; ++j)
         if (corner >> (j - 1) & 1) diagonal[j] = -1;
       rays.push_back(diagonal.normalized());
@@ -39,8 +39,8 @@ std::string evidence_of_infinite_mass(Function& energy, const Eigen::VectorXd& m
 
   constexpr int radii = 25, apart = 4;
   const double spread = std::sqrt(covariance.diagonal().maxCoeff());
-  Eigen::MatrixXd X(d, static_cast<Index>(rays.size()) * radii);
-  Eigen::VectorXd f;
+  DependentMatrix<Function> X(d, static_cast<Index>(rays.size()) * radii);
+  DependentVector<Function> f;
   for (std::size_t k = 0; k < rays.size(); ++k)
     for (int i = 0; i < radii; ++i) X.col(static_cast<Index>(k) * radii + i) = mean + std::ldexp(spread, i) * rays[k];
   energy.values(X, f);
@@ -57,11 +57,11 @@ std::string evidence_of_infinite_mass(Function& energy, const Eigen::VectorXd& m
       const double r = std::ldexp(spread, i);
       double mass = std::log(r) - value(i);
       if (d == 1) return mass;
-      const Eigen::MatrixXd ray = rays[k];
-      const Eigen::MatrixXd basis = Eigen::HouseholderQR<Eigen::MatrixXd>(ray).householderQ();
+      const DependentMatrix<Function> ray = rays[k];
+      const DependentMatrix<Function> basis = Eigen::HouseholderQR<DependentMatrix<Function>>(ray).householderQ();
       for (Index j = 1; j < d; ++j)
-        mass += std::log(std::min(r, width_along(energy, Eigen::VectorXd(mean + r * rays[k]), value(i),
-                                                 Eigen::VectorXd(basis.col(j)), r, 1.0)));
+        mass += std::log(std::min(r, width_along(energy, DependentVector<Function>(mean + r * rays[k]), value(i),
+                                                 DependentVector<Function>(basis.col(j)), r, 1.0)));
       return mass;
     };
     const double growth = (log_mass(last) - log_mass(last - apart)) / fold;

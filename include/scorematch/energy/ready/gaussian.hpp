@@ -13,18 +13,21 @@ struct Gaussian {
   Eigen::MatrixXd precision = {};  ///< d × d, symmetric and positive definite; empty: the unit matrix
 
   /// Throws std::invalid_argument for other sizes, and a precision that is not symmetric and positive definite.
+  template <class D = void>  // templates, so that programs without Gaussians do not compile Eigen's decomposition
   void validate(Index d) const {
     require(mean.size() == 0 || mean.size() == d,
             {"Gaussian: mean has ", mean.size(), " numbers; the dimension is ", d});
     require(precision.size() == 0 || (precision.rows() == d && precision.cols() == d),
             {"Gaussian: precision is ", precision.rows(), " × ", precision.cols(), "; the dimension is ", d});
-    if (precision.size() > 0) (void)factor();
+    if (precision.size() > 0) (void)factor<D>();
   }
 
   /// L with L Lᵀ = precision.
+  template <class D = void>
   Eigen::MatrixXd factor() const {
-    const Eigen::LLT<Eigen::MatrixXd> decomposed(precision);
-    require(decomposed.info() == Eigen::Success && precision.isApprox(precision.transpose(), 1e-10),
+    const DependentMatrix<D> given = precision;
+    const Eigen::LLT<DependentMatrix<D>> decomposed(given);
+    require(decomposed.info() == Eigen::Success && given.isApprox(given.transpose(), 1e-10),
             {"Gaussian: precision is not symmetric and positive definite"});
     return decomposed.matrixL();
   }
