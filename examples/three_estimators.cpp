@@ -9,7 +9,6 @@
 //   three_estimators [output folder]
 #include <scorematch/scorematch.hpp>
 
-#include <Eigen/LU>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -86,19 +85,6 @@ MatrixXd jacobian(const std::function<VectorXd(const VectorXd&)>& g, const Vecto
     J.col(k) = (g(theta + step) - g(theta - step)) / (2 * h);
   }
   return J;
-}
-
-// Of a maximum-likelihood estimate: the sandwich H⁻¹ V H⁻¹/n of the losses f(x_i), here with log Z = 0 at every θ.
-MatrixXd likelihood_covariance(const sm::EnergyModel& model, const MatrixXd& X) {
-  const auto losses = [&](const VectorXd& theta) -> VectorXd { return sm::energy_of(at(model, theta), X); };
-  const auto gradient = [&](const VectorXd& theta) -> VectorXd {
-    return jacobian(losses, theta).colwise().mean().transpose();
-  };
-  const VectorXd theta = model.parameters();
-  const MatrixXd G = jacobian(losses, theta), centred = G.rowwise() - G.colwise().mean(),
-                 H = jacobian(gradient, theta).inverse();
-  const double n = static_cast<double>(X.cols());
-  return H * (centred.transpose() * centred / (n - 1)) * H.transpose() / n;
 }
 
 struct Estimate {
@@ -181,8 +167,8 @@ int main(int argc, char** argv) {
   const Estimate estimates[] = {by_likelihood(data), by_implicit(data), by_denoising(data, sigma)};
   const auto implicit_errors = sm::standard_errors(estimates[1].model, sm::implicit_score_matching{}, data);
   const auto blurred_errors = denoising_errors(estimates[2], sigma, data);
-  const MatrixXd covariances[] = {likelihood_covariance(estimates[0].model, data), implicit_errors.covariance,
-                                  blurred_errors.covariance};
+  const MatrixXd covariances[] = {sm::standard_errors(estimates[0].model, sm::maximum_likelihood{}, data).covariance,
+                                  implicit_errors.covariance, blurred_errors.covariance};
   MatrixXd values[4], errors[4];
   describe_species(birds, kind, values[0], errors[0]);
   for (int m = 0; m < 3; ++m) {

@@ -175,6 +175,26 @@ TEST_CASE("Maximum likelihood of a mixture is where expectation–maximisation s
   CHECK(odds / (1 + odds) == Approx(share).epsilon(1e-3));
 }
 
+TEST_CASE("Standard errors of maximum likelihood are the sandwich of the closed form") {
+  // N(m, e^{−a}): ∂ℓ/∂m = −e^a (x − m), ∂ℓ/∂a = ½ e^a (x − m)² − ½; H = diag(e^a, ½) at the estimate
+  const auto normal =
+      sm::energy_model(1, [](auto x, auto theta) { return 0.5 * exp(theta("a")) * square(x[0] - theta("m")); });
+  const MatrixXd X = skewed_data(1, 150);
+  const auto fit = sm::fit(normal, sm::maximum_likelihood{}, X);
+  REQUIRE(fit.status == sm::FitStatus::converged);
+  const auto errors = sm::standard_errors(fit, sm::maximum_likelihood{}, X);
+  CHECK(errors.status == sm::ErrorStatus::identified);
+  const double mean = X.mean(), variance = (X.array() - mean).square().mean();
+  const Eigen::ArrayXd u = (X.row(0).transpose().array() - mean);
+  const double var_mean = variance * 150 / 149 / 150,
+               var_a = 4 * (0.25 * (u.square() / variance - 1).square().sum() / 149) / 150,
+               both = 2 * variance * (-0.5 * (u / variance * (u.square() / variance - 1)).sum() / 149) / 150;
+  CHECK(errors.covariance(0, 0) == Approx(var_a).epsilon(1e-4));
+  CHECK(errors.covariance(1, 1) == Approx(var_mean).epsilon(1e-4));
+  CHECK(errors.covariance(0, 1) == Approx(both).epsilon(1e-4));
+  CHECK(errors.parameters[0].name == "a");
+}
+
 TEST_CASE("A compiled model and the recorded one have the same likelihood fit") {
   const auto formula = [](auto x, auto theta) {
     return 0.5 * exp(theta("a")) * squared_norm(x) + softplus(theta("b") * x[0]);

@@ -117,7 +117,38 @@ inline double normal_quantile(double level) {
   return 0.5 * (low + high);
 }
 
-/// Each sample's gradient at one θ, and what sums of them sandwiches need.
+/// What sandwiches need of the samples' gradients g.
+struct GradientSums {
+  Eigen::MatrixXd products;                 ///< Σ (g − centre)(g − centre)ᵀ
+  Eigen::VectorXd sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
+
+  explicit GradientSums(Index p = 0) { reset(p); }
+
+  void reset(Index p) {
+    products.setZero(p, p);
+    for (Eigen::VectorXd* each : {&sizes, &squares, &fourths}) each->setZero(p);
+  }
+
+  /// The columns of G are gradients; it is used up.
+  template <class D = void>
+  void add(DependentMatrix<D>& G, const DependentMatrix<D>& influence, const DependentVector<D>& centre) {
+    G.colwise() -= centre;
+    products += G * G.transpose();
+    const DependentMatrix<D> a = influence * G;
+    sizes += a.cwiseAbs().rowwise().sum();
+    squares += a.cwiseAbs2().rowwise().sum();
+    fourths += a.cwiseAbs2().cwiseAbs2().rowwise().sum();
+  }
+
+  void add(const GradientSums& other) {
+    products += other.products;
+    sizes += other.sizes;
+    squares += other.squares;
+    fourths += other.fourths;
+  }
+};
+
+/// Each sample's gradient at one θ.
 template <class T, class M, class O>
 class SampleGradients {
   using Bound = decltype(bind<T>(std::declval<const M&>()));
@@ -128,34 +159,22 @@ class SampleGradients {
   SampleGradients(const M& model, const O& objective, MatrixView<T> data, Index draws)
       : model_(model), objective_(objective), data_(data), draws_(draws), p_(model.parameters().size()) {}
 
-  struct Sums {
-    DependentVector<M> gradient;                 ///< Σ g
-    DependentMatrix<M> products;                 ///< Σ g gᵀ
-    DependentVector<M> sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
-  };
-
   /// `influence` is the matrix K.
-  Sums sums(const DependentMatrix<M>& influence, const DependentVector<M>& centre) const {
+  GradientSums sums(const DependentMatrix<M>& influence, const DependentVector<M>& centre) const {
     const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
     const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
-    Sums total = zero();
+    GradientSums total(p_);
     std::vector<State> states;
     evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
                              [&](State& s) {
                                if (!s.bound) s.bound = std::make_unique<Bound>(bind<T>(model_));
                              },
                              [&](State& s, Index piece) {
-                               s.sums = zero();
+                               s.sums.reset(p_);
                                for (Index c = piece * per_piece; c < std::min(chunks, (piece + 1) * per_piece); ++c)
                                  add_chunk(s, c * chunk, std::min(chunk, N - c * chunk), influence, centre);
                              },
-                             [&](State& s, Index) {
-                               total.gradient += s.sums.gradient;
-                               total.products += s.sums.products;
-                               total.sizes += s.sums.sizes;
-                               total.fourths += s.sums.fourths;
-                               total.squares += s.sums.squares;
-                             });
+                             [&](State& s, Index) { total.add(s.sums); });
     return total;
   }
 
@@ -171,13 +190,8 @@ class SampleGradients {
     ScoreAdjoints<T> bar;
     DependentVector<M> adjoints, gradient;
     DependentMatrix<M> G;  ///< p × samples of the chunk
-    Sums sums;
+    GradientSums sums;
   };
-
-  Sums zero() const {
-    return {DependentVector<M>::Zero(p_), DependentMatrix<M>::Zero(p_, p_), DependentVector<M>::Zero(p_),
-            DependentVector<M>::Zero(p_), DependentVector<M>::Zero(p_)};
-  }
 
   void add_chunk(State& s, Index first, Index count, const DependentMatrix<M>& influence,
                  const DependentVector<M>& centre) const {
@@ -185,13 +199,7 @@ class SampleGradients {
     for (Index draw = 0; draw < draws_; ++draw)
       for (Index at = 0; at < count; at += block) add_gradients(s, first + at, std::min(block, count - at), draw, at);
     s.G /= static_cast<double>(draws_);
-    s.sums.gradient += s.G.rowwise().sum();
-    s.G.colwise() -= centre;
-    s.sums.products += s.G * s.G.transpose();
-    const DependentMatrix<M> a = influence * s.G;
-    s.sums.sizes += a.cwiseAbs().rowwise().sum();
-    s.sums.squares += a.cwiseAbs2().rowwise().sum();
-    s.sums.fourths += a.cwiseAbs2().cwiseAbs2().rowwise().sum();
+    s.sums.template add<M>(s.G, influence, centre);
   }
 
   // One pull_back a sample, with the adjoints of the others at 0.
@@ -298,42 +306,36 @@ bool has_quadratic_loss(const M& model, const O& objective) {
   return false;
 }
 
-template <class T, class M, class O>
-void estimate_errors(const M& model, const O& objective, MatrixView<T> data, const StandardErrorOptions& options,
-                     StandardErrors& result) {
+/// The sandwich of any fit by a mean of losses. `Fit` offers
+///   gradient(θ)      of the mean loss
+///   quadratic()      whether that is linear in θ, and if so curvature(), its derivative
+///   sums(K, centre)  GradientSums of the samples at the fitted θ
+///   deterministic()  whether the loss has no noise of its own
+template <class T, class Fit>
+void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std::string>& names, Index n,
+              const StandardErrorOptions& options, StandardErrors& result) {
   options.validate();
-  auto function = objective::loss_function<T>(model, objective, data);
-  const DependentVector<M> theta = model.parameters();
-  const Index p = theta.size(), n = data.cols();
+  const Index p = theta.size();
   require(p > 0, {"standard_errors: the model has no parameters"});
   require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
-  const std::vector<std::string> names = parameter_names(model);
   const double infinity = std::numeric_limits<double>::infinity();
   result.level = options.level;
   result.samples = n;
   for (Index k = 0; k < p; ++k)
     result.parameters.push_back({names[static_cast<std::size_t>(k)], theta[k], infinity, -infinity, infinity, 0});
 
-  MeanGradient gradient(function, options.draws);
-  const DependentVector<M> mean = gradient(theta);
-  const bool quadratic = has_quadratic_loss(model, objective);
-  DependentMatrix<M>& H = result.curvature;
-  if constexpr (MayBeLinear<M>) {
-    if (quadratic) {
-      H.setZero(p, p);
-      for (Index draw = 0; draw < options.draws; ++draw)
-        H += mean_feature_gram<T>(model, objective, data, static_cast<std::uint64_t>(draw)) /
-             static_cast<double>(options.draws);
-    }
-  }
-  if (!quadratic) H = hessian_by_differences<T>(gradient, theta);
+  const auto gradient = [&](const DependentVector<Fit>& at) { return fit.gradient(at); };
+  const DependentVector<Fit> mean = gradient(theta);
+  const bool quadratic = fit.quadratic();
+  DependentMatrix<Fit>& H = result.curvature;
+  H = quadratic ? fit.curvature() : hessian_by_differences<T>(gradient, theta);
   result.status = ErrorStatus::non_finite;
   if (!mean.allFinite() || !H.allFinite()) return;
 
   const ScaledSpectrum spectrum = scaled_spectrum(H);
   const double flat = (quadratic ? rank_tolerance<T>(p) : flat_below<T>)*spectrum.values.cwiseAbs().maxCoeff();
-  DependentVector<M> inverse(p);
-  DependentMatrix<M> open(p, 0);
+  DependentVector<Fit> inverse(p);
+  DependentMatrix<Fit> open(p, 0);
   for (Index k = 0; k < p; ++k) {
     const bool is_flat = !(std::abs(spectrum.values[k]) > flat);
     inverse[k] = is_flat ? 0 : 1 / spectrum.values[k];
@@ -341,18 +343,18 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
     open.conservativeResize(p, open.cols() + 1);
     open.col(open.cols() - 1) = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
   }
-  const DependentMatrix<M> scaled_vectors = spectrum.scale.asDiagonal() * spectrum.vectors;
-  const DependentMatrix<M> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
+  const DependentMatrix<Fit> scaled_vectors = spectrum.scale.asDiagonal() * spectrum.vectors;
+  const DependentMatrix<Fit> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
   if (open.cols() > 0) open = sparse_basis(open);
 
-  const auto sums = SampleGradients<T, M, O>(model, objective, data, options.draws).sums(K, mean);
+  const auto sums = fit.sums(K, mean);
   result.variability = sums.products / static_cast<double>(n - 1);
   result.covariance = K * result.variability * K / static_cast<double>(n);
   result.remaining_step = -K * mean;
   if (!result.covariance.allFinite()) return;
 
   // With fresh noise a fit ends where other draws of it have their minimum, some errors away.
-  const double near = objective.deterministic() ? 0.5 : 5;
+  const double near = fit.deterministic() ? 0.5 : 5;
   bool far = false;
   const double z = normal_quantile(options.level);
   for (Index j = 0; j < open.cols(); ++j)
@@ -368,7 +370,7 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
     error.effective_samples = sums.fourths[k] > 0 ? sums.squares[k] * sums.squares[k] / sums.fourths[k] : 0;
     far = far || std::abs(result.remaining_step[k]) > near * error.standard_error;
     const auto warn = [&](Weakness weakness, const std::string& reason) {
-      result.weak.push_back({{DependentVector<M>::Unit(p, k), H(k, k), error.name}, weakness, reason});
+      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name}, weakness, reason});
     };
     // Heavy tails alone bring the first number down, a few samples that decide bring down both.
     const double share =
@@ -377,7 +379,7 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
       warn(Weakness::few_samples, text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10,
                                        " of ", n, " samples; its error is not to be trusted"));
     } else if (!quadratic && K(k, k) > 0) {  // along the line on which the loss stays least
-      const DependentVector<M> along = K.col(k) / K(k, k), side = z * error.standard_error * along;
+      const DependentVector<Fit> along = K.col(k) / K(k, k), side = z * error.standard_error * along;
       const double change = along.dot(gradient(theta + side) - gradient(theta - side)) /
                             (2 * z * error.standard_error * along.dot(H * along));
       if (!(change > 1.0 / 3 && change < 3))
@@ -389,6 +391,47 @@ void estimate_errors(const M& model, const O& objective, MatrixView<T> data, con
                   : result.weak.empty()             ? ErrorStatus::identified
                                                     : ErrorStatus::not_identified;
 }
+
+/// A fit by score matching.
+template <class T, class M, class O>
+class ScoreFit {
+ public:
+  ScoreFit(const M& model, const O& objective, MatrixView<T> data, Index draws)
+      : model_(model),
+        objective_(objective),
+        data_(data),
+        draws_(draws),
+        function_(objective::loss_function<T>(model, objective, data)),
+        mean_gradient_(function_, draws) {}
+
+  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) { return mean_gradient_(theta); }
+  bool quadratic() const { return has_quadratic_loss(model_, objective_); }
+  bool deterministic() const { return objective_.deterministic(); }
+
+  Eigen::MatrixXd curvature() const {
+    const Index p = model_.parameters().size();
+    DependentMatrix<M> H = DependentMatrix<M>::Zero(p, p);
+    if constexpr (MayBeLinear<M>)
+      for (Index draw = 0; draw < draws_; ++draw)
+        H += mean_feature_gram<T>(model_, objective_, data_, static_cast<std::uint64_t>(draw)) /
+             static_cast<double>(draws_);
+    return H;
+  }
+
+  GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) const {
+    return SampleGradients<T, M, O>(model_, objective_, data_, draws_).sums(influence, centre);
+  }
+
+ private:
+  using Function = decltype(objective::loss_function<T>(std::declval<const M&>(), std::declval<const O&>(),
+                                                        std::declval<MatrixView<T>>()));
+  const M& model_;
+  const O& objective_;
+  MatrixView<T> data_;
+  Index draws_;
+  Function function_;
+  MeanGradient<Function> mean_gradient_;
+};
 
 }  // namespace fitting
 
@@ -412,8 +455,13 @@ requires AnyModel<M> StandardErrors standard_errors(const M& model, const O& obj
                                                     const Eigen::MatrixBase<Derived>& X,
                                                     const StandardErrorOptions& options = {}) {
   StandardErrors result;
-  if constexpr (check_trainable_model<M>())
-    fitting::estimate_errors<typename Derived::Scalar>(model, objective, X.derived(), options, result);
+  if constexpr (check_trainable_model<M>()) {
+    using T = typename Derived::Scalar;
+    options.validate();
+    const MatrixView<T> data = X.derived();
+    fitting::ScoreFit<T, M, O> fit(model, objective, data, options.draws);
+    fitting::sandwich<T>(fit, model.parameters(), parameter_names(model), data.cols(), options, result);
+  }
   return result;
 }
 

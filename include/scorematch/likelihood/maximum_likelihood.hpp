@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "scorematch/fit/standard_errors.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
 #include "scorematch/likelihood/quadrature.hpp"
 
@@ -123,6 +124,55 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
   result.log_partition = expectation.log_partition();
 }
 
+/// What standard errors ask of a fit by likelihood (fit/standard_errors.hpp).
+template <class M>
+class ExactFit {
+  using Energy = decltype(energy_function<double>(std::declval<const M&>()));
+
+ public:
+  ExactFit(const M& model, const quadrature& integral, const Eigen::MatrixXd& data)
+      : theta_(model.parameters()),
+        integral_(integral),
+        data_(data),
+        energy_(energy_function<double>(model)),
+        expectation_(energy_, integral_) {}
+
+  bool quadratic() const { return false; }
+  bool deterministic() const { return true; }
+  Eigen::MatrixXd curvature() const { return {}; }
+
+  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) {
+    DependentVector<M> data_term, model_term;
+    if (!expectation_.at(theta))
+      return DependentVector<M>::Constant(theta.size(), std::numeric_limits<double>::quiet_NaN());
+    mean_gradient<double>(energy_, data_, data_term);
+    expectation_.gradient(model_term);
+    return data_term - model_term;
+  }
+
+  fitting::GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) {
+    const Index p = theta_.size();
+    fitting::GradientSums total(p);
+    DependentVector<M> model_term, own;
+    (void)expectation_.at(theta_);
+    expectation_.gradient(model_term);
+    DependentMatrix<M> G(p, 1);
+    for (Index n = 0; n < data_.cols(); ++n) {
+      mean_gradient<double>(energy_, data_.col(n), own);
+      G = own - model_term;
+      total.template add<M>(G, influence, centre);
+    }
+    return total;
+  }
+
+ private:
+  Eigen::VectorXd theta_;
+  const quadrature& integral_;
+  const Eigen::MatrixXd& data_;
+  Energy energy_;
+  ExactExpectation<Energy> expectation_;
+};
+
 }  // namespace likelihood
 
 /// Fits by exact maximum likelihood, from the model's present θ: `loss` is −(1/N) log-likelihood, in nats.
@@ -170,6 +220,35 @@ LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A
     result.standard_error = (data_error.cwiseAbs2() + model_error.cwiseAbs2()).cwiseSqrt();
   }
   return result;
+}
+
+/// Standard errors of a fit by exact maximum likelihood, by the sandwich, which holds even where the model is wrong:
+///
+///   auto errors = sm::standard_errors(fit, sm::maximum_likelihood{}, data);
+///
+/// Cost: 2p + 2 gradients (4p + 2 with the check of the intervals), each with its quadrature, and a sweep a sample.
+template <class M, class Derived>
+requires AnyModel<M> StandardErrors standard_errors(const M& model, const maximum_likelihood& method,
+                                                    const Eigen::MatrixBase<Derived>& X,
+                                                    const StandardErrorOptions& options = {}) {
+  StandardErrors result;
+  if constexpr (check_trainable_energy<M>()) {
+    method.validate();
+    const Eigen::MatrixXd data = X.template cast<double>();
+    require_samples<double>(data, static_cast<Index>(model.dimension()), "data");
+    quadrature integral = method.integral;
+    integral.progress = {};
+    if (integral.near.size() == 0) integral.near = data;
+    likelihood::ExactFit<M> exact(model, integral, data);
+    fitting::sandwich<double>(exact, model.parameters(), parameter_names(model), data.cols(), options, result);
+  }
+  return result;
+}
+
+template <class M, class Derived>
+StandardErrors standard_errors(const LikelihoodFit<M>& fitted, const maximum_likelihood& method,
+                               const Eigen::MatrixBase<Derived>& X, const StandardErrorOptions& options = {}) {
+  return standard_errors(fitted.model, method, X, options);
 }
 
 }  // namespace scorematch
