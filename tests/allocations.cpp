@@ -2,7 +2,13 @@
 // with the number of samples. The C library's allocator is wrapped to count; the sanitizers' own cannot be.
 #include "catch.hpp"
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)  // clang's way to say __SANITIZE_ADDRESS__
+#define SCOREMATCH_SANITIZED
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(SCOREMATCH_SANITIZED)
 
 #include <malloc.h>
 #ifdef _OPENMP
