@@ -122,7 +122,8 @@ int main(int argc, char** argv) {
   const MatrixXd data = scale.cwiseInverse().asDiagonal() * centred;  // mean 0, variance 1
 
   // --- the penguins ---
-  const sm::denoising_score_matching objective{.sigma = 0.1, .seed = 2};
+  const double sigma = 0.1;
+  const sm::denoising_score_matching objective{.sigma = sigma, .seed = 2};
   PerKind training_loss, held_out_loss, training_likelihood, held_out_likelihood, gap, width, wall;
   std::vector<sm::EnergyModel> shown;  // of the first fold
   VectorXd log_z(kinds);
@@ -155,7 +156,7 @@ int main(int argc, char** argv) {
   std::printf(
       "342 penguins, standardised, denoising score matching at sigma = %.1f: five folds, mean ± standard error\n"
       "  %-40s  %-19s%-19s%-19s  %s\n",
-      objective.sigma, "", "f = g", "f = exp(g)", "f = 20 exp(g/20)", "exp(g) less g");
+      sigma, "", "f = g", "f = exp(g)", "f = 20 exp(g/20)", "exp(g) less g");
   print_row("loss, training", training_loss);
   print_row("loss, held out", held_out_loss);
   print_row("log-likelihood a bird, training", training_likelihood);

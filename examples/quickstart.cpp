@@ -65,7 +65,8 @@ int main(int argc, char** argv) {
   });
 
   // The fit.
-  const sm::denoising_score_matching objective{.sigma = 0.3, .seed = 2};
+  const double sigma = 0.3;
+  const sm::denoising_score_matching objective{.sigma = sigma, .seed = 2};
   const auto fit = sm::fit(energy, objective, training, {.iterations = 3000, .progress = sm::progress_line()});
   const VectorXd before = held_out_losses(energy, objective, held_out),
                  after = held_out_losses(fit.model, objective, held_out);
@@ -78,14 +79,14 @@ int main(int argc, char** argv) {
   std::printf("\n%td birds; %td to fit on, %td held out. Fit: %s after %td steps of Adam.\n", birds.cols(),
               training.cols(), held_out.cols(), to_string(fit.status), fit.iterations);
   std::printf("Held-out denoising loss (sigma = %.2f standard deviations), mean over birds ± standard error:\n",
-              objective.sigma);
+              sigma);
   print_mean("before the fit", before);
   print_mean("after the fit", after);
   print_mean("fall, bird by bird", before - after);
   std::printf(
       "The model is that of birds blurred by sigma, so its variances exceed theirs by (sigma · scale)²: %.2f and %.2f "
       "mm².\n",
-      std::pow(objective.sigma * scale[0], 2), std::pow(objective.sigma * scale[1], 2));
+      std::pow(sigma * scale[0], 2), std::pow(sigma * scale[1], 2));
   print_moments("birds", birds);
   print_moments("samples", samples);
   std::printf("Sampling: %s, %td chains of 3000 steps, %td lost.\n", to_string(draws.status), draws.chains,

@@ -74,15 +74,18 @@ VectorXd losses_of(const M& model, const O& objective, const MatrixXd& X) {
 
 /// Each sample's denoising loss for noise Z that the test chooses, by the objective's own text.
 template <class M>
-VectorXd denoising_losses(const M& model, const sm::denoising_score_matching& objective, const MatrixXd& X,
-                          const MatrixXd& Z) {
-  const MatrixXd noisy = X + objective.sigma * Z;
+VectorXd denoising_losses(const M& model, double sigma, const MatrixXd& X, const MatrixXd& Z) {
+  const sm::denoising_score_matching objective{.sigma = sigma};
+  const MatrixXd noisy = X + sigma * Z;
   sm::ScoreValues<double> values;
   values.S = sm::score_of(model, noisy).transpose();
-  const sm::denoising_score_matching::Notes<double> notes{Z.transpose()};
+  sm::Points<double> points;
+  points.sigma.setConstant(X.cols(), sigma);
+  const sm::denoising_score_matching::Notes<double> notes{Z.transpose(), {}, VectorXd::Ones(X.cols())};
   sm::Losses<double> losses;
+  losses.value.resize(X.cols());
   losses.terms.resize(X.cols(), static_cast<Index>(objective.term_names().size()));
-  objective.score(sm::Samples<double>{}, sm::Points<double>{}, notes, values, losses);
+  objective.score(sm::Samples<double>{}, points, notes, values, losses);
   return losses.value;
 }
 
@@ -348,7 +351,6 @@ TEST_CASE("I11: the explicit and the implicit loss differ by ½E‖∇ log p‖�
 
 TEST_CASE("I11: the denoising loss is the explicit one for the blurred density, plus a constant") {
   const double sigma = 0.6;
-  const sm::denoising_score_matching objective{.sigma = sigma};
   for (const Index d : {1, 2}) {
     // p: equal weights on three points. p_σ: a mixture of three Gaussians.
     MatrixXd points = normals(d, 3, 8);
@@ -369,7 +371,7 @@ TEST_CASE("I11: the denoising loss is the explicit one for the blurred density, 
     const auto denoising_loss = [&](const auto& model) {
       double loss = 0;
       for (Index k = 0; k < 3; ++k)
-        loss += noise_weights.dot(denoising_losses(model, objective, points.col(k).replicate(1, Z.cols()), Z));
+        loss += noise_weights.dot(denoising_losses(model, sigma, points.col(k).replicate(1, Z.cols()), Z));
       return loss;
     };
     const auto explicit_loss = [&](const auto& model) {
@@ -399,7 +401,7 @@ TEST_CASE("I5: the denoising loss of N(0, vI) at its optimum") {
         (j < d ? X(j, i) : Z(j - d, i)) = (j < d ? std::sqrt(v) : 1) * nodes[digits % 3];
       }
     }
-    return weight.dot(denoising_losses(model, {.sigma = sigma}, X, Z));
+    return weight.dot(denoising_losses(model, sigma, X, Z));
   };
   CHECK(optimal_loss(1, 1, 0.1) == Approx(49.504950).epsilon(1e-8));  // d v/(2 σ² (v + σ²))
   CHECK(optimal_loss(1, 1, 0.5) == Approx(1.6).epsilon(1e-12));

@@ -29,10 +29,11 @@ enum class Along { none, axes, given };
 /// Where the score is asked.
 template <class T>
 struct Points {
-  Matrix<T> X;           ///< B × d
-  Vector<T> sigma;       ///< noise level of each row; empty if the objective has none
-  Matrix<T> V;           ///< B × (M d): direction m of each row in columns m d … m d + d − 1
-  Index directions = 0;  ///< M
+  Matrix<T> X;            ///< B × d
+  Vector<T> sigma;        ///< noise level of each row; empty if the objective has none
+  Eigen::VectorXi label;  ///< class of each row, −1 for none; empty if nothing gives one
+  Matrix<T> V;            ///< B × (M d): direction m of each row in columns m d … m d + d − 1
+  Index directions = 0;   ///< M
   Along along = Along::none;
   bool score = true;      ///< false: s itself is not needed, the slopes vᵀs suffice
   bool gradient = false;  ///< a pull_back follows
@@ -66,9 +67,10 @@ struct Samples {
 /// An objective's answer.
 template <class T>
 struct Losses {
-  Vector<T> value;       ///< B, each sample's loss
-  Matrix<T> terms;       ///< B × (number of term names), parts of the loss worth reading apart
-  ScoreAdjoints<T> bar;  ///< its derivatives
+  Vector<T> value;        ///< B, each sample's loss
+  Matrix<T> terms;        ///< B × (number of term names), parts of the loss worth reading apart
+  Eigen::VectorXi level;  ///< B, which of the objective's level names each sample belongs to, where it has any
+  ScoreAdjoints<T> bar;   ///< its derivatives
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -208,6 +210,15 @@ concept BoundTrainableEnergy = BoundEnergy<B, T> &&
   bound.pull_back_energy(points, workspace, weights, sums);
 };
 
+/// How many classes a model's labels have; 0 where it takes none.
+template <class M>
+Index classes_of(const M& model) {
+  if constexpr (requires { model.classes(); })
+    return static_cast<Index>(model.classes());
+  else
+    return 0;
+}
+
 /// A model of the library: a value that holds θ and can be bound.
 template <class M>
 concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && requires(const M& m) {
@@ -220,7 +231,8 @@ concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && req
 ///   score      each sample's loss, terms and adjoints
 /// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws
 /// agree. An objective may also say `half_squared_score()`: its loss is ½‖s‖² plus what is linear in s and the
-/// curvature; closed forms ask for it.
+/// curvature; closed forms ask for it. Where samples belong to noise levels, `level_names()` names these, and score
+/// fills Losses::level.
 template <class O, class T>
 concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
     requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,

@@ -21,6 +21,8 @@
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/likelihood/reverse_kl.hpp"
+#include "scorematch/noise/law.hpp"
+#include "scorematch/noise/levels.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"

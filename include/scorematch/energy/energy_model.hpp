@@ -35,6 +35,12 @@ EnergyModel energy_model(Index dimension, F&& formula) {
   return EnergyModel(formula::record(dimension, formula));
 }
 
+/// The same with a class label: f(x, sigma, label, theta).
+template <class F>
+EnergyModel energy_model(Index dimension, classes of, F&& formula) {
+  return EnergyModel(formula::record(dimension, formula, of.count));
+}
+
 /// An EnergyModel of fixed dimension D whose formula F is also compiled into the loops over samples.
 template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {

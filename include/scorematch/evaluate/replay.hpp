@@ -88,9 +88,9 @@ class Replay {
     outside_ = {part.numbers(), part.transposes(), part.place(), part.transpose_place(), adjoints};
   }
 
-  /// Sets x: B × d without gaps; and sigma: B numbers, for records that take it. Without directions x is not copied: it
-  /// must stay until the sweeps are over.
-  void set_points(const T* x, const T* sigma) {
+  /// Sets x: B × d without gaps; and, for records that take them, sigma: B numbers, and label: B classes, −1 for none.
+  /// Without directions x is not copied: it must stay until the sweeps are over.
+  void set_points(const T* x, const T* sigma, const int* label = nullptr) {
     const Index B = kernels_.samples;
     if (input_ >= 0 && jets().directions() == 0) {
       for (Slot<T>& s : slots_)
@@ -99,6 +99,12 @@ class Replay {
       for (Index j = 0; j < record_->dimension; ++j) std::copy_n(x + j * B, B, input().value + j * input().stride);
     }
     if (sigma_ >= 0) std::copy_n(sigma, B, slots_[static_cast<std::size_t>(sigma_)].value);
+    if (label_ >= 0) {
+      const Slot<T>& to = slots_[static_cast<std::size_t>(label_)];
+      std::fill_n(to.value, node(label_).size() * to.stride, T(0));
+      for (Index i = 0; i < B; ++i)
+        if (label[i] >= 0) to.value[label[i] * to.stride + i] = T(1);
+    }
   }
 
   /// The directions are the unit vectors of the axes from `first` on, 0 beyond the last.
@@ -214,6 +220,7 @@ class Replay {
       at += n.size() * s.stride;
       if (n.operation == Operation::input) input_ = static_cast<int>(i);
       if (n.operation == Operation::sigma) sigma_ = static_cast<int>(i);
+      if (n.operation == Operation::label) label_ = static_cast<int>(i);
     }
     for (std::size_t i = 0; i < record.nodes.size(); ++i)  // a segment of a segment learns that it is shared only now
       if (slots_[i].shared) slots_[static_cast<std::size_t>(slots_[i].owner)].shared = true;
@@ -255,8 +262,8 @@ class Replay {
     touch(slot(record_->output).owner, true);
   }
 
-  // The adjoints of the straight direction; of a value constant in x those of its one row, which a sweep for x clears at
-  // most.
+  // The adjoints of the straight direction; of a value constant in x those of its one row, which a sweep for x clears
+  // at most.
   T* straight_bar(const Slot<T>& s) const {
     return s.bar + (kernels_.moves(s.rows) ? (1 + jets().curved) * samples() : 0);
   }
@@ -322,7 +329,7 @@ class Replay {
   Kernels<V> kernels_;
   Outside outside_;
   Buffer<T> values_, bars_, slopes_, room_;
-  int input_ = -1, sigma_ = -1;
+  int input_ = -1, sigma_ = -1, label_ = -1;
   Index axis_ = -1;  ///< the jets' directions are the axes from this one on; −1: they are not axes
   Wanted wanted_;
   T* x_bar_ = nullptr;
@@ -355,6 +362,7 @@ void Replay<T>::forward(int index) {
   switch (n.operation) {
     case Operation::input:
     case Operation::sigma:
+    case Operation::label:
     case Operation::segment:
       break;  // placed by the derived class
     case Operation::parameter:
@@ -550,6 +558,7 @@ void Replay<T>::reverse(int index) {
   switch (n.operation) {
     case Operation::input:
     case Operation::sigma:
+    case Operation::label:
     case Operation::segment:
     case Operation::parameter:
     case Operation::constant:

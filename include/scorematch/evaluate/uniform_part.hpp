@@ -158,6 +158,7 @@ class UniformPart {
         break;
       case Operation::input:
       case Operation::sigma:
+      case Operation::label:
       case Operation::segment:
       case Operation::spread:
         break;  // a view, or not uniform
@@ -218,6 +219,7 @@ class UniformPart {
       case Operation::less_equal:
       case Operation::input:
       case Operation::sigma:
+      case Operation::label:
       case Operation::segment:
       case Operation::spread:
         break;

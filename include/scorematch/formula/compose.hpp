@@ -18,10 +18,10 @@ struct Part {
   std::string prefix = {};       ///< put before their names
 };
 
-/// The value of a part's formula at x and sigma, inside the formula to which these belong. `sigma` may be null where
-/// the part does not take it.
+/// The value of a part's formula at x, sigma and label, inside the formula to which these belong. Those that the part
+/// does not take may be null.
 template <class = void>
-Value quoted(const Part& part, const Value& x, const Value* sigma) {
+Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* label = nullptr) {
   const Record& from = part.record;
   Recorder& to = x.recorder();
   std::vector<int> place;  // of each node, in the new record
@@ -51,6 +51,9 @@ Value quoted(const Part& part, const Value& x, const Value* sigma) {
         break;
       case Operation::sigma:
         place.push_back(sigma->index());
+        break;
+      case Operation::label:
+        place.push_back(label->index());
         break;
       case Operation::parameter:
         place.push_back(parameter(node));
@@ -91,24 +94,36 @@ void require_distinct_names(const std::vector<Part>& parts, const std::string& r
 template <class Combine>
 Record composed(const std::vector<Part>& parts, Combine combine, const std::string& declares = {}) {
   bool takes_sigma = false;
+  Index classes = 0;
   const Index dimension = parts.front().record.dimension;
   for (const Part& part : parts) {
     require(part.record.dimension == dimension,
             {"a model of dimension ", dimension, " is combined with one of dimension ", part.record.dimension,
              "; they must agree"});
     takes_sigma = takes_sigma || part.record.takes_sigma;
+    require(classes == 0 || part.record.classes == 0 || part.record.classes == classes,
+            {"a model of ", classes, " classes is combined with one of ", part.record.classes, "; they must agree"});
+    classes = std::max(classes, part.record.classes);
   }
   require_distinct_names(parts, declares);
-  const auto run = [&](const Value& x, const Value* sigma, const Theta& theta) {
+  const auto run = [&](const Value& x, const Value* sigma, const Value* label, const Theta& theta) {
     std::vector<Value> values;
-    for (const Part& part : parts) values.push_back(quoted(part, x, sigma));
+    for (const Part& part : parts) values.push_back(quoted(part, x, sigma, label));
     return combine(values, theta);
   };
+  if (classes > 0)
+    return record(
+        dimension,
+        [&](const Value& x, const Value& sigma, const Value& label, const Theta& theta) -> Value {
+          return run(x, &sigma, &label, theta);
+        },
+        classes);
   if (takes_sigma)
     return record(dimension, [&](const Value& x, const Value& sigma, const Theta& theta) -> Value {
-      return run(x, &sigma, theta);
+      return run(x, &sigma, nullptr, theta);
     });
-  return record(dimension, [&](const Value& x, const Theta& theta) -> Value { return run(x, nullptr, theta); });
+  return record(dimension,
+                [&](const Value& x, const Theta& theta) -> Value { return run(x, nullptr, nullptr, theta); });
 }
 
 }  // namespace scorematch::formula

@@ -24,6 +24,9 @@ class FormulaModel {
   /// Whether the formula is f(x, sigma, theta).
   bool takes_sigma() const { return record_->takes_sigma; }
 
+  /// How many classes its labels have; 0 unless the formula is f(x, sigma, label, theta).
+  Index classes() const { return record_->classes; }
+
   /// θ: all blocks, sorted by name (runs of digits as numbers), each column-major.
   const Eigen::VectorXd& parameters() const { return theta_; }
 

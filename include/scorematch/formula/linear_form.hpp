@@ -99,6 +99,7 @@ class FeatureWriter {
     }
     Record made = to_.finish(concat(features).index());
     made.takes_sigma = from_.takes_sigma;
+    made.classes = from_.classes;
     return made;
   }
 

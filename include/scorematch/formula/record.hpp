@@ -19,6 +19,7 @@ namespace scorematch::formula {
 enum class Operation : std::uint8_t {
   input,          ///< x, a vector of the model's dimension
   sigma,          ///< the noise level, a number a sample
+  label,          ///< the class of a sample as a vector: 1 at its place, 0 elsewhere; all 0 for a sample without one
   parameter,      ///< a block of θ, from `first`
   constant,       ///< numbers of the formula, from `first` in Record::constants
   combine,        ///< α a + β b; b may be absent
@@ -116,6 +117,7 @@ inline bool natural_less(std::string_view a, std::string_view b) {
 struct Record {
   Index dimension = 0;       ///< of x
   bool takes_sigma = false;  ///< the formula is f(x, sigma, theta)
+  Index classes = 0;         ///< the formula is f(x, sigma, label, theta), with labels from 0 to classes − 1
   std::vector<Node> nodes;   ///< operands before their users
   std::vector<int> lists;    ///< operands of concat
   std::vector<double> constants;
@@ -269,6 +271,7 @@ inline void Recorder::classify(Node& node) const {
       node.in_x = InX::affine;
       break;
     case Operation::sigma:
+    case Operation::label:
     case Operation::spread:
       node.uniform = false;
       node.in_x = InX::constant;

@@ -150,10 +150,10 @@ class Theta {
 ///   return gaussian(x, named("prior", theta)) + gaussian(x, named("noise", theta));
 inline Theta named(std::string_view prefix, const Theta& theta) { return theta.under(prefix); }
 
-/// Runs `formula` once: (x, theta), or (x, sigma, theta) for a noise-conditional one. x is a vector of size
-/// `dimension`.
+/// Runs `formula` once: (x, theta), (x, sigma, theta) for a noise-conditional one, or (x, sigma, label, theta) for one
+/// of `classes` classes as well. x is a vector of size `dimension`, label one of size `classes`.
 template <class F>
-Record record(Index dimension, F&& formula) {
+Record record(Index dimension, F&& formula, Index classes = 0) {
   require_at_least(dimension, 1, "dimension");
   Recorder recorder(dimension);
   const Value x(recorder, recorder.add({.operation = Operation::input, .rows = dimension}));
@@ -172,22 +172,41 @@ Record record(Index dimension, F&& formula) {
     }
   };
   Record made;
-  if constexpr (std::is_invocable_v<F&, Value, Value, Theta>) {
+  if constexpr (std::is_invocable_v<F&, Value, Value, Value, Theta>) {
+    require(classes >= 1, {"a formula f(x, sigma, label, theta) needs the number of its classes, at least 1: write "
+                           "score_model(d, sm::classes{10}, formula); found ",
+                           classes});
+    const Value sigma(recorder, recorder.add({.operation = Operation::sigma}));
+    const Value label(recorder, recorder.add({.operation = Operation::label, .rows = classes}));
+    made = run(x, sigma, label, theta);
+    made.takes_sigma = true;
+    made.classes = classes;
+  } else if constexpr (std::is_invocable_v<F&, Value, Value, Theta>) {
     const Value sigma(recorder, recorder.add({.operation = Operation::sigma}));
     made = run(x, sigma, theta);
     made.takes_sigma = true;
   } else if constexpr (std::is_invocable_v<F&, Value, Theta>) {
     made = run(x, theta);
   } else {
-    static_assert(std::is_invocable_v<F&, Value, Theta>,
-                  "a formula is called as formula(x, theta) or formula(x, sigma, theta)");
+    static_assert(
+        std::is_invocable_v<F&, Value, Theta>,
+        "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
   }
+  require(made.classes == classes,
+          {"classes{", classes, "} is given, but the formula takes no label; write it as f(x, sigma, label, theta)"});
   return made;
 }
 
 }  // namespace scorematch::formula
 
 namespace scorematch {
+
+/// How many classes a conditional model knows: score_model(64, classes{10}, [](auto x, auto sigma, auto label, auto
+/// theta) …). In the formula `label` is a vector of size `count`: 1 at the sample's class, 0 elsewhere, so that
+/// theta("class", width, 10) * label picks a column; for a sample without a class it is 0.
+struct classes {
+  Index count;
+};
 
 using formula::named;
 

@@ -1,52 +1,94 @@
-// Denoising score matching: the score of the data blurred by Gaussian noise.
+// Denoising score matching: the score of the data blurred by Gaussian noise, at one noise level or at many.
 #pragma once
 
+#include <cmath>
+
+#include "scorematch/noise/law.hpp"
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/random/normal.hpp"
 
 namespace scorematch {
 
-/// J = ½ E‖s(x + σz) + z/σ‖², z ~ N(0, I) (Vincent 2011; the study note's equations 1.46–1.51; with its ε = σz the
-/// target −ε/σ² is −z/σ). It learns the score of p_σ = p * N(0, σ²I), not of p: for N(0, v) data the best precision is
-/// 1/(v + σ²). Its value contains a constant that grows like d/(2σ²): do not compare it across σ, nor with the implicit
-/// loss.
+/// J = ½ E λ(σ) ‖s(x + σz, σ) + z/σ‖², z ~ N(0, I) (Vincent 2011; the study note's equations 1.46–1.51; with its ε = σz
+/// the target −ε/σ² is −z/σ). It learns the score of p_σ = p * N(0, σ²I), not of p: for N(0, v) data the best precision
+/// is 1/(v + σ²). Its value contains a constant that grows like d/(2σ²): do not compare it across σ, nor with the
+/// implicit loss.
+///
+/// With a ladder of levels or a law of σ each sample draws its own σ (Song & Ermon 2019, equation 6), for a model whose
+/// formula takes it: s(x, sigma, theta). `Loss::levels` then has the loss of each level.
+///
+///   sm::denoising_score_matching{.sigma = 0.3}
+///   sm::denoising_score_matching{.sigma = sm::geometric{.sigma_max = 20, .sigma_min = 0.1, .levels = 10},
+///                                .weight = sm::Weight::sigma_squared}
 struct denoising_score_matching {
-  double sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data
+  NoiseLaw sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data; or levels of it, or a law
   std::uint64_t seed = 0;
   bool frozen = false;  ///< the same noise at every step of a fit: the loss is deterministic
+  Weight weight = Weight::one;
+  double sigma_data = 1;  ///< for Weight::edm: the standard deviation of the data, > 0
 
   template <class T>
   struct Notes {
-    Matrix<T> z;  ///< B × d
+    Matrix<T> z;            ///< B × d
+    Eigen::VectorXi level;  ///< B, the number of the level; empty for one σ
+    Vector<T> lambda;       ///< B, λ(σ)
   };
 
-  void validate() const { require_positive(sigma, "denoising_score_matching: sigma"); }
+  void validate() const {
+    sigma.validate("denoising_score_matching: sigma");
+    require_positive(sigma_data, "denoising_score_matching: sigma_data");
+  }
   bool deterministic() const { return frozen; }
-  bool half_squared_score() const { return true; }
-  /// The loss is the last term plus ½ E‖z/σ‖², which knows nothing of the model: the last term estimates the implicit
+  bool half_squared_score() const { return weight == Weight::one; }
+  /// The loss is the last term plus ½ E λ‖z/σ‖², which knows nothing of the model: the last term estimates the implicit
   /// loss on p_σ, with less noise.
   std::array<const char*, 3> term_names() const { return {"half squared score", "score along noise", "sum of both"}; }
+  /// Each level's loss is told apart; see NoiseLaw.
+  std::vector<std::string> level_names() const { return sigma.level_names(); }
 
   template <class T>
   void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
+    const std::uint64_t draw = frozen ? 0 : samples.draw;
     notes.z.resize(B, d);
-    fill_normals<T>({seed, Purpose::perturbation}, samples.index.data(), B, frozen ? 0 : samples.draw, d,
-                    notes.z.data(), B);
-    points.X = samples.X + static_cast<T>(sigma) * notes.z;
-    points.sigma.setConstant(B, static_cast<T>(sigma));
+    fill_normals<T>({seed, Purpose::perturbation}, samples.index.data(), B, draw, d, notes.z.data(), B);
+    sigma.draw(seed, samples.index.data(), B, draw, points.sigma, notes.level);
+    points.X.resize(B, d);
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < B; ++i) points.X(i, j) = samples.X(i, j) + points.sigma[i] * notes.z(i, j);
     points.along = Along::none;
+    notes.lambda.resize(B);
+    for (Index i = 0; i < B; ++i)
+      notes.lambda[i] = static_cast<T>(sigma.weight(weight, static_cast<double>(points.sigma[i]),
+                                                    notes.level.size() > 0 ? notes.level[i] : 0, sigma_data));
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>& notes, const ScoreValues<T>& values,
+  void score(const Samples<T>&, const Points<T>& points, const Notes<T>& notes, const ScoreValues<T>& values,
              Losses<T>& losses) const {
-    const T inverse = static_cast<T>(1 / sigma);
-    losses.bar.S = values.S + inverse * notes.z;
-    losses.value = T(0.5) * losses.bar.S.rowwise().squaredNorm();
-    losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();
-    losses.terms.col(1) = inverse * values.S.cwiseProduct(notes.z).rowwise().sum();
-    losses.terms.col(2) = losses.terms.col(0) + losses.terms.col(1);
+    const Index B = values.S.rows(), d = values.S.cols();
+    losses.bar.S.resize(B, d);
+    losses.level = notes.level;
+    const auto rows = [&]<class V>(Index i, V) {  // those of one register
+      const V inverse = 1 / simd::load<V>(points.sigma.data() + i), lambda = simd::load<V>(notes.lambda.data() + i);
+      V value{}, half{}, along{};
+      for (Index j = 0; j < d; ++j) {
+        const V s = simd::load<V>(values.S.data() + j * B + i), z = simd::load<V>(notes.z.data() + j * B + i);
+        const V target = inverse * z, difference = s + target;
+        value += difference * difference;
+        half += s * s;
+        along += s * target;
+        simd::store<V>(losses.bar.S.data() + j * B + i, lambda * difference);
+      }
+      simd::store<V>(losses.value.data() + i, T(0.5) * lambda * value);
+      simd::store<V>(losses.terms.data() + i, T(0.5) * lambda * half);
+      simd::store<V>(losses.terms.data() + B + i, lambda * along);
+      simd::store<V>(losses.terms.data() + 2 * B + i, lambda * (T(0.5) * half + along));
+    };
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    Index i = 0;
+    for (; i + lanes <= B; i += lanes) rows(i, simd::Lanes<T>{});
+    for (; i < B; ++i) rows(i, T{});
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,19 +28,23 @@ struct Estimate {
 
 /// What a loss returns. Nothing is repaired: a non-finite number stays in view.
 struct Loss {
-  double value = 0;                  ///< mean over samples
-  double standard_error = 0;         ///< of that mean; 0 for a single sample
-  std::vector<Estimate> terms = {};  ///< parts of the loss worth reading apart, named by the objective
-  Eigen::VectorXd gradient = {};     ///< with respect to θ; empty if not asked for
-  Eigen::VectorXd per_sample = {};   ///< each sample's own loss, if asked for: for paired comparisons, say
+  double value = 0;                   ///< mean over samples
+  double standard_error = 0;          ///< of that mean; 0 for a single sample
+  std::vector<Estimate> terms = {};   ///< parts of the loss worth reading apart, named by the objective
+  std::vector<Estimate> levels = {};  ///< the loss of each noise level, where the objective has several; NaN where no
+                                      ///< sample drew it
+  Eigen::VectorXd gradient = {};      ///< with respect to θ; empty if not asked for
+  Eigen::VectorXd per_sample = {};    ///< each sample's own loss, if asked for: for paired comparisons, say
   Index samples = 0;
 };
 
 struct LossOptions {
   std::span<const Index> columns = {};  ///< the minibatch: columns of the data; empty for all of them
-  std::uint64_t draw = 0;               ///< which draw of the objective's noise
-  Index block = 0;                      ///< samples a block; 0: chosen from the model. Changes rounding only
-  bool per_sample = false;              ///< also return each sample's loss
+  /// the class of each column of the data, 0 … classes − 1, or −1 for none: for models whose formula takes a label
+  std::span<const int> labels = {};
+  std::uint64_t draw = 0;   ///< which draw of the objective's noise
+  Index block = 0;          ///< samples a block; 0: chosen from the model. Changes rounding only
+  bool per_sample = false;  ///< also return each sample's loss
 };
 
 namespace objective {
@@ -59,6 +64,16 @@ void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, I
     const T* from = data.data() + column * data.outerStride();
     for (Index j = 0; j < d; ++j) samples.X.data()[j * rows + i] = from[j];
   }
+}
+
+/// The class of each of the samples, as often as the objective asks for points of it (in runs of all samples).
+template <class T>
+void gather_labels(std::span<const int> labels, const Samples<T>& samples, Points<T>& points) {
+  if (labels.empty()) return points.label.resize(0);
+  const Index rows = samples.X.rows();
+  points.label.resize(points.X.rows());
+  for (Index i = 0; i < points.label.size(); ++i)
+    points.label[i] = labels[static_cast<std::size_t>(samples.index[i % rows])];
 }
 
 /// Sets the adjoints of rows from `count` on to 0: padding has no part in a gradient. An objective that asks for
@@ -81,7 +96,9 @@ requires BoundScore<Bound, T> && Objective<O, T>
 class LossFunction {
  public:
   LossFunction(Bound bound, const O& objective, MatrixView<T> data)
-      : bound_(std::move(bound)), objective_(objective), data_(data), names_(objective.term_names()) {}
+      : bound_(std::move(bound)), objective_(objective), data_(data), names_(objective.term_names()) {
+    if constexpr (requires { objective.level_names(); }) level_names_ = objective.level_names();
+  }
 
   Bound& bound() { return bound_; }
   Index samples() const { return data_.cols(); }
@@ -101,15 +118,18 @@ class LossFunction {
     total_.loss = Moments{};
     total_.terms.resize(names_.size());
     for (Moments& term : total_.terms) term = Moments{};
+    total_.levels.assign(level_names_.size(), Moments{});
     const Index sum_size = with_gradient ? bound_.sum_size() : 0;
     if (with_gradient) total_sums_.resize(sum_size);
     const auto prepare = [&](State& state) {
       state.terms.resize(names_.size());
+      state.levels.resize(level_names_.size());
       if (with_gradient) state.sums.resize(sum_size);
     };
     const auto work = [&](State& state, Index run) {
       state.loss = Moments{};
       for (Moments& term : state.terms) term = Moments{};
+      for (Moments& level : state.levels) level = Moments{};
       if (with_gradient) state.sums.setZero();
       for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
         one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient,
@@ -119,6 +139,8 @@ class LossFunction {
       total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
       for (std::size_t k = 0; k < names_.size(); ++k)
         total_.terms[k].add(state.terms[k].count, state.terms[k].mean, state.terms[k].squares);
+      for (std::size_t k = 0; k < level_names_.size(); ++k)
+        total_.levels[k].add(state.levels[k].count, state.levels[k].mean, state.levels[k].squares);
     };
     const auto add = [&](State& state, Index run, Index first, Index size) {
       const double *sums = state.sums.data() + first, scale = run + 1 < runs ? 1 : 1 / static_cast<double>(count);
@@ -148,6 +170,13 @@ class LossFunction {
       loss.terms[k].value = total_.terms[k].mean;
       loss.terms[k].standard_error = total_.terms[k].standard_error();
     }
+    loss.levels.resize(level_names_.size());
+    for (std::size_t k = 0; k < level_names_.size(); ++k) {
+      const Moments& level = total_.levels[k];
+      loss.levels[k].name = level_names_[k];
+      loss.levels[k].value = level.count > 0 ? level.mean : std::numeric_limits<double>::quiet_NaN();
+      loss.levels[k].standard_error = level.standard_error();
+    }
     if (!with_gradient) return;
     loss.gradient.resize(bound_.parameter_count());
     bound_.finish(total_sums_, loss.gradient);
@@ -157,6 +186,7 @@ class LossFunction {
   struct Sums {
     Moments loss;
     std::vector<Moments> terms;
+    std::vector<Moments> levels;
   };
 
   struct State : Sums {
@@ -199,6 +229,7 @@ class LossFunction {
                             s.sums.data(), options.per_sample ? per_sample.data() : nullptr);
     gather_samples(data_, options.columns, first, count, rows, options.draw, s.samples);
     objective_.prepare(s.samples, s.points, s.notes);
+    gather_labels(options.labels, s.samples, s.points);
     s.points.gradient = with_gradient;
     bound_.evaluate(s.points, s.workspace, s.values);
     s.losses.value.resize(rows);
@@ -209,6 +240,9 @@ class LossFunction {
       for (Index i = 0; i < count; ++i) per_sample[first + i] = static_cast<double>(s.losses.value[i]);
     for (std::size_t k = 0; k < names_.size(); ++k)
       s.terms[k].add_all(s.losses.terms.data() + static_cast<Index>(k) * rows, count);
+    if (!level_names_.empty())
+      for (Index i = 0; i < count; ++i)
+        s.levels[static_cast<std::size_t>(s.losses.level[i])].add(1, static_cast<double>(s.losses.value[i]), 0);
     if (!with_gradient) return;
     drop_padding(count, rows, s.losses.bar);
     bound_.pull_back(s.points, s.workspace, s.losses.bar, s.sums);
@@ -218,6 +252,7 @@ class LossFunction {
   O objective_;
   MatrixView<T> data_;
   decltype(std::declval<const O&>().term_names()) names_;
+  std::vector<std::string> level_names_;
   std::vector<State> states_;
   Sums total_;
   Eigen::VectorXd total_sums_;
@@ -235,6 +270,20 @@ auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
 }
 
+/// Throws unless there are no labels, or one for each of `columns` columns, from 0 to classes − 1 or −1 for none.
+inline void require_labels(std::span<const int> labels, Index columns, Index classes, const char* argument) {
+  if (labels.empty()) return;
+  require(classes > 0, {argument,
+                        " are given, but the model's formula takes no label: write "
+                        "score_model(d, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) …)"});
+  require(static_cast<Index>(labels.size()) == columns,
+          {argument, " has ", labels.size(), " numbers for ", columns, " columns; each column needs its class"});
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    require(labels[i] >= -1 && labels[i] < classes,
+            {argument, " has ", labels[i], " for column ", i, "; the model has ", classes,
+             " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
+}
+
 template <class T, class M, class O>
 void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
                    bool with_gradient, Loss& result) {
@@ -242,6 +291,7 @@ void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const
     require(column >= 0 && column < data.cols(),
             {"columns has ", column, "; the data have columns 0 to ", data.cols() - 1});
   require_at_least(options.block, 0, "LossOptions: block");
+  require_labels(options.labels, data.cols(), classes_of(model), "LossOptions: labels");
   auto function = loss_function<T>(model, objective, data);
   function.evaluate(options, with_gradient, result);
 }

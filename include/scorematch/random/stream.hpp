@@ -41,6 +41,8 @@ enum class Purpose : std::uint8_t {
   partition,
   smoothing,
   contrast,
+  noise_level,
+  label_dropout,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

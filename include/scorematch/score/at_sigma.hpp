@@ -8,7 +8,7 @@
 
 namespace scorematch {
 
-/// s(x) = s_θ(x, σ) at a fixed σ.
+/// s(x) = s_θ(x, σ) at a fixed σ, and a fixed class where there are classes.
 template <class T, class Bound>
 class BoundAtSigma {
  public:
@@ -19,7 +19,8 @@ class BoundAtSigma {
     Points<T> points;
   };
 
-  BoundAtSigma(Bound bound, double sigma) : bound_(std::move(bound)), sigma_(static_cast<T>(sigma)) {}
+  BoundAtSigma(Bound bound, double sigma, int label)
+      : bound_(std::move(bound)), sigma_(static_cast<T>(sigma)), label_(label) {}
 
   Index dimension() const { return bound_.dimension(); }
   Index parameter_count() const { return bound_.parameter_count(); }
@@ -49,17 +50,19 @@ class BoundAtSigma {
   const Points<T>& with_sigma(const Points<T>& points, Workspace& w) const {
     w.points = points;
     w.points.sigma.setConstant(points.X.rows(), sigma_);
+    w.points.label.setConstant(points.X.rows(), label_);
     return w.points;
   }
 
   Bound bound_;
   T sigma_;
+  int label_;
 };
 
 template <Model M>
 class AtSigma {
  public:
-  AtSigma(M model, double sigma) : model_(std::move(model)), sigma_(sigma) {}
+  AtSigma(M model, double sigma, int label) : model_(std::move(model)), sigma_(sigma), label_(label) {}
 
   Index dimension() const { return model_.dimension(); }
   double sigma() const { return sigma_; }
@@ -69,21 +72,26 @@ class AtSigma {
 
   template <class T>
   auto at() const {
-    return BoundAtSigma<T, decltype(model_.template at<T>())>(model_.template at<T>(), sigma_);
+    return BoundAtSigma<T, decltype(model_.template at<T>())>(model_.template at<T>(), sigma_, label_);
   }
 
  private:
   M model_;
   double sigma_;
+  int label_;
 };
 
 /// Fixes the noise level of a model whose formula is f(x, sigma, theta):
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
-/// Throws std::invalid_argument unless sigma > 0.
+/// and its class, where it has classes: from 0 on, or −1 for none.
+/// Throws std::invalid_argument unless sigma > 0 and the model has that class.
 template <Model M>
-AtSigma<M> at_sigma(const M& model, double sigma) {
+AtSigma<M> at_sigma(const M& model, double sigma, int label = -1) {
   require_positive(sigma, "at_sigma: sigma");
-  return {model, sigma};
+  const Index classes = classes_of(model);
+  require(label >= -1 && label < classes, {"at_sigma: label is ", label, "; the model has ", classes,
+                                           " classes, so it must be below ", classes, ", or -1 for none"});
+  return {model, sigma, label};
 }
 
 }  // namespace scorematch

@@ -37,4 +37,11 @@ ScoreModel score_model(Index dimension, F&& formula) {
   return ScoreModel(formula::record(dimension, formula));
 }
 
+/// The same with a class label: s(x, sigma, label, theta).
+///   auto score = sm::score_model(64, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) { … });
+template <class F>
+ScoreModel score_model(Index dimension, classes of, F&& formula) {
+  return ScoreModel(formula::record(dimension, formula, of.count));
+}
+
 }  // namespace scorematch
