@@ -1,0 +1,90 @@
+// The bricks of networks: affine layers, activations, Fourier features.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <type_traits>
+
+#include "scorematch/formula/theta.hpp"
+
+namespace scorematch {
+
+/// Smooth ones alone: a kink has no Laplacian.
+enum class Activation { tanh, silu, softplus, sigmoid };
+
+/// a(h), element by element.
+inline formula::Value activate(Activation activation, const formula::Value& h) {
+  switch (activation) {
+    case Activation::tanh:
+      return tanh(h);
+    case Activation::silu:
+      return silu(h);
+    case Activation::softplus:
+      return softplus(h);
+    case Activation::sigmoid:
+      return sigmoid(h);
+  }
+  return h;
+}
+
+namespace formula {
+
+/// Networks are evaluated from the record: there are none for compiled formulas.
+template <class X>
+constexpr bool require_recorded() {
+  static_assert(std::is_same_v<X, Value>,
+                "networks (sm::mlp, sm::dense, …) do not go with energy_model<D>(formula): write "
+                "energy_model(dimension, formula), whose matrix products they need");
+  return std::is_same_v<X, Value>;
+}
+
+}  // namespace formula
+
+/// An affine layer W h + b with `width` outputs; its parameters are NAME.weight (width × the size of h), started by
+/// `weight`, and NAME.bias, which starts at 0.
+///   auto h = silu(sm::dense(x, theta, "first", 64));
+///   auto s = sm::dense(h, theta, "last", 2, sm::start(0));
+template <class X, class Theta, class I = glorot>
+X dense(const X& h, const Theta& theta, const std::string& name, int width, const I& weight = {}) {
+  if constexpr (formula::require_recorded<X>()) {
+    require_at_least(width, 1, "dense: width");
+    const formula::Value bias = theta(name + ".bias", width);
+    if (h.size() == 1) return theta(name + ".weight", width, 1, weight) * h + bias;
+    return theta(name + ".weight", width, static_cast<int>(h.size()), weight) * h + bias;
+  } else {
+    return h;
+  }
+}
+
+/// The frequencies of fourier_features: `count` of them, ω_k from `slowest` to `fastest` in equal ratios.
+struct Frequencies {
+  int count = 16;        ///< ≥ 1
+  double slowest = 0.5;  ///< > 0, in radians for a step of 1
+  double fastest = 16;   ///< ≥ slowest
+};
+
+/// (sin ω_k u, cos ω_k u), a vector of size 2 · count: what a network needs to tell values of a number u apart that lie
+/// within 1/fastest of each other (Tancik et al. 2020; of log σ: Song et al. 2021, appendix C.1).
+///   auto noise = sm::fourier_features(log(sigma));
+template <class U>
+U fourier_features(const U& u, const Frequencies& options = {}) {
+  if constexpr (formula::require_recorded<U>()) {
+    require_at_least(options.count, 1, "Frequencies: count");
+    require_positive(options.slowest, "Frequencies: slowest");
+    require(std::isfinite(options.fastest) && options.fastest >= options.slowest,
+            {"Frequencies: fastest is ", options.fastest, "; it must be a finite number from slowest, ",
+             options.slowest, ", on"});
+    require(u.size() == 1, {"fourier_features takes a number; this is ", shape_text(u)});
+    Eigen::VectorXd omega(options.count);
+    for (int k = 0; k < options.count; ++k)
+      omega[k] = options.slowest *
+                 std::pow(options.fastest / options.slowest,
+                          options.count == 1 ? 0.0 : static_cast<double>(k) / static_cast<double>(options.count - 1));
+    const formula::Value angle = formula::constant(u, omega) * u;
+    return formula::concat(sin(angle), cos(angle));
+  } else {
+    return u;
+  }
+}
+
+}  // namespace scorematch
