@@ -1,8 +1,10 @@
 // Telling a user how far a long call is, and letting the user stop it.
 #pragma once
 
+#include <cmath>
 #include <cstdio>
 #include <functional>
+#include <limits>
 
 #include <time.h>
 #include <unistd.h>
@@ -17,13 +19,39 @@ struct Progress {
   double value = 0;        ///< the loss of a fit, the mean acceptance of a sampler
   const char* value_name = "";
   double seconds = 0;  ///< since the call began
+  Index began = 0;     ///< `done` when the call began: a resumed training claims no step of an earlier call
+  double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the last held-out loss; NaN where there is none
+  const char* warning = "";  ///< what is wrong without ending the call: a checkpoint that could not be written
+
+  /// Iterations or steps a second of this call; 0 before the first.
+  double rate() const { return seconds > 0 ? static_cast<double>(done - began) / seconds : 0; }
+  /// Until all are done at that rate; 0 where it is not known.
+  double seconds_left() const { return done > began ? static_cast<double>(of - done) / rate() : 0; }
 };
 
 /// Called now and then during a long call; returning false stops it, and the result keeps what there is.
 using ProgressCallback = std::function<bool(const Progress&)>;
 
-/// A line on standard error that is rewritten in place, from the first half second on: share done, value, time left.
-/// Where standard error is not a terminal, a new line every ten seconds.
+namespace detail {
+
+/// "48 s", "12 min", "3 h 07 min"
+struct Duration {
+  explicit Duration(double seconds) {
+    const double minutes = std::round(seconds / 60);
+    if (seconds < 99.5)
+      std::snprintf(text, sizeof text, "%.0f s", seconds);
+    else if (minutes < 100)
+      std::snprintf(text, sizeof text, "%.0f min", minutes);
+    else
+      std::snprintf(text, sizeof text, "%.0f h %02.0f min", std::floor(minutes / 60), std::fmod(minutes, 60));
+  }
+  char text[48];
+};
+
+}  // namespace detail
+
+/// A line on standard error that is rewritten in place, from the first half second on: share done, value, held-out loss
+/// where there is one, rate, time left. Where standard error is not a terminal, a new line every ten seconds.
 inline ProgressCallback progress_line() {
   struct State {
     double next = 0.5;
@@ -33,10 +61,12 @@ inline ProgressCallback progress_line() {
     const bool last = p.done >= p.of;
     if (p.seconds < state.next && !(last && state.drawn)) return true;
     state.next = p.seconds + (terminal ? 0.1 : 10);
-    const double left = p.done > 0 ? p.seconds * static_cast<double>(p.of - p.done) / static_cast<double>(p.done) : 0;
-    std::fprintf(stderr, "%s%s %3.0f %%  %s %.6g  %.0f s, at most %.0f s left  %s", terminal ? "\r" : "", p.task,
+    char held_out[48] = "";
+    if (p.held_out == p.held_out) std::snprintf(held_out, sizeof held_out, "  held-out %.6g", p.held_out);
+    std::fprintf(stderr, "%s%s %3.0f %%  %s %.6g%s  %.3g/s  %s, at most %s left%s%s  %s", terminal ? "\r" : "", p.task,
                  100.0 * static_cast<double>(p.done) / static_cast<double>(p.of > 0 ? p.of : 1), p.value_name, p.value,
-                 p.seconds, left, terminal && !last ? "" : "\n");
+                 held_out, p.rate(), detail::Duration(p.seconds).text, detail::Duration(p.seconds_left()).text,
+                 *p.warning ? "  " : "", p.warning, terminal && !last ? "" : "\n");
     std::fflush(stderr);
     state.drawn = !last;
     return true;

@@ -7,11 +7,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/fit/adam.hpp"
 #include "scorematch/fit/lbfgs.hpp"
+#include "scorematch/fit/minibatches.hpp"
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/progress.hpp"
-#include "scorematch/random/stream.hpp"
 
 namespace scorematch {
 
@@ -80,14 +79,6 @@ inline const char* to_string(FitStatus status) {
   return "";
 }
 
-/// One evaluation of lbfgs, or one pass over the data of adam (the mean of its minibatches).
-struct FitStep {
-  Index evaluations = 0;
-  double loss = 0;
-  double gradient_norm = 0;
-  double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the held-out loss; NaN where it was not asked for
-};
-
 /// What a fit returns, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
 /// non-finite loss: those of the best pass); with held-out data those of the least held-out loss, whatever the status.
 template <class M>
@@ -103,42 +94,8 @@ struct [[nodiscard]] Fit {
 
 namespace fitting {
 
-/// Watches the loss on data that the fit does not see. `Function` is the LossFunction on them.
-template <class Function>
-class HeldOut {
- public:
-  /// `function` may be null: then nothing is watched.
-  HeldOut(Function* function, const FitOptions& options) : function_(function), options_(options) {}
-
-  bool watching() const { return function_ != nullptr; }
-  bool any() const { return best_.size() > 0; }
-  bool ran_out() const { return since_best_ >= options_.patience; }
-  const Eigen::VectorXd& best() const { return best_; }
-  double best_loss() const { return best_loss_; }
-
-  /// Asks for the loss at θ and notes it in `step`. A θ without a finite loss is no improvement.
-  void check(const Eigen::VectorXd& theta, FitStep& step) {
-    function_->bound().bind(theta);
-    function_->evaluate({}, false, loss_);
-    step.held_out = loss_.value;
-    ++since_best_;
-    if (!(loss_.value < best_loss_)) return;
-    best_loss_ = loss_.value;
-    best_ = theta;
-    since_best_ = 0;
-  }
-
- private:
-  Function* function_;
-  const FitOptions& options_;
-  Loss loss_;
-  Eigen::VectorXd best_;
-  double best_loss_ = std::numeric_limits<double>::infinity();
-  Index since_best_ = 0;
-};
-
 template <class LossFunction>
-FitStatus by_lbfgs(LossFunction& function, HeldOut<LossFunction>& held_out, const FitOptions& options, double tolerance,
+FitStatus by_lbfgs(LossFunction& function, HeldOut& held_out, const FitOptions& options, double tolerance,
                    Eigen::VectorXd& theta, auto& result) {
   const Stopwatch watch;
   const Index iterations = options.iterations > 0 ? options.iterations : 1000;
@@ -175,61 +132,35 @@ FitStatus by_lbfgs(LossFunction& function, HeldOut<LossFunction>& held_out, cons
 }
 
 template <class LossFunction>
-FitStatus by_adam(LossFunction& function, HeldOut<LossFunction>& held_out, const FitOptions& options,
-                  Eigen::VectorXd& theta, auto& result) {
-  const Stopwatch watch;
-  const Index samples = function.samples(), batch = std::min(options.batch, samples),
-              per_pass = (samples + batch - 1) / batch;
-  const Index iterations = options.iterations > 0 ? options.iterations : 5000;
-  Adam adam{.learning_rate = options.learning_rate, .steps = iterations};
-  Loss loss;
-  Eigen::VectorXd best = theta, at_pass = theta;
-  double best_loss = std::numeric_limits<double>::infinity(), pass_loss = 0, pass_gradient = 0, floor = 0;
-  std::vector<Index> order;
-  for (Index i = 0; i < iterations; ++i) {
-    const Index in_pass = i % per_pass;
-    if (in_pass == 0) {
-      order = permutation(options.seed, static_cast<std::uint64_t>(i / per_pass), samples);
-      at_pass = theta;
-      pass_loss = pass_gradient = 0;
-    }
-    const Index first = in_pass * batch, count = std::min(batch, samples - first);
-    function.bound().bind(theta);
-    function.evaluate(
-        {.columns = {order.data() + first, static_cast<std::size_t>(count)}, .draw = static_cast<std::uint64_t>(i) + 1},
-        true, loss);
-    ++result.evaluations;
-    const double gradient_norm = loss.gradient.norm();
-    if (i == 0) floor = -1e10 * std::max(1.0, std::abs(loss.value));
-    const bool finite = std::isfinite(loss.value) && std::isfinite(gradient_norm);
-    if (!finite || loss.value < floor) {
-      if (!finite) ++result.non_finite;
-      theta = best;
-      return finite || loss.value < 0 ? FitStatus::diverged : FitStatus::non_finite;
-    }
-    adam.update(loss.gradient, theta);
-    ++result.iterations;
-    pass_loss += loss.value * static_cast<double>(count);
-    pass_gradient += gradient_norm;
-    if (in_pass + 1 == per_pass || i + 1 == iterations) {
-      const Index passed = first + count;
-      pass_loss /= static_cast<double>(passed);
-      result.history.push_back({result.evaluations, pass_loss, pass_gradient / static_cast<double>(in_pass + 1)});
-      if (pass_loss < best_loss) {
-        best_loss = pass_loss;
-        best = at_pass;
-      }
-      if (held_out.watching() && options.check_every == 0) held_out.check(theta, result.history.back());
-    }
-    if (held_out.watching() && options.check_every > 0 && (i + 1) % options.check_every == 0) {
-      if (result.history.empty() || result.history.back().evaluations != result.evaluations)
-        result.history.push_back({result.evaluations, loss.value, gradient_norm});
-      held_out.check(theta, result.history.back());
-    }
-    if (held_out.ran_out()) return FitStatus::early_stopped;
-    if (options.progress && !options.progress({"fit", i + 1, iterations, loss.value, "loss", watch.seconds()})) break;
+FitStatus by_adam(LossFunction& function, HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta,
+                  auto& result) {
+  const MinibatchPlan plan{.samples = function.samples(),
+                           .batch = std::min(options.batch, function.samples()),
+                           .steps = options.iterations > 0 ? options.iterations : 5000,
+                           .learning_rate = {.peak = options.learning_rate},
+                           .seed = options.seed,
+                           .check_every = options.check_every,
+                           .progress = options.progress};
+  MinibatchState state{.theta = theta, .held_out = held_out};
+  MinibatchLoop loop(plan, loss_at(function), state);
+  const MinibatchEnd end = loop.run([](double) { return ""; });
+  if (end == MinibatchEnd::all_steps) loop.close();
+  theta = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta;
+  held_out = std::move(state.held_out);
+  result.history = std::move(state.history);
+  result.iterations = state.adam.step;
+  result.evaluations = loop.evaluations();
+  result.non_finite = loop.non_finite();
+  switch (end) {
+    case MinibatchEnd::early_stopped:
+      return FitStatus::early_stopped;
+    case MinibatchEnd::diverged:
+      return FitStatus::diverged;
+    case MinibatchEnd::non_finite:
+      return FitStatus::non_finite;
+    default:
+      return FitStatus::stopped;
   }
-  return FitStatus::stopped;
 }
 
 template <class T, class M, class O>
@@ -247,12 +178,13 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
     on_held_out = std::make_unique<decltype(function)>(
         objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out_data)));
   }
-  HeldOut held_out(on_held_out.get(), options);
+  HeldOut held_out;
+  if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
   result.status = lbfgs ? by_lbfgs(function, held_out, options, tolerance, theta, result)
                         : by_adam(function, held_out, options, theta, result);
   if (held_out.any()) {
-    theta = held_out.best();
-    result.held_out_loss = held_out.best_loss();
+    theta = held_out.best;
+    result.held_out_loss = held_out.best_loss;
   }
   result.model.set_parameters(theta);
   function.bound().bind(theta);

@@ -74,7 +74,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Negative negativ
   const Stopwatch watch;
   const Index samples = data.cols(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch,
               iterations = options.iterations > 0 ? options.iterations : 5000;
-  fitting::Adam adam{.learning_rate = options.learning_rate, .steps = iterations};
+  fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = iterations};
   auto energy = energy_function<T>(result.model);
   Eigen::VectorXd theta = result.model.parameters(), gradient;
   Matrix<T> positive;

@@ -269,7 +269,7 @@ void require_target(const Generator& generator, const M& target, const char* who
 template <class Step, class Last>
 void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& result) {
   const Stopwatch watch;
-  fitting::Adam adam{.learning_rate = options.learning_rate, .steps = options.iterations};
+  fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = options.iterations};
   Eigen::VectorXd phi = result.generator.parameters(), before = phi;
   const Index stride = std::max<Index>(1, options.iterations / 100);
   ReverseKl estimate;
@@ -372,7 +372,7 @@ LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, co
   Matrix<T> draws = Matrix<T>::Zero(generator.dimension(), options.batch);  // the loss keeps looking at it
   auto loss_function = objective::loss_function<T>(score, denoising, draws);
   Eigen::VectorXd theta = score.parameters();
-  fitting::Adam adam{.learning_rate = options.score_learning_rate,
+  fitting::Adam adam{.rate = {.peak = options.score_learning_rate},
                      .steps = options.first_score_steps + options.iterations * options.score_steps};
   std::uint64_t step = 0;  // of all draws
   Loss loss;

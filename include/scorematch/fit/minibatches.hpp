@@ -1,0 +1,249 @@
+// The loop over minibatches that fit() and train() share, and the watch over held-out data that ends it early.
+//
+// It knows losses as functions of θ only, so that it is compiled once whatever the model and the objective are.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "scorematch/fit/adam.hpp"
+#include "scorematch/fit/learning_rate.hpp"
+#include "scorematch/objective/loss.hpp"
+#include "scorematch/progress.hpp"
+#include "scorematch/random/stream.hpp"
+
+namespace scorematch {
+
+/// One evaluation of lbfgs; of minibatches one pass over the data (their mean), or a check of held-out data in between
+/// (the last minibatch).
+struct FitStep {
+  Index evaluations = 0;
+  double loss = 0;
+  double gradient_norm = 0;
+  double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the held-out loss; NaN where it was not asked for
+};
+
+namespace fitting {
+
+/// Evaluates a loss at θ, with its gradient or without.
+using LossAt =
+    std::function<void(const Eigen::VectorXd& theta, const LossOptions& options, bool with_gradient, Loss& loss)>;
+
+/// Watches the loss on data that the fit does not see.
+struct HeldOut {
+  std::function<double(const Eigen::VectorXd& theta)> loss_at = {};  ///< empty: nothing is watched
+  Index patience = 1;
+
+  Eigen::VectorXd best = {};  ///< θ of the least loss so far; empty before the first finite one
+  double best_loss = std::numeric_limits<double>::infinity();
+  Index since_best = 0;  ///< checks
+
+  bool watching() const { return loss_at != nullptr; }
+  bool any() const { return best.size() > 0; }
+  bool ran_out() const { return watching() && since_best >= patience; }
+
+  /// Asks for the loss at θ and notes it in `step`. A θ without a finite loss is no improvement.
+  void check(const Eigen::VectorXd& theta, FitStep& step) {
+    step.held_out = loss_at(theta);
+    ++since_best;
+    if (!std::isfinite(step.held_out) || !(step.held_out < best_loss)) return;
+    best_loss = step.held_out;
+    best = theta;
+    since_best = 0;
+  }
+};
+
+/// A LossFunction as a function of θ; it must outlive what is returned.
+template <class LossFunction>
+LossAt loss_at(LossFunction& function) {
+  return [&function](const Eigen::VectorXd& theta, const LossOptions& options, bool with_gradient, Loss& loss) {
+    function.bound().bind(theta);
+    function.evaluate(options, with_gradient, loss);
+  };
+}
+
+/// Watches a LossFunction on held-out data, which must outlive what is returned.
+template <class LossFunction>
+HeldOut watch(LossFunction& function, const LossOptions& options, Index patience) {
+  return {.loss_at =
+              [&function, options, loss = Loss{}](const Eigen::VectorXd& theta) mutable {
+                function.bound().bind(theta);
+                function.evaluate(options, false, loss);
+                return loss.value;
+              },
+          .patience = patience};
+}
+
+/// What the loop is to do; it changes nothing of it.
+struct MinibatchPlan {
+  const char* task = "fit";
+  Index samples = 1, batch = 1;  ///< batch ≤ samples
+  Index steps = 1;
+  LearningRate learning_rate = {};
+  double clip = 0;         ///< the gradient's norm at most; 0: no limit
+  double average = 0;      ///< decay of the moving average of θ; 0: none
+  std::uint64_t seed = 0;  ///< of the minibatches' order
+  Index check_every = 0;   ///< steps between two checks of held-out data; 0: a pass
+  ProgressCallback progress = {};
+
+  Index per_pass() const { return (samples + batch - 1) / batch; }
+};
+
+/// All that decides what the loop does next: together with the plan it is the training, whenever it was stopped.
+struct MinibatchState {
+  Eigen::VectorXd theta = {};
+  Eigen::VectorXd average = {};  ///< of θ; empty where there is none
+  Adam adam = {};                ///< its moments, and the number of steps taken
+  HeldOut held_out = {};
+
+  Eigen::VectorXd at_pass = {}, best_pass = {};  ///< θ at the start of this pass, and of the best one
+  double best_pass_loss = std::numeric_limits<double>::infinity();
+  double pass_loss = 0, pass_gradient = 0;  ///< sums over this pass's minibatches
+  double floor = 0;                         ///< a loss below is a divergence
+  std::vector<FitStep> history = {};
+
+  /// What the training has come to if it ends here: the average where there is one.
+  const Eigen::VectorXd& present() const { return average.size() > 0 ? average : theta; }
+  /// The same, or θ of the least held-out loss.
+  const Eigen::VectorXd& answer() const { return held_out.any() ? held_out.best : present(); }
+};
+
+enum class MinibatchEnd { all_steps, stopped, early_stopped, diverged, non_finite };
+
+class MinibatchLoop {
+ public:
+  /// `state` starts with θ, `state.held_out` with what it watches; or it is one that was kept.
+  MinibatchLoop(const MinibatchPlan& plan, LossAt loss_at, MinibatchState& state)
+      : plan_(plan), loss_at_(std::move(loss_at)), s_(state) {
+    s_.adam.rate = plan.learning_rate;
+    s_.adam.steps = plan.steps;
+    if (s_.adam.step > 0) return;
+    if (plan.average > 0) s_.average = s_.theta;
+    s_.best_pass = s_.theta;
+  }
+
+  Index evaluations() const { return evaluations_; }
+  Index non_finite() const { return non_finite_; }
+
+  /// The loss of minibatch i (counted from 0) at the present θ. New noise for each.
+  void evaluate(Index i, bool with_gradient, Loss& loss) {
+    const Index pass = i / plan_.per_pass(), first = first_of(i);
+    if (pass != order_of_) {
+      order_ = permutation(plan_.seed, static_cast<std::uint64_t>(pass), plan_.samples);
+      order_of_ = pass;
+    }
+    loss_at_(s_.theta,
+             {.columns = {order_.data() + first, static_cast<std::size_t>(count_of(i))},
+              .draw = static_cast<std::uint64_t>(i) + 1},
+             with_gradient, loss);
+  }
+
+  /// Takes what steps are left. keep(seconds) is called after each, with the state as it then is; what it
+  /// returns is a warning for the progress callback, "" for none. Where a loss or its
+  /// gradient is not finite, or the loss falls without bound, that step is not taken and the state stays; what the
+  /// training has come to is then `best_pass`.
+  template <class Keep>
+  MinibatchEnd run(Keep keep) {
+    const Stopwatch watch;
+    const Index began = s_.adam.step;
+    while (!s_.held_out.ran_out()) {
+      const Index i = s_.adam.step, in_pass = i % plan_.per_pass();
+      if (i >= plan_.steps) return MinibatchEnd::all_steps;
+      evaluate(i, true, loss_);
+      ++evaluations_;
+      const double gradient_norm = norm_.of(loss_.gradient);
+      if (i == 0) s_.floor = -1e10 * std::max(1.0, std::abs(loss_.value));
+      const bool finite = std::isfinite(loss_.value) && std::isfinite(gradient_norm);
+      if (!finite || loss_.value < s_.floor) {
+        if (!finite) ++non_finite_;
+        return finite || loss_.value < 0 ? MinibatchEnd::diverged : MinibatchEnd::non_finite;
+      }
+      if (in_pass == 0) {
+        s_.at_pass = s_.present();
+        s_.pass_loss = s_.pass_gradient = 0;
+      }
+      step(gradient_norm);
+      s_.pass_loss += loss_.value * static_cast<double>(count_of(i));
+      s_.pass_gradient += gradient_norm;
+      const bool pass_ends = in_pass + 1 == plan_.per_pass();
+      if (pass_ends) {
+        note_pass();
+        const double mean = s_.history.back().loss;
+        if (mean < s_.best_pass_loss) {
+          s_.best_pass_loss = mean;
+          s_.best_pass = s_.at_pass;
+        }
+      }
+      if (s_.held_out.watching() && (plan_.check_every > 0 ? (i + 1) % plan_.check_every == 0 : pass_ends)) {
+        if (!noted()) s_.history.push_back({i + 1, loss_.value, gradient_norm});
+        s_.held_out.check(s_.present(), s_.history.back());
+        held_out_loss_ = s_.history.back().held_out;
+      }
+      const char* const warning = keep(watch.seconds());
+      if (plan_.progress && !s_.held_out.ran_out() &&
+          !plan_.progress({.task = plan_.task,
+                           .done = i + 1,
+                           .of = plan_.steps,
+                           .value = loss_.value,
+                           .value_name = "loss",
+                           .seconds = watch.seconds(),
+                           .began = began,
+                           .held_out = held_out_loss_,
+                           .warning = warning}))
+        return MinibatchEnd::stopped;
+    }
+    return MinibatchEnd::early_stopped;
+  }
+
+  /// After all steps: notes a pass that they left incomplete, and checks the held-out data once more, unless the last
+  /// step did. A training that went on instead would do neither.
+  void close() {
+    const bool complete = s_.adam.step % plan_.per_pass() == 0;
+    if (!complete) note_pass();
+    if (s_.held_out.watching() && std::isnan(s_.history.back().held_out))
+      s_.held_out.check(s_.present(), s_.history.back());
+  }
+
+ private:
+  Index first_of(Index i) const { return i % plan_.per_pass() * plan_.batch; }
+  Index count_of(Index i) const { return std::min(plan_.batch, plan_.samples - first_of(i)); }
+
+  bool noted() const { return !s_.history.empty() && s_.history.back().evaluations == s_.adam.step; }
+
+  // The means over this pass so far.
+  void note_pass() {
+    const Index i = s_.adam.step - 1;
+    if (!noted()) s_.history.push_back({.evaluations = i + 1});
+    s_.history.back().loss = s_.pass_loss / static_cast<double>(first_of(i) + count_of(i));
+    s_.history.back().gradient_norm = s_.pass_gradient / static_cast<double>(i % plan_.per_pass() + 1);
+  }
+
+  void step(double gradient_norm) {
+    const double scale = plan_.clip > 0 && gradient_norm > plan_.clip ? plan_.clip / gradient_norm : 1;
+    if (plan_.average > 0) {
+      const double t = static_cast<double>(s_.adam.step + 1);
+      s_.adam.update(loss_.gradient, s_.theta, scale, s_.average, 1 - std::min(plan_.average, (1 + t) / (10 + t)));
+    } else {
+      s_.adam.update(loss_.gradient, s_.theta, scale);
+    }
+  }
+
+  const MinibatchPlan& plan_;
+  LossAt loss_at_;
+  MinibatchState& s_;
+  Norm norm_;
+  Loss loss_;
+  std::vector<Index> order_;
+  Index order_of_ = -1;  ///< the pass
+  Index evaluations_ = 0, non_finite_ = 0;
+  double held_out_loss_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+}  // namespace fitting
+}  // namespace scorematch
