@@ -9,6 +9,7 @@
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/fit/standard_errors.hpp"
+#include "scorematch/fit/train.hpp"
 #include "scorematch/formula/layers.hpp"
 #include "scorematch/formula/mlp.hpp"
 #include "scorematch/formula/preconditioning.hpp"

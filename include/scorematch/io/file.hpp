@@ -5,7 +5,9 @@
 // file. Numbers are read and written by <charconv>, so no locale changes them.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -74,7 +76,7 @@ class OutputFile {
     renames_ = ::lstat(path.c_str(), &found) != 0 || S_ISREG(found.st_mode);
     if (renames_) {
       // "x": never another writer's file, nor what a killed one left.
-      for (int number = 0; !file_ && number < 100; ++number) {
+      for (int number = 0; !file_ && number < most_writers; ++number) {
         written_ = path + ".part" + std::to_string(number);
         file_.reset(std::fopen(written_.c_str(), "wbx"));
         if (!file_ && errno != EEXIST) break;
@@ -102,7 +104,28 @@ class OutputFile {
     finished_ = true;
   }
 
+  /// The same for a file that must outlive a failure of power: its bytes are on the disk before it takes its name, so
+  /// that no crash leaves the name with half of them.
+  void finish_durably() {
+    if (std::fflush(file_.get()) != 0 || (::fsync(::fileno(file_.get())) != 0 && errno != EINVAL)) fail();
+    finish();
+    const std::size_t slash = path_.rfind('/');
+    const std::string folder = slash == path_.npos ? "." : path_.substr(0, slash + 1);
+    if (const int entry = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); entry >= 0) {
+      (void)::fsync(entry);  // not every file system can; the file itself is safe
+      ::close(entry);
+    }
+  }
+
+  /// Removes what writers to `path` left that were killed.
+  static void remove_left_overs(const std::string& path) {
+    for (int number = 0; number < most_writers; ++number)
+      std::remove((path + ".part" + std::to_string(number)).c_str());
+  }
+
  private:
+  static constexpr int most_writers = 100;
+
   [[noreturn]] void fail() const { file_error(path_, "cannot be written: ", std::generic_category().message(errno)); }
 
   std::string path_;

@@ -1,0 +1,391 @@
+// train: what fit does by minibatches, for trainings of hours: learning-rate schedules, clipping, averages of θ, and
+// checkpoints from which a stopped one goes on to the same bits.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "scorematch/fit/checkpoint.hpp"
+#include "scorematch/fit/learning_rate.hpp"
+#include "scorematch/fit/minibatches.hpp"
+#include "scorematch/objective/loss.hpp"
+#include "scorematch/progress.hpp"
+
+namespace scorematch {
+
+/// Samples as an option holds them, in double: of a matrix or block of either scalar, d × K.
+struct HeldOutSamples {
+  HeldOutSamples() = default;
+  template <class Derived>
+  HeldOutSamples(const Eigen::MatrixBase<Derived>& X) : columns(X.template cast<double>()) {}
+
+  Eigen::MatrixXd columns;
+};
+
+struct TrainOptions {
+  Index steps = 10000;              ///< minibatches in all, ≥ 1; those of earlier calls, by a checkpoint, count
+  Index batch = 128;                ///< samples a minibatch, ≥ 1; new noise at every step
+  LearningRate learning_rate = {};  ///< {.peak = 1e-3, .warm_up = 0, .final = 0, .decay = Decay::cosine}
+  double clip = 0;                  ///< the gradient's norm at most: a longer one is scaled down to it; 0: no limit
+  /// Decay δ in [0, 1) of the moving average of θ, a ← a + (1 − δ)(θ − a), which the result holds instead of the last
+  /// θ; 0: none. At step t δ is at most (1 + t)/(10 + t), so that the start is soon forgotten.
+  double average = 0.999;
+
+  /// Early stopping, as in fit: samples that the training does not see, d × K; empty for none. The loss of the averaged
+  /// θ on them, at the objective's draw 0, is asked for now and then; the result holds the θ where it was least.
+  HeldOutSamples held_out = {};
+  Index check_every = 0;  ///< steps between two checks; 0: a pass over the data. Once more after the last step
+  Index patience = 10;    ///< checks without improvement until the training ends, ≥ 1
+
+  /// A file to go on from, where it exists, and to be written from the start on; empty for none.
+  std::string checkpoint = {};
+  double checkpoint_every = 60;  ///< seconds between two of them, ≥ 0; 0: after every step
+
+  std::uint64_t seed = 0;  ///< of the minibatches' order
+  ProgressCallback progress =
+      {};  ///< progress_line(), or your own; returning false stops, and the checkpoint is written
+
+  void validate() const {
+    require_at_least(steps, 1, "TrainOptions: steps");
+    require_at_least(batch, 1, "TrainOptions: batch");
+    learning_rate.validate();
+    require(std::isfinite(clip) && clip >= 0,
+            {"TrainOptions: clip is ", clip, "; it must be above 0, or 0 for no limit"});
+    require(average >= 0 && average < 1, {"TrainOptions: average is ", average, "; it must be in [0, 1)"});
+    require_at_least(check_every, 0, "TrainOptions: check_every");
+    require_at_least(patience, 1, "TrainOptions: patience");
+    require(checkpoint_every >= 0, {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
+    require(held_out.columns.cols() > 0 || held_out.columns.rows() == 0,
+            {"TrainOptions: held_out has no columns; at least one sample is needed (or leave it empty)"});
+  }
+};
+
+enum class TrainingStatus {
+  finished,       ///< all steps are taken
+  stopped,        ///< by the progress callback: the same call goes on from the checkpoint
+  early_stopped,  ///< the held-out loss had stopped to improve
+  diverged,       ///< the loss fell without bound
+  non_finite,     ///< a minibatch's loss or gradient was not finite
+};
+
+inline const char* to_string(TrainingStatus status) {
+  switch (status) {
+    case TrainingStatus::finished:
+      return "finished";
+    case TrainingStatus::stopped:
+      return "stopped";
+    case TrainingStatus::early_stopped:
+      return "early-stopped";
+    case TrainingStatus::diverged:
+      return "diverged";
+    case TrainingStatus::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+/// What a training returns, whatever happened. `model` holds the average of θ (the last θ where there is none); with
+/// held-out data the one of the least held-out loss. A loss that diverged or was not finite is no step: `model` then
+/// holds, without held-out data, the θ at the start of the best pass, and the checkpoint stays as it was last written.
+template <class M>
+struct [[nodiscard]] Training {
+  M model;
+  Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0; no gradient
+  TrainingStatus status = TrainingStatus::finished;
+  Index steps = 0;       ///< taken in all
+  Index resumed_at = 0;  ///< of these, found in the checkpoint
+  Index non_finite = 0;  ///< minibatches of this call whose loss or gradient was not finite: 0 or 1
+  std::vector<FitStep> history = {};
+  double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
+  /// Why the last attempt to write the checkpoint failed (a full disk, say); empty where it did not. A training goes on
+  /// without, and tries again.
+  std::string checkpoint_error = {};
+};
+
+namespace fitting {
+
+/// Writes a training's checkpoints now and then.
+class CheckpointKeeper {
+ public:
+  CheckpointKeeper(const std::string& path, double every, Checkpoint head) : file_(path), every_(every), head_(head) {}
+
+  const std::string& error() const { return error_; }
+  const CheckpointFile& file() const { return file_; }
+
+  /// Makes `state` that of the file. Throws what CheckpointFile::read does, and std::invalid_argument where the file is
+  /// of another training.
+  void restore(const MinibatchPlan& plan, MinibatchState& state) {
+    Checkpoint found;
+    file_.read(found, state);
+    const std::string& path = file_.path();
+    require_same_shapes(path, found.shapes, head_.shapes);
+    require(state.theta.size() > 0 || state.adam.step == 0, {"'", path, "' has no parameters"});
+    require_same_facts(path, found.facts, head_.facts);
+    require(state.adam.step <= plan.steps, {"'", path, "' is at step ", state.adam.step, "; steps is ", plan.steps,
+                                            ", which this training has left behind"});
+    require(head_.patience >= found.patience,
+            {"'", path, "' is a checkpoint of a training with patience ", found.patience, "; here it is ",
+             head_.patience, ", but it may only grow: another would have ended at another step"});
+    restored_loss_ = found.next_loss;
+    restored_spread_ = found.next_spread;
+  }
+
+  /// Throws std::invalid_argument unless the next minibatch's loss is what it was when the file was written, to
+  /// rounding.
+  void require_same_loss(MinibatchLoop& loop, const MinibatchState& state, double tolerance) {
+    loop.evaluate(state.adam.step, false, next_);
+    const double difference = std::abs(next_.value - restored_loss_);
+    require(difference <= tolerance * (std::abs(restored_loss_) + restored_spread_) ||
+                (!std::isfinite(next_.value) && !std::isfinite(restored_loss_)),
+            {"'", file_.path(), "' is a checkpoint of another training: the loss of its next minibatch was ",
+             restored_loss_, " when it was written and is ", next_.value,
+             " here, so the objective, its options or the model's formula differ"});
+  }
+
+  void pack(MinibatchLoop& loop, MinibatchState& state) {
+    loop.evaluate(state.adam.step, false, next_);
+    head_.next_loss = next_.value;
+    head_.next_spread = next_.standard_error * std::sqrt(static_cast<double>(next_.samples));
+    file_.pack(head_, state);
+  }
+
+  void write_packed(const Eigen::VectorXd& answer) { file_.write(answer); }
+
+  /// The same where a failure is no end: it is kept in `error`.
+  void try_write_packed(const Eigen::VectorXd& answer) {
+    error_.clear();
+    try {
+      file_.write(answer);
+    } catch (const std::runtime_error& failure) {
+      error_ = failure.what();
+    }
+  }
+
+  /// Writes where it is time to. A warning, or "".
+  const char* after_step(double seconds, MinibatchLoop& loop, MinibatchState& state) {
+    if (seconds - written_at_ < every_) return error_.c_str();
+    written_at_ = seconds;
+    pack(loop, state);
+    try_write_packed({});
+    return error_.c_str();
+  }
+
+ private:
+  CheckpointFile file_;
+  double every_, written_at_ = 0;
+  Checkpoint head_;
+  Loss next_;
+  double restored_loss_ = 0, restored_spread_ = 0;
+  std::string error_;
+};
+
+/// What of a training does not depend on the types of model and objective.
+struct TrainingRun {
+  MinibatchPlan plan = {};
+  MinibatchState state = {};
+  LossAt loss_at = {};
+  Checkpoint head = {};
+  double same_loss = 0;  ///< tolerance for a loss to count as the same
+
+  TrainingStatus status = TrainingStatus::finished;
+  Index resumed_at = 0, non_finite = 0;
+  std::string checkpoint_error = {};
+  Eigen::VectorXd answer = {};
+};
+
+template <class = void>  // a template, so that programs that never train do not compile it
+void run_training(const TrainOptions& options, TrainingRun& run) {
+  std::unique_ptr<CheckpointKeeper> keeper;
+  bool restored = false;
+  if (!options.checkpoint.empty()) {
+    keeper = std::make_unique<CheckpointKeeper>(options.checkpoint, options.checkpoint_every, run.head);
+    restored = keeper->file().exists();
+    if (restored) keeper->restore(run.plan, run.state);
+  }
+  MinibatchState& state = run.state;
+  run.resumed_at = state.adam.step;
+  MinibatchLoop loop(run.plan, run.loss_at, state);
+  if (keeper) {
+    if (restored) keeper->require_same_loss(loop, state, run.same_loss);
+    keeper->file().remove_left_overs();
+    if (!restored) {  // now, so that a path that cannot be written is known before hours have passed
+      keeper->pack(loop, state);
+      keeper->write_packed({});
+    }
+  }
+  const MinibatchEnd end =
+      loop.run([&](double seconds) { return keeper ? keeper->after_step(seconds, loop, state) : ""; });
+
+  const bool broken = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite;
+  const bool write = keeper && !broken && state.adam.step > run.resumed_at;
+  if (write) keeper->pack(loop, state);
+  const Eigen::VectorXd* answer = broken && !state.held_out.any() ? &state.best_pass : &state.answer();
+  bool closing_improved = false;
+  if (end == MinibatchEnd::all_steps) {
+    const double before = state.held_out.best_loss;
+    loop.close();
+    closing_improved = state.held_out.best_loss < before;
+    answer = &state.answer();
+  }
+  if (write) keeper->try_write_packed(closing_improved ? *answer : Eigen::VectorXd());
+  run.answer = *answer;
+  run.non_finite = loop.non_finite();
+  if (keeper) run.checkpoint_error = keeper->error();
+  switch (end) {
+    case MinibatchEnd::all_steps:
+      run.status = TrainingStatus::finished;
+      break;
+    case MinibatchEnd::stopped:
+      run.status = TrainingStatus::stopped;
+      break;
+    case MinibatchEnd::early_stopped:
+      run.status = TrainingStatus::early_stopped;
+      break;
+    case MinibatchEnd::diverged:
+      run.status = TrainingStatus::diverged;
+      break;
+    case MinibatchEnd::non_finite:
+      run.status = TrainingStatus::non_finite;
+      break;
+  }
+}
+
+/// A number as its shortest text that reads back as the same.
+template <class T>
+std::string exact_text(T number) {
+  std::string digits;
+  io::append_number(digits, number);
+  return digits;
+}
+
+template <class T>
+std::string described(const MatrixView<T>& X) {
+  if (X.cols() == 0) return "none";
+  Digest digest;
+  digest.add_columns<T>(X);
+  return text(X.rows(), " × ", X.cols(), std::is_same_v<T, float> ? " in float" : " in double", " with digest ",
+              digest.text());
+}
+
+/// What a training that goes on must agree with, as far as options and data tell.
+template <class T>
+std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& plan, const MatrixView<T>& data,
+                           const MatrixView<T>& held_out, const std::string& loss_terms) {
+  const LearningRate& rate = options.learning_rate;
+  std::vector<Fact> facts = {
+      {"the data", described<T>(data)},
+      {"batch", exact_text(plan.batch)},
+      {"seed", exact_text(options.seed)},
+      {"learning_rate.peak", exact_text(rate.peak)},
+      {"learning_rate.warm_up", exact_text(rate.warm_up)},
+      {"learning_rate.decay", to_string(rate.decay)},
+      {"clip", exact_text(options.clip)},
+      {"average", exact_text(options.average)},
+      {"held_out", described<T>(held_out)},
+      {"check_every", exact_text(options.check_every)},
+      {"the objective's list of terms", loss_terms},
+  };
+  if (rate.decay == Decay::cosine) {
+    facts.push_back({"learning_rate.final", exact_text(rate.final)});
+    facts.push_back({"steps, on which a cosine depends,", exact_text(plan.steps)});
+  }
+  return facts;
+}
+
+template <class T, class M, class O>
+void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Training<M>& result) {
+  options.validate();
+  auto function = objective::loss_function<T>(result.model, objective, data);
+  const Matrix<T> held_out = options.held_out.columns.template cast<T>();
+  std::unique_ptr<decltype(function)> on_held_out;
+  if (held_out.cols() > 0) {
+    require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
+    on_held_out = std::make_unique<decltype(function)>(
+        objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out)));
+  }
+  TrainingRun training{.plan = {.task = "train",
+                                .samples = function.samples(),
+                                .batch = std::min(options.batch, function.samples()),
+                                .steps = options.steps,
+                                .learning_rate = options.learning_rate,
+                                .clip = options.clip,
+                                .average = options.average,
+                                .seed = options.seed,
+                                .check_every = options.check_every,
+                                .progress = options.progress},
+                       .state = {.theta = result.model.parameters()},
+                       .loss_at = loss_at(function),
+                       .same_loss = std::is_same_v<T, float> ? 1e-3 : 1e-6};
+  if (on_held_out) training.state.held_out = watch(*on_held_out, {}, options.patience);
+  if (!options.checkpoint.empty()) {
+    std::string terms;
+    for (const auto& name : objective.term_names()) terms += (terms.empty() ? "" : ", ") + std::string(name);
+    training.head = {.shapes = shapes_of(result.model),
+                     .facts = facts_of<T>(options, training.plan, data, held_out, terms),
+                     .patience = options.patience};
+  }
+  run_training(options, training);
+  result.status = training.status;
+  result.steps = training.state.adam.step;
+  result.resumed_at = training.resumed_at;
+  result.non_finite = training.non_finite;
+  result.history = std::move(training.state.history);
+  if (training.state.held_out.any()) result.held_out_loss = training.state.held_out.best_loss;
+  result.checkpoint_error = std::move(training.checkpoint_error);
+  result.model.set_parameters(training.answer);
+  training.loss_at(training.answer, {}, false, result.loss);
+}
+
+}  // namespace fitting
+
+/// Minimises the objective's loss over θ by Adam on minibatches, from the model's present θ, for as long as it takes.
+///
+///   auto training = sm::train(network, sm::denoising_score_matching{.sigma = 0.3}, X,
+///                             {.steps = 20000, .batch = 256, .learning_rate = {.peak = 2e-3, .warm_up = 500}, .clip =
+///                             1,
+///                              .held_out = X_held_out, .patience = 20, .checkpoint = "network.checkpoint",
+///                              .progress = sm::progress_line()});
+///
+/// Reproducible: the same bits for any number of threads, and however often it was stopped in between. A call with a
+/// checkpoint that exists goes on from it, whatever θ the model has; where no step is left it returns at once, with the
+/// same result. The file is replaced in one go: stopped at any moment, even by kill -9, it is the last one or the one
+/// before. A training goes on only as what it began as: with the same data, options, model and objective. Free to
+/// change are progress, checkpoint_every, more patience, and, unless a cosine hangs on them, more steps.
+///
+/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
+/// (with its column), options out of range, and for a checkpoint of another training, naming what differs;
+/// std::runtime_error for a file that is no checkpoint, damaged or of a newer format, and where none can be written at
+/// the start. Such a file is left as it is. Numerical outcomes are in `status`.
+template <class M, class O, class Derived>
+Training<M> train(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
+                  const TrainOptions& options = {}) {
+  Training<M> result{.model = model};
+  if constexpr (check_trainable_model<M>())
+    fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
+  return result;
+}
+
+/// Gives the model the parameters for use of a training's checkpoint, whether it has finished or not: what train's
+/// result would hold if it were stopped there. Throws std::runtime_error where the file cannot be read or is no sound
+/// checkpoint, std::invalid_argument, naming the first parameter that differs, where it is of another model; the model
+/// is then unchanged.
+template <class M>
+void load_checkpoint(const std::string& path, M& model) {
+  static_assert(has_parameters<M>,
+                "a model that takes a checkpoint's parameters must provide  Eigen::VectorXd parameters() const  and  "
+                "void set_parameters(const Eigen::VectorXd& theta)");
+  fitting::Checkpoint checkpoint;
+  fitting::MinibatchState state;
+  fitting::CheckpointFile(path).read(checkpoint, state);
+  fitting::require_same_shapes(path, checkpoint.shapes, fitting::shapes_of(model));
+  model.set_parameters(checkpoint.answer);
+}
+
+}  // namespace scorematch
