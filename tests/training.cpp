@@ -19,6 +19,7 @@
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;
@@ -311,6 +312,104 @@ TEST_CASE("One thread and several train to the same bits") {
   omp_set_num_threads(before);
 }
 #endif
+
+// --- labels ---
+
+TEST_CASE("Labels are dropped as often as asked for, each by a number at its own address") {
+  const Index n = 500, steps = 400;
+  std::vector<int> labels(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int>(i % 7);
+  // What the loss is told at (sample, step): the label, or −1; −2 where the sample was not in the minibatch.
+  const auto told = [&](double dropout, Index batch, std::uint64_t seed) {
+    Eigen::MatrixXi all = Eigen::MatrixXi::Constant(n, steps, -2);
+    Index step = 0;
+    const sm::fitting::MinibatchPlan plan{
+        .samples = n, .batch = batch, .steps = steps, .seed = seed, .labels = labels, .label_dropout = dropout};
+    sm::fitting::MinibatchState state{.theta = VectorXd::Zero(1)};
+    sm::fitting::MinibatchLoop loop(
+        plan,
+        [&](const VectorXd&, const sm::LossOptions& options, bool, sm::Loss& loss) {
+          REQUIRE(options.labels.size() == labels.size());
+          for (const Index column : options.columns)
+            all(column, step) = options.labels[static_cast<std::size_t>(column)];
+          ++step;
+          loss.value = 1;
+          loss.gradient = VectorXd::Zero(1);
+        },
+        state);
+    (void)loop.run([](double) { return ""; });
+    return all;
+  };
+  const Eigen::MatrixXi some = told(0.3, 100, 1), half_batches = told(0.3, 50, 1), other_seed = told(0.3, 100, 2);
+  double uses = 0, dropped = 0, both = 0, in_both = 0, differ = 0;
+  for (Index i = 0; i < n; ++i)
+    for (Index t = 0; t < steps; ++t) {
+      const int label = static_cast<int>(i % 7);
+      if (some(i, t) == -2) continue;
+      CHECK((some(i, t) == label || some(i, t) == -1));
+      ++uses;
+      dropped += some(i, t) == -1;
+      if (half_batches(i, t) != -2) CHECK(half_batches(i, t) == some(i, t));
+      if (other_seed(i, t) == -2) continue;
+      ++in_both;
+      both += some(i, t) == -1 && other_seed(i, t) == -1;
+      differ += some(i, t) != other_seed(i, t);
+    }
+  CHECK(uses == n * steps / 5);
+  CHECK(std::abs(dropped / uses - 0.3) < 5 * std::sqrt(0.3 * 0.7 / uses));  // false alarms: 6e-7
+  CHECK(std::abs(both / in_both - 0.09) < 5 * std::sqrt(0.09 * 0.91 / in_both));
+  CHECK(differ > 0);
+  CHECK((told(1, 100, 1).array() <= -1).all());
+  CHECK((told(0, 100, 1).array() != -1).all());
+}
+
+TEST_CASE("A model of classes learns each of them, and no class where labels are dropped") {
+  // N(m_c, I) for c = 0, 1: the score of x + σz given the class is (m_c − x)/(1 + σ²), without one it is a mixture's; a
+  // model linear in x takes the mean of the means.
+  const Index n = 1000;
+  MatrixXd X = normals(2, n, 21);
+  std::vector<int> labels(n);
+  for (Index i = 0; i < n; ++i) {
+    labels[static_cast<std::size_t>(i)] = static_cast<int>(i % 2);
+    X(0, i) += i % 2 == 0 ? -1.5 : 2.5;
+  }
+  const auto model = sm::score_model(2, sm::classes{2}, [](auto x, auto, auto label, auto theta) {
+    const auto known = sum(label);  // 1, or 0 without a class
+    return (theta("means", 2, 2) * label + (1 - known) * theta("mean", 2) - x) / 1.25;
+  });
+  const FreshPath file("labels");
+  sm::TrainOptions options{.steps = 600,
+                           .batch = 100,
+                           .learning_rate = {.peak = 0.05},
+                           .labels = labels,
+                           .label_dropout = 0.25,
+                           .held_out = X.leftCols(40),
+                           .held_out_labels = {labels.begin(), labels.begin() + 40},
+                           .patience = 1000};
+  const auto training = sm::train(model, denoising, X, options);
+  options.held_out = {};
+  options.held_out_labels = {};
+  const auto last = sm::train(model, denoising, X, options);
+  const MatrixXd means = last.model.parameter("means"), mean = last.model.parameter("mean");
+  CHECK(means(0, 0) == Approx(-1.5).margin(0.15));
+  CHECK(means(0, 1) == Approx(2.5).margin(0.15));
+  CHECK(mean(0) == Approx(0.5).margin(0.3));
+  CHECK(last.loss.value == sm::loss(last.model, denoising, X, {.labels = labels}).value);
+  CHECK(training.held_out_loss ==
+        sm::loss(training.model, denoising, X.leftCols(40), {.labels = {labels.data(), 40}}).value);
+
+  options.checkpoint = file.path;
+  options.progress = until(137);
+  (void)sm::train(model, denoising, X, options);
+  options.progress = {};
+  same_bits(sm::train(model, denoising, X, options), last);
+
+  // Without dropout the mean of no class never moves.
+  options.checkpoint.clear();
+  options.label_dropout = 0;
+  options.steps = 20;
+  CHECK(sm::train(model, denoising, X, options).model.parameter("mean").norm() == 0);
+}
 
 // --- what a user sees ---
 

@@ -16,6 +16,7 @@
 #include "scorematch/fit/learning_rate.hpp"
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/progress.hpp"
+#include "scorematch/random/normal.hpp"
 #include "scorematch/random/stream.hpp"
 
 namespace scorematch {
@@ -86,10 +87,12 @@ struct MinibatchPlan {
   Index samples = 1, batch = 1;  ///< batch ≤ samples
   Index steps = 1;
   LearningRate learning_rate = {};
-  double clip = 0;         ///< the gradient's norm at most; 0: no limit
-  double average = 0;      ///< decay of the moving average of θ; 0: none
-  std::uint64_t seed = 0;  ///< of the minibatches' order
-  Index check_every = 0;   ///< steps between two checks of held-out data; 0: a pass
+  double clip = 0;                   ///< the gradient's norm at most; 0: no limit
+  double average = 0;                ///< decay of the moving average of θ; 0: none
+  std::uint64_t seed = 0;            ///< of the minibatches' order, and of which labels are dropped
+  std::span<const int> labels = {};  ///< of all samples, or none
+  double label_dropout = 0;          ///< probability that one use of a label is replaced by −1
+  Index check_every = 0;             ///< steps between two checks of held-out data; 0: a pass
   ProgressCallback progress = {};
 
   Index per_pass() const { return (samples + batch - 1) / batch; }
@@ -138,9 +141,8 @@ class MinibatchLoop {
       order_ = permutation(plan_.seed, static_cast<std::uint64_t>(pass), plan_.samples);
       order_of_ = pass;
     }
-    loss_at_(s_.theta,
-             {.columns = {order_.data() + first, static_cast<std::size_t>(count_of(i))},
-              .draw = static_cast<std::uint64_t>(i) + 1},
+    const std::span<const Index> columns(order_.data() + first, static_cast<std::size_t>(count_of(i)));
+    loss_at_(s_.theta, {.columns = columns, .labels = labels_of(i, columns), .draw = static_cast<std::uint64_t>(i) + 1},
              with_gradient, loss);
   }
 
@@ -214,6 +216,22 @@ class MinibatchLoop {
   Index first_of(Index i) const { return i % plan_.per_pass() * plan_.batch; }
   Index count_of(Index i) const { return std::min(plan_.batch, plan_.samples - first_of(i)); }
 
+  // A sample's label is dropped by a number at its own address: the same for any order, batch and number of threads.
+  std::span<const int> labels_of(Index i, std::span<const Index> columns) {
+    if (plan_.label_dropout == 0 || plan_.labels.empty()) return plan_.labels;
+    labels_.resize(plan_.labels.size());
+    ids_.assign(columns.begin(), columns.end());
+    uniform_.resize(columns.size());
+    const Index count = static_cast<Index>(columns.size());
+    fill_uniforms<double>({plan_.seed, Purpose::label_dropout}, ids_.data(), count, static_cast<std::uint64_t>(i), 1,
+                          uniform_.data(), count);
+    for (std::size_t k = 0; k < columns.size(); ++k) {
+      const std::size_t column = static_cast<std::size_t>(columns[k]);
+      labels_[column] = uniform_[k] < plan_.label_dropout ? -1 : plan_.labels[column];
+    }
+    return labels_;
+  }
+
   bool noted() const { return !s_.history.empty() && s_.history.back().evaluations == s_.adam.step; }
 
   // The means over this pass so far.
@@ -240,7 +258,10 @@ class MinibatchLoop {
   Norm norm_;
   Loss loss_;
   std::vector<Index> order_;
-  Index order_of_ = -1;  ///< the pass
+  Index order_of_ = -1;      ///< the pass
+  std::vector<int> labels_;  ///< valid for the columns of the present minibatch
+  std::vector<std::int64_t> ids_;
+  std::vector<double> uniform_;
   Index evaluations_ = 0, non_finite_ = 0;
   double held_out_loss_ = std::numeric_limits<double>::quiet_NaN();
 };

@@ -38,9 +38,17 @@ struct TrainOptions {
   /// θ; 0: none. At step t δ is at most (1 + t)/(10 + t), so that the start is soon forgotten.
   double average = 0.999;
 
+  /// The class of each column of the data, 0 … classes − 1 or −1 for none, for a model whose formula takes a label;
+  /// empty for no classes.
+  std::vector<int> labels = {};
+  /// In [0, 1]: at each use of a sample its label is dropped (−1) with this probability, so that the model learns the
+  /// score without a class as well (Ho & Salimans 2022).
+  double label_dropout = 0;
+
   /// Early stopping, as in fit: samples that the training does not see, d × K; empty for none. The loss of the averaged
   /// θ on them, at the objective's draw 0, is asked for now and then; the result holds the θ where it was least.
   HeldOutSamples held_out = {};
+  std::vector<int> held_out_labels = {};  ///< of its columns; needed where there are labels. None is dropped
   Index check_every = 0;  ///< steps between two checks; 0: a pass over the data. Once more after the last step
   Index patience = 10;    ///< checks without improvement until the training ends, ≥ 1
 
@@ -59,6 +67,15 @@ struct TrainOptions {
     require(std::isfinite(clip) && clip >= 0,
             {"TrainOptions: clip is ", clip, "; it must be above 0, or 0 for no limit"});
     require(average >= 0 && average < 1, {"TrainOptions: average is ", average, "; it must be in [0, 1)"});
+    require(label_dropout >= 0 && label_dropout <= 1,
+            {"TrainOptions: label_dropout is ", label_dropout, "; it must be in [0, 1]"});
+    require(label_dropout == 0 || !labels.empty(),
+            {"TrainOptions: label_dropout is ", label_dropout, ", but there are no labels to be dropped"});
+    require(held_out.columns.cols() == 0 || labels.empty() == held_out_labels.empty(),
+            {"TrainOptions: ",
+             labels.empty()
+                 ? "held_out_labels are given without labels"
+                 : "held_out has no held_out_labels, but labels are given (-1 for each column stands for none)"});
     require_at_least(check_every, 0, "TrainOptions: check_every");
     require_at_least(patience, 1, "TrainOptions: patience");
     require(checkpoint_every >= 0, {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
@@ -274,6 +291,13 @@ std::string described(const MatrixView<T>& X) {
               digest.text());
 }
 
+inline std::string described(const std::vector<int>& labels) {
+  if (labels.empty()) return "none";
+  Digest digest;
+  for (const int label : labels) digest.add(static_cast<std::uint64_t>(label));
+  return text(labels.size(), " with digest ", digest.text());
+}
+
 /// What a training that goes on must agree with, as far as options and data tell.
 template <class T>
 std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& plan, const MatrixView<T>& data,
@@ -290,6 +314,9 @@ std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& pla
       {"average", exact_text(options.average)},
       {"held_out", described<T>(held_out)},
       {"check_every", exact_text(options.check_every)},
+      {"labels", described(options.labels)},
+      {"label_dropout", exact_text(options.label_dropout)},
+      {"held_out_labels", described(options.held_out_labels)},
       {"the objective's list of terms", loss_terms},
   };
   if (rate.decay == Decay::cosine) {
@@ -303,10 +330,13 @@ template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Training<M>& result) {
   options.validate();
   auto function = objective::loss_function<T>(result.model, objective, data);
+  objective::require_labels(options.labels, data.cols(), classes_of(result.model), "TrainOptions: labels");
   const Matrix<T> held_out = options.held_out.columns.template cast<T>();
   std::unique_ptr<decltype(function)> on_held_out;
   if (held_out.cols() > 0) {
     require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
+    objective::require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model),
+                              "TrainOptions: held_out_labels");
     on_held_out = std::make_unique<decltype(function)>(
         objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out)));
   }
@@ -318,12 +348,14 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
                                 .clip = options.clip,
                                 .average = options.average,
                                 .seed = options.seed,
+                                .labels = options.labels,
+                                .label_dropout = options.label_dropout,
                                 .check_every = options.check_every,
                                 .progress = options.progress},
                        .state = {.theta = result.model.parameters()},
                        .loss_at = loss_at(function),
                        .same_loss = std::is_same_v<T, float> ? 1e-3 : 1e-6};
-  if (on_held_out) training.state.held_out = watch(*on_held_out, {}, options.patience);
+  if (on_held_out) training.state.held_out = watch(*on_held_out, {.labels = options.held_out_labels}, options.patience);
   if (!options.checkpoint.empty()) {
     std::string terms;
     for (const auto& name : objective.term_names()) terms += (terms.empty() ? "" : ", ") + std::string(name);
@@ -340,7 +372,7 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
   if (training.state.held_out.any()) result.held_out_loss = training.state.held_out.best_loss;
   result.checkpoint_error = std::move(training.checkpoint_error);
   result.model.set_parameters(training.answer);
-  training.loss_at(training.answer, {}, false, result.loss);
+  training.loss_at(training.answer, {.labels = options.labels}, false, result.loss);
 }
 
 }  // namespace fitting
