@@ -2,6 +2,8 @@
 #pragma once
 
 #include <scorematch/energy/energy_model.hpp>
+#include <scorematch/formula/preconditioning.hpp>
+#include <scorematch/formula/residual_network.hpp>
 #include <scorematch/score/score_model.hpp>
 
 #include <cmath>
@@ -68,6 +70,18 @@ inline sm::ScoreModel mlp_score(int dimension, int width, int layers) {
     return (layers == 3 ? perceptron(input, theta, {width, width, width, dimension})
                         : perceptron(input, theta, {width, width, dimension})) /
            sigma;
+  });
+}
+
+/// The network of examples/digits.cpp: two residual blocks of width 256, steered by noise level and class, inside EDM's
+/// scaling.
+inline sm::ScoreModel digits_score() {
+  return sm::score_model(64, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) {
+    return sm::edm_score(x, sigma, {.sigma_data = 0.5}, [&](auto scaled, auto noise) {
+      auto condition = silu(sm::dense(sm::fourier_features(noise), theta, "noise", 64) +
+                            theta("class", 64, 10, sm::normal{}) * label);
+      return sm::residual_network(scaled, condition, theta, {.width = 256, .blocks = 2, .outputs = 64});
+    });
   });
 }
 
