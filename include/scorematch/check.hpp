@@ -6,6 +6,7 @@
 #include <cmath>
 #include <concepts>
 #include <initializer_list>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -91,6 +92,20 @@ void require_samples(const MatrixView<T>& X, Index dimension, const char* argume
     for (Index row = 0; row < X.rows(); ++row)
       require(std::isfinite(X(row, column)), {argument, " has ", static_cast<double>(X(row, column)), " in column ",
                                               column, ", row ", row, " (counted from 0); every entry must be finite"});
+}
+
+/// Throws unless there are no labels, or one for each of `columns` columns, from 0 to classes − 1 or −1 for none.
+inline void require_labels(std::span<const int> labels, Index columns, Index classes, const char* argument) {
+  if (labels.empty()) return;
+  require(classes > 0, {argument,
+                        " are given, but the model's formula takes no label: write "
+                        "score_model(d, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) …)"});
+  require(static_cast<Index>(labels.size()) == columns,
+          {argument, " has ", labels.size(), " numbers for ", columns, " columns; each column needs its class"});
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    require(labels[i] >= -1 && labels[i] < classes,
+            {argument, " has ", labels[i], " for column ", i, "; the model has ", classes,
+             " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
 }
 
 }  // namespace scorematch

@@ -124,6 +124,14 @@ concept has_score = requires(const M& m, Input X, Exactly<Output> S) {
   m.score(X, S);
 };
 
+/// s at every column of X (d × B), column b at its own noise level sigma[b]: for `generate`, and for losses at many
+/// levels
+template <class M>
+concept has_score_at_sigma = requires(const M& m, Input X, const Eigen::Ref<const Eigen::VectorXd> sigma,
+                                      Exactly<Output> S) {
+  m.score(X, sigma, S);
+};
+
 /// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
 template <class M>
 concept has_divergence = requires(const M& m, Input X, Exactly<OutputVector> D) {
@@ -162,9 +170,9 @@ concept Energy = std::copyable<M> && has_dimension<M> && has_gradient<M>;
 template <class M>
 concept TrainableEnergy = Energy<M> && has_parameters<M> && has_pull_back<M>;
 
-/// A class whose score the user wrote.
+/// A class whose score the user wrote, s(x) or s(x, σ).
 template <class M>
-concept Score = std::copyable<M> && has_dimension<M> && has_score<M>;
+concept Score = std::copyable<M> && has_dimension<M> &&(has_score<M> || has_score_at_sigma<M>);
 
 /// A Score that can be fitted.
 template <class M>
@@ -217,6 +225,15 @@ Index classes_of(const M& model) {
     return static_cast<Index>(model.classes());
   else
     return 0;
+}
+
+/// Whether a model's score depends on a noise level that is asked for with the points.
+template <class M>
+bool takes_sigma(const M& model) {
+  if constexpr (requires { model.takes_sigma(); })
+    return model.takes_sigma();
+  else
+    return has_score_at_sigma<M>;
 }
 
 /// A model of the library: a value that holds θ and can be bound.

@@ -330,12 +330,12 @@ template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Training<M>& result) {
   options.validate();
   auto function = objective::loss_function<T>(result.model, objective, data);
-  objective::require_labels(options.labels, data.cols(), classes_of(result.model), "TrainOptions: labels");
+  require_labels(options.labels, data.cols(), classes_of(result.model), "TrainOptions: labels");
   const Matrix<T> held_out = options.held_out.columns.template cast<T>();
   std::unique_ptr<decltype(function)> on_held_out;
   if (held_out.cols() > 0) {
     require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
-    objective::require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model),
+    require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model),
                               "TrainOptions: held_out_labels");
     on_held_out = std::make_unique<decltype(function)>(
         objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out)));

@@ -270,20 +270,6 @@ auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
 }
 
-/// Throws unless there are no labels, or one for each of `columns` columns, from 0 to classes − 1 or −1 for none.
-inline void require_labels(std::span<const int> labels, Index columns, Index classes, const char* argument) {
-  if (labels.empty()) return;
-  require(classes > 0, {argument,
-                        " are given, but the model's formula takes no label: write "
-                        "score_model(d, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) …)"});
-  require(static_cast<Index>(labels.size()) == columns,
-          {argument, " has ", labels.size(), " numbers for ", columns, " columns; each column needs its class"});
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    require(labels[i] >= -1 && labels[i] < classes,
-            {argument, " has ", labels[i], " for column ", i, "; the model has ", classes,
-             " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
-}
-
 template <class T, class M, class O>
 void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
                    bool with_gradient, Loss& result) {

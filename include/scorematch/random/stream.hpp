@@ -43,6 +43,7 @@ enum class Purpose : std::uint8_t {
   contrast,
   noise_level,
   label_dropout,
+  known_values,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

@@ -32,13 +32,15 @@ class ChainStart {
       std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&> ChainStart(F distribution)
       : distribution_(std::move(distribution)) {}
 
-  /// d × chains. Throws std::invalid_argument for another shape or a non-finite number.
-  Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed) const {
+  /// d × chains. Throws std::invalid_argument for another shape or a non-finite number; `argument` is what the user
+  /// calls the start.
+  Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed,
+                         const char* argument = "SampleOptions: start") const {
     if (given_) {
       require(points_.rows() == dimension && points_.cols() == chains,
-              {"SampleOptions: start is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ",
-               chains, ", a column a chain"});
-      require_samples<double>(points_, dimension, "SampleOptions: start");
+              {argument, " is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ", chains,
+               ", a column a chain"});
+      require_samples<double>(points_, dimension, argument);
       return points_;
     }
     Eigen::MatrixXd points(dimension, chains);
@@ -51,10 +53,10 @@ class ChainStart {
       Stream stream({seed, Purpose::chain_start}, c);
       const Eigen::VectorXd x = distribution_(stream);
       require(x.size() == dimension,
-              {"SampleOptions: start returned a point of size ", x.size(), "; the model has dimension ", dimension});
+              {argument, " returned a point of size ", x.size(), "; the model has dimension ", dimension});
       for (Index j = 0; j < dimension; ++j) points(j, c) = x[j];
     }
-    require_samples<double>(points, dimension, "SampleOptions: start");
+    require_samples<double>(points, dimension, argument);
     return points;
   }
 

@@ -30,7 +30,7 @@ class UserScore {
   /// Everything here is d × B, in double.
   struct Workspace {
     Eigen::MatrixXd X, field, V, moved, other, weights;
-    Eigen::VectorXd step, curvature;
+    Eigen::VectorXd step, curvature, sigma;
   };
 
   explicit UserScore(const M& model) : model_(model) {}
@@ -63,7 +63,7 @@ class UserScore {
   void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
                         Matrix<T>& S) const requires has_energy<M> {
     energy(points, w, f);
-    field(w.X, w.field);
+    field(w, w.X, w.field);
     S = (sign * w.field.transpose()).template cast<T>();
   }
 
@@ -76,11 +76,16 @@ class UserScore {
 
   void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
     w.X = points.X.transpose().template cast<double>();
+    if constexpr (has_score_at_sigma<M>) {
+      require(has_score<M> || points.sigma.size() == points.X.rows(),
+              {"the class's score takes sigma, but nothing here gives one: use an objective with a noise level"});
+      w.sigma = points.sigma.template cast<double>();
+    }
     if (points.score || points.along != Along::given) {
-      field(w.X, w.field);
+      field(w, w.X, w.field);
       values.S = (sign * w.field.transpose()).template cast<T>();
     } else {
-      field(w.X, w.field);
+      field(w, w.X, w.field);
     }
     if (points.along == Along::none) return;
     w.curvature.setZero(w.X.cols());
@@ -128,12 +133,16 @@ class UserScore {
   }
 
  private:
-  void field(const Eigen::MatrixXd& X, Eigen::MatrixXd& F) const {
+  // At X, the points themselves or moved ones: the same noise levels.
+  void field(const Workspace& w, const Eigen::MatrixXd& X, Eigen::MatrixXd& F) const {
     F.resize(X.rows(), X.cols());
-    if constexpr (is_energy)
+    if constexpr (is_energy) {
       model_.gradient(X, F);
-    else
-      model_.score(X, F);
+    } else {
+      if constexpr (has_score_at_sigma<M>)
+        if (!has_score<M> || w.sigma.size() > 0) return model_.score(X, w.sigma, F);
+      if constexpr (has_score<M>) model_.score(X, F);
+    }
   }
 
   // Sets w.V to each direction in turn, and w.step to its difference step.
@@ -165,10 +174,10 @@ class UserScore {
       w.curvature -= (w.V.array() * w.other.array()).colwise().sum().matrix().transpose();
     } else {
       w.moved = w.X + w.V * w.step.asDiagonal();
-      field(w.moved, w.other);
+      field(w, w.moved, w.other);
       w.curvature.array() += sign * (w.V.array() * w.other.array()).colwise().sum().transpose() / (2 * w.step.array());
       w.moved = w.X - w.V * w.step.asDiagonal();
-      field(w.moved, w.other);
+      field(w, w.moved, w.other);
       w.curvature.array() -= sign * (w.V.array() * w.other.array()).colwise().sum().transpose() / (2 * w.step.array());
     }
   }
@@ -191,7 +200,7 @@ constexpr bool check_model() {
   if constexpr (!Model<M>) {
     static_assert(has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
     static_assert(
-        has_gradient<M> || has_score<M>,
+        has_gradient<M> || has_score<M> || has_score_at_sigma<M>,
         "a class used as a model must provide  void gradient(Eigen::Ref<const Eigen::MatrixXd> X, "
         "Eigen::Ref<Eigen::MatrixXd> G) const  "
         "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");

@@ -1,0 +1,294 @@
+// generate: many chains of any sampler of noise-conditional models, side by side.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/check.hpp"
+#include "scorematch/evaluate/threads.hpp"
+#include "scorematch/progress.hpp"
+#include "scorematch/sampler/noise_conditional.hpp"
+#include "scorematch/sampler/sample.hpp"
+#include "scorematch/score/user_model.hpp"
+
+namespace scorematch {
+
+struct GenerateOptions {
+  Index count = 1000;  ///< ≥ 1 samples, a chain each
+  std::uint64_t seed = 0;
+  std::span<const int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; empty: none
+  /// w: s(x, none) + w (s(x, label) − s(x, none)) instead of s(x, label); above 1 the class shows more, and variety
+  /// less. Another w than 1 takes two evaluations of the model for each of one.
+  double guidance = 1;
+  /// Points at the largest σ (d × count), a callable π(Stream&), or N(0, (σ_max² + data_variance) I).
+  ChainStart start = {};
+  /// v ≥ 0. With v = 0 the start is that of the variance-exploding papers; with 1 that of the variance-preserving ones,
+  /// x_T ~ N(0, I). Where σ_max does not drown the data the variance of the (centred) data is best.
+  double data_variance = 0;
+  /// What is given of each sample: d × count, NaN where a number is to be filled in. Empty: nothing is given.
+  Eigen::MatrixXd known = {};
+  Index resampling = 1;            ///< ≥ 1: with `known`, each step is done so many times, noise added between
+  ProgressCallback progress = {};  ///< progress_line(), or your own
+};
+
+enum class GenerationStatus {
+  complete,
+  stopped,     ///< by the progress callback: the chains are where they were then, at the noise level `sigma`
+  unfinished,  ///< at least one chain of an adaptive sampler ran out of steps; it is where it was then
+  diverged,    ///< at least one chain left the finite numbers; it stays at its last finite state
+};
+
+inline const char* to_string(GenerationStatus status) {
+  switch (status) {
+    case GenerationStatus::complete:
+      return "complete";
+    case GenerationStatus::stopped:
+      return "stopped";
+    case GenerationStatus::unfinished:
+      return "unfinished";
+    case GenerationStatus::diverged:
+      return "diverged";
+  }
+  return "";
+}
+
+template <class T>
+struct [[nodiscard]] Generation {
+  Matrix<T> points;             ///< d × count
+  Eigen::VectorXi evaluations;  ///< count: how often the model's score was taken for each
+  double sigma = 0;  ///< the noise level where the chains are: 0 after a denoising step; NaN where each has its own
+  Index lost_chains = 0;        ///< that left the finite numbers
+  Index unfinished_chains = 0;  ///< of an adaptive sampler, that ran out of steps
+  GenerationStatus status = GenerationStatus::complete;
+};
+
+namespace sampling {
+
+/// What is given of a block's samples: B × d, NaN where nothing is.
+template <class T>
+struct KnownValues {
+  Matrix<T> values, Z;
+
+  void gather(const Eigen::MatrixXd& known, Index first, Index count, Index rows) {
+    if (known.size() == 0) return;
+    values.resize(rows, known.rows());
+    for (Index j = 0; j < known.rows(); ++j)
+      for (Index i = 0; i < rows; ++i) values(i, j) = static_cast<T>(known(j, first + std::min(i, count - 1)));
+  }
+
+  /// What is known replaces what stands there, at the noise level σ: x_known + σ z.
+  void impose(NoisyChains<T>& chains, double sigma, const ChainNoise& noise) {
+    if (values.size() == 0) return;
+    Z.resize(values.rows(), values.cols());
+    if (sigma > 0)
+      fill_normals<T>({noise.seed, Purpose::known_values}, Ids::from(noise.first_chain), Z.rows(), 2 * noise.step,
+                      Z.cols(), Z.data(), Z.rows());
+    else
+      Z.setZero();
+    for (Index j = 0; j < values.cols(); ++j)
+      for (Index i = 0; i < values.rows(); ++i)
+        if (!std::isnan(values(i, j))) chains.X(i, j) = values(i, j) + static_cast<T>(sigma) * Z(i, j);
+  }
+
+  /// Back up a step: noise lifts σ' to σ again.
+  void lift(NoisyChains<T>& chains, NoiseStep step, const ChainNoise& noise) {
+    const T root = static_cast<T>(std::sqrt(step.sigma * step.sigma - step.next * step.next));
+    fill_normals<T>({noise.seed, Purpose::known_values}, Ids::from(noise.first_chain), Z.rows(), 2 * noise.step + 1,
+                    Z.cols(), Z.data(), Z.rows());
+    for (Index j = 0; j < Z.cols(); ++j)
+      for (Index i = 0; i < Z.rows(); ++i)
+        if (!chains.lost[i]) chains.X(i, j) += root * Z(i, j);
+  }
+};
+
+/// Throws std::invalid_argument for options out of range.
+template <class M, class Sampler>
+void validate_generate(const M& model, const Sampler& sampler, const GenerateOptions& options) {
+  sampler.validate();
+  const Index d = static_cast<Index>(model.dimension());
+  require(
+      takes_sigma(model),
+      {"generate needs a noise-conditional model, and this one takes no sigma: write its formula as "
+       "[](auto x, auto sigma, auto theta) …, and learn it at many levels. (For samples of a model without: sample)"});
+  require_at_least(options.count, 1, "GenerateOptions: count");
+  require_labels(options.labels, options.count, classes_of(model), "GenerateOptions: labels");
+  require(std::isfinite(options.guidance),
+          {"GenerateOptions: guidance is ", options.guidance, "; it must be a finite number"});
+  require(options.guidance == 1 || !options.labels.empty(),
+          {"GenerateOptions: guidance is ", options.guidance, ", but no labels are given to be guided by"});
+  require(std::isfinite(options.data_variance) && options.data_variance >= 0,
+          {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
+  require_at_least(options.resampling, 1, "GenerateOptions: resampling");
+  if (options.known.size() == 0) return;
+  require(LadderSampler<Sampler>, {"GenerateOptions: known is given, but probability_flow has no levels at which it "
+                                   "could be put in; take predictor_corrector or annealed_langevin"});
+  require(options.known.rows() == d && options.known.cols() == options.count,
+          {"GenerateOptions: known is ", options.known.rows(), " × ", options.known.cols(), "; it must be ", d, " × ",
+           options.count, ", a column a sample, NaN where a number is to be filled in"});
+  for (Index i = 0; i < options.known.size(); ++i)
+    require(!std::isinf(options.known.data()[i]),
+            {"GenerateOptions: known has an infinite number in column ", i / d, ", row ", i % d,
+             " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
+}
+
+template <class T, AnyModel M, class Sampler>
+void generate(const M& model, const Sampler& sampler, const GenerateOptions& options, Generation<T>& result) {
+  validate_generate(model, sampler, options);
+  constexpr bool adaptive = AdaptiveSampler<Sampler>;
+  const auto bound = bind<T>(model);
+  using Bound = std::remove_const_t<decltype(bound)>;
+  using Target = NoiseConditionalTarget<T, Bound>;
+  const Stopwatch watch;
+  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, classes = classes_of(model);
+  const ChainBlocks blocks(options.count, lanes);
+  const bool normal = options.start.standard_normal();
+  const Eigen::MatrixXd start =
+      normal ? Eigen::MatrixXd() : options.start.points(d, options.count, options.seed, "GenerateOptions: start");
+  const double largest = sampler.starts_at();
+  const double deviation = std::sqrt(largest * largest + options.data_variance);
+  const Index repeats = options.known.size() > 0 ? options.resampling : 1;
+
+  struct Block {
+    NoisyChains<T> chains;
+    typename Sampler::template Notes<T> notes;
+    KnownValues<T> known;
+    bool arrived = false;
+  };
+  std::vector<Block> all(static_cast<std::size_t>(blocks.count));
+  struct State {
+    std::unique_ptr<Target> target;
+    Eigen::MatrixXd z;
+  };
+  std::vector<State> states;
+  const auto prepare = [&](State& state) {
+    if (!state.target) state.target = std::make_unique<Target>(bound, options.guidance);
+  };
+  evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
+    Block& block = all[static_cast<std::size_t>(b)];
+    NoisyChains<T>& c = block.chains;
+    const Index first = blocks.first(b), count = blocks.size(b), rows = (count + lanes - 1) / lanes * lanes;
+    if (normal) ChainStart::draw(first, count, d, options.seed, state.z);
+    c.X.resize(rows, d);
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < rows; ++i) {
+        const Index chain = std::min(i, count - 1);
+        c.X(i, j) = static_cast<T>(normal ? deviation * state.z(chain, j) : start(j, first + chain));
+      }
+    if (classes > 0) c.label.setConstant(rows, -1);
+    if (!options.labels.empty())
+      for (Index i = 0; i < rows; ++i)
+        c.label[i] = options.labels[static_cast<std::size_t>(first + std::min(i, count - 1))];
+    c.evaluations.setZero(rows);
+    c.lost.setConstant(rows, false);
+    c.late.setConstant(rows, false);
+    block.known.gather(options.known, first, count, rows);
+  });
+
+  // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
+  bool stopped = false;
+  if constexpr (adaptive) {
+    constexpr Index thousandths = 1000;
+    Index done = 0;
+    while (done < thousandths && !stopped) {
+      evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
+        Block& block = all[static_cast<std::size_t>(b)];
+        for (Index t = 0; (t < 5 || !options.progress) && !block.arrived; ++t)
+          block.arrived = sampler.attempt(*state.target, block.chains, block.notes);
+      });
+      double share = 1;
+      for (const Block& block : all)
+        if (!block.arrived) share = std::min(share, sampler.share(block.notes));
+      done = share == 1 ? thousandths : static_cast<Index>(share * (thousandths - 1));
+      if (!options.progress) break;
+      stopped = !options.progress({"generate", done, thousandths, share, "share of log sigma", watch.seconds()}) &&
+                done < thousandths;
+    }
+    result.sigma = stopped ? std::numeric_limits<double>::quiet_NaN() : sampler.ends_at();
+  } else {
+    const Index total = sampler.step_count(), stride = options.progress ? std::max<Index>(1, total / 100) : total;
+    Index done = 0;
+    while (done < total && !stopped) {
+      const Index until = std::min(total, done + stride);
+      evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
+        Block& block = all[static_cast<std::size_t>(b)];
+        for (Index t = done; t < until; ++t) {
+          const NoiseStep step = sampler.at(t);
+          for (Index k = 0; k < repeats; ++k) {
+            const ChainNoise noise{options.seed, static_cast<std::uint64_t>(t * repeats + k), blocks.first(b)};
+            block.known.impose(block.chains, step.sigma, noise);
+            sampler.advance(*state.target, block.chains, block.notes, t, noise);
+            if (step.next == 0) break;
+            if (k + 1 < repeats) block.known.lift(block.chains, step, noise);
+          }
+        }
+      });
+      done = until;
+      result.sigma = sampler.at(done - 1).next;
+      if (!options.progress) continue;
+      stopped = !options.progress({"generate", done, total, result.sigma, "sigma", watch.seconds()}) && done < total;
+    }
+  }
+
+  result.points.resize(d, options.count);
+  result.evaluations.resize(options.count);
+  evaluate::for_each_piece(blocks.count, states, prepare, [&](State&, Index b) {
+    Block& block = all[static_cast<std::size_t>(b)];
+    block.known.impose(block.chains, 0, {});
+    for (Index i = 0; i < blocks.size(b); ++i) {
+      for (Index j = 0; j < d; ++j) result.points(j, blocks.first(b) + i) = block.chains.X(i, j);
+      result.evaluations[blocks.first(b) + i] = block.chains.evaluations[i];
+    }
+  });
+  for (Index b = 0; b < blocks.count; ++b) {
+    const NoisyChains<T>& c = all[static_cast<std::size_t>(b)].chains;
+    for (Index i = 0; i < blocks.size(b); ++i) {
+      result.lost_chains += c.lost[i] ? 1 : 0;
+      result.unfinished_chains += c.late[i] ? 1 : 0;
+    }
+  }
+  if (result.lost_chains > 0)
+    result.status = GenerationStatus::diverged;
+  else if (stopped)
+    result.status = GenerationStatus::stopped;
+  else if (result.unfinished_chains > 0)
+    result.status = GenerationStatus::unfinished;
+}
+
+}  // namespace sampling
+
+/// Samples of a noise-conditional model s(x, σ): an energy_model or score_model whose formula takes sigma, or a class
+/// with `score(X, sigma, S)`. Samplers: annealed_langevin, reverse_sde, predictor_corrector, euler, heun, rk4,
+/// dpm_solver, probability_flow.
+///
+///   auto digits = sm::generate(fit.model, sm::heun{.levels = sm::edm{.sigma_max = 80, .levels = 50}},
+///                              {.count = 1000, .seed = 1, .labels = labels});
+///   digits.points                                                    d × count
+///
+/// **Filling in** (`known`): at each step the known numbers are put in at its noise level, x_known + σz with new z
+/// (Song et al. 2021, appendix I.2), and at the end they are exactly the given ones. The rest then is drawn
+/// approximately given them, for each step sees known numbers that are noisier than they are. Langevin steps at small
+/// levels mend that, so annealed_langevin and predictor_corrector do best; the ODE samplers have nothing that mends it.
+/// `resampling` r > 1 repeats each step r times with noise in between (Lugmayr et al. 2022, RePaint).
+///
+/// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states
+/// only through the rounding of matrix products. T: float or double. Throws std::invalid_argument for options out of
+/// range, a model that takes no sigma, and labels, start or known values of the wrong shape.
+template <class T = double, class M, NoiseConditionalSampler Sampler>
+Generation<T> generate(const M& model, const Sampler& sampler, const GenerateOptions& options = {}) {
+  Generation<T> result;
+  if constexpr (check_model<M>()) {
+    constexpr bool possible = Model<M> || has_score_at_sigma<M>;
+    static_assert(possible,
+                  "a class given to generate must provide  void score(Eigen::Ref<const Eigen::MatrixXd> X, "
+                  "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
+    if constexpr (possible) sampling::generate(model, sampler, options, result);
+  }
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,212 @@
+// What the samplers of noise-conditional models share: scores at noise levels, blocks of chains, steps down a ladder.
+//
+// A score s(x, σ) is that of the data blurred by σz, z ~ N(0, I). A sampler starts where the noise drowns the data, at
+// the largest σ, and goes down to the smallest; how is one header each:
+//
+//   annealed_langevin.hpp   Langevin's equation at each level in turn
+//   reverse_sde.hpp         the diffusion run backwards, and with Langevin correctors between its steps
+//   heun.hpp                the probability-flow ODE dx/dσ = −σ s(x, σ), level by level: euler, heun, rk4
+//   dpm_solver.hpp          the same, two-step, exact in its linear part
+//   probability_flow.hpp    the same, with steps of its own to a tolerance
+//
+// The variance-preserving process is the same ODE and the same diffusion seen through a scale (noise/levels.hpp).
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+
+#include "scorematch/concepts.hpp"
+#include "scorematch/noise/levels.hpp"
+#include "scorematch/sampler/target.hpp"
+#include "scorematch/simd/lanes.hpp"
+
+namespace scorematch {
+
+/// A block of chains on their way down: rows are chains. B fills whole registers.
+template <class T>
+struct NoisyChains {
+  Matrix<T> X;            ///< B × d
+  Eigen::VectorXi label;  ///< B, the class that each is to be of, −1 for none; empty if the model has no classes
+  Eigen::VectorXi evaluations;                 ///< B, scores that each has cost
+  Eigen::Array<bool, Eigen::Dynamic, 1> lost;  ///< B, chains that left the finite numbers: they stay where they were
+  Eigen::Array<bool, Eigen::Dynamic, 1> late;  ///< B, chains of an adaptive sampler that ran out of steps
+  bool any_lost = false;
+
+  /// All chains go to `next` (B × d, used up), but those that would leave the finite numbers.
+  void move(Matrix<T>& next) {
+    using V = simd::Lanes<T>;
+    V differences = V{};  // 0 as long as all is finite, else NaN
+    for (Index i = 0; i < next.size(); i += simd::width<V>) {
+      const V there = simd::load<V>(next.data() + i);
+      differences += there - there;
+    }
+    if (any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost(next);
+    X.swap(next);
+  }
+
+ private:
+  void keep_lost(Matrix<T>& next) {
+    for (Index i = 0; i < X.rows(); ++i) {
+      bool finite = true;
+      for (Index j = 0; j < X.cols(); ++j) finite = finite && std::isfinite(next(i, j));
+      if (!lost[i] && finite) continue;
+      lost[i] = any_lost = true;
+      for (Index j = 0; j < X.cols(); ++j) next(i, j) = X(i, j);
+    }
+  }
+};
+
+/// A bound noise-conditional model as the target of blocks of chains, one a thread.
+///
+/// With labels and a guidance w ≠ 1 the score is that of classifier-free guidance, s(x, none) + w (s(x, label) −
+/// s(x, none)) (Ho & Salimans 2022; their w is this one less 1), from two evaluations.
+template <class T, class Bound>
+class NoiseConditionalTarget {
+ public:
+  NoiseConditionalTarget(const Bound& bound, double guidance) : bound_(&bound), guidance_(guidance) {}
+
+  /// s at every row of X (lent for the call), all at one σ: S is B × d.
+  void score(NoisyChains<T>& chains, Matrix<T>& X, double sigma, Matrix<T>& S) {
+    points_.sigma.setConstant(X.rows(), static_cast<T>(sigma));
+    evaluate(X, chains.label, S, nullptr);
+    for (Index i = 0; i < X.rows(); ++i) chains.evaluations[i] += evaluations();
+  }
+
+  /// The same with a σ a row; the trace tr(∂s/∂x) of each row too where `trace` is given and was asked for. Evaluations
+  /// are the caller's to count.
+  void score(const Eigen::VectorXi& label, Matrix<T>& X, const Vector<T>& sigma, Matrix<T>& S,
+             Vector<double>* trace = nullptr) {
+    points_.sigma = sigma;
+    evaluate(X, label, S, trace);
+  }
+
+  /// Evaluations of the model that a score costs.
+  int evaluations() const { return guidance_ == 0 || guidance_ == 1 ? 1 : 2; }
+
+  /// From now on the exact trace, one direction for each axis.
+  void ask_exact_trace() { points_.along = Along::axes; }
+
+  /// From now on its estimate (1/M) Σ vᵀ(∂s/∂x)v by the M directions of each row in V (B × (M d), used up).
+  void ask_trace_along(Matrix<T>& V, Index directions) {
+    points_.along = Along::given;
+    points_.V.swap(V);
+    points_.directions = directions;
+  }
+
+  /// Room for matrices between two evaluations, kept so that steps do not allocate.
+  Matrix<T>& scratch(int k) { return scratch_[static_cast<std::size_t>(k)]; }
+
+ private:
+  void evaluate(Matrix<T>& X, const Eigen::VectorXi& label, Matrix<T>& S, Vector<double>* trace) {
+    points_.X.swap(X);
+    if (guidance_ == 0)
+      points_.label.setConstant(label.size(), -1);
+    else
+      points_.label = label;
+    values_.S.swap(S);
+    bound_->evaluate(points_, workspace_, values_);
+    values_.S.swap(S);
+    const double share = points_.along == Along::given ? 1.0 / static_cast<double>(points_.directions) : 1.0;
+    if (trace != nullptr) {
+      trace->resize(S.rows());
+      for (Index i = 0; i < S.rows(); ++i) (*trace)[i] = share * static_cast<double>(values_.curvature[i]);
+    }
+    if (evaluations() == 2) {
+      points_.label.setConstant(label.size(), -1);
+      bound_->evaluate(points_, workspace_, values_);
+      const T w = static_cast<T>(guidance_);
+      for (Index i = 0; i < S.size(); ++i) S.data()[i] = values_.S.data()[i] + w * (S.data()[i] - values_.S.data()[i]);
+      if (trace != nullptr)
+        for (Index i = 0; i < S.rows(); ++i) {
+          const double none = share * static_cast<double>(values_.curvature[i]);
+          (*trace)[i] = none + guidance_ * ((*trace)[i] - none);
+        }
+    }
+    points_.X.swap(X);
+  }
+
+  const Bound* bound_;
+  typename Bound::Workspace workspace_;
+  Points<T> points_;
+  ScoreValues<T> values_;
+  double guidance_;
+  std::array<Matrix<T>, 9> scratch_;
+};
+
+/// A matrix and the number it is multiplied by.
+template <class T>
+struct Term {
+  double factor;
+  const Matrix<T>& matrix;
+};
+
+/// out = Σ factor · matrix; all of one shape, B × d with B whole registers. `out` is none of the matrices.
+template <class T, std::size_t n>
+void combine(Matrix<T>& out, const Term<T> (&terms)[n]) {
+  using V = simd::Lanes<T>;
+  const Matrix<T>& first = terms[0].matrix;
+  out.resize(first.rows(), first.cols());
+  V factor[n];
+  const T* from[n];
+  for (std::size_t k = 0; k < n; ++k) {
+    factor[k] = simd::broadcast<V>(static_cast<T>(terms[k].factor));
+    from[k] = terms[k].matrix.data();
+  }
+  for (Index i = 0; i < out.size(); i += simd::width<V>) {
+    V sum = factor[0] * simd::load<V>(from[0] + i);
+    for (std::size_t k = 1; k < n; ++k) sum += factor[k] * simd::load<V>(from[k] + i);
+    simd::store<V>(out.data() + i, sum);
+  }
+}
+
+/// One step of a ladder: from a noise level to the next, or to 0.
+struct NoiseStep {
+  double sigma = 0, next = 0;
+};
+
+namespace sampling {
+
+/// Steps from each level to the next and, with `denoise`, from the last to 0.
+inline Index steps_down(const Levels& levels, bool denoise) { return levels.size() - (denoise ? 0 : 1); }
+
+inline NoiseStep step_down(const Levels& levels, Index step) {
+  return {levels[step], step + 1 < levels.size() ? levels[step + 1] : 0};
+}
+
+inline void require_steps(const Levels& levels, bool denoise, const char* sampler) {
+  require(
+      steps_down(levels, denoise) >= 1,
+      {sampler, ": there is one noise level and denoise is false, so that nothing would be done; give more levels"});
+}
+
+}  // namespace sampling
+
+/// A sampler of noise-conditional models that goes down a ladder.
+///   validate          throws on options out of range
+///   starts_at         the σ at which its chains start
+///   step_count, at    how many steps, and from which σ to which each of them goes
+///   Notes<T>          what it keeps from step to step for a block of chains
+///   advance           one step of a block: a pure function of the chains, the step and its noise
+/// A step may draw `draws_a_step()` times: its addresses are noise.step · draws + 0, 1, …
+template <class S>
+concept LadderSampler = requires(const S& sampler, Index step) {
+  sampler.validate();
+  { sampler.starts_at() } -> std::convertible_to<double>;
+  { sampler.step_count() } -> std::convertible_to<Index>;
+  { sampler.at(step) } -> std::same_as<NoiseStep>;
+};
+
+/// One that chooses each chain's steps itself: `attempt` tries one step of each chain of a block and tells whether all
+/// have arrived; `share` how far the last of them is, from 0 to 1.
+template <class S>
+concept AdaptiveSampler = requires(const S& sampler) {
+  sampler.validate();
+  { sampler.starts_at() } -> std::convertible_to<double>;
+  { sampler.ends_at() } -> std::convertible_to<double>;
+};
+
+template <class S>
+concept NoiseConditionalSampler = LadderSampler<S> || AdaptiveSampler<S>;
+
+}  // namespace scorematch

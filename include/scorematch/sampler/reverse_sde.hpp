@@ -1,0 +1,105 @@
+// The diffusion run backwards, and the same with Langevin correctors between its steps.
+#pragma once
+
+#include "scorematch/sampler/noise_conditional.hpp"
+
+namespace scorematch {
+
+namespace sampling {
+
+/// x + (σ² − σ'²) s + √((σ² − σ'²) τ) z, without the noise where σ' = 0.
+template <class T, class Target>
+void reverse_step(Target& target, NoisyChains<T>& chains, NoiseStep now, double temperature, const ChainNoise& noise) {
+  Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
+  target.score(chains, chains.X, now.sigma, S);
+  const double variance = now.sigma * now.sigma - now.next * now.next;
+  if (now.next == 0) {
+    combine<T>(next, {{1, chains.X}, {variance, S}});
+    return chains.move(next);
+  }
+  Z.resize(S.rows(), S.cols());
+  noise.normals(Z);
+  combine<T>(next, {{1, chains.X}, {variance, S}, {std::sqrt(variance * temperature), Z}});
+  chains.move(next);
+}
+
+}  // namespace sampling
+
+/// From σ_i to σ_{i+1}:  x ← x + (σ_i² − σ_{i+1}²) s(x, σ_i) + √((σ_i² − σ_{i+1}²) τ) z
+/// (Song et al. 2021, the reverse diffusion sampler, equation 46 for variance-exploding noise): the Euler–Maruyama
+/// step, in σ², of the diffusion run backwards. Its bias is of first order in the steps.
+///
+/// The noise's variance is multiplied by the temperature τ. For Gaussian data N(0, v) and large σ_max that makes the
+/// variance τ v, the law p^{1/τ}; for other data no such law holds: each mode is narrowed or widened by it, while the
+/// weights of modes far apart hardly change.
+struct reverse_sde {
+  Levels levels = edm{.levels = 200};
+  double temperature = 1;  ///< τ > 0
+  bool denoise = true;  ///< end with x + σ² s(x, σ) at the last σ, the mean of the data given x (Tweedie's formula)
+
+  template <class T>
+  struct Notes {};
+
+  void validate() const {
+    require_positive(temperature, "reverse_sde: temperature");
+    sampling::require_steps(levels, denoise, "reverse_sde");
+  }
+
+  double starts_at() const { return levels.largest(); }
+  Index step_count() const { return sampling::steps_down(levels, denoise); }
+  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+
+  template <class T, class Target>
+  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise& noise) const {
+    sampling::reverse_step(target, chains, at(step), temperature, noise);
+  }
+};
+
+/// A step of reverse_sde to each level, and there `corrector_steps` Langevin steps
+///   x ← x + h s(x, σ) + √(2 h τ) z,   h = 2 (r σ)²
+/// (Song et al. 2021, algorithms 2 and 4). Their h is 2 (r ‖z‖/‖s‖)² with norms averaged over the batch. Under the
+/// noise of level σ, ‖z‖/‖s‖ is about σ, exactly so where the data are one point; with σ itself a chain needs no other
+/// chain, and its step does not depend on its state or noise, which would change the law that the step leaves as it is.
+///
+/// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
+struct predictor_corrector {
+  Levels levels = edm{.levels = 200};
+  Index corrector_steps = 1;      ///< ≥ 1, a level
+  double signal_to_noise = 0.16;  ///< r > 0, well below 1
+  double temperature = 1;         ///< τ > 0
+  bool denoise = true;            ///< end with x + σ² s(x, σ) at the last σ
+
+  template <class T>
+  struct Notes {};
+
+  void validate() const {
+    require_at_least(corrector_steps, 1, "predictor_corrector: corrector_steps");
+    require_positive(signal_to_noise, "predictor_corrector: signal_to_noise");
+    require_positive(temperature, "predictor_corrector: temperature");
+    sampling::require_steps(levels, denoise, "predictor_corrector");
+  }
+
+  double starts_at() const { return levels.largest(); }
+  Index step_count() const { return sampling::steps_down(levels, denoise); }
+  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+
+  template <class T, class Target>
+  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise& noise) const {
+    const NoiseStep now = at(step);
+    ChainNoise draw = noise;
+    draw.step = noise.step * static_cast<std::uint64_t>(1 + corrector_steps);
+    sampling::reverse_step(target, chains, now, temperature, draw);
+    if (now.next == 0) return;
+    Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
+    const double h = 2 * signal_to_noise * signal_to_noise * now.next * now.next;
+    for (Index k = 0; k < corrector_steps; ++k) {
+      ++draw.step;
+      target.score(chains, chains.X, now.next, S);
+      draw.normals(Z);
+      combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
+      chains.move(next);
+    }
+  }
+};
+
+}  // namespace scorematch
