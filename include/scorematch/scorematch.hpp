@@ -19,6 +19,7 @@
 #include "scorematch/io/parameters.hpp"
 #include "scorematch/likelihood/contrastive_divergence.hpp"
 #include "scorematch/likelihood/divergence.hpp"
+#include "scorematch/likelihood/flow_log_likelihood.hpp"
 #include "scorematch/likelihood/gaussian.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
 #include "scorematch/likelihood/log_partition.hpp"
