@@ -158,6 +158,10 @@ TEST_CASE("Noise levels, compiled models, many dimensions, blocks of any size") 
   });
   check_quadratic(noisy, denoising, X);
   check_quadratic(sm::at_sigma(noisy, 0.7), implicit, X);
+  const auto labelled = sm::energy_model(2, sm::classes{3}, [](auto x, auto sigma, auto label, auto theta) {
+    return dot(theta("a", 3), label) * squared_norm(x) / (1 + square(sigma)) + theta("b") * x[0];
+  });
+  check_quadratic(sm::at_sigma(labelled, 0.7, 1), implicit, X);
   check_quadratic(sm::energy_model<2>([](auto x, auto theta) {
                     return theta("a") * square(square(x[0])) + theta("b") * x[0] * x[1] + theta("c") * square(x[1]);
                   }),

@@ -3,6 +3,9 @@
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
+#include "scorematch/diagnostics/classifier_two_sample_test.hpp"
+#include "scorematch/diagnostics/nearest_samples.hpp"
+#include "scorematch/diagnostics/sliced_wasserstein.hpp"
 #include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/energy/ready.hpp"

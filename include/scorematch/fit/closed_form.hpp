@@ -77,14 +77,16 @@ class FeatureGram {
   using Gemm = evaluate::Gemm<T>;
 
  public:
-  FeatureGram(const formula::Record& record, bool is_energy, const O& objective, MatrixView<T> data, double sigma)
+  FeatureGram(const formula::Record& record, bool is_energy, const O& objective, MatrixView<T> data, double sigma,
+              int label)
       : features_(formula::features_of(record)),
         part_(features_),
         objective_(objective),
         data_(data),
         count_(record.parameter_count()),
         is_energy_(is_energy),
-        sigma_(sigma) {
+        sigma_(sigma),
+        label_(label) {
     part_.bind(Eigen::VectorXd(0));
   }
 
@@ -138,7 +140,10 @@ class FeatureGram {
   void add_block(State& s, evaluate::Jets jets, Index first, Index count, Index rows) {
     objective::gather_samples(data_, {}, first, count, rows, draw_, s.samples);
     objective_.prepare(s.samples, s.points, s.notes);
-    if (sigma_ > 0) s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
+    if (sigma_ > 0) {
+      s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
+      s.points.label.setConstant(rows, label_);
+    }
     auto& replay = s.workspace.replay(features_, part_, jets, rows, nullptr);
     evaluate::set_points(replay, features_, s.points);
     if (!is_energy_) {
@@ -182,6 +187,7 @@ class FeatureGram {
   Index count_;
   bool is_energy_;
   double sigma_;  ///< 0: the objective's
+  int label_;     ///< beside a sigma of its own
   std::uint64_t draw_ = 0;
 };
 
@@ -195,14 +201,16 @@ template <class M>
 concept MayBeLinear = FromFormula<M> || requires(const M& m) {
   requires FromFormula<std::remove_cvref_t<decltype(m.model())>>;
   m.sigma();
+  m.label();
 };
 
 template <class T, MayBeLinear M, class O>
 Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data, std::uint64_t draw = 0) {
   if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0).mean(draw);
+    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0, -1).mean(draw);
   else
-    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma()).mean(draw);
+    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma(), model.label())
+        .mean(draw);
 }
 
 /// Rounding of A, relative to its largest eigenvalue once its diagonal is 1: of the sums, and of float features.

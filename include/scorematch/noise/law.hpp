@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,8 @@ enum class Weight {
   one,            ///< λ = 1
   sigma_squared,  ///< λ = σ²: the loss is ½‖σ s + z‖², about as large at every level (Song & Ermon 2019, §4.2)
   likelihood,  ///< λ = 2σ/q(σ), q the density of σ: the loss bounds a Kullback–Leibler divergence (Song, Durkan, Murray
-               ///< & Ermon 2021, theorem 1: KL(p ‖ model) ≤ ∫ σ E‖s − ∇ log p_σ‖² dσ + what the ends leave)
+               ///< & Ermon 2021, theorem 1: KL(p ‖ model) ≤ ∫ σ E‖s − ∇ log p_σ‖² dσ + what the ends leave). Not for
+               ///< log_normal, which has no ends: 1/q(σ) makes the loss's variance infinite
   edm,  ///< λ = σ² (σ² + σ_data²)/σ_data²: for the network inside EDM's preconditioning every level weighs the
         ///< same (Karras et al. 2022, table 1)
 };

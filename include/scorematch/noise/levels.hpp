@@ -55,7 +55,7 @@ namespace noise {
 inline void require_range(double sigma_min, double sigma_max, Index levels, const char* policy) {
   require(std::isfinite(sigma_min) && sigma_min > 0,
           {policy, ": sigma_min is ", sigma_min, "; it must be a finite number above 0"});
-  require_at_least(levels, 1, policy);
+  require(levels >= 1, {policy, ": levels is ", levels, "; it must be at least 1"});
   require(std::isfinite(sigma_max) && (levels == 1 ? sigma_max >= sigma_min : sigma_max > sigma_min),
           {policy, ": sigma_max is ", sigma_max, "; it must be a finite number above sigma_min, ", sigma_min});
 }

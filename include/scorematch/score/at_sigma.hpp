@@ -66,6 +66,7 @@ class AtSigma {
 
   Index dimension() const { return model_.dimension(); }
   double sigma() const { return sigma_; }
+  int label() const { return label_; }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return model_.parameters(); }
   void set_parameters(const Eigen::VectorXd& theta) { model_.set_parameters(theta); }

@@ -217,6 +217,8 @@ class ModelSum {
     require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
             {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
              static_cast<Index>(b_.dimension()), "; they must agree"});
+    require(classes_of(a_) == 0 || classes_of(b_) == 0 || classes_of(a_) == classes_of(b_),
+            {"a model of ", classes_of(a_), " classes is combined with one of ", classes_of(b_), "; they must agree"});
     const std::vector<std::string> names = detail::known_names(a_);
     for (const std::string& name : detail::known_names(b_))
       require(std::find(names.begin(), names.end(), name) == names.end(),
@@ -225,6 +227,7 @@ class ModelSum {
   }
 
   Index dimension() const { return static_cast<Index>(a_.dimension()); }
+  Index classes() const { return std::max(classes_of(a_), classes_of(b_)); }
   const A& first() const { return a_; }
   const B& second() const { return b_; }
 
@@ -292,6 +295,7 @@ class ModelMultiple {
   ModelMultiple(double beta, M model) : beta_(beta), model_(std::move(model)) { require_positive(beta, "beta"); }
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
+  Index classes() const { return classes_of(model_); }
   double beta() const { return beta_; }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
@@ -321,6 +325,7 @@ class NamedModel {
   NamedModel(std::string prefix, M model) : prefix_(std::move(prefix)), model_(std::move(model)) {}
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
+  Index classes() const { return classes_of(model_); }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
   void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
