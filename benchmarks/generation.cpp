@@ -3,6 +3,8 @@
 
 #include <scorematch/fit/adam.hpp>
 #include <scorematch/objective/denoising_score_matching.hpp>
+#include <scorematch/sampler/generate.hpp>
+#include <scorematch/sampler/heun.hpp>
 
 #include <cmath>
 #include <span>
@@ -72,9 +74,37 @@ void train(benchmark::State& state) {
   workload::report(state, seconds, batch, arithmetic, gemm);
 }
 
+// 1000 images by 50 steps of Heun's method, 99 scores each. Before it has learnt anything the network is 0, and EDM's
+// scaling makes it the score of N(0, ¼ I) blurred: that is the law of what must come out, up to the steps' error of 1 %
+// and the spread of 64 000 numbers.
+template <class T>
+void heun(benchmark::State& state) {
+  constexpr Index images = 1000;
+  const std::vector<int> labels = labels_in_turn(images);
+  const auto model = workload::digits_score();
+  workload::Arithmetic arithmetic = digits_arithmetic(false);
+  arithmetic.flop *= 99;
+  workload::GemmRates<T> gemm(arithmetic, sm::sampling::chains_a_block, images);
+  sm::Generation<T> drawn;
+  gemm.measure();
+  const sm::Stopwatch watch;
+  for (auto _ : state) {
+    drawn = sm::generate<T>(model, sm::heun{.levels = sm::edm{.levels = 50}}, {.count = images, .labels = labels});
+    benchmark::DoNotOptimize(drawn.points.data());
+  }
+  const double seconds = watch.seconds();
+  gemm.measure();
+  const double variance = drawn.points.template cast<double>().squaredNorm() / static_cast<double>(drawn.points.size());
+  if (drawn.status != sm::GenerationStatus::complete || drawn.evaluations[0] != 99 ||
+      !(std::abs(variance - 0.25) < 0.01))
+    state.SkipWithError("the images have another law");
+  workload::report(state, seconds, images, arithmetic, gemm);
+}
+
 template <class T>
 void add_all() {
   workload::add<T>("train_digits_64_256", train<T>);
+  workload::add<T>("heun_digits_64_256", heun<T>);
 }
 
 const bool registered = [] {

@@ -28,6 +28,8 @@ FLOORS = {
     "ula_gaussian_16d": {"torch": (6, 8), "hand": 5},
     "ula_mlp_10_64_64": {"torch": 4},
     "standard_normals": {"torch": (2, 4), "most": (2.5, 5)},
+    "train_digits_64_256": {"torch": 1},
+    "heun_digits_64_256": {"most": 5e6},
     "ais_mixture_2d_1000x1000": {"most": 2000},
 }
 ABSENT = "–"

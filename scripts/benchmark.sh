@@ -93,7 +93,7 @@ if [ -n "$scaling" ]; then
 fi
 
 echo "building"
-build_targets benchmark_losses benchmark_samplers benchmark_likelihood benchmark_closed_form
+build_targets benchmark_losses benchmark_samplers benchmark_generation benchmark_likelihood benchmark_closed_form
 # shellcheck disable=SC2086  # the flags are words
 "$compiler" -std=c++20 $hand_flags -isystem "${EIGEN:-/usr/include/eigen3}" "$peers/handwritten.cpp" \
   -o "$output/handwritten"
@@ -102,7 +102,7 @@ torch_version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/nul
 if [ -z "$torch_version" ]; then echo "python3-torch is missing: going on without PyTorch"; fi
 
 # The rows that the filter leaves: lines "PROGRAM WORKLOAD TYPE".
-rows=$(for program in benchmark_losses benchmark_samplers benchmark_likelihood benchmark_closed_form; do
+rows=$(for program in benchmark_losses benchmark_samplers benchmark_generation benchmark_likelihood benchmark_closed_form; do
   "$build/benchmarks/$program" --benchmark_list_tests | sed 's|/real_time$||' | { grep -E -- "$filter" || true; } |
     sed "s|^|$program |; s|/| |"
 done)
