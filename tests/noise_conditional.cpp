@@ -339,7 +339,7 @@ TEST_CASE("Sums, multiples, exponentials and mixtures of models keep the label")
   CHECK(b.classes() == 0);
 }
 
-TEST_CASE("A sum of a score and an energy keeps the label of either") {
+TEST_CASE("A sum of a score and an energy keeps the label of either, and the noise level") {
   const MatrixXd X = normals(2, 20, 18);
   const std::vector<int> labels = some_labels(20);
   const auto score = labelled_score();
@@ -365,8 +365,18 @@ TEST_CASE("A sum of a score and an energy keeps the label of either") {
   const sm::denoising_score_matching objective{.sigma = sm::geometric{.sigma_max = 2, .sigma_min = 0.2, .levels = 3}};
   CHECK(sm::loss(both, objective, X, {.labels = labels}).value ==
         Approx(sm::loss(with_parameters(written, sorted), objective, X, {.labels = labels}).value).epsilon(1e-12));
-  CHECK(sm::named("all", both).classes() == 3);
-  CHECK((2.0 * both).classes() == 3);
+  const auto named = sm::named("all", both);
+  const auto twice = 2.0 * both;
+  CHECK(named.classes() == 3);
+  CHECK(twice.classes() == 3);
+  // And its noise level, which a sampler of many levels asks for.
+  CHECK(sm::takes_sigma(both));
+  CHECK(sm::takes_sigma(named));
+  CHECK(sm::takes_sigma(twice));
+  const auto bowl = sm::energy_model(2, [](auto x, auto) { return squared_norm(x); });
+  const auto still = sm::score_model(2, [](auto x, auto) { return -x; });
+  CHECK_FALSE(sm::takes_sigma(bowl + still));
+  CHECK(sm::takes_sigma(bowl + score));
 }
 
 TEST_CASE("Labels that are missing, out of range, or not asked for are refused") {

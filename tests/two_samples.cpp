@@ -179,7 +179,7 @@ TEST_CASE("On the line the coupling of quantiles is the best one, for samples of
 }
 
 TEST_CASE("The accuracy by nearest neighbours has the mean and the deviation that it states, over all ways to mix") {
-  for (const std::uint64_t seed : {17, 18, 19}) {
+  for (const std::uint64_t seed : {17u, 18u, 19u}) {
     const bool tied = seed == 17;
     const MatrixXd both = tied ? grid_points(2, 8, 3, seed) : normals(2, 8, seed);
     double mean = 0, square = 0, ways = 0;
