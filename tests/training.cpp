@@ -287,6 +287,11 @@ TEST_CASE("The last check may be the best: the checkpoint's parameters for use a
       .steps = 17, .batch = 20, .held_out = held_out, .checkpoint = file.path};  // passes of 5
   const auto training = sm::train(quadratic(3), implicit, X, options);
   CHECK(training.held_out_loss == training.history.back().held_out);  // it is still on its way down
+  // What is checked is the average.
+  const auto average = sm::train(quadratic(3), implicit, X, {.steps = 17, .batch = 20}),
+             last = sm::train(quadratic(3), implicit, X, {.steps = 17, .batch = 20, .average = 0});
+  CHECK(training.held_out_loss == sm::loss(average.model, implicit, held_out).value);
+  CHECK(training.held_out_loss != sm::loss(last.model, implicit, held_out).value);
   auto loaded = quadratic(1);
   sm::load_checkpoint(file.path, loaded);
   CHECK(loaded.parameters() == training.model.parameters());
