@@ -23,6 +23,7 @@
 #include "scorematch/formula/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -184,7 +185,7 @@ TEST_CASE("A file that is no sound checkpoint is refused, and left as it is") {
     const VectorXd before = model.parameters();
     refuses<std::runtime_error>([&] { sm::load_checkpoint(file.path, model); }, parts);
     CHECK(model.parameters() == before);
-    CHECK(content(file.path) == bytes);
+    CHECK((content(file.path) == bytes));  // in brackets: the bytes are not for reading
   };
   refused("", {file.path, "is no checkpoint of a training"});
   refused("x,y\n1,2\n", {file.path, "does not begin with 'scorematch-checkpoint '"});
@@ -234,7 +235,7 @@ TEST_CASE("A checkpoint of another model, other data or options is refused with 
   const std::string before = content(file.path);
   const auto refused = [&](auto f, const std::vector<std::string>& parts) {
     refuses<std::invalid_argument>(f, parts);
-    CHECK(content(file.path) == before);
+    CHECK((content(file.path) == before));
   };
   const auto with = [&](auto change, const std::vector<std::string>& parts) {
     sm::TrainOptions changed = options;
@@ -304,8 +305,43 @@ TEST_CASE("Options out of range") {
   refused({.held_out = MatrixXd(2, 0)}, "TrainOptions: held_out has no columns");
   refused({.held_out = MatrixXd::Zero(3, 2)}, "TrainOptions: held_out has 3 rows");
   refused({.label_dropout = 0.1}, "no labels to be dropped");
+  refused({.labels = {0}, .label_dropout = 1.5}, "TrainOptions: label_dropout is 1.5");
+  refused({.held_out_labels = {1}}, "held_out_labels are given without labels");
+  refused({.labels = {0}, .held_out_labels = {1}}, "held_out_labels are given without held_out");
+  refused({.labels = {0}, .held_out = X}, "held_out_labels are missing");
   refused({.labels = std::vector<int>(10, 0)},
           "TrainOptions: labels are given, but the model's formula takes no label");
+}
+
+TEST_CASE("Labels out of range") {
+  const MatrixXd X = normals(2, 10, 1);
+  const auto model = sm::score_model(
+      2, sm::classes{3}, [](auto x, auto, auto label, auto theta) { return theta("centres", 2, 3) * label - x; });
+  std::vector<int> labels(10, 2);
+  const auto refused = [&](const sm::TrainOptions& options, const std::vector<std::string>& parts) {
+    refuses<std::invalid_argument>([&] { (void)sm::train(model, denoising, X, options); }, parts);
+  };
+  labels[4] = 3;
+  labels[7] = -2;
+  refused({.labels = labels}, {"TrainOptions: labels has 3 for column 4", "3 classes", "from 0 to 2", "-1"});
+  labels[4] = -1;
+  refused({.labels = labels}, {"TrainOptions: labels has -2 for column 7"});
+  labels.pop_back();
+  refused({.labels = labels}, {"TrainOptions: labels has 9 numbers for 10 columns"});
+  refused({.labels = std::vector<int>(10, 0), .held_out = X, .held_out_labels = labels},
+          {"TrainOptions: held_out_labels has 9 numbers for 10 columns"});
+
+  // A training with other labels, or other dropout, is another training.
+  const FreshPath file("labels");
+  const sm::TrainOptions options{
+      .steps = 4, .batch = 5, .labels = std::vector<int>(10, 0), .label_dropout = 0.5, .checkpoint = file.path};
+  (void)sm::train(model, denoising, X, options);
+  sm::TrainOptions other = options;
+  other.labels[9] = 1;
+  refused(other, {file.path, "labels is 10 with digest"});
+  other = options;
+  other.label_dropout = 0.25;
+  refused(other, {file.path, "label_dropout is 0.5 there and 0.25 here"});
 }
 
 // --- what a checkpoint holds ---
@@ -340,7 +376,12 @@ TEST_CASE("A checkpoint at the end of a link is replaced there; one that cannot 
       .steps = 4, .batch = 20, .checkpoint = target.path, .checkpoint_every = 0, .progress = options.progress};
   (void)sm::train(network(), denoising, X, direct);
   options.progress = {};
+  const std::string old = content(target.path);
+  std::ifstream old_file(target.path, std::ios::binary);
   CHECK(sm::train(network(), denoising, X, options).resumed_at == 2);
+  std::ostringstream still_there;
+  still_there << old_file.rdbuf();
+  CHECK((still_there.str() == old));  // replaced, not overwritten: a kill would have left the old one
   struct ::stat found;
   REQUIRE(::lstat(link.path.c_str(), &found) == 0);
   CHECK(S_ISLNK(found.st_mode));
