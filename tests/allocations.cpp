@@ -19,8 +19,10 @@
 #include <atomic>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/fit/train.hpp"
 #include "scorematch/formula/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -176,6 +178,27 @@ TEST_CASE("Sampler steps allocate nothing after the first") {
   check("ula, network", sm::energy_model(2, network), sm::langevin{});
   check("mala, network", sm::energy_model(2, network), sm::mala{});
   check("mala, compiled well", sm::energy_model<2>(well), sm::mala{});
+}
+
+TEST_CASE("A training's steps allocate nothing within a pass") {
+  use_one_thread();
+  const Eigen::MatrixXd X = points<double>(2000);
+  const auto score = sm::score_model(2, sm::classes{3}, [](auto x, auto, auto label, auto theta) {
+    return sm::mlp(x + theta("shift", 2, 3) * label, theta, {.hidden = {16, 16}, .outputs = 2});
+  });
+  long at_step[20] = {};
+  const auto training = sm::train(score, sm::denoising_score_matching{}, X,
+                                  {.steps = 20,
+                                   .batch = 100,
+                                   .clip = 1,
+                                   .labels = std::vector<int>(2000, 1),
+                                   .label_dropout = 0.5,
+                                   .progress = [&](const sm::Progress& p) {
+                                     at_step[p.done - 1] = allocations;
+                                     return true;
+                                   }});
+  CHECK(training.steps == 20);
+  CHECK(at_step[18] == at_step[2]);
 }
 
 TEST_CASE("Ten million samples add less than 16 MiB to the data") {

@@ -271,7 +271,14 @@ TEST_CASE("More steps and more patience: the training that had them from the sta
   sm::TrainOptions early = options;
   early.patience = 4;
   early.checkpoint = patient.path;
+  sm::Progress end;
+  early.progress = [&](const sm::Progress& p) {
+    end = p;
+    return true;
+  };
   const auto stopped = sm::train(wide, implicit, X, early);
+  CHECK(end.done == stopped.steps);
+  CHECK(end.of == end.done);  // a progress line ends
   CHECK(stopped.status == TrainingStatus::early_stopped);
   CHECK(stopped.steps < 600);
   CHECK(sm::loss(stopped.model, implicit, held_out).value == stopped.held_out_loss);
@@ -287,10 +294,28 @@ TEST_CASE("The last check may be the best: the checkpoint's parameters for use a
       .steps = 17, .batch = 20, .held_out = held_out, .checkpoint = file.path};  // passes of 5
   const auto training = sm::train(quadratic(3), implicit, X, options);
   CHECK(training.held_out_loss == training.history.back().held_out);  // it is still on its way down
+  // What is checked is the average.
+  const auto average = sm::train(quadratic(3), implicit, X, {.steps = 17, .batch = 20}),
+             last = sm::train(quadratic(3), implicit, X, {.steps = 17, .batch = 20, .average = 0});
+  CHECK(training.held_out_loss == sm::loss(average.model, implicit, held_out).value);
+  CHECK(training.held_out_loss != sm::loss(last.model, implicit, held_out).value);
   auto loaded = quadratic(1);
   sm::load_checkpoint(file.path, loaded);
   CHECK(loaded.parameters() == training.model.parameters());
   same_bits(sm::train(quadratic(3), implicit, X, options), training);
+}
+
+TEST_CASE("Float data, and held-out data in float, go on to the same bits") {
+  const Eigen::MatrixXf X = normals(2, 90, 14).cast<float>(), held_out = normals(2, 30, 15).cast<float>();
+  const FreshPath file("float");
+  sm::TrainOptions options{.steps = 30, .batch = 40, .held_out = held_out, .patience = 100};
+  const auto whole = sm::train(quadratic(3), implicit, X, options);
+  CHECK(whole.held_out_loss == sm::loss(whole.model, implicit, held_out).value);
+  options.checkpoint = file.path;
+  options.progress = until(11);
+  (void)sm::train(quadratic(3), implicit, X, options);
+  options.progress = {};
+  same_bits(sm::train(quadratic(3), implicit, X, options), whole);
 }
 
 #ifdef _OPENMP
@@ -298,16 +323,22 @@ TEST_CASE("One thread and several train to the same bits") {
   // Enough parameters that the passes over θ are shared out.
   const MatrixXd X = normals(2, 64, 13);
   const auto large = sm::energy_model(2, [](auto x, auto theta) {
-    return sm::mlp(x, theta, {.hidden = {230, 230}, .seed = 3}) + 0.5 * squared_norm(x);
+    return sm::mlp(x, theta, {.hidden = {365, 365}, .seed = 3}) + 0.5 * squared_norm(x);
   });
-  REQUIRE(large.parameters().size() > 3 * sm::fitting::Pieces::length);
+  REQUIRE(sm::fitting::Pieces::count(large.parameters().size()) > sm::fitting::Adam::shared_from);
+  const Index p = sm::fitting::Norm::shared_from * sm::fitting::Pieces::length + 5;
+  VectorXd gradient(p);
+  sm::fill_normals<double>({1, sm::Purpose::user}, sm::Ids::from(0), p, 0, 1, gradient.data(), p);
   const sm::TrainOptions options{.steps = 6, .batch = 40, .clip = 0.1};
   const int before = omp_get_max_threads();
   omp_set_num_threads(1);
   const auto one = sm::train(large, denoising, X, options);
+  const double norm = sm::fitting::Norm().of(gradient);
+  CHECK(norm == Approx(gradient.norm()).epsilon(1e-13));
   for (const int threads : {2, 3}) {
     omp_set_num_threads(threads);
     same_bits(sm::train(large, denoising, X, options), one);
+    CHECK(sm::fitting::Norm().of(gradient) == norm);
   }
   omp_set_num_threads(before);
 }
@@ -355,6 +386,8 @@ TEST_CASE("Labels are dropped as often as asked for, each by a number at its own
       both += some(i, t) == -1 && other_seed(i, t) == -1;
       differ += some(i, t) != other_seed(i, t);
     }
+  // Of a sample's 80 uses some keep the label and some do not.
+  for (Index i = 0; i < n; ++i) CHECK(((some.row(i).array() == -1).any() && (some.row(i).array() >= 0).any()));
   CHECK(uses == n * steps / 5);
   CHECK(std::abs(dropped / uses - 0.3) < 5 * std::sqrt(0.3 * 0.7 / uses));  // false alarms: 6e-7
   CHECK(std::abs(both / in_both - 0.09) < 5 * std::sqrt(0.09 * 0.91 / in_both));

@@ -6,6 +6,7 @@
 
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/fit/train.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
@@ -22,9 +23,10 @@
 
 namespace scorematch {
 
-#define SCOREMATCH_WITH_OBJECTIVE(T, M, O)                                                                    \
-  SCOREMATCH_EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&); \
-  SCOREMATCH_EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>,        \
+#define SCOREMATCH_WITH_OBJECTIVE(T, M, O)                                                                           \
+  SCOREMATCH_EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&);        \
+  SCOREMATCH_EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&); \
+  SCOREMATCH_EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>,               \
                                                                     const LossOptions&, bool, Loss&);
 #define SCOREMATCH_WITH_MODEL(T, M)                                                                              \
   SCOREMATCH_WITH_OBJECTIVE(T, M, implicit_score_matching)                                                       \
@@ -44,6 +46,7 @@ SCOREMATCH_WITH_SCALAR(float)
 #undef SCOREMATCH_WITH_MODEL
 #undef SCOREMATCH_WITH_OBJECTIVE
 
+SCOREMATCH_EXTERN template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
 SCOREMATCH_EXTERN template formula::Record formula::Recorder::finish<void>(int);
 SCOREMATCH_EXTERN template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
                                                          const CsvOptions&);

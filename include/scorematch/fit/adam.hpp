@@ -19,7 +19,8 @@
 
 namespace scorematch::fitting {
 
-/// Calls work(piece, first, count) for pieces of `size` numbers, on several threads where there are many numbers.
+/// Calls work(piece, first, count) for pieces of `size` numbers, on several threads from `shared_from` pieces on: to
+/// wait for each other costs threads some ten microseconds, and many times that where others use the cores too.
 class Pieces {
  public:
   static constexpr Index length = 16384;  ///< 128 KB an array: a few arrays' pieces stay in the second-level cache
@@ -27,9 +28,9 @@ class Pieces {
   static Index count(Index size) { return (size + length - 1) / length; }
 
   template <class Work>
-  void over(Index size, Work work) {
+  void over(Index size, Index shared_from, Work work) {
     const auto piece = [&](Index k) { work(k, k * length, std::min(length, size - k * length)); };
-    if (count(size) < 3)
+    if (count(size) < shared_from)
       for (Index k = 0; k < count(size); ++k) piece(k);
     else
       evaluate::for_each_piece(
@@ -44,9 +45,11 @@ class Pieces {
 /// ‖g‖, summed in an order that no number of threads changes. Not finite where an element of g is not.
 class Norm {
  public:
+  static constexpr Index shared_from = 64;  ///< pieces: half a millisecond's work
+
   double of(const Eigen::VectorXd& g) {
     squares_.resize(static_cast<std::size_t>(Pieces::count(g.size())));
-    pieces_.over(g.size(), [&](Index piece, Index first, Index count) {
+    pieces_.over(g.size(), shared_from, [&](Index piece, Index first, Index count) {
       squares_[static_cast<std::size_t>(piece)] = square_sum(g.data() + first, count);
     });
     double sum = 0;
@@ -75,6 +78,8 @@ class Norm {
 };
 
 struct Adam {
+  static constexpr Index shared_from = 8;  ///< pieces: half a millisecond's work
+
   LearningRate rate = {};
   Index steps = 1;  ///< in all: where the rate's cosine ends
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -118,7 +123,7 @@ struct Adam {
                           .square_scale = 1 / (1 - std::pow(beta2, t)),
                           .epsilon = epsilon,
                           .share = share};
-    pieces.over(theta.size(), [&](Index, Index first, Index count) {
+    pieces.over(theta.size(), shared_from, [&](Index, Index first, Index count) {
       if (average == nullptr)
         pass<false>(factors, count, gradient.data() + first, mean.data() + first, square.data() + first,
                     theta.data() + first, nullptr);

@@ -286,10 +286,12 @@ class CheckpointFile {
     visit_state(in, state);
     in(checkpoint.answer);
     const Index p = state.theta.size();
+    Index of_shapes = 0;
+    for (const Shape& shape : checkpoint.shapes) of_shapes += shape.rows * shape.cols;
     for (const Eigen::VectorXd* numbers : {&state.average, &state.held_out.best, &state.adam.mean, &state.adam.square,
                                            &state.at_pass, &state.best_pass, &checkpoint.answer})
       if (numbers->size() != 0 && numbers->size() != p) in.malformed();
-    if (!in.empty() || state.best_pass.size() != p || state.adam.step < 0 ||
+    if (!in.empty() || of_shapes != p || state.best_pass.size() != p || state.adam.step < 0 ||
         (state.adam.step > 0 && (state.adam.mean.size() != p || state.adam.square.size() != p)))
       in.malformed();
     if (checkpoint.answer.size() == 0) checkpoint.answer = state.answer();

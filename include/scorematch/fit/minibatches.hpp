@@ -146,10 +146,9 @@ class MinibatchLoop {
              with_gradient, loss);
   }
 
-  /// Takes what steps are left. keep(seconds) is called after each, with the state as it then is; what it
-  /// returns is a warning for the progress callback, "" for none. Where a loss or its
-  /// gradient is not finite, or the loss falls without bound, that step is not taken and the state stays; what the
-  /// training has come to is then `best_pass`.
+  /// Takes what steps are left. keep(seconds) is called after each, with the state as it then is; what it returns is a
+  /// warning for the progress callback, "" for none. Where a loss or its gradient is not finite, or the loss falls
+  /// without bound, that step is not taken and the state stays; what the training has come to is then `best_pass`.
   template <class Keep>
   MinibatchEnd run(Keep keep) {
     const Stopwatch watch;
@@ -188,16 +187,18 @@ class MinibatchLoop {
         held_out_loss_ = s_.history.back().held_out;
       }
       const char* const warning = keep(watch.seconds());
-      if (plan_.progress && !s_.held_out.ran_out() &&
+      const bool ends = s_.held_out.ran_out();
+      if (plan_.progress &&
           !plan_.progress({.task = plan_.task,
                            .done = i + 1,
-                           .of = plan_.steps,
+                           .of = ends ? i + 1 : plan_.steps,
                            .value = loss_.value,
                            .value_name = "loss",
                            .seconds = watch.seconds(),
                            .began = began,
                            .held_out = held_out_loss_,
-                           .warning = warning}))
+                           .warning = warning}) &&
+          !ends)
         return MinibatchEnd::stopped;
     }
     return MinibatchEnd::early_stopped;

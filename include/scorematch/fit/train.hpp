@@ -71,11 +71,10 @@ struct TrainOptions {
             {"TrainOptions: label_dropout is ", label_dropout, "; it must be in [0, 1]"});
     require(label_dropout == 0 || !labels.empty(),
             {"TrainOptions: label_dropout is ", label_dropout, ", but there are no labels to be dropped"});
-    require(held_out.columns.cols() == 0 || labels.empty() == held_out_labels.empty(),
-            {"TrainOptions: ",
-             labels.empty()
-                 ? "held_out_labels are given without labels"
-                 : "held_out has no held_out_labels, but labels are given (-1 for each column stands for none)"});
+    require(held_out_labels.empty() || (held_out.columns.cols() > 0 && !labels.empty()),
+            {"TrainOptions: held_out_labels are given without ", labels.empty() ? "labels" : "held_out"});
+    require(held_out.columns.cols() == 0 || labels.empty() || !held_out_labels.empty(),
+            {"TrainOptions: held_out_labels are missing, as labels are given (-1 for each column stands for none)"});
     require_at_least(check_every, 0, "TrainOptions: check_every");
     require_at_least(patience, 1, "TrainOptions: patience");
     require(checkpoint_every >= 0, {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
@@ -143,7 +142,6 @@ class CheckpointKeeper {
     file_.read(found, state);
     const std::string& path = file_.path();
     require_same_shapes(path, found.shapes, head_.shapes);
-    require(state.theta.size() > 0 || state.adam.step == 0, {"'", path, "' has no parameters"});
     require_same_facts(path, found.facts, head_.facts);
     require(state.adam.step <= plan.steps, {"'", path, "' is at step ", state.adam.step, "; steps is ", plan.steps,
                                             ", which this training has left behind"});
