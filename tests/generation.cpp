@@ -19,6 +19,7 @@
 #include <omp.h>
 #endif
 
+#include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/likelihood/generator.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
@@ -27,6 +28,7 @@
 #include "scorematch/sampler/heun.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
+#include "scorematch/score/at_sigma.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -70,6 +72,12 @@ struct GaussianClass {
   }
 };
 static_assert(sm::Score<GaussianClass> && !sm::has_score<GaussianClass>);
+
+/// f = x²/20, at every noise level: a force beside a model's own.
+struct Spring {
+  Index dimension() const { return 2; }
+  void gradient(Eigen::Ref<const MatrixXd> X, Eigen::Ref<MatrixXd> G) const { G = 0.1 * X; }
+};
 
 MatrixXd some_points(Index d, Index count, double deviation) {
   MatrixXd X(d, count);
@@ -379,6 +387,17 @@ TEST_CASE("Float follows double, a user's class its formula") {
   const sm::Generation<double> c = sm::generate(GaussianClass{}, sampler, {.count = 50, .start = start});
   CHECK((a.points - b.points.cast<double>()).cwiseAbs().maxCoeff() < 1e-5);
   CHECK((a.points - c.points).cwiseAbs().maxCoeff() < 1e-13);
+}
+
+TEST_CASE("A sum with a model that takes sigma takes it too") {
+  const MatrixXd start = some_points(2, 20, 3);
+  const sm::rk4 sampler{.levels = sm::edm{.sigma_max = 3, .levels = 10}};
+  const auto both = sm::energy_model(
+      2, [](auto x, auto sigma, auto) { return (0.05 + 0.5 / (0.7 + square(sigma))) * squared_norm(x); });
+  const auto expected = sm::generate(both, sampler, {.count = 20, .start = start});
+  const auto sum = sm::generate(gaussian(2, 0.7) + Spring{}, sampler, {.count = 20, .start = start});
+  CHECK((sum.points - expected.points).cwiseAbs().maxCoeff() < 1e-13);
+  CHECK_THROWS_WITH(sm::generate(sm::at_sigma(both, 0.5), sampler), ContainsSubstring("takes no sigma"));
 }
 
 TEST_CASE("A callback stops generation at a noise level, and lost chains are counted") {

@@ -133,6 +133,17 @@ TEST_CASE("The adaptive flow meets its tolerance, at the cost of a method of ord
   CHECK(evaluations[2] / evaluations[1] < 4.2);
 }
 
+TEST_CASE("The flow ends with the mean of the data given x") {
+  constexpr double v = 0.7, s = 0.5;
+  const MatrixXd start = some_points(3, 20, 10);
+  sm::probability_flow flow{.sigma_max = 10, .sigma_min = s, .denoise = false};
+  const auto blurred = sm::generate(gaussian(3, v), flow, {.count = 20, .start = start});
+  flow.denoise = true;
+  const auto end = sm::generate(gaussian(3, v), flow, {.count = 20, .start = start});
+  CHECK((end.points - v / (v + s * s) * blurred.points).cwiseAbs().maxCoeff() < 1e-14);
+  CHECK(end.sigma == 0);
+}
+
 TEST_CASE("The flow of one dimension keeps every point's place in the distribution") {
   constexpr double S = 10, s = 0.05;
   MatrixXd start(1, 41);

@@ -228,6 +228,7 @@ class ModelSum {
 
   Index dimension() const { return static_cast<Index>(a_.dimension()); }
   Index classes() const { return std::max(classes_of(a_), classes_of(b_)); }
+  bool takes_sigma() const { return scorematch::takes_sigma(a_) || scorematch::takes_sigma(b_); }
   const A& first() const { return a_; }
   const B& second() const { return b_; }
 
@@ -296,6 +297,7 @@ class ModelMultiple {
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
   Index classes() const { return classes_of(model_); }
+  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
   double beta() const { return beta_; }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
@@ -326,6 +328,7 @@ class NamedModel {
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
   Index classes() const { return classes_of(model_); }
+  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
   void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
