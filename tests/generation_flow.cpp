@@ -280,6 +280,12 @@ TEST_CASE("Paths of the flow are the same bits for any number of threads, whatev
   CHECK((few.points - many.points.leftCols(5)).cwiseAbs().maxCoeff() < 1e-12);
   CHECK(few.evaluations == many.evaluations.head(5));
   CHECK(many.evaluations.minCoeff() < many.evaluations.maxCoeff());  // each has steps of its own
+  // In another order, a point has other neighbours, and the same path.
+  const MatrixXd start = some_points(1, 300, 10), turned = start.rowwise().reverse();
+  const auto there = sm::generate(Mixture::model(), flow, {.count = 300, .start = start});
+  const auto back = sm::generate(Mixture::model(), flow, {.count = 300, .start = turned});
+  CHECK((there.points - back.points.rowwise().reverse()).cwiseAbs().maxCoeff() < 1e-12);
+  CHECK(there.evaluations == back.evaluations.reverse());
   const auto alone = sm::flow_log_likelihood(correlated(), X.leftCols(2), options);
   CHECK((alone.per_sample - ll.per_sample.head(2)).cwiseAbs().maxCoeff() < 1e-10);
 }
