@@ -28,8 +28,14 @@
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/sampler/annealed_langevin.hpp"
+#include "scorematch/sampler/dpm_solver.hpp"
+#include "scorematch/sampler/generate.hpp"
+#include "scorematch/sampler/heun.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/probability_flow.hpp"
+#include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/score/score_model.hpp"
 
@@ -136,6 +142,16 @@ long allocations_of(const M& model, const Kernel& kernel, Index steps) {
   return made;
 }
 
+template <class M, class Sampler>
+long allocations_of_generate(const M& model, const Sampler& sampler) {
+  const std::vector<int> labels(300, 1);
+  const long before = allocations;
+  const auto draws = sm::generate(model, sampler, {.count = 300, .labels = labels, .guidance = 2});
+  const long made = allocations - before;
+  CHECK(draws.status == sm::GenerationStatus::complete);
+  return made;
+}
+
 }  // namespace
 
 TEST_CASE("The allocator is counted") {
@@ -199,6 +215,30 @@ TEST_CASE("A training's steps allocate nothing within a pass") {
                                    }});
   CHECK(training.steps == 20);
   CHECK(at_step[18] == at_step[2]);
+}
+
+TEST_CASE("Steps of noise-conditional samplers allocate nothing after the first") {
+  use_one_thread();
+  const auto model = sm::score_model(2, sm::classes{3}, [](auto x, auto sigma, auto label, auto theta) {
+    return sm::mlp(sm::concat(x, log(sigma), label), theta, {.hidden = {16}, .outputs = 2}) - x / (1 + square(sigma));
+  });
+  const auto check = [&]<class Sampler>(const std::string& name, Sampler sampler) {
+    INFO(name);
+    sampler.levels = sm::edm{.sigma_max = 10, .levels = 4};
+    (void)allocations_of_generate(model, sampler);
+    const long few = allocations_of_generate(model, sampler);
+    sampler.levels = sm::edm{.sigma_max = 10, .levels = 60};
+    CHECK(allocations_of_generate(model, sampler) == few);
+  };
+  check("annealed_langevin", sm::annealed_langevin{.steps = 2});
+  check("predictor_corrector", sm::predictor_corrector{});
+  check("heun", sm::heun{.churn = 1});
+  check("dpm_solver", sm::dpm_solver{});
+  const auto flow = [&](double tolerance) {
+    return allocations_of_generate(model, sm::probability_flow{.sigma_max = 10, .tolerance = tolerance});
+  };
+  (void)flow(1e-4);
+  CHECK(flow(1e-3) == flow(1e-7));
 }
 
 TEST_CASE("Ten million samples add less than 16 MiB to the data") {

@@ -133,6 +133,17 @@ TEST_CASE("The adaptive flow meets its tolerance, at the cost of a method of ord
   CHECK(evaluations[2] / evaluations[1] < 4.2);
 }
 
+TEST_CASE("The flow ends with the mean of the data given x") {
+  constexpr double v = 0.7, s = 0.5;
+  const MatrixXd start = some_points(3, 20, 10);
+  sm::probability_flow flow{.sigma_max = 10, .sigma_min = s, .denoise = false};
+  const auto blurred = sm::generate(gaussian(3, v), flow, {.count = 20, .start = start});
+  flow.denoise = true;
+  const auto end = sm::generate(gaussian(3, v), flow, {.count = 20, .start = start});
+  CHECK((end.points - v / (v + s * s) * blurred.points).cwiseAbs().maxCoeff() < 1e-14);
+  CHECK(end.sigma == 0);
+}
+
 TEST_CASE("The flow of one dimension keeps every point's place in the distribution") {
   constexpr double S = 10, s = 0.05;
   MatrixXd start(1, 41);
@@ -226,6 +237,13 @@ TEST_CASE("Hutchinson's estimate of the flow's likelihood is unbiased, and bette
     options.trace = sm::FlowTrace::hutchinson;
     options.projections = k == 0 ? 1 : 4;
     const auto ll = sm::flow_log_likelihood(correlated(), X, options);
+    if (k == 0) {  // each sample has signs of its own: v₀v₁ = 1 makes the trace larger, and log p less
+      MatrixXd V(count, 2);
+      sm::fill_signs<double>({0, sm::Purpose::projection}, sm::Ids::from(0), count, 0, 2, V.data(), count);
+      bool agree = true;
+      for (Index n = 0; n < count; ++n) agree = agree && (ll.per_sample[n] < truth) == (V(n, 0) * V(n, 1) > 0);
+      CHECK(agree);
+    }
     variance[k] = ll.standard_error * ll.standard_error * count;
     CHECK(variance[k] > 0.01);
     // 1e-3: the two integrals have steps of their own
@@ -262,6 +280,12 @@ TEST_CASE("Paths of the flow are the same bits for any number of threads, whatev
   CHECK((few.points - many.points.leftCols(5)).cwiseAbs().maxCoeff() < 1e-12);
   CHECK(few.evaluations == many.evaluations.head(5));
   CHECK(many.evaluations.minCoeff() < many.evaluations.maxCoeff());  // each has steps of its own
+  // In another order, a point has other neighbours, and the same path.
+  const MatrixXd start = some_points(1, 300, 10), turned = start.rowwise().reverse();
+  const auto there = sm::generate(Mixture::model(), flow, {.count = 300, .start = start});
+  const auto back = sm::generate(Mixture::model(), flow, {.count = 300, .start = turned});
+  CHECK((there.points - back.points.rowwise().reverse()).cwiseAbs().maxCoeff() < 1e-12);
+  CHECK(there.evaluations == back.evaluations.reverse());
   const auto alone = sm::flow_log_likelihood(correlated(), X.leftCols(2), options);
   CHECK((alone.per_sample - ll.per_sample.head(2)).cwiseAbs().maxCoeff() < 1e-10);
 }

@@ -209,7 +209,7 @@ void flow(const M& model, MatrixView<T> X, const FlowLikelihoodOptions& options,
 /// log p(x) of every column of X (d × N), p being the density of what probability_flow generates at σ_min: that of the
 /// data blurred by σ_min z, if the score is right. Along the ODE dx/dσ = −σ s(x, σ) from σ_min up to σ_max
 ///   log p(x(σ_min)) = log N(x(σ_max); 0, (σ_max² + v) I) − ∫ σ tr(∂s/∂x) dσ
-/// (Song et al. 2021, equation 39, in these variables), by Dormand and Prince's pair on x and the integral together,
+/// (Song et al. 2021, appendix D.2, in these variables), by Dormand and Prince's pair on x and the integral together,
 /// each sample with its own steps.
 ///
 ///   auto ll = sm::flow_log_likelihood(fit.model, test, {.sigma_max = 20, .sigma_min = 0.01});

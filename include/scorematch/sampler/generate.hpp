@@ -270,10 +270,14 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
 ///   digits.points                                                    d × count
 ///
 /// **Filling in** (`known`): at each step the known numbers are put in at its noise level, x_known + σz with new z
-/// (Song et al. 2021, appendix I.2), and at the end they are exactly the given ones. The rest then is drawn
-/// approximately given them, for each step sees known numbers that are noisier than they are. Langevin steps at small
-/// levels mend that, so annealed_langevin and predictor_corrector do best; the ODE samplers have nothing that mends it.
-/// `resampling` r > 1 repeats each step r times with noise in between (Lugmayr et al. 2022, RePaint).
+/// (Song et al. 2021, appendix I.2), and at the end they are exactly the given ones. The rest is drawn approximately
+/// given them: a step sees known numbers that are noisier than they are, and goes on before the rest has settled.
+/// Langevin steps at small levels let it settle, and `resampling` r > 1, which takes each step r times with noise in
+/// between (Lugmayr et al. 2022, RePaint). Of a Gaussian with correlation 0.8, given one coordinate to be 1.2, the
+/// other should have mean 0.96 and variance 0.36; it has
+///   annealed_langevin, 20 levels × 100 steps   0.95, 0.37
+///   reverse_sde, 50 levels                     0.58, 0.58   r = 5: 0.87, 0.40   r = 20: 0.94, 0.38
+///   heun, 50 levels                            0.41, 0.61   r = 10: 0.88, 0.39
 ///
 /// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states
 /// only through the rounding of matrix products. T: float or double. Throws std::invalid_argument for options out of

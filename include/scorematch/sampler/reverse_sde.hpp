@@ -26,7 +26,7 @@ void reverse_step(Target& target, NoisyChains<T>& chains, NoiseStep now, double 
 }  // namespace sampling
 
 /// From σ_i to σ_{i+1}:  x ← x + (σ_i² − σ_{i+1}²) s(x, σ_i) + √((σ_i² − σ_{i+1}²) τ) z
-/// (Song et al. 2021, the reverse diffusion sampler, equation 46 for variance-exploding noise): the Euler–Maruyama
+/// (Song et al. 2021, appendix E, the reverse diffusion sampler for variance-exploding noise): the Euler–Maruyama
 /// step, in σ², of the diffusion run backwards. Its bias is of first order in the steps.
 ///
 /// The noise's variance is multiplied by the temperature τ. For Gaussian data N(0, v) and large σ_max that makes the

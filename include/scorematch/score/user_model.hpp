@@ -78,7 +78,8 @@ class UserScore {
     w.X = points.X.transpose().template cast<double>();
     if constexpr (has_score_at_sigma<M>) {
       require(has_score<M> || points.sigma.size() == points.X.rows(),
-              {"the class's score takes sigma, but nothing here gives one: use an objective with a noise level"});
+              {"the class's score takes sigma, but nothing here gives one: use an objective with a noise level, or "
+               "generate for samples"});
       w.sigma = points.sigma.template cast<double>();
     }
     if (points.score || points.along != Along::given) {

@@ -1,0 +1,21 @@
+// expect: must provide  void score\(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::VectorXd> sigma
+#include <scorematch/sampler/generate.hpp>
+#include <scorematch/sampler/heun.hpp>
+
+namespace sm = scorematch;
+
+struct MyScore {
+  Eigen::Index dimension() const { return 2; }
+#ifdef CORRECT
+  void score(sm::Input X, Eigen::Ref<const Eigen::VectorXd> sigma, sm::Output S) const {
+    for (Eigen::Index b = 0; b < X.cols(); ++b) S.col(b) = -X.col(b) / (1 + sigma[b] * sigma[b]);
+  }
+#else
+  void score(sm::Input X, sm::Output S) const { S = -X; }
+#endif
+};
+
+Eigen::MatrixXd user() {
+  const auto draws = sm::generate(MyScore{}, sm::heun{});
+  return draws.points;
+}
