@@ -368,7 +368,7 @@ TEST_CASE("Labels are dropped as often as asked for, each by a number at its own
           loss.gradient = VectorXd::Zero(1);
         },
         state);
-    (void)loop.run([](double) { return ""; });
+    (void)loop.run([](double) { return std::string(); });
     return all;
   };
   const Eigen::MatrixXi some = told(0.3, 100, 1), half_batches = told(0.3, 50, 1), other_seed = told(0.3, 100, 2);
@@ -472,7 +472,7 @@ TEST_CASE("A resumed training's progress claims the steps and the seconds of its
     CHECK(p.rate() * p.seconds == Approx(static_cast<double>(i + 1)));
     CHECK(p.seconds_left() ==
           Approx(p.seconds * static_cast<double>(9 - i) / static_cast<double>(i + 1)).margin(1e-12));
-    CHECK(std::string(p.warning).empty());
+    CHECK(p.warning.empty());
   }
   CHECK(seen.back().held_out == training.history.back().held_out);
   CHECK(std::string(sm::detail::Duration(48).text) == "48 s");

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <string>
 
 #include <time.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ struct Progress {
   double seconds = 0;  ///< since the call began
   Index began = 0;     ///< `done` when the call began: a resumed training claims no step of an earlier call
   double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the last held-out loss; NaN where there is none
-  const char* warning = "";  ///< what is wrong without ending the call: a checkpoint that could not be written
+  std::string warning = {};  ///< what is wrong without ending the call: a checkpoint that could not be written
 
   /// Iterations or steps a second of this call; 0 before the first.
   double rate() const { return seconds > 0 ? static_cast<double>(done - began) / seconds : 0; }
@@ -66,7 +67,7 @@ inline ProgressCallback progress_line() {
     std::fprintf(stderr, "%s%s %3.0f %%  %s %.6g%s  %.3g/s  %s, at most %s left%s%s  %s", terminal ? "\r" : "", p.task,
                  100.0 * static_cast<double>(p.done) / static_cast<double>(p.of > 0 ? p.of : 1), p.value_name, p.value,
                  held_out, p.rate(), detail::Duration(p.seconds).text, detail::Duration(p.seconds_left()).text,
-                 *p.warning ? "  " : "", p.warning, terminal && !last ? "" : "\n");
+                 p.warning.empty() ? "" : "  ", p.warning.c_str(), terminal && !last ? "" : "\n");
     std::fflush(stderr);
     state.drawn = !last;
     return true;

@@ -143,7 +143,7 @@ FitStatus by_adam(LossFunction& function, HeldOut& held_out, const FitOptions& o
                            .progress = options.progress};
   MinibatchState state{.theta = theta, .held_out = held_out};
   MinibatchLoop loop(plan, loss_at(function), state);
-  const MinibatchEnd end = loop.run([](double) { return ""; });
+  const MinibatchEnd end = loop.run([](double) { return std::string(); });
   if (end == MinibatchEnd::all_steps) loop.close();
   theta = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta;
   held_out = std::move(state.held_out);

@@ -186,7 +186,7 @@ class MinibatchLoop {
         s_.held_out.check(s_.present(), s_.history.back());
         held_out_loss_ = s_.history.back().held_out;
       }
-      const char* const warning = keep(watch.seconds());
+      const std::string warning = keep(watch.seconds());
       const bool ends = s_.held_out.ran_out();
       if (plan_.progress &&
           !plan_.progress({.task = plan_.task,

@@ -184,12 +184,12 @@ class CheckpointKeeper {
   }
 
   /// Writes where it is time to. A warning, or "".
-  const char* after_step(double seconds, MinibatchLoop& loop, MinibatchState& state) {
-    if (seconds - written_at_ < every_) return error_.c_str();
+  const std::string& after_step(double seconds, MinibatchLoop& loop, MinibatchState& state) {
+    if (seconds - written_at_ < every_) return error_;
     written_at_ = seconds;
     pack(loop, state);
     try_write_packed({});
-    return error_.c_str();
+    return error_;
   }
 
  private:
@@ -236,7 +236,7 @@ void run_training(const TrainOptions& options, TrainingRun& run) {
     }
   }
   const MinibatchEnd end =
-      loop.run([&](double seconds) { return keeper ? keeper->after_step(seconds, loop, state) : ""; });
+      loop.run([&](double seconds) { return keeper ? keeper->after_step(seconds, loop, state) : std::string(); });
 
   const bool broken = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite;
   const bool write = keeper && !broken && state.adam.step > run.resumed_at;
@@ -333,8 +333,7 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
   std::unique_ptr<decltype(function)> on_held_out;
   if (held_out.cols() > 0) {
     require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
-    require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model),
-                              "TrainOptions: held_out_labels");
+    require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model), "TrainOptions: held_out_labels");
     on_held_out = std::make_unique<decltype(function)>(
         objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out)));
   }
