@@ -257,6 +257,38 @@ TEST_CASE("With many levels the law is that of the data, its variance times the 
   CHECK(pc.points.squaredNorm() / 10000 == Approx(temperature * v).epsilon(0.066));
 }
 
+TEST_CASE("Annealed Langevin at a temperature leaves that power of the density, weights included") {
+  // 0.7 N(1.5, 1) + 0.3 N(−1.5, 1), blurred by the last level
+  constexpr double smallest = 0.3, temperature = 0.5, v = 1 + smallest * smallest;
+  constexpr Index count = 4000;
+  const auto model = sm::energy_model(1, [](auto x, auto sigma, auto) {
+    auto s = 1 + square(sigma);
+    return -log_sum_exp(
+        sm::concat(std::log(0.7) - 0.5 * square(x[0] - 1.5) / s, std::log(0.3) - 0.5 * square(x[0] + 1.5) / s));
+  });
+  const auto end =
+      sm::generate(model,
+                   sm::annealed_langevin{.levels = sm::geometric{.sigma_max = 8, .sigma_min = smallest, .levels = 15},
+                                         .steps = 100,
+                                         .step = 0.1 * smallest * smallest,
+                                         .temperature = temperature},
+                   {.count = count});
+  double all = 0, above = 0, second = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const double x = -10 + 0.005 * (i + 0.5);
+    const double p =
+        0.7 * std::exp(-0.5 * (x - 1.5) * (x - 1.5) / v) + 0.3 * std::exp(-0.5 * (x + 1.5) * (x + 1.5) / v);
+    const double power = std::pow(p, 1 / temperature);
+    all += power;
+    above += x > 0 ? power : 0;
+    second += x * x * power;
+  }
+  // The standard deviations are 0.006 and 0.03; the margins leave room for what finite steps are wrong by.
+  CHECK(share_of_first_mode(end.points) == Approx(above / all).margin(0.03));
+  CHECK(end.points.squaredNorm() / count == Approx(second / all).margin(0.15));
+  CHECK(above / all > 0.8);
+}
+
 TEST_CASE("Chains with a label end at its mode") {
   std::vector<int> labels(400);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int>(i % 4) - 1;

@@ -30,8 +30,9 @@ void reverse_step(Target& target, NoisyChains<T>& chains, NoiseStep now, double 
 /// step, in σ², of the diffusion run backwards. Its bias is of first order in the steps.
 ///
 /// The noise's variance is multiplied by the temperature τ. For Gaussian data N(0, v) and large σ_max that makes the
-/// variance τ v, the law p^{1/τ}; for other data no such law holds: each mode is narrowed or widened by it, while the
-/// weights of modes far apart hardly change.
+/// variance τ v, the law p^{1/τ}. For other data it is near that law, but not it: a mode's variance is multiplied by τ,
+/// while the weights change less. (Of 0.8 N((5, 5), I) + 0.2 N((−5, −5), I) with τ = ½ it leaves 0.89 of the chains in
+/// the large mode; p² has 0.94, and so has annealed_langevin.)
 struct reverse_sde {
   Levels levels = edm{.levels = 200};
   double temperature = 1;  ///< τ > 0
