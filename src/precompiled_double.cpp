@@ -1,5 +1,6 @@
-// The target scorematch::precompiled: see include/scorematch/precompiled.hpp.
-#define SCOREMATCH_EXTERN
+// The target scorematch::precompiled, its part with the engine, models, losses, fits and samples in double: see
+// include/scorematch/precompiled.hpp.
+#define SCOREMATCH_EXTERN_DOUBLE
 #include <cstddef>
 
 namespace scorematch {

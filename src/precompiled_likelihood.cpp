@@ -1,0 +1,4 @@
+// The target scorematch::precompiled, its part with log Z, likelihoods, densities and checks of an energy, in double:
+// see include/scorematch/precompiled.hpp.
+#define SCOREMATCH_EXTERN_LIKELIHOOD
+#include "scorematch/precompiled.hpp"
