@@ -49,7 +49,18 @@ namespace scorematch {
   SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)              \
   SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>) \
   EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&);
-#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                             \
+#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
+  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                   \
+  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                  \
+  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                   \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                    \
+  EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&, \
+                                                           Draws<T>&);
+SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
+SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
+#ifdef SCOREMATCH_PRECOMPILED_ENGINE  // a short program compiles sooner without, one of many models and losses with it
+#define SCOREMATCH_WITH_ENGINE(EXTERN, T)                                                                             \
   EXTERN template class evaluate::Gemm<T>;                                                                            \
   EXTERN template struct evaluate::Kernels<simd::Lanes<T>>;                                                           \
   EXTERN template class evaluate::UniformPart<T>;                                                                     \
@@ -59,16 +70,12 @@ namespace scorematch {
   EXTERN template void evaluate::function_slopes<T>(formula::Function, const evaluate::Exponent&, const T*, const T*, \
                                                     T*, Index);                                                       \
   EXTERN template class FormulaEnergy<T>;                                                                             \
-  EXTERN template class FormulaScore<T>;                                                                              \
-  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                       \
-  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                      \
-  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                         \
-  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                       \
-  SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                        \
-  EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&,     \
-                                                           Draws<T>&);
-SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
-SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
+  EXTERN template class FormulaScore<T>;
+SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
+SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
+SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double, FormulaEnergy<double>>;
+#undef SCOREMATCH_WITH_ENGINE
+#endif
 #undef SCOREMATCH_WITH_SCALAR
 #undef SCOREMATCH_WITH_MODEL
 #undef SCOREMATCH_WITH_OBJECTIVE
@@ -87,7 +94,6 @@ SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(co
                                                                               const importance_sampling&);
 SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<double, EnergyModel, mala>(
     const EnergyModel&, const annealed_importance_sampling<mala>&);
-SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double, FormulaEnergy<double>>;
 SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(const maximum_likelihood&,
                                                                              const Eigen::MatrixXd&, const FitOptions&,
                                                                              LikelihoodFit<EnergyModel>&);
