@@ -1,60 +1,114 @@
 // What the target scorematch::precompiled compiles once, for programs that would rather link it than compile it.
 //
-// It covers energies and scores as formulas, in float and double, with the library's objectives and kernels. Whatever
-// it does not cover is compiled where it is used, as always. src/precompiled.cpp defines what is declared here.
+// It covers the engine, energies and scores as formulas, in float and double, with the library's objectives and
+// kernels, and what is asked of an energy in double: log Z, maximum likelihood, its derivatives checked. Whatever it
+// does not cover is compiled where it is used, as always. src/precompiled_*.cpp define what is declared here, a part
+// each.
 #pragma once
 
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/fit/symmetric_system.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/io/csv.hpp"
+#include "scorematch/likelihood/annealed_importance_sampling.hpp"
+#include "scorematch/likelihood/generator.hpp"
+#include "scorematch/likelihood/importance_sampling.hpp"
+#include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/likelihood/quadrature.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/score/score_model.hpp"
 
-#ifndef SCOREMATCH_EXTERN
-#define SCOREMATCH_EXTERN extern
+#ifndef SCOREMATCH_EXTERN_DOUBLE
+#define SCOREMATCH_EXTERN_DOUBLE extern
+#endif
+#ifndef SCOREMATCH_EXTERN_FLOAT
+#define SCOREMATCH_EXTERN_FLOAT extern
+#endif
+#ifndef SCOREMATCH_EXTERN_LIKELIHOOD
+#define SCOREMATCH_EXTERN_LIKELIHOOD extern
 #endif
 
 namespace scorematch {
 
-#define SCOREMATCH_WITH_OBJECTIVE(T, M, O)                                                                           \
-  SCOREMATCH_EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&);        \
-  SCOREMATCH_EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&); \
-  SCOREMATCH_EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>,               \
-                                                                    const LossOptions&, bool, Loss&);
-#define SCOREMATCH_WITH_MODEL(T, M)                                                                              \
-  SCOREMATCH_WITH_OBJECTIVE(T, M, implicit_score_matching)                                                       \
-  SCOREMATCH_WITH_OBJECTIVE(T, M, denoising_score_matching)                                                      \
-  SCOREMATCH_WITH_OBJECTIVE(T, M, sliced_score_matching)                                                         \
-  SCOREMATCH_WITH_OBJECTIVE(T, M, explicit_score_matching<Matrix<T>>)                                            \
-  SCOREMATCH_EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, \
-                                                                Draws<T>&);
-#define SCOREMATCH_WITH_SCALAR(T)                                                                      \
-  SCOREMATCH_WITH_MODEL(T, EnergyModel)                                                                \
-  SCOREMATCH_WITH_MODEL(T, ScoreModel)                                                                 \
-  SCOREMATCH_EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, \
-                                                                      const SampleOptions&, Draws<T>&);
-SCOREMATCH_WITH_SCALAR(double)
-SCOREMATCH_WITH_SCALAR(float)
+#define SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, O)                                                                    \
+  EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&);                    \
+  EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&);             \
+  EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
+                                                         Loss&);
+#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                   \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)            \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)           \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)              \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>) \
+  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&);
+#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
+  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                   \
+  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                  \
+  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                   \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                    \
+  EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&, \
+                                                           Draws<T>&);
+SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
+SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
+#ifdef SCOREMATCH_PRECOMPILED_ENGINE  // a short program compiles sooner without, one of many models and losses with it
+#define SCOREMATCH_WITH_ENGINE(EXTERN, T)                                                                             \
+  EXTERN template class evaluate::Gemm<T>;                                                                            \
+  EXTERN template struct evaluate::Kernels<simd::Lanes<T>>;                                                           \
+  EXTERN template class evaluate::UniformPart<T>;                                                                     \
+  EXTERN template class evaluate::Replay<T>;                                                                          \
+  EXTERN template void evaluate::function_values<T>(formula::Function, const evaluate::Exponent&, const T*, T*,       \
+                                                    Index);                                                           \
+  EXTERN template void evaluate::function_slopes<T>(formula::Function, const evaluate::Exponent&, const T*, const T*, \
+                                                    T*, Index);                                                       \
+  EXTERN template class FormulaEnergy<T>;                                                                             \
+  EXTERN template class FormulaScore<T>;
+SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
+SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
+SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double, FormulaEnergy<double>>;
+#undef SCOREMATCH_WITH_ENGINE
+#endif
 #undef SCOREMATCH_WITH_SCALAR
 #undef SCOREMATCH_WITH_MODEL
 #undef SCOREMATCH_WITH_OBJECTIVE
 
-SCOREMATCH_EXTERN template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
-SCOREMATCH_EXTERN template formula::Record formula::Recorder::finish<void>(int);
-SCOREMATCH_EXTERN template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
-                                                         const CsvOptions&);
+SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
+SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
+                                                                           const Eigen::VectorXd&, Index, Index, double,
+                                                                           const fitting::Observer&);
+SCOREMATCH_EXTERN_DOUBLE template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
+                                                                const CsvOptions&);
+
+SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&, const quadrature&,
+                                                                              QuadratureNodes*);
+SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&,
+                                                                              const importance_sampling&);
+SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<double, EnergyModel, mala>(
+    const EnergyModel&, const annealed_importance_sampling<mala>&);
+SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(const maximum_likelihood&,
+                                                                             const Eigen::MatrixXd&, const FitOptions&,
+                                                                             LikelihoodFit<EnergyModel>&);
+SCOREMATCH_EXTERN_LIKELIHOOD template fitting::ScaledSpectrum fitting::scaled_spectrum<void>(const Eigen::MatrixXd&);
+SCOREMATCH_EXTERN_LIKELIHOOD template Eigen::MatrixXd fitting::sparse_basis<void>(Eigen::MatrixXd);
+SCOREMATCH_EXTERN_LIKELIHOOD template fitting::SystemSolution fitting::solve_semi_definite<void>(const Eigen::MatrixXd&,
+                                                                                                 const Eigen::VectorXd&,
+                                                                                                 double);
+SCOREMATCH_EXTERN_LIKELIHOOD template void detail::generate<double>(const Generator&, MatrixView<double>, bool,
+                                                                    Generated<double>&);
 
 /// A program and what it links must be compiled for the same instruction set: else the linker misses this.
 template <std::size_t register_bytes>
 void precompiled_for_registers_of();
-SCOREMATCH_EXTERN template void precompiled_for_registers_of<simd::register_bytes>();
+SCOREMATCH_EXTERN_DOUBLE template void precompiled_for_registers_of<simd::register_bytes>();
 [[gnu::used]] inline const auto check_of_the_instruction_set = &precompiled_for_registers_of<simd::register_bytes>;
 
 }  // namespace scorematch
