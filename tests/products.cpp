@@ -1,7 +1,9 @@
 // The library's own matrix products beside Eigen's, over every way in which they cut a product into parts.
 #include "catch.hpp"
 
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "scorematch/evaluate/gemm.hpp"
 #include "scorematch/random/stream.hpp"
@@ -57,9 +59,52 @@ void check_products() {
       }
 }
 
+// scale (C + Σ AᵀB) over products of different heights, of which the last is more than is summed in float, strip by
+// strip; no column beside a strip is touched.
+template <class T>
+void check_withheld_products() {
+  using Gemm = sm::evaluate::Gemm<T>;
+  constexpr Index lanes = sm::simd::width<sm::simd::Lanes<T>>;
+  for (const Index m : {1, 7, 100})
+    for (const Index n : {1, 9, 150}) {
+      CAPTURE(m, n, sizeof(T));
+      std::vector<sm::Vector<T>> packed;
+      std::vector<sm::Matrix<T>> kept;
+      std::vector<sm::evaluate::TransposedProduct<T>> products;
+      Eigen::MatrixXd expected = Eigen::MatrixXd::Zero(m, n);
+      for (const Index tall : {lanes, 128 / lanes * lanes, 400 / lanes * lanes}) {
+        const sm::Matrix<T> A = normals<T>(tall + lanes, m, tall);
+        kept.push_back(normals<T>(tall + 3, n, tall + 1));
+        packed.emplace_back(Gemm::packed_size(m, tall));
+        Gemm::pack(m, tall, A.data(), tall + lanes, packed.back().data());
+        expected +=
+            A.topRows(tall).template cast<double>().transpose() * kept.back().topRows(tall).template cast<double>();
+      }
+      for (std::size_t p = 0; p < kept.size(); ++p)
+        products.push_back({m, n, kept[p].rows() - 3, packed[p].data(), kept[p].data(), kept[p].rows()});
+      for (const bool fresh : {true, false}) {
+        Eigen::MatrixXd C = Eigen::MatrixXd::Constant(m, n, fresh ? std::numeric_limits<double>::quiet_NaN() : 3.0);
+        for (Index first = 0; first < n; first += Gemm::strip) {
+          const Eigen::MatrixXd before = C;
+          Gemm::add_transposed(products, m, first, std::min(Gemm::strip, n - first), C.data(), fresh, 0.25);
+          for (Index i = std::min(n, first + Gemm::strip) * m; i < C.size(); ++i)
+            REQUIRE(std::memcmp(C.data() + i, before.data() + i, sizeof(double)) == 0);
+        }
+        CHECK((4 * C.array() - expected.array() - (fresh ? 0 : 3)).abs().maxCoeff() <= tolerance<T>(600));
+      }
+      Gemm::add_transposed({}, m, 0, 1, expected.data(), true, 1);  // a matrix without products
+      CHECK(expected.col(0).isZero(0));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("matrix products agree with Eigen's, whatever parts they are cut into") {
   check_products<double>();
   check_products<float>();
+}
+
+TEST_CASE("products left for later are added up as they are at once") {
+  check_withheld_products<double>();
+  check_withheld_products<float>();
 }

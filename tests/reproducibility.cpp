@@ -22,6 +22,7 @@
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/score/score_model.hpp"
+#include "scorematch/score/sum.hpp"
 #include "scorematch/score/values.hpp"
 
 #ifdef _OPENMP
@@ -177,6 +178,31 @@ TEST_CASE("Gradients of many parameters are the same bits for any number of thre
     CHECK_THROWS_WITH(sm::loss_and_gradient(model, sm::explicit_score_matching{refuses}, X, {.block = 8}),
                       "no score there");
   });
+}
+
+// So many that their matrices' products are left for later: of a matrix used twice, of one beside its transpose, and
+// not those of a matrix of which a view is used as well. Blocks enough for a second round. A sum of models never leaves
+// them for later.
+TEMPLATE_TEST_CASE("Gradients by products left for later are those of products added at once", "", double, float) {
+  const auto model = sm::score_model(3, [](auto x, auto theta) {
+    const auto matrix = [&](const char* name, int rows, int cols) {
+      return theta(name, rows, cols, sm::scaled_normal{.gain = 1, .seed = 4});
+    };
+    auto wide = matrix("in", 730, 3), square = matrix("middle", 730, 730), viewed = matrix("viewed", 3, 3);
+    auto h = tanh(square * tanh(square * tanh(wide * x + theta("bias", 730))));
+    return viewed * (transpose(wide) * h / 27.0) + column(viewed, 1) * x;
+  });
+  const auto nothing = sm::score_model(3, [](auto x, auto theta) { return 0.0 * theta("zero") * x; });
+  const Index count = model.parameters().size();
+  REQUIRE(count > Index(1) << 19);
+  const sm::Matrix<TestType> X = data<TestType>(3, 75);
+  const sm::denoising_score_matching objective{.sigma = 0.3};
+  check_threads([&](Bits& bits) { bits.add(sm::loss_and_gradient(model, objective, X, {.block = 8})); });
+  const VectorXd expected = sm::loss_and_gradient(sm::ModelSum(model, nothing), objective, X).gradient.head(count);
+  const double precision = sizeof(TestType) == 4 ? 1e-5 : 1e-12;
+  REQUIRE(expected.norm() > 0.1);
+  for (const Index block : {8, 32, 128})
+    CHECK(sm::loss_and_gradient(model, objective, X, {.block = block}).gradient.isApprox(expected, precision));
 }
 
 TEST_CASE("Fits are the same bits for any number of threads") {

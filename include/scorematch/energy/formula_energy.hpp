@@ -35,6 +35,11 @@ class FormulaEnergy {
   void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
 
+  /// The matrices whose products a workspace can withhold where the points ask for these derivatives; else null.
+  const evaluate::ProductMatrices* product_matrices(Along along, Index directions) const {
+    return evaluate::may_withhold(along, directions) ? &part_->product_matrices() : nullptr;
+  }
+
   Index block_size(Along along, Index directions) const {
     const Index curved = along == Along::axes ? dimension() : directions;
     const Jets jets = along == Along::none
@@ -98,6 +103,7 @@ class FormulaEnergy {
   void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
     const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
+    if (workspace.withholds()) evaluate::require_may_withhold(points.along, count);
     const Matrix<T>& slopes_bar = points.along == Along::axes ? bar.S : bar.slopes;
     const int curved = static_cast<int>(chunk);
     const bool stands = count <= chunk;  // the one chunk's rows, since evaluate

@@ -16,16 +16,27 @@ class FormulaWorkspace {
   Replay<T>& replay(const Record& record, const UniformPart<T>& part, Jets jets, Index samples, double* sums) {
     for (auto& known : replays_)
       if (known->jets() == jets && known->samples() == samples) {
-        known->attach(part, sums);
+        known->attach(part, sums, withholds_ ? &withheld_ : nullptr);
         return *known;
       }
     replays_.push_back(std::make_unique<Replay<T>>(record, jets, samples));
-    replays_.back()->attach(part, sums);
+    replays_.back()->attach(part, sums, withholds_ ? &withheld_ : nullptr);
     return *replays_.back();
   }
 
+  /// From now on the products of a reverse sweep are left in withheld(), until the next one: so that those of several
+  /// blocks are added to a large matrix at once. For sweeps that `may_withhold` allows.
+  void withhold() {
+    withholds_ = true;
+    withheld_.clear();
+  }
+  bool withholds() const { return withholds_; }
+  const Withheld<T>& withheld() const { return withheld_; }
+
  private:
   std::vector<std::unique_ptr<Replay<T>>> replays_;
+  bool withholds_ = false;
+  Withheld<T> withheld_;
 };
 
 /// Directions are taken in chunks of at most this many.
@@ -35,6 +46,16 @@ inline constexpr Index most_directions = 64;
 inline Index chunk_of(Index directions) {
   const Index chunks = (directions + most_directions - 1) / most_directions;
   return chunks == 0 ? 0 : (directions + chunks - 1) / chunks;
+}
+
+/// Whether the θ-sweeps of these points can withhold their products: one sweep whose directions are not the axes.
+inline bool may_withhold(Along along, Index directions) {
+  return along == Along::none || (along == Along::given && directions <= most_directions);
+}
+
+/// An objective may not ask for other derivatives than those that the withholding was decided by.
+inline void require_may_withhold(Along along, Index directions) {
+  require(may_withhold(along, directions), {"an objective must ask for the same derivatives in every call"});
 }
 
 /// Samples a block. Elementwise operations want a working set that stays in the second-level cache; matrix products

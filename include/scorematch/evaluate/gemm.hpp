@@ -7,11 +7,21 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::evaluate {
+
+/// AᵀB, to be computed later: A is k × m, packed by Gemm::pack; B k × n, ldb the distance between its columns.
+template <class T>
+struct TransposedProduct {
+  Index m, n, k;
+  const T* packed;
+  const T* b;
+  Index ldb;
+};
 
 template <class T>
 class Gemm {
@@ -29,7 +39,7 @@ class Gemm {
         for (Index row = 0; row < tall; row += tile_registers * width)
           columns(std::min<Index>(tile_registers, (tall - row) / width), std::min(breadth, n - j),
                   std::min(depth, k - l), a + l * lda + row, lda, b + j * ldb + l, ldb, c + j * ldc + row, ldc,
-                  add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width);
+                  add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width, row == 0);
   }
 
   /// C += Aᵀ B: C is m × n in double, without gaps; A is k × m, B k × n; k is a multiple of the lane count.
@@ -77,10 +87,71 @@ class Gemm {
   /// Rows of AᵀB that one pass over A's columns makes.
   static constexpr Index panel = tile_registers * width;
 
+  /// Columns of AᵀB that are best added up at once: their part of B stays in the second-level cache.
+  static constexpr Index strip = 64;
+
+  /// How many numbers pack writes for k × m numbers.
+  static constexpr Index packed_size(Index m, Index k) { return (m + width - 1) / width * width * k; }
+
+  /// A (k × m, k a multiple of the lane count) in panels of its columns, as TransposedProduct wants it.
+  static void pack(Index m, Index k, const T* a, Index lda, T* packed) {
+    for (Index row = 0; row < m; row += panel) {
+      const Index rows = std::min(panel, m - row), high = (rows + width - 1) / width * width;
+      for (Index from = 0; from < rows; from += width)
+        for (Index l = 0; l < k; l += width)
+          transpose(a + (row + from) * lda + l, lda, std::min(width, rows - from), packed + row * k + l * high + from,
+                    high);
+    }
+  }
+
+  /// Columns first … first + count − 1 ≤ strip of C, m × n in double without gaps, become scale (C + Σ AᵀB) over the
+  /// products, all of them m × n, in their order; scale Σ AᵀB where `fresh`: then C is not read. C is passed over once.
+  static void add_transposed(const std::vector<TransposedProduct<T>>& products, Index m, Index first, Index count,
+                             double* c, bool fresh, double scale) {
+    constexpr bool in_double = sizeof(T) == sizeof(double);
+    alignas(64) T sums[panel * strip];
+    for (Index row = 0; row < m; row += panel) {
+      const Index rows = std::min(panel, m - row), registers = (rows + width - 1) / width;
+      Index summed = 0;
+      bool add = !fresh;
+      const auto write = [&](double factor) {
+        for (Index j = 0; j < count; ++j) {
+          double* to = c + (first + j) * m + row;
+          const T* from = sums + j * panel;
+          if (add)
+            for (Index i = 0; i < rows; ++i) to[i] = factor * (to[i] + static_cast<double>(from[i]));
+          else
+            for (Index i = 0; i < rows; ++i) to[i] = factor * static_cast<double>(from[i]);
+        }
+        add = true;
+        summed = 0;
+      };
+      if (products.empty()) std::fill_n(sums, panel * count, T(0));
+      for (std::size_t p = 0; p < products.size(); ++p) {
+        const TransposedProduct<T>& product = products[p];
+        for (Index l = 0; l < product.k; l += depth) {
+          const T* packed = product.packed + row * product.k + l * registers * width;
+          const Index kk = std::min(depth, product.k - l);
+          if (!in_double && summed + kk > depth) write(1);  // no more than this is summed in float
+          for (Index j = 0; j < count; j += tile_columns) {
+            const Index columns_here = std::min(tile_columns, count - j);
+            if (p == 0 && l == 0)  // on their way from memory while the tiles are computed
+              for (Index q = 0; q < columns_here; ++q)
+                for (Index i = 0; i < rows; i += 8) __builtin_prefetch(c + (first + j + q) * m + row + i, 1);
+            columns(registers, columns_here, kk, packed, registers * width, product.b + (first + j) * product.ldb + l,
+                    product.ldb, sums + j * panel, panel, summed > 0, nullptr, 0);
+          }
+          summed += kk;
+        }
+      }
+      write(scale);
+    }
+  }
+
  private:
-  // One row of tiles.
+  // One row of tiles; the first of those that meet the same columns of B fetches them.
   static void columns(Index registers, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
-                      bool add, const T* bias, Index bias_registers) {
+                      bool add, const T* bias, Index bias_registers, bool fetch = false) {
     for (Index j = 0; j < n;) {
       const bool wide = n - j >= tile_columns / 2;
       const Index count = wide ? std::min(tile_columns, n - j) : 1;
@@ -90,20 +161,24 @@ class Gemm {
                             : (registers == 3   ? &tile<3, 1>
                                : registers == 2 ? &tile<2, 1>
                                                 : &tile<1, 1>);
+      const bool ahead = fetch && j + 2 * tile_columns <= n;
       run(k, a, lda, b + j * ldb, ldb, c + j * ldc, ldc, count, add, bias == nullptr ? nullptr : bias + j,
-          bias_registers);
+          bias_registers, ahead);
       j += count;
     }
   }
 
-  // R registers × N columns of C, of which the first `count` columns are stored.
+  // R registers × N columns of C, of which the first `count` columns are stored. With `ahead` the next N columns of B
+  // are fetched meanwhile.
   template <int R, int N>
   static void tile(Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index count, bool add,
-                   const T* bias, Index bias_registers) {
+                   const T* bias, Index bias_registers, bool ahead) {
     V sums[N][R] = {};
     const T* at[N];
     for (int j = 0; j < N; ++j) at[j] = b + std::min<Index>(j, count - 1) * ldb;
     for (Index l = 0; l < k; ++l, a += lda) {
+      if (ahead && l % (64 / static_cast<Index>(sizeof(T))) == 0)
+        for (int j = 0; j < N; ++j) __builtin_prefetch(at[j] + N * ldb + l);
       V column[R];
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) column[i] = simd::load<V>(a + i * width);

@@ -46,6 +46,19 @@ struct Wanted {
   bool any(const Node& node) const { return (theta && node.trainable) || (x && node.in_x != InX::constant); }
 };
 
+/// The products of one block's reverse sweep that are left for later (UniformPart::product_matrices).
+template <class T>
+struct Withheld {
+  std::vector<TransposedProduct<T>> products;
+  std::vector<int> matrices;      ///< of each product, which matrix's adjoint it is part of
+  std::vector<Buffer<T>> packed;  ///< as many as any sweep has needed
+
+  void clear() {
+    products.clear();
+    matrices.clear();
+  }
+};
+
 /// The columns of one node: value and, in reverse sweeps, adjoint. `stride` is the distance between columns.
 template <class T>
 struct Slot {
@@ -83,9 +96,11 @@ class Replay {
     return *order_zero_;
   }
 
-  /// Attaches the θ of `part` and the adjoints (may be null) that reverse sweeps add to.
-  void attach(const UniformPart<T>& part, double* adjoints) {
-    outside_ = {part.numbers(), part.transposes(), part.place(), part.transpose_place(), adjoints};
+  /// Attaches the θ of `part` and the adjoints (may be null) that reverse sweeps add to. With `withheld` they add no
+  /// products to those of the part's product matrices: these are listed there, and good until the next sweep.
+  void attach(const UniformPart<T>& part, double* adjoints, Withheld<T>* withheld = nullptr) {
+    outside_ = {part.numbers(),        part.transposes(), part.place(), part.transpose_place(),
+                part.product_matrix(), adjoints,          withheld};
   }
 
   /// Sets x: B × d without gaps; and, for records that take them, sigma: B numbers, and label: B classes, −1 for none.
@@ -188,7 +203,9 @@ class Replay {
     const T* transposes = nullptr;
     const Index* place = nullptr;
     const Index* transpose_place = nullptr;
+    const int* product_matrix = nullptr;
     double* bar = nullptr;
+    Withheld<T>* withheld = nullptr;
   };
 
   // With a host: in its storage, but for x, which is read and swept back to where it lies.
@@ -321,6 +338,7 @@ class Replay {
   void forward_linear(const Node& n, Slot<T>& out);
   void forward_matrix(const Node& n, Slot<T>& out);
   void reverse_matrix(const Node& n, Slot<T>& out);
+  void withhold(const Node& n, const Slot<T>& out, const Slot<T>& in);
   void reverse_multiply(const Node& n, Slot<T>& out, int target, int other);
   void add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n);
 
@@ -484,8 +502,11 @@ void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
   if (wanted_.theta && node(n.a).trainable) {  // Ā = Σ r̄ bᵀ over samples and derivative rows
     const bool along_axes = reads_axes(n);
     double* bar = number_bar(n.a);
-    Gemm<T>::multiply_transposed(m, inner, along_axes ? B : tall, out.bar, out.bar_stride, in.value, in.stride, bar,
-                                 room_.reserve(Gemm<T>::transposed_room));
+    if (outside_.withheld != nullptr && outside_.product_matrix[n.a] >= 0)
+      withhold(n, out, in);
+    else
+      Gemm<T>::multiply_transposed(m, inner, along_axes ? B : tall, out.bar, out.bar_stride, in.value, in.stride, bar,
+                                   room_.reserve(Gemm<T>::transposed_room));
     if (along_axes)
       for (Index j = 0; j < m; ++j)
         for (int c = 0; c < kernels_.jets.directions() && axis_ + c < inner; ++c)
@@ -497,6 +518,19 @@ void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
   kernels_.for_each_run(out.rows, [&](Index i, Index count) {
     Gemm<T>::multiply(count, inner, m, out.bar + i, out.bar_stride, number(n.a), m, to.bar + i, to.bar_stride, !fresh);
   });
+}
+
+/// Lists the product of reverse_matrix, its first factor packed: the adjoints are soon written over, b stays.
+template <class T>
+void Replay<T>::withhold(const Node& n, const Slot<T>& out, const Slot<T>& in) {
+  Withheld<T>& list = *outside_.withheld;
+  const Index tall = out.rows * kernels_.samples, m = n.rows;
+  const std::size_t at = list.products.size();
+  if (list.packed.size() <= at) list.packed.resize(at + 1);
+  T* packed = list.packed[at].reserve(Gemm<T>::packed_size(m, tall));
+  Gemm<T>::pack(m, tall, out.bar, out.bar_stride, packed);
+  list.products.push_back({m, node(n.b).size(), tall, packed, in.value, in.stride});
+  list.matrices.push_back(outside_.product_matrix[n.a]);
 }
 
 /// target's adjoint += α r̄_j for j < n, over the target's rows (or, outside the block, its sum over samples).

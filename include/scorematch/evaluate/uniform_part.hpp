@@ -15,6 +15,31 @@ using formula::Node;
 using formula::Operation;
 using formula::Record;
 
+/// A matrix among the uniform values whose adjoint is a sum of matrix products alone: of its sums those from `place`
+/// on.
+struct ProductMatrix {
+  Index place = 0, rows = 0, cols = 0;
+
+  Index end() const { return place + rows * cols; }
+};
+
+/// All of them, by their places, and how many numbers they have.
+struct ProductMatrices {
+  std::vector<ProductMatrix> list;
+  Index size = 0;
+
+  /// Calls visit(first, end) for each run of the `count` sums that belong to none of them.
+  template <class Visit>
+  void for_each_gap(Index count, Visit visit) const {
+    Index first = 0;
+    for (const ProductMatrix& matrix : list) {
+      if (first < matrix.place) visit(first, matrix.place);
+      first = matrix.end();
+    }
+    if (first < count) visit(first, count);
+  }
+};
+
 /// At one θ; blocks of any thread read its numbers, in their own scalar, and add their adjoints, in double.
 template <class BlockScalar>
 class UniformPart {
@@ -41,6 +66,7 @@ class UniformPart {
         }
       }
     }
+    find_product_matrices();
     values_.resize(static_cast<std::size_t>(size_));
     numbers_.resize(static_cast<std::size_t>(size_));
     transposes_.resize(static_cast<std::size_t>(transposed));
@@ -87,6 +113,10 @@ class UniformPart {
   const Index* place() const { return place_.data(); }
   const Index* transpose_place() const { return place_.data() + record_->nodes.size(); }
 
+  /// The matrices to which blocks add nothing but products, and of each node which of them it is (−1: none).
+  const ProductMatrices& product_matrices() const { return product_matrices_; }
+  const int* product_matrix() const { return product_matrix_.data(); }
+
  private:
   const Node& node(int i) const { return record_->nodes[static_cast<std::size_t>(i)]; }
   double* value(int i) { return values_.data() + place_[static_cast<std::size_t>(i)]; }
@@ -98,6 +128,32 @@ class UniformPart {
   double& bar_at(int i, Index j) const { return bar(i)[element(i, j)]; }
 
   static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
+
+  // A matrix counts whose numbers no view shares, and that meets samples as the matrix of products only.
+  void find_product_matrices() {
+    constexpr int candidate = 0, none = -1;
+    product_matrix_.assign(record_->nodes.size(), none);
+    const auto at = [&](int i) -> int& { return product_matrix_[static_cast<std::size_t>(i)]; };
+    for (const Node& n : record_->nodes)
+      if (!n.uniform && n.operation == Operation::matrix_vector && node(n.a).trainable &&
+          node(n.a).operation != Operation::segment)
+        at(n.a) = candidate;
+    for (const Node& n : record_->nodes)
+      if (!n.uniform || n.operation == Operation::segment)
+        record_->for_each_operand(n, [&](int operand) {
+          if (n.operation != Operation::matrix_vector || operand != n.a || n.b == n.a || n.c == n.a) at(operand) = none;
+        });
+    std::vector<ProductMatrix>& list = product_matrices_.list;
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i)
+      if (product_matrix_[i] == candidate) {
+        list.push_back({place_[i], record_->nodes[i].rows, record_->nodes[i].cols});
+        product_matrices_.size += record_->nodes[i].size();
+      }
+    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i)
+      for (std::size_t k = 0; k < list.size(); ++k)
+        if (product_matrix_[i] != none && list[k].place == place_[i]) product_matrix_[i] = static_cast<int>(k);
+  }
 
   void forward(const Node& n, double* r, const double* theta) {
     const Index size = n.size();
@@ -248,6 +304,8 @@ class UniformPart {
 
   const Record* record_;
   Index size_ = 0;
+  ProductMatrices product_matrices_;
+  std::vector<int> product_matrix_;
   std::vector<Index> place_;  ///< of each node's numbers; then of its transpose, −1 where nothing needs it
   std::vector<double> values_, slopes_;
   std::vector<BlockScalar> numbers_, transposes_;

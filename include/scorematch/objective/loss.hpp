@@ -11,6 +11,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
+#include "scorematch/evaluate/formula_workspace.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/objective/fused_loss.hpp"
 #include "scorematch/objective/moments.hpp"
@@ -89,6 +90,13 @@ void drop_padding(Index count, Index rows, ScoreAdjoints<T>& bar) {
   drop(bar.curvature.data(), bar.curvature.size());
 }
 
+/// Models whose matrices' gradients can be left for later, as products (evaluate/formula_workspace.hpp).
+template <class Bound>
+concept Withholding = requires(const Bound& bound, typename Bound::Workspace& workspace) {
+  bound.product_matrices(Along::none, Index{});
+  workspace.withhold();
+};
+
 /// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
 /// Holds a view of the data: it must not outlive them.
 template <class T, class Bound, class O>
@@ -126,14 +134,18 @@ class LossFunction {
       state.levels.resize(level_names_.size());
       if (with_gradient) state.sums.resize(sum_size);
     };
-    const auto work = [&](State& state, Index run) {
+    const auto reset = [&](State& state) {
       state.loss = Moments{};
       for (Moments& term : state.terms) term = Moments{};
       for (Moments& level : state.levels) level = Moments{};
+    };
+    const auto sweep = [&](State& state, Index b) {
+      one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient, loss.per_sample);
+    };
+    const auto work = [&](State& state, Index run) {
+      reset(state);
       if (with_gradient) state.sums.setZero();
-      for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
-        one_block(state, options, b * block, std::min(block, count - b * block), padded, with_gradient,
-                  loss.per_sample);
+      for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b) sweep(state, b);
     };
     const auto reduce = [&](State& state, Index) {
       total_.loss.add(state.loss.count, state.loss.mean, state.loss.squares);
@@ -152,7 +164,15 @@ class LossFunction {
       else
         for (Index i = 0; i < size; ++i) total[i] = scale * (total[i] + sums[i]);
     };
-    if (sum_size < 65536)
+    if (const auto* matrices = with_gradient ? large_product_matrices() : nullptr)
+      sum_with_products(
+          *matrices, blocks, 1 / static_cast<double>(count), prepare,
+          [&](State& state, Index b) {
+            reset(state);
+            sweep(state, b);
+          },
+          reduce);
+    else if (sum_size < 65536)
       evaluate::for_each_piece(runs, states_, prepare, work, [&](State& state, Index run) {
         reduce(state, run);
         add(state, run, 0, sum_size);
@@ -199,11 +219,86 @@ class LossFunction {
     Eigen::VectorXd sums;
   };
 
+  /// Columns of a matrix, from `first` on, that are passed over together.
+  struct Strip {
+    std::size_t matrix;
+    Index first;
+  };
+
   bool fused(bool with_gradient) const {
     if constexpr (Fusable<Bound, O>)
       return with_gradient && bound_.may_carry_tangents();
     else
       return false;
+  }
+
+  // θ's matrices, where they take most of a θ whose sums are larger than a cache, so that passing over them costs more
+  // than keeping some blocks.
+  const evaluate::ProductMatrices* large_product_matrices() {
+    if constexpr (Withholding<Bound>) {
+      if (bound_.sum_size() < Index(1) << 19) return nullptr;
+      block_size();  // learns which derivatives are asked for
+      const auto* matrices = bound_.product_matrices(along_, directions_);
+      return matrices != nullptr && 2 * matrices->size > bound_.sum_size() ? matrices : nullptr;
+    } else {
+      return nullptr;
+    }
+  }
+
+  // A few blocks are swept with their products withheld; then each part of the matrices is passed over once for all of
+  // them. The other sums are added block by block. Which blocks go together depends on nothing but their number.
+  template <class Prepare, class Sweep, class Reduce>
+  void sum_with_products(const evaluate::ProductMatrices& matrices, Index blocks, double scale, Prepare prepare,
+                         Sweep sweep, Reduce reduce) {
+    if constexpr (Withholding<Bound>) {
+      constexpr Index together = 8, strip = evaluate::Gemm<T>::strip;
+      struct Nothing {};
+      std::vector<Nothing> nothing;
+      const Index sum_size = total_sums_.size();
+      double* total = total_sums_.data();
+      while (static_cast<Index>(states_.size()) < std::min(together, blocks)) states_.emplace_back();
+      products_.resize(matrices.list.size());
+      strips_.clear();
+      for (std::size_t k = 0; k < matrices.list.size(); ++k)
+        for (Index first = 0; first < matrices.list[k].cols; first += strip) strips_.push_back({k, first});
+      for (Index round = 0; round < blocks; round += together) {
+        const Index swept = std::min(together, blocks - round);
+        evaluate::for_each_piece(
+            swept, nothing, [](Nothing&) {},
+            [&](Nothing&, Index k) {
+              State& state = states_[static_cast<std::size_t>(k)];
+              prepare(state);
+              matrices.for_each_gap(sum_size, [&](Index first, Index end) {
+                std::fill(state.sums.data() + first, state.sums.data() + end, 0.0);
+              });
+              state.workspace.withhold();
+              sweep(state, round + k);
+            });
+        for (auto& products : products_) products.clear();
+        for (Index k = 0; k < swept; ++k) {
+          State& state = states_[static_cast<std::size_t>(k)];
+          reduce(state, round + k);
+          matrices.for_each_gap(sum_size, [&](Index first, Index end) {
+            for (Index i = first; i < end; ++i) total[i] = (round + k == 0 ? 0 : total[i]) + state.sums[i];
+          });
+          const auto& withheld = state.workspace.withheld();
+          for (std::size_t p = 0; p < withheld.products.size(); ++p)
+            products_[static_cast<std::size_t>(withheld.matrices[p])].push_back(withheld.products[p]);
+        }
+        const double factor = round + together < blocks ? 1 : scale;
+        evaluate::for_each_piece(
+            static_cast<Index>(strips_.size()), nothing, [](Nothing&) {},
+            [&](Nothing&, Index s) {
+              const auto [k, first] = strips_[static_cast<std::size_t>(s)];
+              const evaluate::ProductMatrix& matrix = matrices.list[k];
+              evaluate::Gemm<T>::add_transposed(products_[k], matrix.rows, first, std::min(strip, matrix.cols - first),
+                                                total + matrix.place, round == 0, factor);
+            });
+      }
+      matrices.for_each_gap(sum_size, [&](Index first, Index end) {
+        for (Index i = first; i < end; ++i) total[i] *= scale;
+      });
+    }
   }
 
   // Which derivatives the objective asks for decides how many samples fit in the cache: prepare one sample to see.
@@ -216,6 +311,8 @@ class LossFunction {
     Points<T> points;
     typename O::template Notes<T> notes;
     objective_.prepare(sample, points, notes);
+    along_ = points.along;
+    directions_ = points.directions;
     return block_size_ = std::max<Index>(1, bound_.block_size(points.along, points.directions) / points.X.rows());
   }
 
@@ -254,9 +351,12 @@ class LossFunction {
   decltype(std::declval<const O&>().term_names()) names_;
   std::vector<std::string> level_names_;
   std::vector<State> states_;
+  std::vector<std::vector<evaluate::TransposedProduct<T>>> products_;  ///< of each matrix, those of a round
+  std::vector<Strip> strips_;
   Sums total_;
   Eigen::VectorXd total_sums_;
-  Index block_size_ = 0;
+  Index block_size_ = 0, directions_ = 0;
+  Along along_ = Along::none;  ///< with directions_, once block_size_ is known: the derivatives asked for
 };
 
 /// Checks what every call on data checks, and makes the LossFunction.

@@ -28,6 +28,11 @@ class FormulaScore {
   void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
 
+  /// The matrices whose products a workspace can withhold where the points ask for these derivatives; else null.
+  const evaluate::ProductMatrices* product_matrices(Along along, Index directions) const {
+    return evaluate::may_withhold(along, directions) ? &part_->product_matrices() : nullptr;
+  }
+
   Index block_size(Along along, Index directions) const {
     const Index straight = along == Along::none ? 0 : along == Along::axes ? dimension() : directions;
     return evaluate::block_size<T>(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))});
@@ -60,6 +65,7 @@ class FormulaScore {
   void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
     const Index B = points.X.rows(), d = points.X.cols(), count = directions(points), chunk = evaluate::chunk_of(count);
+    if (workspace.withholds()) evaluate::require_may_withhold(points.along, count);
     for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
       Replay& replay = count <= chunk ? workspace.replay(*record_, *part_, {0, static_cast<int>(chunk)}, B, sums.data())
                                       : sweep(points, workspace, first, chunk, sums.data());
