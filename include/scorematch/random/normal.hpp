@@ -96,19 +96,46 @@ SCOREMATCH_INLINE LaneIds<T> lane_ids(const Ids& ids, Index row, Index count) {
                         std::make_index_sequence<width>());
 }
 
-template <class T>
-SCOREMATCH_INLINE RandomBits<T> random_bits(StreamKey key, const LaneIds<T>& ids, std::uint64_t step,
-                                            std::uint64_t group) {
-  const auto [a] = philox4x32(counter_at(key.purpose, ids.of[0], step, group), key.seed);
-  if constexpr (std::is_same_v<T, double>) {
-    return {{a[0] | a[1] << 32, a[2] | a[3] << 32}};
-  } else {
-    const auto [b] = philox4x32(counter_at(key.purpose, ids.of[1], step, group), key.seed);
-    using Bits = BitLanes<float>;
-    return {{simd::reinterpret<Bits>(a[0] | b[0] << 32), simd::reinterpret<Bits>(a[1] | b[1] << 32),
-             simd::reinterpret<Bits>(a[2] | b[2] << 32), simd::reinterpret<Bits>(a[3] | b[3] << 32)}};
-  }
+/// The low halves of a's and b's 64-bit lanes side by side, a's in the lower half.
+template <class V, int... i>
+SCOREMATCH_INLINE V low_halves(V a, V b, std::integer_sequence<int, i...>) {
+  using Bits = BitLanes<float>;
+  constexpr int width = static_cast<int>(sizeof...(i));
+  return simd::reinterpret<V>(
+      __builtin_shufflevector(simd::reinterpret<Bits>(a), simd::reinterpret<Bits>(b), ((i & ~1) + (i & 1) * width)...));
 }
+
+/// The random bits of some ids and one step, group after group.
+template <class T>
+class RowBits {
+  using Words = BitLanes<double>;
+
+ public:
+  RowBits() = default;
+  SCOREMATCH_INLINE RowBits(Purpose purpose, const LaneIds<T>& ids, std::uint64_t step, const RoundKeys<Words>& keys) {
+    for (std::size_t i = 0; i < parts; ++i) {
+      const auto [word] = counter_at(purpose, ids.of[i], step, 0);
+      starts_[i] = PhiloxStart<Words>(step & low_half, word[2], word[3], keys);
+    }
+  }
+
+  SCOREMATCH_INLINE RandomBits<T> operator()(std::uint64_t group, const RoundKeys<Words>& keys) const {
+    constexpr auto lanes = std::make_integer_sequence<int, simd::width<simd::Lanes<float>>>{};
+    const auto [a] = starts_[0](group & low_half, group >> 32, keys);
+    if constexpr (parts == 1) {
+      return {{low_halves(a[0], a[1], lanes), low_halves(a[2], a[3], lanes)}};
+    } else {
+      const auto [b] = starts_[1](group & low_half, group >> 32, keys);
+      RandomBits<T> bits;
+      for (int i = 0; i < 4; ++i) bits.word[i] = simd::reinterpret<BitLanes<T>>(low_halves(a[i], b[i], lanes));
+      return bits;
+    }
+  }
+
+ private:
+  static constexpr std::size_t parts = sizeof(double) / sizeof(T);
+  PhiloxStart<Words> starts_[parts];
+};
 
 /// Some rows of some columns of the result, at most a register high.
 template <class T>
@@ -176,13 +203,16 @@ template <class Numbers, class T>
   constexpr int together = 4;
   const Index groups = (components + Numbers::per_group - 1) / Numbers::per_group;
   Index row = 0, group = 0, left = (count + width - 1) / width * groups;
+  const RoundKeys<BitLanes<double>> keys(key.seed);
+  RowBits<T> of_row;
   while (left > 0) {
     RandomBits<T> bits[together];
     Index rows[together], firsts[together];
     for (int k = 0; k < together; ++k) {
       rows[k] = row;
       firsts[k] = group * Numbers::per_group;
-      bits[k] = random_bits<T>(key, lane_ids<T>(ids, row, count), step, static_cast<std::uint64_t>(group));
+      if (group == 0) of_row = RowBits<T>(key.purpose, lane_ids<T>(ids, row, count), step, keys);
+      bits[k] = of_row(static_cast<std::uint64_t>(group), keys);
       if (k + 1 >= left) continue;  // the last one again: not written below
       if (++group == groups) {
         group = 0;

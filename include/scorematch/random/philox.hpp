@@ -80,25 +80,78 @@ struct PhiloxWords {
   V word[4];
 };
 
+namespace detail {
+
+inline constexpr std::uint32_t philox_multiplier0 = 0xD2511F53, philox_multiplier1 = 0xCD9E8D57;
+
+/// What each round adds to the two words, in every lane; of each the low 32 bits count.
+template <class V>
+struct RoundKeys {
+  V first[10], second[10];
+
+  SCOREMATCH_INLINE explicit RoundKeys(std::uint64_t key) {
+    for (std::uint64_t round = 0; round < 10; ++round) {
+      first[round] = V{} + (key + round * 0x9E3779B9);           // the golden ratio
+      second[round] = V{} + ((key >> 32) + round * 0xBB67AE85);  // √3 − 1
+    }
+  }
+};
+
+/// The rounds from `from` on, of the ten. They read the low halves of all words alone: the high ones may hold anything
+/// on the way, and in the result.
+template <int from, class V>
+SCOREMATCH_INLINE PhiloxWords<V> philox_rounds(PhiloxWords<V> counter, const RoundKeys<V>& keys) {
+  V c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+#pragma GCC unroll 10
+  for (int round = from; round < 10; ++round) {
+    const V p0 = multiply_low_half(c0, philox_multiplier0);
+    const V p1 = multiply_low_half(c2, philox_multiplier1);
+    c0 = high_half(p1) ^ c1 ^ keys.first[round];
+    c1 = p1;
+    c2 = high_half(p0) ^ c3 ^ keys.second[round];
+    c3 = p0;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+/// What the first two rounds make of the words 1 to 3 of a counter whose word 0 alone changes from call to call:
+/// word 1 is the same in all lanes, word 3 up to bits that are given later.
+template <class V>
+class PhiloxStart {
+ public:
+  PhiloxStart() = default;
+  SCOREMATCH_INLINE PhiloxStart(std::uint64_t word1, V word2, V word3, const RoundKeys<V>& keys) {
+    product_ = multiply_low_half(word2, philox_multiplier1);
+    const V first = high_half(product_) ^ (V{} + word1) ^ keys.first[0];
+    next_product_ = multiply_low_half(first, philox_multiplier0);
+    third_ = word3 ^ keys.second[0];
+    next_third_ = high_half(next_product_) ^ keys.second[1];
+    product_ ^= keys.first[1];
+  }
+
+  /// All ten rounds, where word 0 is `word0` (32 bits) and word 3 has the bits `shared` too; the result's high halves
+  /// hold anything.
+  SCOREMATCH_INLINE PhiloxWords<V> operator()(std::uint64_t word0, std::uint64_t shared,
+                                              const RoundKeys<V>& keys) const {
+    const std::uint64_t product = word0 * philox_multiplier0;
+    const V next = multiply_low_half(third_ ^ (V{} + (product >> 32 ^ shared)), philox_multiplier1);
+    return philox_rounds<2, V>({{high_half(next) ^ product_, next, next_third_ ^ (V{} + product), next_product_}},
+                               keys);
+  }
+
+ private:
+  V product_{}, next_product_{};  ///< of word 2 in the first round, of word 0 in the second
+  V third_{}, next_third_{};      ///< word 2 after the first round and after the second, but for word 0's part
+};
+
+}  // namespace detail
+
 /// The ten rounds of Philox 4×32, of one counter or of one in every lane. The high halves of the counter's words are
 /// ignored, those of the result are zero; `key` is the first key word in the low 32 bits, the second in the high ones.
 template <class V>
 SCOREMATCH_INLINE PhiloxWords<V> philox4x32(PhiloxWords<V> counter, std::uint64_t key) {
-  V c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
-  V k0 = V{} + key, k1 = V{} + (key >> 32);
-  // The rounds read the low halves of all these alone: the high ones may hold anything on the way.
-#pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
-    const V p0 = detail::multiply_low_half(c0, 0xD2511F53);
-    const V p1 = detail::multiply_low_half(c2, 0xCD9E8D57);
-    c0 = detail::high_half(p1) ^ c1 ^ k0;
-    c1 = p1;
-    c2 = detail::high_half(p0) ^ c3 ^ k1;
-    c3 = p0;
-    k0 += std::uint64_t{0x9E3779B9};  // the golden ratio
-    k1 += std::uint64_t{0xBB67AE85};  // √3 − 1
-  }
-  return {{c0 & detail::low_half, c1 & detail::low_half, c2 & detail::low_half, c3 & detail::low_half}};
+  const auto [w] = detail::philox_rounds<0>(counter, detail::RoundKeys<V>(key));
+  return {{w[0] & detail::low_half, w[1] & detail::low_half, w[2] & detail::low_half, w[3] & detail::low_half}};
 }
 
 /// Philox 4×32-10 of one counter, as the paper writes it.
