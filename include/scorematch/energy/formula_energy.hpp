@@ -81,7 +81,11 @@ class FormulaEnergy {
     if (asks_score(points)) {
       Replay& replay =
           shared ? sweeps(points, workspace, chunk, true, nullptr).order_zero() : order_zero(points, workspace);
-      forward(replay, points);
+      evaluate::set_points(replay, *record_, points);
+      if (shared)
+        replay.forward();
+      else
+        replay.forward_for_x();
       score_by_reverse(replay, points, values.S);
     }
     if (points.along == Along::none && !shared) return;

@@ -155,6 +155,14 @@ class Replay {
       if (!record_->nodes[i].uniform) forward(static_cast<int>(i));
   }
 
+  /// forward() of the values that a reverse sweep for x alone reads: not the formula's own, as a rule.
+  void forward_for_x() {
+    kernels_.written = Written::all(jets());
+    if (read_for_x_.empty()) find_read_for_x();
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i)
+      if (read_for_x_[i]) forward(static_cast<int>(i));
+  }
+
   /// Row `row` (0 the value, 1 + c direction c, last the second derivatives) of output element j: B numbers.
   /// Null where that row is zero for this record.
   const T* result(Index j, int row) const {
@@ -333,6 +341,27 @@ class Replay {
     return s;
   }
 
+  // Which nodes' values the adjoints of x depend on: what reverse() reads, and what that is computed from.
+  void find_read_for_x() {
+    read_for_x_.assign(record_->nodes.size(), false);
+    const auto read = [&](int i) { read_for_x_[static_cast<std::size_t>(i)] = true; };
+    for (std::size_t i = record_->nodes.size(); i-- > 0;) {
+      const Node& n = record_->nodes[i];
+      if (n.uniform) {
+        read_for_x_[i] = false;
+        continue;
+      }
+      if (n.in_x != InX::constant) {
+        const bool product = n.operation == Operation::multiply || n.operation == Operation::dot;
+        const bool nonlinear = n.operation == Operation::function || n.operation == Operation::log_sum_exp;
+        if (nonlinear) read(static_cast<int>(i));
+        if (product || nonlinear || n.operation == Operation::select) read(n.a);
+        if (product) read(n.b);
+      }
+      if (read_for_x_[i]) record_->for_each_operand(n, read);
+    }
+  }
+
   void forward(int index);
   void reverse(int index);
   void forward_linear(const Node& n, Slot<T>& out);
@@ -353,6 +382,7 @@ class Replay {
   T* x_bar_ = nullptr;
   const T* second_ = nullptr;
   bool adjoints_placed_ = false;
+  std::vector<char> read_for_x_;
   std::unique_ptr<Replay> order_zero_;
 };
 

@@ -46,7 +46,9 @@ struct langevin {
     }
     if (chains.any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost_chains(chains);
     chains.X.swap(chains.proposal);
-    for (Index i = 0; i < B; ++i) chains.accepted[i] += chains.lost[i] ? 0 : 1;
+    for (Index i = 0; i < B; ++i) chains.accepted[i] += 1;
+    if (chains.any_lost)
+      for (Index i = 0; i < B; ++i) chains.accepted[i] -= chains.lost[i] ? 1 : 0;
   }
 
  private:
