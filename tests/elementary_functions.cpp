@@ -276,6 +276,14 @@ TEMPLATE_TEST_CASE("sin and cos of turns", "", float, double) {
     compare(sine, points, error_of_turns, sine_of_turns);
     compare(cosine, points, error_of_turns, [](long double u) { return sine_of_turns(u + 0.25L); });
   }
+  // The same where the sign of zeros is open.
+  const auto inside_sine = [](auto u) { return simd::sine_cosine_between_quarters(u).sine; };
+  const auto inside_cosine = [](auto u) { return simd::sine_cosine_between_quarters(u).cosine; };
+  for (auto points : {evenly<T>(0, 1), evenly<T>(0.03, 0.033), evenly<T>(0.28, 0.285), evenly<T>(0.7499, 0.7501)}) {
+    std::erase_if(points, [](T u) { return T(4) * u == std::round(T(4) * u); });
+    compare(inside_sine, points, error_of_turns, sine_of_turns);
+    compare(inside_cosine, points, error_of_turns, [](long double u) { return sine_of_turns(u + 0.25L); });
+  }
   // A quarter of a turn further the same numbers come back, exactly. (An odd multiple of 1/8 may be reduced either
   // way.)
   for (int i = 1; i < 8192; i += 2) {

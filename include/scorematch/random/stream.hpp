@@ -104,7 +104,7 @@ SCOREMATCH_INLINE NormalPair<V> box_muller(Bits radius, Bits angle) {
   else  // 31 bits: with open_uniform's 23 the tails would end at 5.77, which a run of 10⁸ numbers passes
     u = (__builtin_convertvector(simd::reinterpret<simd::Integer<V>>(radius >> 1), V) + T(0.5)) * T(0x1p-31);
   const V length = simd::sqrt(T(-2) * simd::log(u));
-  const simd::SineCosine<V> direction = simd::sine_cosine_of_turns(open_uniform<V>(angle));
+  const simd::SineCosine<V> direction = simd::sine_cosine_between_quarters(open_uniform<V>(angle));
   return {length * direction.cosine, length * direction.sine};
 }
 

@@ -56,6 +56,23 @@ SCOREMATCH_INLINE Lanes<double> machine_mantissa(Lanes<double> x) {
 SCOREMATCH_INLINE Lanes<float> machine_mantissa(Lanes<float> x) {
   return _mm512_maskz_getmant_ps(0xFFFF, x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
 }
+// Of sixteen numbers, in each lane the one at the index's low four bits. Plain numbers take the same way, so that they
+// come out as lanes do.
+inline constexpr bool has_table_instructions = true;
+template <class I>
+SCOREMATCH_INLINE double table_entry(const double* table, I index) {
+  return table[index & 15];
+}
+template <class I>
+SCOREMATCH_INLINE float table_entry(const float* table, I index) {
+  return table[index & 15];
+}
+SCOREMATCH_INLINE Lanes<double> table_entry(const double* table, Traits<Lanes<double>>::Integer index) {
+  return _mm512_permutex2var_pd(_mm512_loadu_pd(table), reinterpret<__m512i>(index), _mm512_loadu_pd(table + 8));
+}
+SCOREMATCH_INLINE Lanes<float> table_entry(const float* table, Traits<Lanes<float>>::Integer index) {
+  return _mm512_maskz_permutexvar_ps(0xFFFF, reinterpret<__m512i>(index), _mm512_loadu_ps(table));
+}
 SCOREMATCH_INLINE bool any_above(Lanes<double> x, double limit) {
   return _mm512_cmp_pd_mask(x, broadcast<Lanes<double>>(limit), _CMP_GT_OQ) != 0;
 }
@@ -65,6 +82,7 @@ SCOREMATCH_INLINE bool any_above(Lanes<float> x, float limit) {
 #else
 template <class V>
 inline constexpr bool has_exponent_instructions = false;
+inline constexpr bool has_table_instructions = false;
 #if defined(__AVX__)
 SCOREMATCH_INLINE Lanes<double> machine_sqrt(Lanes<double> x) { return _mm256_sqrt_pd(x); }
 SCOREMATCH_INLINE Lanes<float> machine_sqrt(Lanes<float> x) { return _mm256_sqrt_ps(x); }
@@ -351,6 +369,42 @@ struct HalfPi<double> {
   static constexpr double part4 = 0x1.b839a252049c1p-104, reciprocal = 0.63661977236758134, limit = 1.6e6;
 };
 
+/// sin 2πj/16, j = 0 … 15.
+template <class T>
+inline constexpr T sixteenths[16] = {
+    T(0),  T(0x1.87de2a6aea963p-2),  T(0x1.6a09e667f3bcdp-1),  T(0x1.d906bcf328d46p-1),
+    T(1),  T(0x1.d906bcf328d46p-1),  T(0x1.6a09e667f3bcdp-1),  T(0x1.87de2a6aea963p-2),
+    T(0),  T(-0x1.87de2a6aea963p-2), T(-0x1.6a09e667f3bcdp-1), T(-0x1.d906bcf328d46p-1),
+    T(-1), T(-0x1.d906bcf328d46p-1), T(-0x1.6a09e667f3bcdp-1), T(-0x1.87de2a6aea963p-2)};
+template <class T>
+inline constexpr T cosine_sixteenths[16] = {sixteenths<T>[4],  sixteenths<T>[5],  sixteenths<T>[6],  sixteenths<T>[7],
+                                            sixteenths<T>[8],  sixteenths<T>[9],  sixteenths<T>[10], sixteenths<T>[11],
+                                            sixteenths<T>[12], sixteenths<T>[13], sixteenths<T>[14], sixteenths<T>[15],
+                                            sixteenths<T>[0],  sixteenths<T>[1],  sixteenths<T>[2],  sixteenths<T>[3]};
+
+/// sin 2πu and cos 2πu by the addition theorem: u = j/16 + r, and short polynomials for |r| ≤ 1/32.
+template <class V>
+SCOREMATCH_INLINE SineCosine<V> sine_cosine_by_table(V u) {
+  using T = Scalar<V>;
+  const V shifted = T(16) * u + FormatOf<V>::shift;
+  const V r = u - T(0.0625) * (shifted - FormatOf<V>::shift);
+  const V z = r * r;
+  V s, c;  // sin 2πr, of which the first part is 2πr but for its last bits, and cos 2πr − 1
+  if constexpr (is_double<V>) {
+    s = polynomial(z, 0x1.1a62633145c07p-52, -0x1.4abbce625bd96p+5, 0x1.466bc6769e1bap+6, -0x1.32d2c4a60a45dp+6,
+                   0x1.502cc32556230p+5);
+    c = polynomial(z, -0x1.3bd3cc9be45dep+4, 0x1.03c1f081b5a92p+6, -0x1.55d3c7e369410p+6, 0x1.e1f4fde51f47cp+5,
+                   -0x1.a682f08b00b35p+4);
+  } else {
+    s = polynomial(z, -0x1.777a5cp-23, -0x1.4abbb8p+5, 0x1.45f8cap+6);
+    c = polynomial(z, -0x1.3bd3c2p+4, 0x1.036c88p+6);
+  }
+  s = (is_double<V> ? T(0x1.921fb54442d18p+2) : T(0x1.921fb6p+2)) * r + r * s;
+  c *= z;
+  const V sine = table_entry(sixteenths<T>, bits(shifted)), cosine = table_entry(cosine_sixteenths<T>, bits(shifted));
+  return {sine + (sine * c + cosine * s), cosine + (cosine * c - sine * s)};
+}
+
 /// Replaces what lies beyond the limit of the reduction, lane by lane. Rare and slow: kept out of line.
 template <class V>
 [[gnu::noinline, gnu::cold]] SineCosine<V> replace_beyond_limit(V x, SineCosine<V> result) {
@@ -550,6 +604,16 @@ SCOREMATCH_INLINE SineCosine<V> sine_cosine_of_turns(V u) {
     c = polynomial(z, 1.0, -0x1.3bd3ccp+4, 0x1.03c1b0p+6, -0x1.55b2b6p+6, 0x1.d4f7eep+5);
   }
   return turn_by_quarters(r * s, c, bits(shifted));
+}
+
+/// sine_cosine_of_turns with fewer operations where a processor looks up tables in registers, for 0 < u < 1 but the
+/// multiples of ¼: there a zero's sign is open. Error ≤ 3 ulp.
+template <class V>
+SCOREMATCH_INLINE SineCosine<V> sine_cosine_between_quarters(V u) {
+  if constexpr (detail::has_table_instructions)
+    return detail::sine_cosine_by_table(u);
+  else
+    return sine_cosine_of_turns(u);
 }
 
 /// x^n by repeated squaring (n < 0: the reciprocal of x^−n); relative error at most (|n| + 1)/2 · epsilon as long as
