@@ -209,4 +209,18 @@ void function_slopes(Function f, const Exponent& p, const T* in, const T* value,
   for (Index run = 0; run < 3; ++run) std::copy_n(result + run * width, rest, slopes + run * count + full);
 }
 
+/// to = φ'(in) bar, or to += φ'(in) bar, where `value` holds φ, for `count` numbers, a multiple of the lane count.
+template <class T>
+void add_first_slopes(Function f, const Exponent& p, const T* in, const T* value, const T* bar, T* to, bool fresh,
+                      Index count) {
+  using V = simd::Lanes<T>;
+  with_function(f, [&](auto which) {
+    for (Index i = 0; i < count; i += simd::width<V>) {
+      const V slope = function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p).first;
+      const V term = slope * simd::load<V>(bar + i);
+      simd::store<V>(to + i, fresh ? term : simd::load<V>(to + i) + term);
+    }
+  });
+}
+
 }  // namespace scorematch::evaluate

@@ -34,12 +34,14 @@ class Gemm {
   /// multiple of the lane count too.
   static void multiply(Index tall, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
                        bool add, const T* bias = nullptr, Index bias_rows = 0) {
+    const bool from_memory = k * n * static_cast<Index>(sizeof(T)) > 1024 * 1024;  // a B that no cache near has kept
     for (Index l = 0; l == 0 || l < k; l += depth)
       for (Index j = 0; j < n; j += breadth)
         for (Index row = 0; row < tall; row += tile_registers * width)
           columns(std::min<Index>(tile_registers, (tall - row) / width), std::min(breadth, n - j),
                   std::min(depth, k - l), a + l * lda + row, lda, b + j * ldb + l, ldb, c + j * ldc + row, ldc,
-                  add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width, row == 0);
+                  add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width,
+                  from_memory && row == 0);
   }
 
   /// C += Aᵀ B: C is m × n in double, without gaps; A is k × m, B k × n; k is a multiple of the lane count.

@@ -202,13 +202,9 @@ struct Kernels {
     }
   }
 
+  /// ā of r = φ(a) that has more than its value row; add_first_slopes is for those that have not.
   void function_adjoint(T* a_bar, int rows_a, bool fresh, const T* a, const T* r_bar, int rows_r, const T* first,
                         const T* second_slope, const T* third) const {
-    if (!moves(rows_r)) {
-      for (Index i = 0; i < samples; i += width)
-        put(a_bar + i, simd::load<V>(first + i) * simd::load<V>(r_bar + i), fresh);
-      return;
-    }
     const Index second = (1 + jets.directions()) * samples;
     for (Index i = 0; i < samples; i += width) {
       const V d1 = simd::load<V>(first + i), d2 = simd::load<V>(second_slope + i);

@@ -458,6 +458,10 @@ void Replay<T>::forward(int index) {
     }
     case Operation::function: {
       const Slot<T>& a = slot(n.a);
+      if (!k.moves(out.rows) && k.written.value && a.stride == B && out.stride == B) {  // columns without gaps
+        function_values<T>(n.function, exponent(n), a.value, out.value, n.size() * B);
+        break;
+      }
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         T* to = out.value + j * out.stride;
@@ -655,6 +659,14 @@ void Replay<T>::reverse(int index) {
       const Slot<T>& a = slot(n.a);
       bool fresh = false;
       Slot<T>& to = adjoint(n.a, fresh);
+      if (!k.moves(out.rows)) {
+        const bool together = a.stride == B && out.stride == B && out.bar_stride == B && to.bar_stride == B;
+        const Index runs = together ? 1 : n.size(), count = n.size() / runs * B;
+        for (Index j = 0; j < runs; ++j)
+          add_first_slopes<T>(n.function, exponent(n), a.value + j * a.stride, out.value + j * out.stride,
+                              out.bar + j * out.bar_stride, to.bar + j * to.bar_stride, fresh, count);
+        break;
+      }
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         const T* slope = slopes(n, from, out.value + j * out.stride);
