@@ -115,9 +115,12 @@ VectorXd denoising_losses(const M& model, double sigma, const MatrixXd& X, const
   const sm::denoising_score_matching objective{.sigma = sigma};
   sm::ScoreValues<double> values;
   values.S = sm::score_of(model, X + sigma * Z).transpose();
+  sm::Points<double> points;
+  points.sigma.setConstant(X.cols(), sigma);
   sm::Losses<double> losses;
+  losses.value.resize(X.cols());
   losses.terms.resize(X.cols(), static_cast<Index>(objective.term_names().size()));
-  objective.score(sm::Samples<double>{}, sm::Points<double>{}, {Z.transpose()}, values, losses);
+  objective.score(sm::Samples<double>{}, points, {Z.transpose(), {}, VectorXd::Ones(X.cols())}, values, losses);
   return losses.value;
 }
 
@@ -316,7 +319,7 @@ struct as_printed : sm::denoising_score_matching {
   template <class T>
   void score(const sm::Samples<T>& samples, const sm::Points<T>& points, const Notes<T>& notes,
              const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const {
-    denoising_score_matching::score(samples, points, Notes<T>{-notes.z}, values, losses);
+    denoising_score_matching::score(samples, points, Notes<T>{-notes.z, notes.level, notes.lambda}, values, losses);
   }
 };
 
