@@ -1,4 +1,4 @@
-// expect: a formula is called as formula\(x, theta\) or formula\(x, sigma, theta\)
+// expect: formula\(x, theta\), formula\(x, sigma, theta\) or formula\(x, sigma, label, theta\)
 #include <scorematch/energy/energy_model.hpp>
 
 namespace sm = scorematch;
