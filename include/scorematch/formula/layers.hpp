@@ -64,7 +64,7 @@ struct Frequencies {
 };
 
 /// (sin ω_k u, cos ω_k u), a vector of size 2 · count: what a network needs to tell values of a number u apart that lie
-/// within 1/fastest of each other (Tancik et al. 2020; of log σ: Song et al. 2021, appendix C.1).
+/// within 1/fastest of each other (Tancik et al. 2020; for the noise level: Song et al. 2021).
 ///   auto noise = sm::fourier_features(log(sigma));
 template <class U>
 U fourier_features(const U& u, const Frequencies& options = {}) {

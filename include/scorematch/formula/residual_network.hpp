@@ -17,7 +17,7 @@ struct ResidualNetwork {
 };
 
 /// h₀ = W x + b;  h_k = h_{k−1} + B_k a(A_k a(h_{k−1}) + U_k c + a_k) + b_k;  out = W' a(h) + b', a vector of size
-/// `outputs` (He, Zhang, Ren & Sun 2016; the condition c as in Song et al. 2021, appendix C.1). B_k and W' start at 0:
+/// `outputs` (He, Zhang, Ren & Sun 2016; the condition c as in Song et al. 2021). B_k and W' start at 0:
 /// each block is the identity at first, and the network 0, so that what it corrects is the start.
 ///
 ///   auto c = silu(sm::dense(sm::fourier_features(log(sigma)), theta, "noise", 64) + theta("class", 64, 10) * label);

@@ -72,7 +72,7 @@ std::vector<double> ladder(double sigma_max, double sigma_min, Index levels, F s
 
 }  // namespace noise
 
-/// σ_i = σ_max (σ_min/σ_max)^{(i−1)/(L−1)}: equal steps of log σ (Song & Ermon 2019, §4.2).
+/// σ_i = σ_max (σ_min/σ_max)^{(i−1)/(L−1)}: equal steps of log σ (Song & Ermon 2019, §4.1).
 struct geometric {
   double sigma_max = 50;    ///< about the largest distance between two samples (Song & Ermon 2020, technique 1)
   double sigma_min = 0.01;  ///< > 0: what the data may be blurred by unseen

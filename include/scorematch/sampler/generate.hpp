@@ -23,7 +23,8 @@ struct GenerateOptions {
   std::uint64_t seed = 0;
   std::span<const int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; empty: none
   /// w: s(x, none) + w (s(x, label) − s(x, none)) instead of s(x, label); above 1 the class shows more, and variety
-  /// less. Another w than 1 takes two evaluations of the model for each of one.
+  /// less. Ho & Salimans (2022) call w − 1 their w: 0 there is 1 here. A w other than 0 and 1 takes two evaluations of
+  /// the model for each of one; other than 1 it needs a model that learnt the score without a class (label_dropout).
   double guidance = 1;
   /// Points at the largest σ (d × count), a callable π(Stream&), or N(0, (σ_max² + data_variance) I).
   ChainStart start = {};

@@ -188,7 +188,8 @@ inline void require_steps(const Levels& levels, bool denoise, const char* sample
 ///   step_count, at    how many steps, and from which σ to which each of them goes
 ///   Notes<T>          what it keeps from step to step for a block of chains
 ///   advance           one step of a block: a pure function of the chains, the step and its noise
-/// A step may draw `draws_a_step()` times: its addresses are noise.step · draws + 0, 1, …
+/// A step that draws noise n times gives each an address of its own, noise.step · n + 0, 1, … n − 1
+/// (predictor_corrector).
 template <class S>
 concept LadderSampler = requires(const S& sampler, Index step) {
   sampler.validate();
