@@ -145,6 +145,8 @@ TEST_CASE("A ladder may have one level, and be any list that decreases") {
   CHECK(sm::Levels(sm::geometric{.sigma_max = 2, .sigma_min = 2, .levels = 1}).sigmas() == std::vector<double>{2});
   CHECK(sm::Levels(sm::edm{.levels = 1}).sigmas() == std::vector<double>{80});
   CHECK(sm::Levels(sm::cosine{.levels = 2}).size() == 2);
+  const sm::NoiseLaw law = std::vector<double>{3, 1, 0.5};  // as `.sigma = std::vector<double>{…}` makes it
+  CHECK(law.level_names() == std::vector<std::string>{"sigma 3", "sigma 1", "sigma 0.5"});
   const sm::Levels own(std::vector<double>{3, 1, 0.5});
   CHECK(own[1] == 1);
   const sm::Levels copy = own;

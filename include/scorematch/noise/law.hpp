@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scorematch/noise/levels.hpp"
@@ -39,9 +40,11 @@ enum class Weight {
 /// The law of the noise level of an example: one σ, a ladder of levels (each as likely), or a continuous law.
 ///   .sigma = 0.3        .sigma = sm::geometric{.sigma_max = 20, .sigma_min = 0.1, .levels = 10}
 ///   .sigma = sm::log_uniform{.sigma_max = 20, .sigma_min = 0.1}        .sigma = sm::log_normal{}
+///   .sigma = std::vector<double>{20, 5, 1, 0.1}
 class NoiseLaw {
  public:
   NoiseLaw(double sigma) : sigmas_{sigma} {}
+  NoiseLaw(std::vector<double> levels) : NoiseLaw(Levels(std::move(levels))) {}
   NoiseLaw(const Levels& levels) : kind_(Kind::ladder), sigmas_(levels.sigmas()) {}
   template <LevelPolicy P>
   NoiseLaw(const P& policy) : NoiseLaw(Levels(policy)) {}
