@@ -398,8 +398,11 @@ TEST_CASE("Labels that are missing, out of range, or not asked for are refused")
   CHECK_THROWS_WITH(sm::score_of(model, X), ContainsSubstring("takes sigma, but nothing here gives one"));
   CHECK_THROWS_WITH(sm::at_sigma(model, 0.5, 3), ContainsSubstring("at_sigma: label is 3; the model has 3 classes"));
   CHECK_THROWS_WITH(sm::at_sigma(model, 0.5, -2), ContainsSubstring("label is -2"));
-  CHECK_THROWS_WITH(sm::at_sigma(plain, 0.5, 0), ContainsSubstring("label is 0; the model has 0 classes"));
+  CHECK_THROWS_WITH(sm::at_sigma(plain, 0.5, 0),
+                    ContainsSubstring("label is 0, but the model's formula takes no label"));
   CHECK_THROWS_WITH(sm::at_sigma(model, 0, 1), ContainsSubstring("sigma is 0"));
+  const auto blind = sm::score_model(2, [](auto x, auto) { return -x; });
+  CHECK_THROWS_WITH(sm::at_sigma(blind, 0.5), ContainsSubstring("this one takes no sigma"));
 
   const auto formula = [](auto x, auto sigma, auto label, auto theta) { return sum(label) * theta("a") * sigma * x; };
   CHECK_THROWS_WITH(sm::score_model(2, formula), ContainsSubstring("needs the number of its classes, at least 1"));

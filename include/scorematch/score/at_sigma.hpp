@@ -85,11 +85,14 @@ class AtSigma {
 /// Fixes the noise level of a model whose formula is f(x, sigma, theta):
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
 /// and its class, where it has classes: from 0 on, or −1 for none.
-/// Throws std::invalid_argument unless sigma > 0 and the model has that class.
+/// Throws std::invalid_argument unless sigma > 0, and the model takes a sigma and has that class.
 template <Model M>
 AtSigma<M> at_sigma(const M& model, double sigma, int label = -1) {
   require_positive(sigma, "at_sigma: sigma");
+  require(takes_sigma(model), {"at_sigma fixes the noise level of a model that takes one, and this one takes no sigma: "
+                               "it can be used as it is"});
   const Index classes = classes_of(model);
+  require(label == -1 || classes > 0, {"at_sigma: label is ", label, ", but the model's formula takes no label"});
   require(label >= -1 && label < classes, {"at_sigma: label is ", label, "; the model has ", classes,
                                            " classes, so it must be below ", classes, ", or -1 for none"});
   return {model, sigma, label};
