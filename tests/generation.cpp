@@ -480,6 +480,7 @@ TEST_CASE("Options of generate out of range are named") {
                     ContainsSubstring("infinite"));
   CHECK_THROWS_WITH(sm::generate(model, heun, {.data_variance = -1}), ContainsSubstring("data_variance is -1"));
   CHECK_THROWS_WITH(sm::generate(model, heun, {.resampling = 0}), ContainsSubstring("resampling is 0"));
+  CHECK_THROWS_WITH(sm::generate(model, heun, {.resampling = 5}), ContainsSubstring("resampling is 5, but nothing"));
   CHECK_THROWS_WITH(sm::generate(model, sm::heun{.churn = -1}), ContainsSubstring("churn is -1"));
   CHECK_THROWS_WITH(sm::generate(model, sm::euler{.levels = {{2.0}}, .denoise = false}),
                     ContainsSubstring("one noise level"));

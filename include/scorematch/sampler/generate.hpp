@@ -125,6 +125,8 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
   require(std::isfinite(options.data_variance) && options.data_variance >= 0,
           {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_at_least(options.resampling, 1, "GenerateOptions: resampling");
+  require(options.resampling == 1 || options.known.size() > 0,
+          {"GenerateOptions: resampling is ", options.resampling, ", but nothing is known that it could settle"});
   if (options.known.size() == 0) return;
   require(LadderSampler<Sampler>, {"GenerateOptions: known is given, but probability_flow has no levels at which it "
                                    "could be put in; take predictor_corrector or annealed_langevin"});
@@ -202,9 +204,12 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
           block.arrived = sampler.attempt(*state.target, block.chains, block.notes);
       });
       double share = 1;
-      for (const Block& block : all)
+      bool arrived = true;
+      for (const Block& block : all) {
         if (!block.arrived) share = std::min(share, sampler.share(block.notes));
-      done = share == 1 ? thousandths : static_cast<Index>(share * (thousandths - 1));
+        arrived = arrived && block.arrived;
+      }
+      done = arrived ? thousandths : static_cast<Index>(share * (thousandths - 1));  // near the end share rounds to 1
       if (!options.progress) break;
       stopped = !options.progress({"generate", done, thousandths, share, "share of log sigma", watch.seconds()}) &&
                 done < thousandths;
