@@ -196,6 +196,9 @@ TEST_CASE("A training that is stopped anywhere goes on to the same bits") {
   const auto whole = sm::train(network(), denoising, X, options);
   CHECK(whole.status == TrainingStatus::finished);
   CHECK(whole.resumed_at == 0);
+  sm::TrainOptions at_the_end = options;  // where no step is left there is nothing to stop
+  at_the_end.progress = until(60);
+  same_bits(sm::train(network(), denoising, X, at_the_end), whole);
   // During the warm-up, in the middle of a pass, at its end, at a check, between checks, just before the end.
   for (const std::vector<Index>& stops : std::vector<std::vector<Index>>{{1}, {10}, {28}, {3, 13, 14, 35, 36, 59}}) {
     const FreshPath file("resume");

@@ -187,7 +187,7 @@ class MinibatchLoop {
         held_out_loss_ = s_.history.back().held_out;
       }
       const std::string warning = keep(watch.seconds());
-      const bool ends = s_.held_out.ran_out();
+      const bool ends = s_.held_out.ran_out() || i + 1 == plan_.steps;  // after the last step nothing can be stopped
       if (plan_.progress &&
           !plan_.progress({.task = plan_.task,
                            .done = i + 1,
