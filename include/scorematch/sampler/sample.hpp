@@ -268,7 +268,11 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
 template <class T = double, class M, class Kernel>
 Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
   Draws<T> draws;
-  if constexpr (check_model<M>()) {
+  constexpr bool kernel_known = requires { Kernel::adjusted; };
+  static_assert(kernel_known,
+                "sample takes a transition kernel, langevin or mala; samplers that go down noise levels (heun, …) "
+                "belong to generate");
+  if constexpr (kernel_known && check_model<M>()) {
     constexpr bool possible = !Kernel::adjusted || KnowsEnergy<M, T>;
     static_assert(
         possible,

@@ -1,0 +1,18 @@
+// expect: sample takes a transition kernel, langevin or mala; samplers that go down noise levels
+#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/sampler/generate.hpp>
+#include <scorematch/sampler/heun.hpp>
+#include <scorematch/sampler/langevin.hpp>
+#include <scorematch/score/at_sigma.hpp>
+
+namespace sm = scorematch;
+
+Eigen::MatrixXd user() {
+  const auto model =
+      sm::energy_model(2, [](auto x, auto sigma, auto) { return 0.5 * squared_norm(x) / square(sigma); });
+#ifdef CORRECT
+  return sm::sample(sm::at_sigma(model, 0.3), sm::langevin{.step = 0.01}).points;
+#else
+  return sm::sample(model, sm::heun{}).points;
+#endif
+}
