@@ -313,7 +313,8 @@ TEST_CASE("Guidance draws a line through the scores without and with the label")
   for (Index i = 0; i < 7; ++i)
     if (labels[static_cast<std::size_t>(i)] >= 0) moved.col(i) += w * centre_of[labels[static_cast<std::size_t>(i)]];
   const auto guided = sm::generate(classes(v), sampler, {.count = 7, .labels = labels, .guidance = w, .start = moved});
-  const auto free = sm::generate(classes(v), sampler, {.count = 7, .start = start});
+  const std::vector<int> no_labels(7, -1);
+  const auto free = sm::generate(classes(v), sampler, {.count = 7, .labels = no_labels, .start = start});
   for (Index i = 0; i < 7; ++i) {
     const int label = labels[static_cast<std::size_t>(i)];
     const Eigen::Vector2d by = label < 0 ? Eigen::Vector2d(0, 0) : Eigen::Vector2d(w * centre_of[label]);
@@ -375,11 +376,11 @@ TEST_CASE("Generated samples are the same bits for any number of threads, whatev
     }
     omp_set_num_threads(before);
 #endif
-    const auto few =
-        sm::generate(classes(0.5), sampler, {.count = 3, .seed = 9, .labels = {labels.data(), 3}, .guidance = 1.5});
+    const auto few = sm::generate(
+        classes(0.5), sampler, {.count = 3, .seed = 9, .labels = {labels[0], labels[1], labels[2]}, .guidance = 1.5});
     CHECK((few.points - many.points.leftCols(3)).cwiseAbs().maxCoeff() < 1e-12);
-    const auto other =
-        sm::generate(classes(0.5), sampler, {.count = 3, .seed = 8, .labels = {labels.data(), 3}, .guidance = 1.5});
+    const auto other = sm::generate(
+        classes(0.5), sampler, {.count = 3, .seed = 8, .labels = {labels[0], labels[1], labels[2]}, .guidance = 1.5});
     CHECK((few.points - other.points).cwiseAbs().minCoeff() > 1e-6);
   };
   const sm::Levels levels = sm::edm{.sigma_max = 10, .levels = 8};
@@ -471,7 +472,7 @@ TEST_CASE("Options of generate out of range are named") {
                     ContainsSubstring("3 numbers for 4"));
   CHECK_THROWS_WITH(sm::generate(classes(1), heun, {.count = 3, .labels = four}),
                     ContainsSubstring("has 3 for column 2"));
-  CHECK_THROWS_WITH(sm::generate(classes(1), heun, {.guidance = 2}), ContainsSubstring("no labels"));
+  CHECK_THROWS_WITH(sm::generate(classes(1), heun, {.guidance = 2}), ContainsSubstring("labels are missing"));
   CHECK_THROWS_WITH(sm::generate(model, heun, {.count = 3, .start = MatrixXd::Zero(2, 2)}),
                     ContainsSubstring("GenerateOptions: start is 2 × 2"));
   CHECK_THROWS_WITH(sm::generate(model, heun, {.count = 3, .known = MatrixXd::Zero(3, 2)}),

@@ -344,7 +344,7 @@ TEST_CASE("Options of the flow out of range are named") {
   CHECK_THROWS_WITH(sm::flow_log_likelihood(model, X, {.data_variance = -1}), ContainsSubstring("data_variance is -1"));
   CHECK_THROWS_WITH(sm::flow_log_likelihood(model, X, {.projections = 0}), ContainsSubstring("projections is 0"));
   CHECK_THROWS_WITH(sm::flow_log_likelihood(model, X, {.labels = labels}), ContainsSubstring("takes no label"));
-  CHECK_THROWS_WITH(sm::flow_log_likelihood(classes(1), X, {.guidance = 3}), ContainsSubstring("no labels"));
+  CHECK_THROWS_WITH(sm::flow_log_likelihood(classes(1), X, {.guidance = 3}), ContainsSubstring("labels are missing"));
   const auto plain = sm::energy_model(2, [](auto x, auto) { return squared_norm(x); });
   CHECK_THROWS_WITH(sm::flow_log_likelihood(plain, X), ContainsSubstring("takes no sigma"));
 }

@@ -318,7 +318,6 @@ TEST_CASE("At a fixed level and class a model is that class's own") {
     CHECK((sm::energy_of(at, X) - sm::energy_of(own, X)).norm() < 1e-12);
     CHECK((sm::divergence_of(at, X) - sm::divergence_of(own, X)).norm() < 1e-12);
   }
-  CHECK(sm::score_of(sm::at_sigma(energy, 0.6), X) == sm::score_of(sm::at_sigma(energy, 0.6, -1), X));
 }
 
 TEST_CASE("Sums, multiples, exponentials and mixtures of models keep the label") {
@@ -425,4 +424,17 @@ TEST_CASE("A law or a weight out of range is refused before anything runs") {
   refuse({.sigma = sm::log_uniform{.sigma_max = 1, .sigma_min = 2}}, "denoising_score_matching: sigma: sigma_max is 1");
   refuse({.sigma = sm::log_normal{.deviation = -1}}, "denoising_score_matching: sigma: log_normal has mean -1.2");
   refuse({.weight = sm::Weight::edm, .sigma_data = 0}, "denoising_score_matching: sigma_data is 0");
+}
+
+TEST_CASE("Many levels for a model without sigma, and a level without the class it needs, are refused") {
+  const auto blind = sm::score_model(2, [](auto x, auto theta) { return theta("a") * x; });
+  const MatrixXd X = MatrixXd::Ones(2, 4);
+  CHECK_THROWS_WITH(sm::loss(blind, sm::denoising_score_matching{.sigma = sm::Levels{2, 1, 0.5}}, X),
+                    ContainsSubstring("the model takes no sigma"));
+  CHECK_NOTHROW(sm::loss(blind, sm::denoising_score_matching{.sigma = 0.5}, X));
+  const auto labelled = sm::score_model(2, sm::classes{3}, [](auto x, auto sigma, auto label, auto theta) {
+    return (theta("centre", 2, 3) * label - x) / (1 + square(sigma));
+  });
+  CHECK_THROWS_WITH(sm::at_sigma(labelled, 0.5), ContainsSubstring("label is missing"));
+  CHECK_NOTHROW(sm::at_sigma(labelled, 0.5, -1));
 }

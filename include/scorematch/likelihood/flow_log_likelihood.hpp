@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -32,12 +31,12 @@ struct FlowLikelihoodOptions {
   double data_variance = 0;
   double tolerance = 1e-5;  ///< > 0, of a step: absolute, and relative to |x_j| and to |∫ tr|; in float not below 1e-6
   FlowTrace trace = FlowTrace::automatic;
-  Index projections = 1;             ///< M ≥ 1, of Hutchinson's estimate
-  std::uint64_t seed = 0;            ///< of its directions
-  std::span<const int> labels = {};  ///< the class of each sample, 0 … classes − 1, or −1 for none; empty: none
-  double guidance = 1;               ///< as GenerateOptions' w: the density that guided samples have
-  Index most_steps = 10000;          ///< ≥ 1 tried steps of a sample
-  ProgressCallback progress = {};    ///< progress_line(), or your own
+  Index projections = 1;         ///< M ≥ 1, of Hutchinson's estimate
+  std::uint64_t seed = 0;        ///< of its directions
+  std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
+  double guidance = 1;           ///< as GenerateOptions' w: the density that guided samples have
+  Index most_steps = 10000;        ///< ≥ 1 tried steps of a sample
+  ProgressCallback progress = {};  ///< progress_line(), or your own
 };
 
 enum class FlowStatus {
@@ -91,11 +90,7 @@ void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodO
   require_positive(options.tolerance, "FlowLikelihoodOptions: tolerance");
   require_at_least(options.projections, 1, "FlowLikelihoodOptions: projections");
   require_at_least(options.most_steps, 1, "FlowLikelihoodOptions: most_steps");
-  require_labels(options.labels, X.cols(), classes_of(model), "FlowLikelihoodOptions: labels");
-  require(std::isfinite(options.guidance),
-          {"FlowLikelihoodOptions: guidance is ", options.guidance, "; it must be a finite number"});
-  require(options.guidance == 1 || !options.labels.empty(),
-          {"FlowLikelihoodOptions: guidance is ", options.guidance, ", but no labels are given to be guided by"});
+  sampling::require_guidance(model, options.labels, X.cols(), options.guidance, "FlowLikelihoodOptions");
 }
 
 template <class T, AnyModel M>

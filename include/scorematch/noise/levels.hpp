@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <concepts>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,7 @@ class Levels {
                "; levels must decrease, from the largest sigma to the smallest"});
     }
   }
+  Levels(std::initializer_list<double> sigmas) : Levels(std::vector<double>(sigmas)) {}
   template <LevelPolicy P>
   Levels(const P& policy) : Levels(std::vector<double>(policy.sigmas())) {}
 

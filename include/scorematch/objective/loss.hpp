@@ -366,6 +366,10 @@ auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
   if constexpr (requires { objective.validate_for(data.rows(), data.cols()); })
     objective.validate_for(data.rows(), data.cols());
+  if constexpr (requires { objective.level_names(); })
+    require(takes_sigma(model) || objective.level_names().empty(),
+            {"the objective has noise levels, but the model takes no sigma, so that it could only learn a mean over "
+             "them: write its formula as [](auto x, auto sigma, auto theta) …"});
   auto bound = bind<T>(model);
   return LossFunction<T, decltype(bound), O>(std::move(bound), objective, data);
 }

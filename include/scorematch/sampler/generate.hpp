@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -21,7 +20,7 @@ namespace scorematch {
 struct GenerateOptions {
   Index count = 1000;  ///< ≥ 1 samples, a chain each
   std::uint64_t seed = 0;
-  std::span<const int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; empty: none
+  std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
   /// w: s(x, none) + w (s(x, label) − s(x, none)) instead of s(x, label); above 1 the class shows more, and variety
   /// less. Ho & Salimans (2022) call w − 1 their w: 0 there is 1 here. A w other than 0 and 1 takes two evaluations of
   /// the model for each of one; other than 1 it needs a model that learnt the score without a class (label_dropout).
@@ -117,11 +116,7 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
       {"generate needs a noise-conditional model, and this one takes no sigma: write its formula as "
        "[](auto x, auto sigma, auto theta) …, and learn it at many levels. (For samples of a model without: sample)"});
   require_at_least(options.count, 1, "GenerateOptions: count");
-  require_labels(options.labels, options.count, classes_of(model), "GenerateOptions: labels");
-  require(std::isfinite(options.guidance),
-          {"GenerateOptions: guidance is ", options.guidance, "; it must be a finite number"});
-  require(options.guidance == 1 || !options.labels.empty(),
-          {"GenerateOptions: guidance is ", options.guidance, ", but no labels are given to be guided by"});
+  sampling::require_guidance(model, options.labels, options.count, options.guidance, "GenerateOptions");
   require(std::isfinite(options.data_variance) && options.data_variance >= 0,
           {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_at_least(options.resampling, 1, "GenerateOptions: resampling");

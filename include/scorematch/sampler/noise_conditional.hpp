@@ -15,6 +15,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/noise/levels.hpp"
@@ -166,6 +167,21 @@ struct NoiseStep {
 };
 
 namespace sampling {
+
+/// Throws unless each of `count` samples has a class of the model where it has classes, and guidance has something to
+/// guide by. `options` names the struct that holds both.
+template <class M>
+void require_guidance(const M& model, const std::vector<int>& labels, Index count, double guidance,
+                      const char* options) {
+  const Index classes = classes_of(model);
+  require(classes == 0 || !labels.empty(),
+          {options, ": labels are missing, and the model has ", classes, " classes; give each of the ", count,
+           " samples its own, from 0 to ", classes - 1, " (or -1 for none, if it has learnt without labels, too)"});
+  require_labels(labels, count, classes, text(options, ": labels").c_str());
+  require(std::isfinite(guidance), {options, ": guidance is ", guidance, "; it must be a finite number"});
+  require(guidance == 1 || !labels.empty(),
+          {options, ": guidance is ", guidance, ", but no labels are given to be guided by"});
+}
 
 /// Steps from each level to the next and, with `denoise`, from the last to 0.
 inline Index steps_down(const Levels& levels, bool denoise) { return levels.size() - (denoise ? 0 : 1); }

@@ -1,6 +1,7 @@
 // A noise-conditional model at one noise level: an ordinary model, to be sampled or looked at.
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "scorematch/check.hpp"
@@ -84,18 +85,22 @@ class AtSigma {
 
 /// Fixes the noise level of a model whose formula is f(x, sigma, theta):
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
-/// and its class, where it has classes: from 0 on, or −1 for none.
+/// and its class, where it has classes: from 0 on, or −1 for none (if it has learnt without labels, too).
 /// Throws std::invalid_argument unless sigma > 0, and the model takes a sigma and has that class.
 template <Model M>
-AtSigma<M> at_sigma(const M& model, double sigma, int label = -1) {
+AtSigma<M> at_sigma(const M& model, double sigma, std::optional<int> label = {}) {
   require_positive(sigma, "at_sigma: sigma");
   require(takes_sigma(model), {"at_sigma fixes the noise level of a model that takes one, and this one takes no sigma: "
                                "it can be used as it is"});
   const Index classes = classes_of(model);
-  require(label == -1 || classes > 0, {"at_sigma: label is ", label, ", but the model's formula takes no label"});
-  require(label >= -1 && label < classes, {"at_sigma: label is ", label, "; the model has ", classes,
-                                           " classes, so it must be below ", classes, ", or -1 for none"});
-  return {model, sigma, label};
+  if (classes > 0)
+    require(label && *label >= -1 && *label < classes,
+            {"at_sigma: label is ", label ? text(*label) : "missing", "; the model has ", classes,
+             " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
+  else
+    require(!label || *label == -1,
+            {"at_sigma: label is ", label.value_or(0), ", but the model's formula takes no label"});
+  return {model, sigma, label.value_or(-1)};
 }
 
 }  // namespace scorematch
