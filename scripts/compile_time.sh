@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long a 20-line program of the library takes to compile, from the headers alone and for the target
-# scorematch::precompiled, against an empty one that includes Eigen/Dense: medians of the processor time of five runs each
-# with $CXX -O2 (default g++), taken in turn so that a busy machine slows all. The budget is a ratio of 2.5; the figures
+# scorematch::precompiled, against an empty one that includes Eigen/Dense: medians of the processor time of $ROUNDS runs
+# each (an odd number, 5 by default) with $CXX -O2 (default g++), taken in turn so that a busy machine slows all. The budget is a ratio of 2.5; the figures
 # are printed, not enforced, since timings on a shared machine vary.
 set -euo pipefail
 export LC_ALL=C  # a decimal point in times
@@ -22,12 +22,13 @@ seconds_to_compile() {  # PROGRAM [OPTION…]
 empty=()
 program=()
 precompiled=()
-for _ in 1 2 3 4 5; do
+rounds=${ROUNDS:-5}
+for _ in $(seq "$rounds"); do
   empty+=("$(seconds_to_compile empty)")
   program+=("$(seconds_to_compile program)")
   precompiled+=("$(seconds_to_compile program -DSCOREMATCH_PRECOMPILED)")
 done
-median() { printf '%s\n' "$@" | sort -g | sed -n 3p; }
+median() { printf '%s\n' "$@" | sort -g | sed -n "$(((rounds + 1) / 2))p"; }
 
 awk -v empty="$(median "${empty[@]}")" -v program="$(median "${program[@]}")" \
   -v precompiled="$(median "${precompiled[@]}")" 'BEGIN {
