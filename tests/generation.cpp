@@ -137,7 +137,7 @@ TEST_CASE("Langevin leaves the weights of the start's basins, annealed Langevin 
     for (double& number : x) number = 16 * stream.uniform() - 8;
     return x;
   };
-  const auto plain = sm::generate(two_modes(), sm::annealed_langevin{.levels = {{1e-3}}, .steps = 1000, .step = h},
+  const auto plain = sm::generate(two_modes(), sm::annealed_langevin{.levels = {1e-3}, .steps = 1000, .step = h},
                                   {.count = 20000, .start = uniform});
   CHECK(share_of_first_mode(plain.points) == Approx(0.51).margin(0.01));
   const sm::annealed_langevin annealed{
@@ -393,7 +393,7 @@ TEST_CASE("Generated samples are the same bits for any number of threads, whatev
 TEST_CASE("The noise of a step is that of the chain") {
   // From 0, where the score is 0, one step of the reverse diffusion is √(σ² − σ'²) z.
   constexpr Index count = 300;
-  const auto end = sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {{1.0, 0.6}}, .denoise = false},
+  const auto end = sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {1.0, 0.6}, .denoise = false},
                                 {.count = count, .seed = 5, .start = MatrixXd::Zero(2, count)});
   MatrixXd Z(count, 2);
   sm::fill_normals<double>({5, sm::Purpose::chain_noise}, sm::Ids::from(0), count, 0, 2, Z.data(), count);
@@ -402,7 +402,7 @@ TEST_CASE("The noise of a step is that of the chain") {
   MatrixXd known = MatrixXd::Constant(2, count, std::numeric_limits<double>::quiet_NaN());
   known.row(0).setZero();
   const auto twice =
-      sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {{1.0, 0.6}}, .denoise = false},
+      sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {1.0, 0.6}, .denoise = false},
                    {.count = count, .seed = 5, .start = MatrixXd::Zero(2, count), .known = known, .resampling = 2});
   MatrixXd second(count, 2), up(count, 2);
   sm::fill_normals<double>({5, sm::Purpose::chain_noise}, sm::Ids::from(0), count, 1, 2, second.data(), count);
@@ -483,9 +483,9 @@ TEST_CASE("Options of generate out of range are named") {
   CHECK_THROWS_WITH(sm::generate(model, heun, {.resampling = 0}), ContainsSubstring("resampling is 0"));
   CHECK_THROWS_WITH(sm::generate(model, heun, {.resampling = 5}), ContainsSubstring("resampling is 5, but nothing"));
   CHECK_THROWS_WITH(sm::generate(model, sm::heun{.churn = -1}), ContainsSubstring("churn is -1"));
-  CHECK_THROWS_WITH(sm::generate(model, sm::euler{.levels = {{2.0}}, .denoise = false}),
+  CHECK_THROWS_WITH(sm::generate(model, sm::euler{.levels = {2.0}, .denoise = false}),
                     ContainsSubstring("one noise level"));
-  CHECK_THROWS_WITH(sm::generate(model, sm::euler{.levels = {{1.0, 2.0}}}), ContainsSubstring("must decrease"));
+  CHECK_THROWS_WITH(sm::generate(model, sm::euler{.levels = {1.0, 2.0}}), ContainsSubstring("must decrease"));
   CHECK_THROWS_WITH(sm::generate(model, sm::reverse_sde{.temperature = 0}), ContainsSubstring("temperature is 0"));
   CHECK_THROWS_WITH(sm::generate(model, sm::annealed_langevin{.step = -1}), ContainsSubstring("step is -1"));
   CHECK_THROWS_WITH(sm::generate(model, sm::annealed_langevin{.steps = 0}), ContainsSubstring("steps is 0"));
