@@ -45,7 +45,7 @@ long double error_of(T found, long double exact) {
 constexpr long double correctly_rounded = 0.5L;
 constexpr long double error_of_exp = 1.2L, error_of_log = 1.2L, error_of_expm1 = 2.5L, error_of_softplus = 2;
 constexpr long double error_of_sigmoid = 3, error_of_tanh = 3.5L, error_of_erf = 2.5L, error_of_sine_cosine = 2.5L;
-constexpr long double error_of_turns = 3, error_of_pow = 1.3L;
+constexpr long double error_of_turns = 3, error_of_pow = 1.3L, error_of_squared_length = 2.5L;
 static_assert(Limits<long double>::digits >= 64, "the references need a few bits more than double");
 
 template <class T>
@@ -214,6 +214,23 @@ TEMPLATE_TEST_CASE("log and log1p", "", float, double) {
     compare(log, points, error_of_log, [](long double x) { return std::log(x); });
     compare(log1p, points, error_of_log, [](long double x) { return std::log1p(x); });
   }
+}
+
+TEMPLATE_TEST_CASE("the squared length of a pair of normals", "", float, double) {
+  using T = TestType;
+  const auto squared_length = [](auto w) { return simd::minus_two_log_of_half(w); };
+  std::vector<T> below_two;
+  for (const T distance : by_magnitude<T>(Limits<T>::epsilon(), 1))
+    below_two.push_back(std::min(2 - distance, 2 - Limits<T>::epsilon()));
+  std::vector<T> sixteenths;  // both sides of where the table goes on
+  for (int j = 0; j < 16; ++j)
+    for (int k = 0; k > -52; --k) {
+      const T w = std::scalbn(T(1) + T(j) / 16, k);
+      sixteenths.insert(sixteenths.end(), {w, std::nextafter(w, T(0))});
+    }
+  for (const auto& points :
+       {evenly<T>(0, 2), evenly<T>(0.99, 1.01), by_magnitude<T>(0x1p-60, 1), below_two, sixteenths})
+    compare(squared_length, points, error_of_squared_length, [](long double w) { return -2 * std::log(w / 2); });
 }
 
 TEMPLATE_TEST_CASE("softplus and sigmoid neither overflow nor lose relative precision", "", float, double) {

@@ -113,27 +113,36 @@ class RowBits {
  public:
   RowBits() = default;
   SCOREMATCH_INLINE RowBits(Purpose purpose, const LaneIds<T>& ids, std::uint64_t step, const RoundKeys<Words>& keys) {
-    for (std::size_t i = 0; i < parts; ++i) {
+    for (int i = 0; i < parts; ++i) {
       const auto [word] = counter_at(purpose, ids.of[i], step, 0);
       starts_[i] = PhiloxStart<Words>(step & low_half, word[2], word[3], keys);
     }
   }
 
-  SCOREMATCH_INLINE RandomBits<T> operator()(std::uint64_t group, const RoundKeys<Words>& keys) const {
+  /// What the first two of Philox's rounds make of a group, in words[0 … parts − 1].
+  SCOREMATCH_INLINE void start(std::uint64_t group, PhiloxWords<Words>* words) const {
+#pragma GCC unroll 2
+    for (int i = 0; i < parts; ++i) words[i] = starts_[i](group & low_half, group >> 32);
+  }
+
+  /// The bits, from what the others make of that.
+  SCOREMATCH_INLINE static RandomBits<T> bits(const PhiloxWords<Words>* words) {
     constexpr auto lanes = std::make_integer_sequence<int, simd::width<simd::Lanes<float>>>{};
-    const auto [a] = starts_[0](group & low_half, group >> 32, keys);
+    const auto& a = words[0].word;
     if constexpr (parts == 1) {
       return {{low_halves(a[0], a[1], lanes), low_halves(a[2], a[3], lanes)}};
     } else {
-      const auto [b] = starts_[1](group & low_half, group >> 32, keys);
+      const auto& b = words[1].word;
       RandomBits<T> bits;
+#pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) bits.word[i] = simd::reinterpret<BitLanes<T>>(low_halves(a[i], b[i], lanes));
       return bits;
     }
   }
 
+  static constexpr int parts = static_cast<int>(sizeof(double) / sizeof(T));
+
  private:
-  static constexpr std::size_t parts = sizeof(double) / sizeof(T);
   PhiloxStart<Words> starts_[parts];
 };
 
@@ -199,30 +208,31 @@ template <class Numbers, class T>
   require_at_least(leading_dimension, count, "leading_dimension");
   ids.check(count);
   constexpr Index width = simd::width<simd::Lanes<T>>;
-  // Some registers' bits side by side: the rounds of one wait for each other, those of several do not.
-  constexpr int together = 4;
+  constexpr int parts = RowBits<T>::parts, together = 4 / parts;
   const Index groups = (components + Numbers::per_group - 1) / Numbers::per_group;
   Index row = 0, group = 0, left = (count + width - 1) / width * groups;
   const RoundKeys<BitLanes<double>> keys(key.seed);
   RowBits<T> of_row;
   while (left > 0) {
-    RandomBits<T> bits[together];
+    PhiloxWords<BitLanes<double>> words[4];
     Index rows[together], firsts[together];
     for (int k = 0; k < together; ++k) {
       rows[k] = row;
       firsts[k] = group * Numbers::per_group;
       if (group == 0) of_row = RowBits<T>(key.purpose, lane_ids<T>(ids, row, count), step, keys);
-      bits[k] = of_row(static_cast<std::uint64_t>(group), keys);
+      of_row.start(static_cast<std::uint64_t>(group), words + k * parts);
       if (k + 1 >= left) continue;  // the last one again: not written below
       if (++group == groups) {
         group = 0;
         row += width;
       }
     }
+    philox_rounds<2>(words, keys);
     for (int k = 0; k < std::min<Index>(together, left); ++k)
       Numbers::write(
-          bits[k], Columns<T>{out + rows[k] + firsts[k] * leading_dimension, leading_dimension,
-                              std::min(width, count - rows[k]), std::min(Numbers::per_group, components - firsts[k])});
+          RowBits<T>::bits(words + k * parts),
+          Columns<T>{out + rows[k] + firsts[k] * leading_dimension, leading_dimension, std::min(width, count - rows[k]),
+                     std::min(Numbers::per_group, components - firsts[k])});
     left -= together;
   }
 }

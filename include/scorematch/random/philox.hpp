@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -97,21 +98,20 @@ struct RoundKeys {
   }
 };
 
-/// The rounds from `from` on, of the ten. They read the low halves of all words alone: the high ones may hold anything
-/// on the way, and in the result.
-template <int from, class V>
-SCOREMATCH_INLINE PhiloxWords<V> philox_rounds(PhiloxWords<V> counter, const RoundKeys<V>& keys) {
-  V c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+/// The rounds from `from` on, of the ten, of some counters side by side: the rounds of one wait for each other, those
+/// of several do not. They read the low halves of all words alone: the high ones may hold anything on the way, and in
+/// the result.
+template <int from, std::size_t count, class V>
+SCOREMATCH_INLINE void philox_rounds(PhiloxWords<V> (&counters)[count], const RoundKeys<V>& keys) {
 #pragma GCC unroll 10
-  for (int round = from; round < 10; ++round) {
-    const V p0 = multiply_low_half(c0, philox_multiplier0);
-    const V p1 = multiply_low_half(c2, philox_multiplier1);
-    c0 = high_half(p1) ^ c1 ^ keys.first[round];
-    c1 = p1;
-    c2 = high_half(p0) ^ c3 ^ keys.second[round];
-    c3 = p0;
-  }
-  return {{c0, c1, c2, c3}};
+  for (int round = from; round < 10; ++round)
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto [c0, c1, c2, c3] = counters[i].word;
+      const V p0 = multiply_low_half(c0, philox_multiplier0);
+      const V p1 = multiply_low_half(c2, philox_multiplier1);
+      counters[i] = {{high_half(p1) ^ c1 ^ keys.first[round], p1, high_half(p0) ^ c3 ^ keys.second[round], p0}};
+    }
 }
 
 /// What the first two rounds make of the words 1 to 3 of a counter whose word 0 alone changes from call to call:
@@ -129,14 +129,12 @@ class PhiloxStart {
     product_ ^= keys.first[1];
   }
 
-  /// All ten rounds, where word 0 is `word0` (32 bits) and word 3 has the bits `shared` too; the result's high halves
-  /// hold anything.
-  SCOREMATCH_INLINE PhiloxWords<V> operator()(std::uint64_t word0, std::uint64_t shared,
-                                              const RoundKeys<V>& keys) const {
+  /// The words after two rounds, where word 0 is `word0` (32 bits) and word 3 has the bits `shared` too; their high
+  /// halves hold anything.
+  SCOREMATCH_INLINE PhiloxWords<V> operator()(std::uint64_t word0, std::uint64_t shared) const {
     const std::uint64_t product = word0 * philox_multiplier0;
     const V next = multiply_low_half(third_ ^ (V{} + (product >> 32 ^ shared)), philox_multiplier1);
-    return philox_rounds<2, V>({{high_half(next) ^ product_, next, next_third_ ^ (V{} + product), next_product_}},
-                               keys);
+    return {{high_half(next) ^ product_, next, next_third_ ^ (V{} + product), next_product_}};
   }
 
  private:
@@ -150,7 +148,9 @@ class PhiloxStart {
 /// ignored, those of the result are zero; `key` is the first key word in the low 32 bits, the second in the high ones.
 template <class V>
 SCOREMATCH_INLINE PhiloxWords<V> philox4x32(PhiloxWords<V> counter, std::uint64_t key) {
-  const auto [w] = detail::philox_rounds<0>(counter, detail::RoundKeys<V>(key));
+  PhiloxWords<V> words[] = {counter};
+  detail::philox_rounds<0>(words, detail::RoundKeys<V>(key));
+  const auto& w = words[0].word;
   return {{w[0] & detail::low_half, w[1] & detail::low_half, w[2] & detail::low_half, w[3] & detail::low_half}};
 }
 

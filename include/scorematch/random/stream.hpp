@@ -74,16 +74,17 @@ SCOREMATCH_INLINE PhiloxWords<V> counter_at(Purpose purpose, V id, std::uint64_t
   return {{V{} + (group & low_half), V{} + (step & low_half), id, (id >> 32 << 16) | shared}};
 }
 
-/// (k + ½)/2ᵐ, k the first m bits; m is 52 in double, 23 in float. Symmetric about ½, exact, and never 0 or 1.
-template <class V, class Bits>
+/// scale · (k + ½)/2ᵐ, k the first m bits; m is 52 in double, 23 in float, scale 1 or 2. Symmetric about ½ scale,
+/// exact, and never 0 or scale.
+template <class V, int scale = 1, class Bits>
 SCOREMATCH_INLINE V open_uniform(Bits bits) {
   using T = simd::Scalar<V>;
   using Word = std::conditional_t<std::is_same_v<T, double>, std::uint64_t, std::uint32_t>;
   constexpr int mantissa_bits = std::numeric_limits<T>::digits - 1;
-  constexpr Word one = Word{std::numeric_limits<T>::max_exponent - 1} << mantissa_bits;
-  // As the mantissa of a number in [1, 2), so that nothing need be converted.
-  const V from_one = simd::reinterpret<V>((bits >> (8 * static_cast<int>(sizeof(T)) - mantissa_bits)) | one);
-  return from_one - (T(1) - std::numeric_limits<T>::epsilon() / 2);
+  constexpr Word from = Word{std::numeric_limits<T>::max_exponent - 2 + scale} << mantissa_bits;
+  // As the mantissa of a number in [scale, 2 scale), so that nothing need be converted.
+  const V from_scale = simd::reinterpret<V>((bits >> (8 * static_cast<int>(sizeof(T)) - mantissa_bits)) | from);
+  return from_scale - scale * (T(1) - std::numeric_limits<T>::epsilon() / 2);
 }
 
 template <class V>
@@ -98,12 +99,15 @@ struct NormalPair {
 template <class V, class Bits>
 SCOREMATCH_INLINE NormalPair<V> box_muller(Bits radius, Bits angle) {
   using T = simd::Scalar<V>;
-  V u;
-  if constexpr (std::is_same_v<T, double>)
-    u = open_uniform<V>(radius);
-  else  // 31 bits: with open_uniform's 23 the tails would end at 5.77, which a run of 10⁸ numbers passes
-    u = (__builtin_convertvector(simd::reinterpret<simd::Integer<V>>(radius >> 1), V) + T(0.5)) * T(0x1p-31);
-  const V length = simd::sqrt(T(-2) * simd::log(u));
+  V twice;  // 2u
+  if constexpr (std::is_same_v<T, double>) {
+    twice = open_uniform<V, 2>(radius);
+  } else {  // 31 bits: with open_uniform's 23 the tails would end at 5.77, which a run of 10⁸ numbers passes
+    twice = (__builtin_convertvector(simd::reinterpret<simd::Integer<V>>(radius >> 1), V) + T(0.5)) * T(0x1p-30);
+    const V largest = simd::broadcast<V>(2 - std::numeric_limits<T>::epsilon());  // the sum may have been rounded to 2
+    twice = simd::detail::minimum(largest, twice);
+  }
+  const V length = simd::sqrt(simd::minus_two_log_of_half(twice));
   const simd::SineCosine<V> direction = simd::sine_cosine_between_quarters(open_uniform<V>(angle));
   return {length * direction.cosine, length * direction.sine};
 }
