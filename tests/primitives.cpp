@@ -389,6 +389,24 @@ TEST_CASE("matrices of theta") {
   }));
 }
 
+// The score alone of such an energy is found without the form's value (evaluate/replay.hpp, reverse_for_x).
+TEST_CASE("symmetric forms of x") {
+  const Eigen::MatrixXd C = ref::Draws(7).matrix(4, 4, -1, 1), D = ref::Draws(8).matrix(4, 4, -1, 1),
+                        A = C + C.transpose(), B = D * D.transpose(), small = B.topLeftCorner(2, 2);
+  check(energy("one", 4, [A](auto x, auto) { return quadratic_form(A, x); }));
+  check(energy("a Gaussian", 4, [B](auto x, auto theta) { return 0.5 * quadratic_form(B, x - theta("m", 4)) + 1; }));
+  check(energy("several, and other terms", 4, [A, B, small](auto x, auto theta) {
+    auto v = sin(x) - theta("m", 4);
+    return 0.5 * (quadratic_form(B, x) - 3 * quadratic_form(A, v)) + sum(tanh(v)) - 0.25 * dot(theta("h", 4), x) +
+           quadratic_form(small, head(x, 2)) + x[3];
+  }));
+  check(energy("with several users, and inside other functions", 4, [A, B](auto x, auto theta) {
+    auto form = 0.1 * quadratic_form(B, x), other = quadratic_form(A, x);
+    return form + sin(form) + theta("s") * quadratic_form(B, x * theta("a", 4)) + (other + other) +
+           log(1 + quadratic_form(B, cos(x))) + 0 * quadratic_form(A, square(x));
+  }));
+}
+
 TEST_CASE("formulas of theta alone, of x alone, of neither") {
   check(energy("theta alone", 2,
                [](auto, auto theta) { return theta("a") * exp(theta("b")) + squared_norm(theta("v", 3)); }));

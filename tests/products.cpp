@@ -1,8 +1,11 @@
 // The library's own matrix products beside Eigen's, over every way in which they cut a product into parts.
 #include "catch.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "scorematch/evaluate/gemm.hpp"
@@ -37,14 +40,16 @@ void check_products() {
         const sm::Matrix<T> A = normals<T>(lda, k, 1), B = normals<T>(ldb, n, 2), before = normals<T>(ldc, n, 3);
         const sm::Vector<T> bias = normals<T>(n, 1, 4);
         const Eigen::MatrixXd product = A.topRows(tall).template cast<double>() * B.topRows(k).template cast<double>();
-        for (const bool add : {false, true}) {
+        for (const auto& [add, scale] : {std::pair{false, T(1)}, {true, T(1)}, {false, T(-2.5)}, {true, T(0.25)}}) {
+          CAPTURE(add, scale);
           sm::Matrix<T> C = before;
           Eigen::MatrixXd expected = before.template cast<double>();
           if (!add) expected.topRows(tall).setZero();
-          expected.topRows(tall) += product;
+          expected.topRows(tall) += static_cast<double>(scale) * product;
           expected.topRows(lanes).rowwise() += bias.template cast<double>().transpose();
-          Gemm::multiply(tall, n, k, A.data(), lda, B.data(), ldb, C.data(), ldc, add, bias.data(), lanes);
-          CHECK((C.template cast<double>() - expected).cwiseAbs().maxCoeff() <= tolerance<T>(k + 2));
+          Gemm::multiply(tall, n, k, A.data(), lda, B.data(), ldb, C.data(), ldc, add, bias.data(), lanes, scale);
+          CHECK((C.template cast<double>() - expected).cwiseAbs().maxCoeff() <=
+                std::max(1.0, std::abs(static_cast<double>(scale))) * tolerance<T>(k + 2));
           CHECK(C.bottomRows(ldc - tall) == before.bottomRows(ldc - tall));
         }
 

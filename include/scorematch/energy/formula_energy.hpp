@@ -82,11 +82,14 @@ class FormulaEnergy {
       Replay& replay =
           shared ? sweeps(points, workspace, chunk, true, nullptr).order_zero() : order_zero(points, workspace);
       evaluate::set_points(replay, *record_, points);
-      if (shared)
+      if (shared) {
         replay.forward();
-      else
+        score_by_reverse(replay, points, values.S);
+      } else {
+        values.S.resize(B, points.X.cols());
         replay.forward_for_x();
-      score_by_reverse(replay, points, values.S);
+        replay.reverse_for_x(T(-1), values.S.data());
+      }
     }
     if (points.along == Along::none && !shared) return;
     Replay& replay = sweeps(points, workspace, chunk, shared, nullptr);

@@ -29,11 +29,11 @@ class Gemm {
   static constexpr Index width = simd::width<V>;
 
  public:
-  /// C = A B + bias, or C += A B: C is tall × n, A tall × k, B k × n; tall is a multiple of the lane count; lda, ldb,
-  /// ldc are the distances between columns. `bias` (n numbers, may be null) enters the first `bias_rows` rows, a
-  /// multiple of the lane count too.
+  /// C = scale A B + bias, or C += scale A B: C is tall × n, A tall × k, B k × n; tall is a multiple of the lane count;
+  /// lda, ldb, ldc are the distances between columns. `bias` (n numbers, may be null) enters the first `bias_rows`
+  /// rows, a multiple of the lane count too.
   static void multiply(Index tall, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
-                       bool add, const T* bias = nullptr, Index bias_rows = 0) {
+                       bool add, const T* bias = nullptr, Index bias_rows = 0, T scale = 1) {
     const bool from_memory = k * n * static_cast<Index>(sizeof(T)) > 1024 * 1024;  // a B that no cache near has kept
     for (Index l = 0; l == 0 || l < k; l += depth)
       for (Index j = 0; j < n; j += breadth)
@@ -41,7 +41,7 @@ class Gemm {
           columns(std::min<Index>(tile_registers, (tall - row) / width), std::min(breadth, n - j),
                   std::min(depth, k - l), a + l * lda + row, lda, b + j * ldb + l, ldb, c + j * ldc + row, ldc,
                   add || l > 0, bias != nullptr && l == 0 ? bias + j : nullptr, (bias_rows - row) / width,
-                  from_memory && row == 0);
+                  from_memory && row == 0, scale);
   }
 
   /// C += Aᵀ B: C is m × n in double, without gaps; A is k × m, B k × n; k is a multiple of the lane count.
@@ -153,7 +153,7 @@ class Gemm {
  private:
   // One row of tiles; the first of those that meet the same columns of B fetches them.
   static void columns(Index registers, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
-                      bool add, const T* bias, Index bias_registers, bool fetch = false) {
+                      bool add, const T* bias, Index bias_registers, bool fetch = false, T scale = 1) {
     for (Index j = 0; j < n;) {
       const bool wide = n - j >= tile_columns / 2;
       const Index count = wide ? std::min(tile_columns, n - j) : 1;
@@ -165,7 +165,7 @@ class Gemm {
                                                 : &tile<1, 1>);
       const bool ahead = fetch && j + 2 * tile_columns <= n;
       run(k, a, lda, b + j * ldb, ldb, c + j * ldc, ldc, count, add, bias == nullptr ? nullptr : bias + j,
-          bias_registers, ahead);
+          bias_registers, ahead, scale);
       j += count;
     }
   }
@@ -174,7 +174,7 @@ class Gemm {
   // are fetched meanwhile.
   template <int R, int N>
   static void tile(Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index count, bool add,
-                   const T* bias, Index bias_registers, bool ahead) {
+                   const T* bias, Index bias_registers, bool ahead, T scale) {
     V sums[N][R] = {};
     const T* at[N];
     for (int j = 0; j < N; ++j) at[j] = b + std::min<Index>(j, count - 1) * ldb;
@@ -191,6 +191,11 @@ class Gemm {
         for (int i = 0; i < R; ++i) sums[j][i] += column[i] * number;
       }
     }
+    if (scale != 1)
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j)
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) sums[j][i] *= scale;
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
       if (j >= count) break;

@@ -155,7 +155,7 @@ class Replay {
       if (!record_->nodes[i].uniform) forward(static_cast<int>(i));
   }
 
-  /// forward() of the values that a reverse sweep for x alone reads: not the formula's own, as a rule.
+  /// forward() of the values that reverse_for_x reads: not the formula's own, as a rule.
   void forward_for_x() {
     kernels_.written = Written::all(jets());
     if (read_for_x_.empty()) find_read_for_x();
@@ -200,8 +200,21 @@ class Replay {
   void reverse() {
     for (std::size_t i = record_->nodes.size(); i-- > 0;)
       if (!record_->nodes[i].uniform) reverse(static_cast<int>(i));
-    if (x_bar_ != nullptr && (input_ < 0 || !input().touched))  // the formula does not use x
-      std::fill_n(x_bar_, record_->dimension * kernels_.samples, T(0));
+    finish_reverse();
+  }
+
+  /// After forward_for_x(), the reverse sweep for x alone from the same adjoint of the output, a number, for every
+  /// sample. While that number passes through sums and multiples it stays one: no column is made of it, and of a
+  /// symmetric form vᵀAv nothing is left but the product A v.
+  void reverse_for_x(T seed, T* x_bar) {
+    start_reverse({.x = true}, x_bar);
+    Kernels<V>::fill(slot(record_->output).bar, seed, kernels_.samples);
+    for (std::size_t i = record_->nodes.size(); i-- > 0;)
+      if (steady_[i] != 0)
+        reverse_steady(static_cast<int>(i), seed * static_cast<T>(steady_[i]));
+      else if (!record_->nodes[i].uniform)
+        reverse(static_cast<int>(i));
+    finish_reverse();
   }
 
  private:
@@ -341,8 +354,36 @@ class Replay {
     return s;
   }
 
-  // Which nodes' values the adjoints of x depend on: what reverse() reads, and what that is computed from.
+  void finish_reverse() {
+    if (x_bar_ != nullptr && (input_ < 0 || !input().touched))  // the formula does not use x
+      std::fill_n(x_bar_, record_->dimension * kernels_.samples, T(0));
+  }
+
+  // Which sums, multiples and symmetric forms have the output's adjoint times a number that is known: those with one
+  // user, which is the output or such a node itself.
+  void find_steady() {
+    std::vector<int> uses(record_->nodes.size(), 0);
+    for (const Node& n : record_->nodes)
+      record_->for_each_operand(n, [&](int i) { ++uses[static_cast<std::size_t>(i)]; });
+    steady_.assign(record_->nodes.size(), 0);
+    const auto pass = [&](int to, int users, double factor) {
+      const auto i = static_cast<std::size_t>(to);
+      const Node& n = node(to);
+      if (!n.uniform && n.size() == 1 && uses[i] == users && (n.operation == Operation::combine || n.symmetric))
+        steady_[i] = factor;
+    };
+    pass(record_->output, 0, 1);
+    for (std::size_t i = record_->nodes.size(); i-- > 0;) {
+      const Node& n = record_->nodes[i];
+      if (steady_[i] == 0 || n.operation != Operation::combine) continue;
+      pass(n.a, 1, steady_[i] * n.alpha);
+      if (n.b >= 0) pass(n.b, 1, steady_[i] * n.beta);
+    }
+  }
+
+  // Which nodes' values the adjoints of x depend on: what reverse_for_x() reads, and what that is computed from.
   void find_read_for_x() {
+    find_steady();
     read_for_x_.assign(record_->nodes.size(), false);
     const auto read = [&](int i) { read_for_x_[static_cast<std::size_t>(i)] = true; };
     for (std::size_t i = record_->nodes.size(); i-- > 0;) {
@@ -355,15 +396,26 @@ class Replay {
         const bool product = n.operation == Operation::multiply || n.operation == Operation::dot;
         const bool nonlinear = n.operation == Operation::function || n.operation == Operation::log_sum_exp;
         if (nonlinear) read(static_cast<int>(i));
-        if (product || nonlinear || n.operation == Operation::select) read(n.a);
-        if (product) read(n.b);
+        if (n.symmetric && steady_[i] != 0) {
+          read(form_vector(n));
+        } else {
+          if (product || nonlinear || n.operation == Operation::select) read(n.a);
+          if (product) read(n.b);
+        }
       }
       if (read_for_x_[i]) record_->for_each_operand(n, read);
     }
   }
 
+  // Of a symmetric form: A v, and v.
+  int form_product(const Node& n) const {
+    return node(n.a).operation == Operation::matrix_vector && node(n.a).b == n.b ? n.a : n.b;
+  }
+  int form_vector(const Node& n) const { return form_product(n) == n.a ? n.b : n.a; }
+
   void forward(int index);
   void reverse(int index);
+  void reverse_steady(int index, T bar);
   void forward_linear(const Node& n, Slot<T>& out);
   void forward_matrix(const Node& n, Slot<T>& out);
   void reverse_matrix(const Node& n, Slot<T>& out);
@@ -383,6 +435,7 @@ class Replay {
   const T* second_ = nullptr;
   bool adjoints_placed_ = false;
   std::vector<char> read_for_x_;
+  std::vector<double> steady_;  ///< of a node, its adjoint over the output's in a sweep for x alone; 0: not known
   std::unique_ptr<Replay> order_zero_;
 };
 
@@ -616,6 +669,29 @@ void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int ot
   }
 }
 
+/// reverse() in a sweep for x alone, of a node with the adjoint `bar` in every sample.
+template <class T>
+void Replay<T>::reverse_steady(int index, T bar) {
+  const Node& n = node(index);
+  const Index B = kernels_.samples;
+  if (!wanted_.any(n)) return;
+  if (n.symmetric) {
+    const int matrix = node(form_product(n)).a;
+    const Index d = node(matrix).rows;
+    bool fresh = false;
+    const Slot<T>& v = slot(form_vector(n));
+    Slot<T>& to = adjoint(form_vector(n), fresh);
+    Gemm<T>::multiply(B, d, d, v.value, v.stride, number(matrix), d, to.bar, to.bar_stride, !fresh, nullptr, 0,
+                      2 * bar);
+    return;
+  }
+  Slot<T>& out = slot(index);
+  Kernels<V>::fill(out.bar, bar, B);
+  for (const auto& [operand, factor] : {std::pair{n.a, n.alpha}, std::pair{n.b, n.beta}})
+    if (operand >= 0 && steady_[static_cast<std::size_t>(operand)] == 0)
+      add_linear_adjoint(operand, out.bar, out.bar_stride, static_cast<T>(factor), 1);
+}
+
 template <class T>
 void Replay<T>::reverse(int index) {
   const Node& n = node(index);
@@ -647,9 +723,8 @@ void Replay<T>::reverse(int index) {
     case Operation::multiply:
     case Operation::dot:
       if (n.symmetric) {  // vᵀAv: both factors give the same adjoint of v
-        const bool product_first = node(n.a).operation == Operation::matrix_vector && node(n.a).b == n.b;
         k.add_column(out.bar, out.bar, 1, out.rows, false);
-        reverse_multiply(n, out, product_first ? n.b : n.a, product_first ? n.a : n.b);
+        reverse_multiply(n, out, form_vector(n), form_product(n));
         break;
       }
       reverse_multiply(n, out, n.a, n.b);
