@@ -31,22 +31,23 @@ struct langevin {
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);
-    chains.Z.resize(B, chains.X.cols());
     chains.proposal.resize(B, chains.X.cols());
-    noise.normals(chains.Z);
-    const T *x = chains.X.data(), *s = S.data(), *z = chains.Z.data();
+    noise.normals(chains.proposal);  // the proposal is written over them, so that all stays in the first-level cache
+    const T *x = chains.X.data(), *s = S.data();
     T* y = chains.proposal.data();
     const V h = simd::broadcast<V>(static_cast<T>(step)),
             root = simd::broadcast<V>(static_cast<T>(std::sqrt(2 * step * temperature)));
     V differences = V{};  // 0 as long as all is finite, else NaN
     for (Index i = 0; i < size; i += simd::width<V>) {
-      const V next = simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(z + i);
+      const V next = simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(y + i);
       simd::store<V>(y + i, next);
       differences += next - next;
     }
     if (chains.any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost_chains(chains);
     chains.X.swap(chains.proposal);
-    for (Index i = 0; i < B; ++i) chains.accepted[i] += 1;
+    double* accepted = chains.accepted.data();
+    for (Index i = 0; i < B; i += simd::width<simd::Lanes<double>>)
+      simd::store(accepted + i, simd::load<simd::Lanes<double>>(accepted + i) + 1.0);
     if (chains.any_lost)
       for (Index i = 0; i < B; ++i) chains.accepted[i] -= chains.lost[i] ? 1 : 0;
   }
