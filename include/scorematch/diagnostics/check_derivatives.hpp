@@ -82,7 +82,10 @@ class DerivativeCheck {
   DerivativeCheck(const M& model, const MatrixXd& X)
       : model_(model), X_(X), F_(field(model, X)), unit_(unit_of(X)), d_(X.rows()), B_(X.cols()) {
     Stream stream({.seed = 1});
-    for (MatrixXd* directions : {&U_, &V_, &W_}) *directions = stream.normals(d_ * B_).reshaped(d_, B_);
+    for (MatrixXd* directions : {&U_, &V_, &W_}) {
+      const VectorXd normals = stream.normals(d_ * B_);
+      *directions = normals.reshaped(d_, B_);
+    }
     U_.array() *= unit_;
     V_.array() *= unit_;
   }

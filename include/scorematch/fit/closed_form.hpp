@@ -243,13 +243,14 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
                     : solution.bounded ? ClosedFormStatus::rank_deficient
                                        : ClosedFormStatus::unbounded;
     const std::vector<std::string> names = parameter_names(result.model);
-    for (Index k = 0; k < solution.null.cols(); ++k) {
-      const Eigen::VectorXd direction = solution.null.col(k);
+    const DependentMatrix<M>& null = solution.null;
+    for (Index k = 0; k < null.cols(); ++k) {
+      const DependentVector<M> direction = null.col(k);
       result.null_directions.push_back({direction, direction.dot(result.A * direction), describe(direction, names)});
     }
     if (options.ridge > 0) {
       Eigen::MatrixXd raised = result.A;
-      raised.diagonal().array() += options.ridge;
+      for (Index k = 0; k < p; ++k) raised(k, k) += options.ridge;
       solution = solve_semi_definite(raised, result.b, tolerance);
       result.status = ClosedFormStatus::solved;
     }

@@ -41,9 +41,11 @@ struct ParameterDirection {
 namespace fitting {
 
 /// The components above a tenth of the largest, at most six.
-inline std::string describe(const Eigen::VectorXd& direction, const std::vector<std::string>& names) {
+template <class = void>
+std::string describe(const Eigen::VectorXd& direction, const std::vector<std::string>& names) {
   std::vector<Index> order;
-  const double largest = direction.cwiseAbs().maxCoeff();
+  double largest = 0;
+  for (const double weight : direction) largest = std::max(largest, std::abs(weight));
   for (Index k = 0; k < direction.size(); ++k)
     if (std::abs(direction[k]) >= 0.1 * largest) order.push_back(k);
   std::stable_sort(order.begin(), order.end(),

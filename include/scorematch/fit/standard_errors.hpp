@@ -333,17 +333,19 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
   if (!mean.allFinite() || !H.allFinite()) return;
 
   const ScaledSpectrum spectrum = scaled_spectrum(H);
-  const double flat = (quadratic ? rank_tolerance<T>(p) : flat_below<T>)*spectrum.values.cwiseAbs().maxCoeff();
+  const DependentVector<Fit>&values = spectrum.values, &scale = spectrum.scale;
+  const DependentMatrix<Fit>& vectors = spectrum.vectors;
+  const double flat = (quadratic ? rank_tolerance<T>(p) : flat_below<T>)*values.cwiseAbs().maxCoeff();
   DependentVector<Fit> inverse(p);
   DependentMatrix<Fit> open(p, 0);
   for (Index k = 0; k < p; ++k) {
-    const bool is_flat = !(std::abs(spectrum.values[k]) > flat);
-    inverse[k] = is_flat ? 0 : 1 / spectrum.values[k];
+    const bool is_flat = !(std::abs(values[k]) > flat);
+    inverse[k] = is_flat ? 0 : 1 / values[k];
     if (!is_flat) continue;
     open.conservativeResize(p, open.cols() + 1);
-    open.col(open.cols() - 1) = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
+    open.col(open.cols() - 1) = scale.cwiseProduct(vectors.col(k));
   }
-  const DependentMatrix<Fit> scaled_vectors = spectrum.scale.asDiagonal() * spectrum.vectors;
+  const DependentMatrix<Fit> scaled_vectors = scale.asDiagonal() * vectors;
   const DependentMatrix<Fit> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
   if (open.cols() > 0) open = sparse_basis(open);
 

@@ -27,7 +27,9 @@ ScaledSpectrum scaled_spectrum(const DependentMatrix<D>& A) {
   ScaledSpectrum spectrum;
   spectrum.scale.resize(A.rows());
   for (Index k = 0; k < A.rows(); ++k) spectrum.scale[k] = A(k, k) > 0 ? 1 / std::sqrt(A(k, k)) : 1;
-  const DependentMatrix<D> scaled = spectrum.scale.asDiagonal() * A * spectrum.scale.asDiagonal();
+  DependentMatrix<D> scaled = A;
+  for (Index j = 0; j < A.cols(); ++j)
+    for (Index i = 0; i < A.rows(); ++i) scaled(i, j) *= spectrum.scale[i] * spectrum.scale[j];
   const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(scaled);
   spectrum.values = solver.eigenvalues();
   spectrum.vectors = solver.eigenvectors();
@@ -84,21 +86,25 @@ SystemSolution solve_semi_definite(const DependentMatrix<D>& A, const DependentV
   solution.rank = p - open;
   solution.condition = open == 0 ? largest / spectrum.values[0] : std::numeric_limits<double>::infinity();
 
-  const DependentVector<D> scaled_b = spectrum.scale.cwiseProduct(b), parts = spectrum.vectors.transpose() * scaled_b;
+  const DependentMatrix<D>& vectors = spectrum.vectors;
+  const DependentVector<D>& scale = spectrum.scale;
+  const DependentVector<D> scaled_b = scale.cwiseProduct(b), parts = vectors.transpose() * scaled_b;
   DependentVector<D> along = parts;
   for (Index k = 0; k < p; ++k) along[k] = k < open ? 0 : -parts[k] / spectrum.values[k];
-  solution.theta = spectrum.scale.cwiseProduct(spectrum.vectors * along);
+  solution.theta = scale.cwiseProduct(vectors * along);
   if (open == 0) return solution;
 
   solution.bounded = parts.head(open).norm() <= std::sqrt(tolerance) * scaled_b.norm();
-  solution.null = sparse_basis(spectrum.scale.asDiagonal() * spectrum.vectors.leftCols(open));
+  solution.null = sparse_basis<D>(scale.asDiagonal() * vectors.leftCols(open));
   DependentMatrix<D> Q = solution.null;  // orthonormal (Gram and Schmidt, twice), to take θ's part in it away
   for (int turn = 0; turn < 2; ++turn)
     for (Index j = 0; j < open; ++j) {
       for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
       Q.col(j).normalize();
     }
-  for (Index j = 0; j < open; ++j) solution.theta -= DependentVector<D>(Q.col(j).dot(solution.theta) * Q.col(j));
+  DependentVector<D> theta = solution.theta;
+  for (Index j = 0; j < open; ++j) theta -= DependentVector<D>(Q.col(j).dot(theta) * Q.col(j));
+  solution.theta = theta;
   return solution;
 }
 

@@ -80,6 +80,7 @@ std::string classify(const Record& record, std::vector<char>& depends) {
 }
 
 /// Writes the record of ∂(output)/∂θ.
+template <class = void>  // so that only programs that ask for features compile it
 class FeatureWriter {
  public:
   /// `record` is affine in θ; `depends` as classify leaves it.
@@ -113,7 +114,7 @@ class FeatureWriter {
   const Node& node(int i) const { return from_.nodes[static_cast<std::size_t>(i)]; }
   Value number(double a) { return {to_, to_.constant(&a, 1, 1)}; }
   Value zeros(Index count) {
-    const Eigen::VectorXd none = Eigen::VectorXd::Zero(count);
+    const std::vector<double> none(static_cast<std::size_t>(count), 0.0);
     return {to_, to_.constant(none.data(), count, 1)};
   }
 
@@ -304,13 +305,13 @@ inline Linearity linearity(const Record& record) {
 /// The record of φ(x) = ∂(output)/∂θ: p numbers for an energy; for an output of n elements their derivatives one after
 /// another, n · p. Throws std::invalid_argument, with the reason, unless the record is affine in θ, and if it has no
 /// parameters.
-template <class = void>
+template <class D = void>
 Record features_of(const Record& record) {
   require(record.parameter_count() > 0, {"the model has no parameters"});
   std::vector<char> depends;
   const std::string reason = linear::classify(record, depends);
   require(reason.empty(), {"the model is not linear in its parameters: its formula takes ", reason});
-  return linear::FeatureWriter(record, std::move(depends)).write();
+  return linear::FeatureWriter<D>(record, std::move(depends)).write();
 }
 
 }  // namespace scorematch::formula

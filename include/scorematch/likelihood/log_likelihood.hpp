@@ -25,11 +25,17 @@ LogLikelihood log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X
           {"log_likelihood: log Z is ", log_partition.value, " (", to_string(log_partition.status),
            "): ", log_partition.evidence.empty() ? "no value" : log_partition.evidence});
   LogLikelihood result;
-  result.per_sample = -energy_of(model, X).template cast<double>().array() - log_partition.value;
-  const double n = static_cast<double>(result.per_sample.size());
-  result.total = result.per_sample.sum();
+  const auto f = energy_of(model, X);
+  const double n = static_cast<double>(f.size());
+  result.per_sample.resize(f.size());
+  for (Index i = 0; i < f.size(); ++i) {
+    result.per_sample[i] = -static_cast<double>(f[i]) - log_partition.value;
+    result.total += result.per_sample[i];
+  }
   result.mean = result.total / n;
-  if (n > 1) result.standard_error = std::sqrt((result.per_sample.array() - result.mean).square().sum() / (n - 1) / n);
+  double squares = 0;
+  for (const double log_q : result.per_sample) squares += (log_q - result.mean) * (log_q - result.mean);
+  if (n > 1) result.standard_error = std::sqrt(squares / (n - 1) / n);
   result.partition_error = log_partition.error;
   return result;
 }

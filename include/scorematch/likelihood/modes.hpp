@@ -33,7 +33,10 @@ DependentMatrix<D> places_to_look(Index d, const DependentMatrix<D>& near) {
     if (d <= 3)
       for (Index j = 0; j < d; ++j)
         for (const double sign : {-1.0, 1.0}) places.push_back(sign * radius * DependentVector<D>::Unit(d, j));
-    for (int copy = 0; copy < 4; ++copy) places.push_back(radius * stream.normals(d).normalized());
+    for (int copy = 0; copy < 4; ++copy) {
+      const DependentVector<D> direction = stream.normals(d);
+      places.push_back(radius * direction.normalized());
+    }
   }
   if (near.cols() > 0) {
     places.push_back(near.rowwise().mean());
@@ -51,7 +54,7 @@ double width_along(Function& energy, const DependentVector<Function>& x, double 
                    const DependentVector<Function>& direction, double start, double far = 1e15) {
   DependentMatrix<Function> ends(x.size(), 2);
   DependentVector<Function> values;
-  Eigen::Vector2d reach(start, start);
+  double reach[2] = {start, start};
   bool rising[2] = {}, falling[2] = {}, done[2] = {};
   for (int round = 0; round < 120 && !(done[0] && done[1]); ++round) {
     for (int side = 0; side < 2; ++side) ends.col(side) = x + (side == 0 ? reach[0] : -reach[1]) * direction;
@@ -66,7 +69,7 @@ double width_along(Function& energy, const DependentVector<Function>& x, double 
       if (!done[side]) reach[side] *= above ? 0.5 : 2.0;
     }
   }
-  return 0.5 * reach.sum();
+  return 0.5 * (reach[0] + reach[1]);
 }
 
 /// The minima of f near the places given, lowest first, at most `most`, those apart; Newton's method with a trust
@@ -209,12 +212,13 @@ void moments_of(const std::vector<Mode>& modes, DependentVector<D>& mean, Depend
   for (const Mode& mode : modes) {
     const double mass = std::exp(mode.log_mass - most);
     total += mass;
-    mean += mass * mode.point;
+    for (Index j = 0; j < mean.size(); ++j) mean[j] += mass * mode.point[j];
   }
   mean /= total;
-  for (const Mode& mode : modes)
-    covariance += std::exp(mode.log_mass - most) / total *
-                  (mode.covariance + (mode.point - mean) * (mode.point - mean).transpose());
+  for (const Mode& mode : modes) {
+    const DependentVector<D> apart = mode.point - mean;
+    covariance += std::exp(mode.log_mass - most) / total * (mode.covariance + apart * apart.transpose());
+  }
 }
 
 }  // namespace scorematch::likelihood

@@ -74,6 +74,7 @@ template <class Function>
 class Quadrature {
   using MatrixXd = DependentMatrix<Function>;
   using VectorXd = DependentVector<Function>;
+  using Places = std::vector<typename Dependent<std::size_t, Function>::type>;  // of boxes in boxes_
   static constexpr double scale = 3;
   static constexpr KronrodRule rule{};
 
@@ -162,9 +163,9 @@ class Quadrature {
       const double wanted = options_.tolerance * total;
       if (non_finite_ || lower_found_ || stays > wanted) break;
       const bool accurate = total > 0 && error <= wanted;
-      std::vector<std::size_t> chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * error));
+      Places chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * error));
       if (!accurate) {
-        const std::vector<std::size_t> inaccurate = worst(error, wanted);
+        const Places inaccurate = worst(error, wanted);
         chosen.insert(chosen.end(), inaccurate.begin(), inaccurate.end());
         std::sort(chosen.begin(), chosen.end());
         chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
@@ -181,7 +182,7 @@ class Quadrature {
         if (accurate) error = 2 * wanted;  // what the boxes not looked into hold is not known
         break;
       }
-      std::vector<std::size_t> halves;
+      Places halves;
       for (const std::size_t box : chosen) {
         halves.push_back(boxes_.size());
         halves.push_back(boxes_.size() + 1);
@@ -251,8 +252,8 @@ class Quadrature {
     return at;
   }
 
-  std::vector<std::size_t> leaves() const {
-    std::vector<std::size_t> all;
+  Places leaves() const {
+    Places all;
     for (std::size_t i = 0; i < boxes_.size(); ++i)
       if (boxes_[i].leaf()) all.push_back(i);
     return all;
@@ -271,9 +272,9 @@ class Quadrature {
   static bool can_be_halved(const Box& box, int axis) { return box.size(axis) > 1e-14; }
 
   // The boxes with the largest errors, until what the others have is small.
-  std::vector<std::size_t> worst(double error, double wanted) const {
+  Places worst(double error, double wanted) const {
     const std::size_t most_at_once = static_cast<std::size_t>(std::max<Index>(16, 131072 / nodes_));
-    std::vector<std::size_t> chosen;
+    Places chosen;
     for (const std::size_t i : leaves())
       if (boxes_[i].error > 0 && can_be_halved(boxes_[i], boxes_[i].split)) chosen.push_back(i);
     std::stable_sort(chosen.begin(), chosen.end(),
@@ -288,8 +289,8 @@ class Quadrature {
 
   // Boxes more than twice as large as a neighbour that holds mass: a ridge may go on in them that is too narrow for
   // their nodes to see. Sets their `split`.
-  std::vector<std::size_t> unbalanced(double mass) {
-    std::vector<std::size_t> chosen;
+  Places unbalanced(double mass) {
+    Places chosen;
     std::vector<char> known(boxes_.size(), 0);
     std::array<double, 3> t{};
     for (const std::size_t i : leaves()) {
@@ -359,7 +360,7 @@ class Quadrature {
     }
   }
 
-  void apply_rule(const std::vector<std::size_t>& chosen) {
+  void apply_rule(const Places& chosen) {
     const std::size_t at_once = static_cast<std::size_t>(std::max<Index>(1, 262144 / nodes_));
     for (std::size_t first = 0; first < chosen.size(); first += at_once) {
       const std::size_t count = std::min(at_once, chosen.size() - first);
@@ -428,17 +429,17 @@ class Quadrature {
     }
     if (outer > 0.5 * error)
       return text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
-    Eigen::Vector3d u;
+    VectorXd u(d_);
     for (Index j = 0; j < d_; ++j)
       u[j] = unfold(0.5 * (worst.low[static_cast<std::size_t>(j)] + worst.high[static_cast<std::size_t>(j)]));
-    const VectorXd x = middle_ + root_ * u.head(d_);
+    const VectorXd x = middle_ + root_ * u;
     for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + text(x[j]);
     return text("the largest error is near the point (", place,
                 "): a kink, a wall, or a narrow ridge across the axes?");
   }
 
   void write(QuadratureNodes& nodes) {
-    const std::vector<std::size_t> all = leaves();
+    const Places all = leaves();
     double total = 0;
     for (const std::size_t i : all) total += boxes_[i].integral;
     const std::size_t at_once = static_cast<std::size_t>(std::max<Index>(1, 262144 / nodes_));

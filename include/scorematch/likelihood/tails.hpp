@@ -34,7 +34,10 @@ std::string evidence_of_infinite_mass(Function& energy, const DependentVector<Fu
       rays.push_back(diagonal.normalized());
     }
   Stream stream({0, Purpose::partition}, 1, std::uint64_t{1} << 38);
-  for (int k = 0; k < 12 && d > 1; ++k) rays.push_back(stream.normals(d).normalized());
+  for (int k = 0; k < 12 && d > 1; ++k) {
+    const DependentVector<Function> direction = stream.normals(d);
+    rays.push_back(direction.normalized());
+  }
   for (std::size_t k = 0, n = rays.size(); k < n; ++k) rays.push_back(-rays[k]);
 
   constexpr int radii = 25, apart = 4;

@@ -1,7 +1,11 @@
 // perturbed: any objective, on data blurred by Gaussian noise.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <type_traits>
+#include <vector>
 
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/random/normal.hpp"
@@ -92,20 +96,27 @@ struct kernel_density_score {
   /// At every column of X (d × M): d × M. Throws std::invalid_argument for sigma out of range, for no data, and for X
   /// of another dimension.
   Eigen::MatrixXd operator()(const Eigen::MatrixXd& X) const {
+    const Index d = X.rows();
     require_positive(sigma, "kernel_density_score: sigma");
     require(data.cols() >= 1, {"kernel_density_score: data has no columns; at least one sample is needed"});
     require(X.rows() == data.rows(),
             {"kernel_density_score: data has ", data.rows(), " rows, but the points have ", X.rows()});
-    Eigen::MatrixXd S(X.rows(), X.cols());
-    Eigen::VectorXd weights(data.cols());
+    Eigen::MatrixXd S(d, X.cols());
+    std::vector<double> squares(static_cast<std::size_t>(data.cols()));
     for (Index j = 0; j < X.cols(); ++j) {
-      for (Index i = 0; i < data.cols(); ++i)
-        weights[i] = -(X.col(j) - data.col(i)).squaredNorm() / (2 * sigma * sigma);
-      const double largest = weights.maxCoeff();
-      for (Index i = 0; i < data.cols(); ++i) weights[i] = std::exp(weights[i] - largest);
-      S.col(j).setZero();
-      for (Index i = 0; i < data.cols(); ++i) S.col(j) += weights[i] * (data.col(i) - X.col(j));
-      S.col(j) /= sigma * sigma * weights.sum();
+      double nearest = std::numeric_limits<double>::infinity(), total = 0;
+      for (Index i = 0; i < data.cols(); ++i) {
+        double& square = squares[static_cast<std::size_t>(i)] = 0;
+        for (Index k = 0; k < d; ++k) square += (X(k, j) - data(k, i)) * (X(k, j) - data(k, i));
+        nearest = std::min(nearest, square);
+      }
+      for (Index k = 0; k < d; ++k) S(k, j) = 0;
+      for (Index i = 0; i < data.cols(); ++i) {
+        const double weight = std::exp((nearest - squares[static_cast<std::size_t>(i)]) / (2 * sigma * sigma));
+        total += weight;
+        for (Index k = 0; k < d; ++k) S(k, j) += weight * (data(k, i) - X(k, j));
+      }
+      for (Index k = 0; k < d; ++k) S(k, j) /= sigma * sigma * total;
     }
     return S;
   }

@@ -3,6 +3,9 @@
 
 #include <Eigen/Cholesky>
 
+#include <algorithm>
+#include <cmath>
+
 #include "scorematch/energy/ready/parts.hpp"
 
 namespace scorematch {
@@ -43,13 +46,13 @@ auto gaussian(const X& x, const Theta& theta, const Gaussian& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_diagonal = [&](const std::string&, Eigen::MatrixXd& block) {
-    if (options.precision.size() > 0)
-      block = options.factor().diagonal().array().log();
-    else
-      block.setZero();
+    std::fill_n(block.data(), block.size(), 0.0);
+    if (options.precision.size() == 0) return;
+    const Eigen::MatrixXd L = options.factor();
+    for (Index j = 0; j < d; ++j) block(j, 0) = std::log(L(j, j));
   };
   const auto below = [&](const std::string&, Eigen::MatrixXd& block) {
-    block.setZero();
+    std::fill_n(block.data(), block.size(), 0.0);
     if (options.precision.size() == 0) return;
     const Eigen::MatrixXd L = options.factor();
     for (Index j = 0; j < d; ++j)
@@ -69,11 +72,11 @@ EnergyModel gaussian(Index dimension, const Gaussian& options = {}) {
 }
 
 /// L Lᵀ of a model whose parameters are those of `gaussian`, after `prefix` ("prior." where they were named).
-template <class = void>
+template <class D = void>
 Eigen::MatrixXd gaussian_precision(const FormulaModel& model, const std::string& prefix = {}) {
   const Eigen::MatrixXd log_diagonal = model.parameter(prefix + "log_diagonal");
   const Index d = log_diagonal.size();
-  Eigen::MatrixXd L = Eigen::MatrixXd::Zero(d, d);
+  DependentMatrix<D> L = DependentMatrix<D>::Zero(d, d);
   for (Index j = 0; j < d; ++j) L(j, j) = std::exp(log_diagonal(j));
   if (d > 1) {
     const Eigen::MatrixXd below = model.parameter(prefix + "below");
