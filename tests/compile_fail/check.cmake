@@ -1,17 +1,25 @@
-# Compiles `source` and judges the outcome; see CMakeLists.txt beside this file.
+# Compiles `source` and judges the outcome; where `variant` is "headers", writes and precompiles the header that all share
+# instead. See CMakeLists.txt beside this file.
 
 # A folder the compiler searches by itself must not be named again: -I/usr/include would reorder the standard library's.
 list(REMOVE_ITEM includes ${implicit_includes})
 list(TRANSFORM includes PREPEND -I)
+
+set(ENV{LC_ALL} C)
+if(variant STREQUAL "headers")
+  file(CONFIGURE OUTPUT ${shared_header} CONTENT "#include <scorematch/scorematch.hpp>\n")
+  execute_process(COMMAND ${compiler} -std=c++20 ${includes} -x c++-header ${shared_header} -o ${shared_header}.gch
+    COMMAND_ERROR_IS_FATAL ANY)
+  return()
+endif()
 
 set(definition)
 if(variant STREQUAL "_ok")
   set(definition -DCORRECT)
 endif()
 
-set(ENV{LC_ALL} C)
 execute_process(
-  COMMAND ${compiler} -std=c++20 -fsyntax-only ${definition} ${includes} ${source}
+  COMMAND ${compiler} -std=c++20 -fsyntax-only ${definition} ${includes} -include ${shared_header} ${source}
   RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 
 string(REPLACE "\n" "\n  " shown "\n${output}")  # CMake keeps the line breaks of indented text
