@@ -210,7 +210,8 @@ TEST_CASE("each planted mistake fails and is named") {
       {Mistake::hessian_is_laplacian, "hessian_vector", "the Laplacian times V"},
       {Mistake::theta_sign, "pull_back", "the sign is reversed"},
       {Mistake::theta_halved, "pull_back", "a factor: 0.5 times the right value"},
-      {Mistake::theta_order, "pull_back", "theta 0 holds what belongs to theta 1"},
+      // two are exchanged: which of them is named is decided by rounding
+      {Mistake::theta_order, "pull_back", "holds what belongs to theta"},
       {Mistake::theta_chain_rule, "pull_back", "in theta 2 alone"},
       {Mistake::theta_overwritten, "pull_back", "must add to g"},
       {Mistake::theta_not_read_back, "pull_back", "parameters() does not return"},

@@ -2,7 +2,7 @@
 //
 // Seeds are fixed, so nothing here fails by chance. Had a seed been drawn by chance, each statistical check, |z| < 4,
 // would fail a correct library with probability 6·10⁻⁵, all of them (less than 300) together with less than 2 %.
-#include "catch.hpp"
+#include "both_paths.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -52,12 +52,12 @@ sm::EnergyModel double_well() {
 }
 
 /// 0.3 N((−1.5, 0), ½ I) + 0.7 N((1, 0.5), I)
-sm::EnergyModel gaussian_mixture() {
-  return sm::energy_model(2, [](auto x, auto) {
-    return -log_sum_exp(sm::concat(std::log(0.3 / 0.5) - squared_norm(x - Eigen::Vector2d(-1.5, 0)),
-                                   std::log(0.7) - 0.5 * squared_norm(x - Eigen::Vector2d(1, 0.5))));
-  });
-}
+const auto mixture_formula = [](auto x, auto) {
+  return -log_sum_exp(sm::concat(std::log(0.3 / 0.5) - squared_norm(x - Eigen::Vector2d(-1.5, 0)),
+                                 std::log(0.7) - 0.5 * squared_norm(x - Eigen::Vector2d(1, 0.5))));
+};
+
+sm::EnergyModel gaussian_mixture() { return sm::energy_model(2, mixture_formula); }
 
 VectorXd draw_gaussian_mixture(sm::Stream& stream) {
   const bool first = stream.uniform() < 0.3;
@@ -167,31 +167,37 @@ TEMPLATE_TEST_CASE("A Langevin step is x + h s(x) + √(2 h τ) z", "", double, 
   using T = TestType;
   const double h = 0.3, temperature = 2.5;
   const sm::Matrix<T> start = MatrixXd::Random(2, 5).template cast<T>();
-  const auto model = sm::energy_model(2, [](auto x, auto) { return 0.5 * squared_norm(x) + 0.25 * sum(pow(x, 4)); });
-  const auto draws = sm::sample<T>(model, sm::langevin{.step = h, .temperature = temperature},
-                                   {.chains = 5, .steps = 1, .seed = 9, .start = start, .first_step = 4});
+  const auto formula = [](auto x, auto) { return 0.5 * squared_norm(x) + 0.25 * sum(pow(x, 4)); };
   const sm::Matrix<T> score = -start - start.array().cube().matrix();
   const sm::Matrix<T> right =
       start + static_cast<T>(h) * score + static_cast<T>(std::sqrt(2 * h * temperature)) * noise_of<T>(9, 4, 2, 5);
-  CHECK((draws.state - right).norm() < 20 * std::numeric_limits<T>::epsilon() * right.norm());
-  CHECK(draws.next_step == 5);
+  on_both_paths<2>(formula, [&](const auto& model) {
+    const auto draws = sm::sample<T>(model, sm::langevin{.step = h, .temperature = temperature},
+                                     {.chains = 5, .steps = 1, .seed = 9, .start = start, .first_step = 4});
+    CHECK((draws.state - right).norm() < 20 * std::numeric_limits<T>::epsilon() * right.norm());
+    CHECK(draws.next_step == 5);
+  });
 }
 
 TEMPLATE_TEST_CASE("The stationary variance of Langevin on a harmonic energy is τ/(1 − h/2)", "", double, float) {
   using T = TestType;
-  for (const double h : {0.1, 0.5, 1.0, 1.5})
-    for (const double temperature : {1.0, 3.0}) {
-      INFO("step " << h << ", temperature " << temperature);
-      const Index chains = 20000;
-      // From N(0, 1): the memory of the start falls like (1 − h)^(2 · steps) ≤ 5·10⁻⁸.
-      const auto draws = sm::sample<T>(harmonic(2), sm::langevin{.step = h, .temperature = temperature},
-                                       {.chains = chains, .steps = 80, .seed = 3});
-      CHECK(draws.status == sm::SampleStatus::complete);
-      const double count = 2.0 * static_cast<double>(chains), right = temperature / (1 - h / 2);
-      const double variance = draws.state.template cast<double>().squaredNorm() / count;  // the mean is known: 0
-      CHECK(std::abs(variance / right - 1) < limit * std::sqrt(2 / count));
-      CHECK(std::abs(draws.state.template cast<double>().mean()) < limit * std::sqrt(right / count));
-    }
+  on_both_paths<2>([](auto x, auto) { return 0.5 * squared_norm(x); },
+                   [](const auto& model) {
+                     for (const double h : {0.1, 0.5, 1.0, 1.5})
+                       for (const double temperature : {1.0, 3.0}) {
+                         INFO("step " << h << ", temperature " << temperature);
+                         const Index chains = 20000;
+                         // From N(0, 1): the memory of the start falls like (1 − h)^(2 · steps) ≤ 5·10⁻⁸.
+                         const auto draws = sm::sample<T>(model, sm::langevin{.step = h, .temperature = temperature},
+                                                          {.chains = chains, .steps = 80, .seed = 3});
+                         CHECK(draws.status == sm::SampleStatus::complete);
+                         const double count = 2.0 * static_cast<double>(chains), right = temperature / (1 - h / 2);
+                         const double variance =
+                             draws.state.template cast<double>().squaredNorm() / count;  // the mean is known: 0
+                         CHECK(std::abs(variance / right - 1) < limit * std::sqrt(2 / count));
+                         CHECK(std::abs(draws.state.template cast<double>().mean()) < limit * std::sqrt(right / count));
+                       }
+                   });
 }
 
 TEST_CASE("An energy, a score and a user's class of one density walk alike") {
@@ -234,7 +240,9 @@ TEST_CASE("MALA keeps the energy's density even where the drift is not its gradi
 }
 
 TEST_CASE("MALA keeps a mixture of Gaussians in two dimensions") {
-  for (const double h : {0.1, 0.5, 1.2}) check_exact(gaussian_mixture(), {.step = h}, draw_gaussian_mixture, moments);
+  on_both_paths<2>(mixture_formula, [](const auto& model) {
+    for (const double h : {0.1, 0.5, 1.2}) check_exact(model, {.step = h}, draw_gaussian_mixture, moments);
+  });
 }
 
 TEST_CASE("MALA keeps Student's t") {
