@@ -1,5 +1,5 @@
-// The target scorematch::precompiled, its part with log Z, likelihoods, densities and checks of an energy, in double:
-// see include/scorematch/precompiled.hpp.
+// The target scorematch::precompiled, its part with log Z and likelihoods, in double:
+// see include/scorematch/precompiled_likelihood.hpp.
 #define SCOREMATCH_EXTERN_LIKELIHOOD
 #define SCOREMATCH_PRECOMPILED_ENGINE
-#include "scorematch/precompiled.hpp"
+#include "scorematch/precompiled_likelihood.hpp"

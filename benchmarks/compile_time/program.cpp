@@ -1,7 +1,16 @@
 // The short program whose compile time has a budget (scripts/compile_time.sh): data, an energy, its fit, its samples.
 #include <cstdio>
 
+#ifdef OWN_HEADERS  // those that it uses
+#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/fit/fit.hpp>
+#include <scorematch/io/csv.hpp>
+#include <scorematch/objective/implicit_score_matching.hpp>
+#include <scorematch/sampler/langevin.hpp>
+#include <scorematch/sampler/sample.hpp>
+#else
 #include <scorematch/scorematch.hpp>
+#endif
 
 namespace sm = scorematch;
 

@@ -1,21 +1,13 @@
-// What the target scorematch::precompiled compiles once, for programs that would rather link it than compile it.
-//
-// It covers the engine, energies and scores as formulas, in float and double, with the library's objectives and
-// kernels, and what is asked of an energy in double: log Z, maximum likelihood, its derivatives checked. Whatever it
-// does not cover is compiled where it is used, as always. src/precompiled_*.cpp define what is declared here, a part
-// each.
+// What the target scorematch::precompiled compiles once, for programs that would rather link it than compile it: the
+// engine, energies and scores as formulas, in float and double, with the library's objectives, fits and kernels
+// (precompiled_likelihood.hpp: what is asked of an energy). Whatever is not named here is compiled where it is used, as
+// always. src/precompiled_*.cpp define what is declared here, a part each.
 #pragma once
 
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/fit/symmetric_system.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/io/csv.hpp"
-#include "scorematch/likelihood/annealed_importance_sampling.hpp"
-#include "scorematch/likelihood/generator.hpp"
-#include "scorematch/likelihood/importance_sampling.hpp"
-#include "scorematch/likelihood/maximum_likelihood.hpp"
-#include "scorematch/likelihood/quadrature.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -31,9 +23,6 @@
 #endif
 #ifndef SCOREMATCH_EXTERN_FLOAT
 #define SCOREMATCH_EXTERN_FLOAT extern
-#endif
-#ifndef SCOREMATCH_EXTERN_LIKELIHOOD
-#define SCOREMATCH_EXTERN_LIKELIHOOD extern
 #endif
 
 namespace scorematch {
@@ -73,7 +62,6 @@ SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
   EXTERN template class FormulaScore<T>;
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
-SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double, FormulaEnergy<double>>;
 #undef SCOREMATCH_WITH_ENGINE
 #endif
 #undef SCOREMATCH_WITH_SCALAR
@@ -87,23 +75,6 @@ SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const
                                                                            const fitting::Observer&);
 SCOREMATCH_EXTERN_DOUBLE template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
                                                                 const CsvOptions&);
-
-SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&, const quadrature&,
-                                                                              QuadratureNodes*);
-SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&,
-                                                                              const importance_sampling&);
-SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<double, EnergyModel, mala>(
-    const EnergyModel&, const annealed_importance_sampling<mala>&);
-SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(const maximum_likelihood&,
-                                                                             const Eigen::MatrixXd&, const FitOptions&,
-                                                                             LikelihoodFit<EnergyModel>&);
-SCOREMATCH_EXTERN_LIKELIHOOD template fitting::ScaledSpectrum fitting::scaled_spectrum<void>(const Eigen::MatrixXd&);
-SCOREMATCH_EXTERN_LIKELIHOOD template Eigen::MatrixXd fitting::sparse_basis<void>(Eigen::MatrixXd);
-SCOREMATCH_EXTERN_LIKELIHOOD template fitting::SystemSolution fitting::solve_semi_definite<void>(const Eigen::MatrixXd&,
-                                                                                                 const Eigen::VectorXd&,
-                                                                                                 double);
-SCOREMATCH_EXTERN_LIKELIHOOD template void detail::generate<double>(const Generator&, MatrixView<double>, bool,
-                                                                    Generated<double>&);
 
 /// A program and what it links must be compiled for the same instruction set: else the linker misses this.
 template <std::size_t register_bytes>

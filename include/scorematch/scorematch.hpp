@@ -53,5 +53,5 @@
 #include "scorematch/version.hpp"
 
 #ifdef SCOREMATCH_PRECOMPILED
-#include "scorematch/precompiled.hpp"
+#include "scorematch/precompiled_likelihood.hpp"
 #endif

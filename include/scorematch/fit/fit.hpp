@@ -210,3 +210,7 @@ Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>&
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif

@@ -284,3 +284,7 @@ Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& optio
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif
