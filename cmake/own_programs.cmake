@@ -16,7 +16,7 @@ if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYP
 endif()
 set(CMAKE_CXX_EXTENSIONS OFF)
 
-# Set for this folder and those below, since the generated target that verifies the headers takes them from here.
+# Set for this folder and those below, so that the headers, compiled alone, are judged by them too.
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 set(CMAKE_COMPILE_WARNING_AS_ERROR ${SCOREMATCH_WERROR})
 

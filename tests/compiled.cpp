@@ -2,11 +2,19 @@
 // record: two derivations of the same derivatives that share no rule but the slopes of elementwise functions. The
 // record is held to nested dual numbers in primitives.cpp. Losses, fits and samplers: compiled_losses.cpp. Seeds are
 // fixed: nothing here fails by chance.
-#include "compiled_paths.hpp"
+#include "same_models.hpp"
 
+#include <string>
+
+#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/score/values.hpp"
 
-using namespace compiled_paths;
+namespace sm = scorematch;
+using same_models::agree;
+using same_models::moved;
+using same_models::points;
+using same_models::tolerance;
+using sm::Index;
 using sm::stack;
 using sm::sum;
 
@@ -16,10 +24,8 @@ namespace {
 template <int D, class T = double, class F>
 void same_values(const std::string& name, const F& formula, bool positive = false) {
   INFO(name);
-  auto recorded = sm::energy_model(D, formula);
-  auto compiled = sm::energy_model<D>(formula);
-  move(recorded);
-  move(compiled);
+  const auto recorded = moved(sm::energy_model(D, formula));
+  const auto compiled = moved(sm::energy_model<D>(formula));
   REQUIRE(recorded.parameters() == compiled.parameters());
   sm::Matrix<T> X = points<T>(D, 101);
   if (positive) X = X.cwiseAbs().array() + T(0.2);

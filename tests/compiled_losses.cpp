@@ -1,10 +1,12 @@
 // Losses, their θ-gradients, fits and samplers of energy_model<D>(formula) against those of energy_model(D, formula);
 // compiled.cpp compares values and derivatives. Seeds are fixed: nothing here fails by chance.
-#include "compiled_paths.hpp"
+#include "same_models.hpp"
 
 #include <cmath>
+#include <string>
 #include <vector>
 
+#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
@@ -13,7 +15,12 @@
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 
-using namespace compiled_paths;
+namespace sm = scorematch;
+using same_models::agree;
+using same_models::moved;
+using same_models::points;
+using same_models::tolerance;
+using sm::Index;
 
 namespace {
 
@@ -43,10 +50,8 @@ void same_loss(const std::string& what, const M& compiled, const N& recorded, co
 template <int D, class T = double, class F>
 void same_losses(const std::string& name, const F& formula) {
   INFO(name << (sizeof(T) == 8 ? ", double" : ", float"));
-  auto recorded = sm::energy_model(D, formula);
-  auto compiled = sm::energy_model<D>(formula);
-  move(recorded);
-  move(compiled);
+  const auto recorded = moved(sm::energy_model(D, formula));
+  const auto compiled = moved(sm::energy_model<D>(formula));
   const sm::Matrix<T> X = points<T>(D, 4101);
   const std::vector<Index> columns = {5, 4000, 17, 17, 0, 4100, 88};
   same_loss("implicit", compiled, recorded, sm::implicit_score_matching{}, X);
@@ -115,10 +120,8 @@ TEST_CASE("The compiled path: losses and their θ-gradients") {
 }
 
 TEST_CASE("The compiled path: losses that need scores alone") {
-  auto recorded = sm::energy_model(2, gaussian);
-  auto compiled = sm::energy_model<2>(gaussian);
-  move(recorded);
-  move(compiled);
+  const auto recorded = moved(sm::energy_model(2, gaussian));
+  const auto compiled = moved(sm::energy_model<2>(gaussian));
   const Eigen::MatrixXd X = points(2, 301);
   same_loss("denoising", compiled, recorded, sm::denoising_score_matching{.sigma = 0.5}, X);
 }

@@ -32,6 +32,12 @@ void agree(const std::string& what, const A& found, const B& expected, double to
         tolerance * (scale + 1e-3));
 }
 
+/// Of the largest element, between two derivations in T: 1e-11 in double, 1e-4 in float.
+template <class T>
+double tolerance() {
+  return sizeof(T) == 8 ? 1e-11 : 1e-4;
+}
+
 /// θ away from its start, so that nothing is 0.
 template <class M>
 M moved(M model, std::uint64_t seed = 5) {
