@@ -5,8 +5,10 @@
 #include "same_models.hpp"
 
 #include <string>
+#include <vector>
 
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/score/at_sigma.hpp"
 #include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
@@ -32,6 +34,32 @@ void same_values(const std::string& name, const F& formula, bool positive = fals
   agree("energy", sm::energy_of(compiled, X), sm::energy_of(recorded, X), tolerance<T>());
   agree("score", sm::score_of(compiled, X), sm::score_of(recorded, X), tolerance<T>());
   agree("divergence", sm::divergence_of(compiled, X), sm::divergence_of(recorded, X), tolerance<T>());
+}
+
+/// Both paths at one noise level, and where each sample has its own level and class.
+template <class T, class Recorded, class Compiled>
+void same_at_levels(const Recorded& start, const Compiled& compiled_start) {
+  const auto recorded = moved(start);
+  const auto compiled = moved(compiled_start);
+  REQUIRE(recorded.parameters() == compiled.parameters());
+  const Index classes = recorded.classes(), n = 101;
+  REQUIRE(compiled.classes() == classes);
+  const sm::Matrix<T> X = points<T>(2, n);
+  for (int label = -1; label < static_cast<int>(classes); ++label) {
+    const auto a = sm::at_sigma(compiled, 0.7, label), b = sm::at_sigma(recorded, 0.7, label);
+    agree("energy", sm::energy_of(a, X), sm::energy_of(b, X), tolerance<T>());
+    agree("score", sm::score_of(a, X), sm::score_of(b, X), tolerance<T>());
+    agree("divergence", sm::divergence_of(a, X), sm::divergence_of(b, X), tolerance<T>());
+  }
+  std::vector<int> labels;
+  for (Index i = 0; classes > 0 && i < n; ++i) labels.push_back(static_cast<int>(i % (classes + 1)) - 1);
+  const sm::LossOptions options{.labels = labels, .per_sample = true};
+  const sm::denoising_score_matching objective{.sigma = sm::log_uniform{.sigma_max = 2, .sigma_min = 0.2}, .seed = 15};
+  const sm::Loss found = sm::loss_and_gradient(compiled, objective, X, options),
+                 expected = sm::loss_and_gradient(recorded, objective, X, options);
+  agree("gradient", found.gradient, expected.gradient, tolerance<T>());
+  agree("each sample's loss", sm::loss(compiled, objective, X, options).per_sample, expected.per_sample,
+        tolerance<T>());
 }
 
 }  // namespace
@@ -136,6 +164,28 @@ TEST_CASE("The compiled path: rows that vectors share") {
     return log_sum_exp(h) + sum(concat(h, 2 * h, x) * theta("w", 142)) +
            squared_norm(stack(40, [&](int k) { return (k + 1) * h.segment(k, 1 + k % 3); }));
   });
+}
+
+TEST_CASE("The compiled path: the noise level and the class") {
+  const auto noisy = [](auto x, auto sigma, auto theta) {
+    auto h = theta("W", 5, 2) * (x / sqrt(1 + square(sigma))) + theta("c", 5) * log(sigma);
+    return log_sum_exp(h) + squared_norm(x - theta("centre", 2) * sigma) / (theta("s", sm::start(1.0)) + sigma);
+  };
+  const auto labelled = [](auto x, auto sigma, auto label, auto theta) {
+    return 0.5 * squared_norm(x - theta("centre", 2, 3) * label) / (1 + square(sigma)) + dot(label, theta("bias", 3)) +
+           sum(label) * sin(x[0]) + tanh(label[1]) * x[1];
+  };
+  same_at_levels<double>(sm::energy_model(2, noisy), sm::energy_model<2>(noisy));
+  same_at_levels<float>(sm::energy_model(2, sm::classes{3}, labelled), sm::energy_model<2>(sm::classes{3}, labelled));
+
+  // Few numbers in θ: what could have tangents without sigma takes its gradient from the record.
+  const auto small = [](auto x, auto sigma, auto theta) {
+    return squared_norm(x - theta("m", 2)) / (exp(theta("s")) + square(sigma));
+  };
+  same_at_levels<double>(sm::energy_model(2, small), sm::energy_model<2>(small));
+  CHECK_THROWS_WITH(sm::score_of(sm::energy_model<2>(small), points(2, 3)), Catch::Matchers::Contains("takes sigma"));
+  CHECK_THROWS_WITH(sm::energy_of(sm::energy_model<2>(small), points(2, 3)), Catch::Matchers::Contains("takes sigma"));
+  CHECK_THROWS_WITH(sm::energy_model<2>(sm::classes{3}, small), Catch::Matchers::Contains("takes no label"));
 }
 
 TEST_CASE("The compiled path explains what it cannot do") {

@@ -7,6 +7,7 @@
 
 #include "same_models.hpp"
 #include "scorematch/energy/algebra.hpp"
+#include "scorematch/score/at_sigma.hpp"
 
 namespace sm = scorematch;
 using same_models::agree;
@@ -32,17 +33,22 @@ constexpr bool is_compiled = !std::is_same_v<std::remove_const_t<M>, sm::EnergyM
 
 /// At this many points the loop over registers has a remainder.
 template <class A, class B>
-void same(const std::string& what, const A& compiled, const B& recorded) {
-  INFO(what);
-  static_assert(is_compiled<A> && !is_compiled<B>);
-  const auto a = moved(compiled);
-  const auto b = moved(recorded);
+void same_values(const A& a, const B& b) {
   agree("theta", a.parameters(), b.parameters(), 0);
   const Eigen::MatrixXd X = points(2, 101);
   agree("energy", sm::energy_of(a, X), sm::energy_of(b, X), 1e-12);
   agree("score", sm::score_of(a, X), sm::score_of(b, X), 1e-12);
   agree("divergence", sm::divergence_of(a, X), sm::divergence_of(b, X), 1e-12);
-  same_models::same_loss("implicit", a, b, sm::implicit_score_matching{}, X, 1e-11);
+}
+
+template <class A, class B>
+void same(const std::string& what, const A& compiled, const B& recorded) {
+  INFO(what);
+  static_assert(is_compiled<A> && !is_compiled<B>);
+  const auto a = moved(compiled);
+  const auto b = moved(recorded);
+  same_values(a, b);
+  same_models::same_loss("implicit", a, b, sm::implicit_score_matching{}, points(2, 101), 1e-11);
 }
 
 }  // namespace
@@ -60,6 +66,25 @@ TEST_CASE("Multiples, exponentials, and names within names, on models and on the
   const auto compiled = combined(sm::energy_model<2>(bumps), sm::energy_model<2>(formula));
   same("twenty numbers", compiled, combined(sm::energy_model(2, bumps), sm::energy_model(2, formula)));
   CHECK(compiled.parameter("all.first.in.b")(0) == 2.0);
+}
+
+TEST_CASE("Parts that take the noise level and the class beside parts that do not") {
+  const auto noisy = [](auto x, auto sigma, auto theta) {
+    return squared_norm(x - theta("mean", 2)) / (1 + square(sigma)) + log(sigma) * x[1];
+  };
+  const auto labelled = [](auto x, auto sigma, auto label, auto theta) {
+    return dot(label, theta("bias", 3)) * x[0] / sigma;
+  };
+  const auto combined = [](const auto& a, const auto& b, const auto& c) {
+    return exp(0.3 * (a + sm::named("all", b + c)));
+  };
+  const auto compiled =
+      combined(sm::energy_model<2>(well), sm::energy_model<2>(noisy), sm::energy_model<2>(sm::classes{3}, labelled));
+  static_assert(is_compiled<decltype(compiled)>);
+  const auto recorded =
+      combined(sm::energy_model(2, well), sm::energy_model(2, noisy), sm::energy_model(2, sm::classes{3}, labelled));
+  same_values(sm::at_sigma(moved(compiled), 0.6, 2), sm::at_sigma(moved(recorded), 0.6, 2));
+  same_values(sm::at_sigma(moved(compiled), 0.6, -1), sm::at_sigma(moved(recorded), 0.6, -1));
 }
 
 TEST_CASE("Compiled with recorded, or with another dimension: the record") {

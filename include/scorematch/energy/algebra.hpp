@@ -60,14 +60,16 @@ inline formula::Part part(const FormulaModel& model, std::string prefix = {}) {
 }
 
 // The formulas of compiled models, combined: they call what they are made of, so that all is compiled into one loop.
+// They are given all arguments, of which a part takes its own.
 
 template <class F, class G>
 struct Sum {
   F f;
   G g;
-  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& theta) const {
-    const auto first = f(x, theta);  // one after the other: operations on θ are found again by their order
-    return first + g(x, theta);
+  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& sigma, const auto& label, const auto& theta) const {
+    // one after the other: operations on θ are found again by their order
+    const auto first = compiled::call(f, x, sigma, label, theta);
+    return first + compiled::call(g, x, sigma, label, theta);
   }
 };
 
@@ -75,20 +77,26 @@ template <class F>
 struct Multiple {
   double beta;
   F f;
-  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& theta) const { return beta * f(x, theta); }
+  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& sigma, const auto& label, const auto& theta) const {
+    return beta * compiled::call(f, x, sigma, label, theta);
+  }
 };
 
 template <class F>
 struct Exponential {
   F f;
-  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& theta) const { return exp(f(x, theta)); }
+  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& sigma, const auto& label, const auto& theta) const {
+    return exp(compiled::call(f, x, sigma, label, theta));
+  }
 };
 
 template <class F>
 struct Renamed {
   std::string prefix;
   F f;
-  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& theta) const { return f(x, named(prefix, theta)); }
+  SCOREMATCH_INLINE auto operator()(const auto& x, const auto& sigma, const auto& label, const auto& theta) const {
+    return compiled::call(f, x, sigma, label, named(prefix, theta));
+  }
 };
 
 /// `combine` of one model's formula, recorded and, if it is compiled, compiled.

@@ -1,7 +1,7 @@
 // An energy whose formula is compiled into the loops over samples: for small, fixed dimensions.
 //
 //   s, f and the Laplacian   the formula itself, on lanes of samples, with derivatives along the axes in registers
-//   θ                        with at most four numbers in θ, their tangents beside them; else the record
+//   θ                        with at most four numbers in θ and no σ, their tangents beside them; else the record
 //   given directions         the record (energy/formula_energy.hpp)
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "scorematch/compiled/values.hpp"
+#include "scorematch/compiled/call.hpp"
 #include "scorematch/energy/formula_energy.hpp"
 
 namespace scorematch {
@@ -52,11 +52,13 @@ class CompiledEnergy {
   }
 
   void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
+    evaluate::require_given(*record_, points);
     f.resize(points.X.rows());
     sweep<false>(points, bound<First>(workspace.first), f.data(), nullptr, nullptr);
   }
 
   void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
+    evaluate::require_given(*record_, points);
     f.resize(points.X.rows());
     S.resize(points.X.rows(), D);
     sweep<false>(points, bound<First>(workspace.first), f.data(), S.data(), nullptr);
@@ -70,6 +72,7 @@ class CompiledEnergy {
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
     const Index B = points.X.rows();
     if (points.along == Along::given || points.gradient) return recorded_.evaluate(points, workspace.recorded, values);
+    evaluate::require_given(*record_, points);
     values.S.resize(B, D);
     if (points.along == Along::none)
       return sweep<false>(points, bound<First>(workspace.first), nullptr, values.S.data(), nullptr);
@@ -87,7 +90,7 @@ class CompiledEnergy {
   /// f with its derivatives along the axes and its Laplacian, and their tangents with respect to θ.
   using Tangents = compiled::Jet<V, D, compiled::most_tangents, true>;
 
-  bool may_carry_tangents() const { return parameter_count() <= compiled::most_tangents; }
+  bool may_carry_tangents() const { return !record_->takes_sigma && parameter_count() <= compiled::most_tangents; }
 
   /// The uniform values for at(); null where θ has too many numbers for tangents.
   const Bound* bound_tangents(Workspace& workspace) const {
@@ -95,26 +98,40 @@ class CompiledEnergy {
     return known.tangents <= compiled::most_tangents ? &known : nullptr;
   }
 
-  SCOREMATCH_INLINE Tangents at(const V (&x)[D], const Bound& known) const { return run<Tangents>(x, known); }
+  SCOREMATCH_INLINE Tangents at(const V (&x)[D], const Bound& known) const { return run<Tangents>({x}, known); }
 
  private:
   using First = compiled::Jet<V, D, 0, false>;
   using Second = compiled::Jet<V, D, 0, true>;
 
+  /// Lanes of samples, with their noise levels and classes where the formula takes them.
+  struct Lanes {
+    const V (&x)[D];
+    V sigma = {}, label = {};
+  };
+
   template <class J>
-  SCOREMATCH_INLINE J run(const V (&x)[D], compiled::Slots<J::P>& slots) const {
-    compiled::Input<J> input;
-    input.slots = &slots;
-    for (int j = 0; j < D; ++j) input.x[j] = x[j];
-    return compiled::element_of<J>((*formula_)(input, compiled::CompiledTheta<J::P>(slots)), 0);
+  SCOREMATCH_INLINE J run(const Lanes& lanes, compiled::Slots<J::P>& slots) const {
+    using Theta = compiled::CompiledTheta<J::P>;
+    compiled::Input<J> x;
+    x.slots = &slots;
+    for (int j = 0; j < D; ++j) x.x[j] = lanes.x[j];
+    const Theta theta(slots);
+    if constexpr (compiled::TakesPointsAlone<F, compiled::Input<J>, Theta>)
+      return compiled::element_of<J>((*formula_)(x, theta), 0);
+    else
+      return compiled::element_of<J>(
+          compiled::call(*formula_, x, compiled::noise_level<J>(lanes.sigma, &slots),
+                         compiled::class_vector<J>(lanes.label, record_->classes, &slots), theta),
+          0);
   }
 
   template <class J>
-  SCOREMATCH_INLINE J run(const V (&x)[D], const Bound& known) const {
+  SCOREMATCH_INLINE J run(const Lanes& lanes, const Bound& known) const {
     compiled::Slots<J::P> slots;
     slots.numbers = known.numbers.data();
     slots.free = known.scratch.data();
-    return run<J>(x, slots);
+    return run<J>(lanes, slots);
   }
 
   template <class J>
@@ -134,7 +151,7 @@ class CompiledEnergy {
     else
       slots.free = known.scratch.data();
     V x[D] = {};
-    run<J>(x, slots);
+    run<J>({x}, slots);
     known.tangents = slots.tangents;
     if (known.scratch.empty()) known.scratch.resize(static_cast<std::size_t>(slots.lines));
     known.version = version_;
@@ -147,10 +164,16 @@ class CompiledEnergy {
     using J = std::conditional_t<second, Second, First>;
     const Index B = points.X.rows();
     const T* X = points.X.data();
+    const T* sigma = record_->takes_sigma ? points.sigma.data() : nullptr;
+    const int* label = record_->classes > 0 ? points.label.data() : nullptr;
     for (Index i = 0; i < B; i += simd::width<V>) {
       V x[D];
       for (int j = 0; j < D; ++j) x[j] = simd::load<V>(X + j * B + i);
-      const J r = run<J>(x, known);
+      Lanes lanes{x};
+      if (sigma != nullptr) lanes.sigma = simd::load<V>(sigma + i);
+      if (label != nullptr)
+        for (Index k = 0; k < simd::width<V>; ++k) lanes.label[k] = static_cast<T>(label[i + k]);
+      const J r = run<J>(lanes, known);
       if (f != nullptr) simd::store<V>(f + i, r.get(0, 0));
       if (S != nullptr)
         compiled::each<D>([&](auto j) SCOREMATCH_INLINE_LAMBDA {

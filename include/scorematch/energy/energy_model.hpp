@@ -67,14 +67,16 @@ class CompiledEnergyModel : public EnergyModel {
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
 ///
 /// The formula runs again whenever θ changes and for every few samples: it must make the same calls each time. θ of
-/// more than four numbers gets its gradient from the record.
+/// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta).
 template <int D, class F>
 CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(F&& formula) {
-  using J = compiled::Jet<simd::Lanes<double>, D, 0, false>;
-  static_assert(
-      std::is_invocable_v<const std::remove_cvref_t<F>&, compiled::Input<J>, compiled::CompiledTheta<0>>,
-      "energy_model<D>(formula) takes a formula f(x, theta); with a noise level, write energy_model(D, formula)");
   return {formula::record(D, formula), std::forward<F>(formula)};
+}
+
+/// The same with a class label: f(x, sigma, label, theta).
+template <int D, class F>
+CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(classes of, F&& formula) {
+  return {formula::record(D, formula, of.count), std::forward<F>(formula)};
 }
 
 }  // namespace scorematch

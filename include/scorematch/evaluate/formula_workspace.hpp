@@ -89,15 +89,21 @@ void add_row(const T* row, T alpha, T* out, Index count) {
     for (Index i = 0; i < count; ++i) out[i] += alpha * row[i];
 }
 
-/// Writes a replay's points: X, and sigma and label for records that take them.
+/// Throws std::invalid_argument unless the points have the sigma and the labels that the record takes.
 template <class T>
-void set_points(Replay<T>& replay, const Record& record, const Points<T>& points) {
+void require_given(const Record& record, const Points<T>& points) {
   require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
           {"the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
            "or fix it with at_sigma(model, sigma)"});
   require(record.classes == 0 || points.label.size() == points.X.rows(),
           {"the model's formula takes a label, but nothing here gives one: give labels in the options, "
            "or fix it with at_sigma(model, sigma, label)"});
+}
+
+/// Writes a replay's points: X, and sigma and label for records that take them.
+template <class T>
+void set_points(Replay<T>& replay, const Record& record, const Points<T>& points) {
+  require_given(record, points);
   replay.set_points(points.X.data(), points.sigma.data(), points.label.data());
 }
 
