@@ -54,7 +54,7 @@ void train(benchmark::State& state) {
   std::uint64_t step = 0;
   const auto take_step = [&] {
     const std::vector<Index> order = sm::permutation(1, step, samples);
-    function.bound().bind(theta);
+    function.bind(theta);
     function.evaluate({.columns = std::span(order).first(batch), .labels = labels, .draw = ++step}, true, loss);
     adam.update(loss.gradient, theta, 1, average, 0.002);
     return loss.value;

@@ -28,11 +28,11 @@ void time_loss(benchmark::State& state, const M& model, const O& objective, cons
   const Eigen::VectorXd theta = model.parameters(),
                         direction = Eigen::VectorXd::Ones(theta.size()) / std::sqrt(static_cast<double>(theta.size()));
   const double h = sizeof(T) == 4 ? 1e-2 : 1e-4;
-  function.bound().bind(theta + h * direction);
+  function.bind(theta + h * direction);
   function.evaluate({}, false, up);
-  function.bound().bind(theta - h * direction);
+  function.bind(theta - h * direction);
   function.evaluate({}, false, down);
-  function.bound().bind(theta);
+  function.bind(theta);
   const double expected = (up.value - down.value) / (2 * h), found = loss.gradient.dot(direction),
                scale = loss.gradient.norm() + std::abs(loss.value);
   if (!(std::abs(found - expected) <= (sizeof(T) == 4 ? 2e-2 : 1e-4) * scale)) {

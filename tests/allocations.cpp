@@ -119,13 +119,13 @@ void check_losses(const std::string& name, const M& model, const O& objective) {
   sm::Loss loss;
   const Eigen::VectorXd theta = model.parameters();
   for (int warm_up = 0; warm_up < 2; ++warm_up) {
-    function.bound().bind(theta);
+    function.bind(theta);
     function.evaluate({.draw = 1}, true, loss);
     function.evaluate({.draw = 1}, false, loss);
   }
   const long before = allocations;
   for (std::uint64_t draw = 2; draw < 5; ++draw) {
-    function.bound().bind(theta);
+    function.bind(theta);
     function.evaluate({.draw = draw}, true, loss);
     function.evaluate({.draw = draw}, false, loss);
   }

@@ -17,6 +17,7 @@
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/score/score_model.hpp"
+#include "scorematch/score/values.hpp"
 
 #ifndef SCOREMATCH_EXTERN_DOUBLE
 #define SCOREMATCH_EXTERN_DOUBLE extern
@@ -32,18 +33,23 @@ namespace scorematch {
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&);             \
   EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
                                                          Loss&);
-#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                   \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)            \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)           \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)              \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>) \
+#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                           \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)                    \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)                   \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)                      \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)         \
+  EXTERN template void detail::score<T, M>(const M&, MatrixView<T>, Matrix<T>&);      \
+  EXTERN template void detail::divergence<T, M>(const M&, MatrixView<T>, Vector<T>&); \
   EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&);
 #define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
+  EXTERN template class objective::LossLoop<T>;                                                                   \
+  EXTERN template class objective::WithholdingLossLoop<T>;                                                        \
   EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                   \
   EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                  \
   EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
   SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                   \
   SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                    \
+  EXTERN template void detail::energy<T, EnergyModel>(const EnergyModel&, MatrixView<T>, Vector<T>&);             \
   EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&, \
                                                            Draws<T>&);
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
@@ -69,6 +75,12 @@ SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_OBJECTIVE
 
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
+SCOREMATCH_EXTERN_DOUBLE template FitStatus fitting::by_lbfgs<void>(const fitting::LossAt&, fitting::HeldOut&,
+                                                                    const FitOptions&, double, Eigen::VectorXd&,
+                                                                    fitting::FitRun&);
+SCOREMATCH_EXTERN_DOUBLE template FitStatus fitting::by_adam<void>(const fitting::LossAt&, Index, fitting::HeldOut&,
+                                                                   const FitOptions&, Eigen::VectorXd&,
+                                                                   fitting::FitRun&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
 SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
                                                                            const Eigen::VectorXd&, Index, Index, double,

@@ -52,7 +52,7 @@ Neighbours neighbours(const Samples& X, const Samples& Y, bool own) {
   Neighbours found;
   found.squared_distance.assign(static_cast<std::size_t>(N), std::numeric_limits<double>::infinity());
   found.columns.resize(static_cast<std::size_t>(N));
-  std::vector<std::vector<double>> blocks;  // one a thread: `rows` columns of X, transposed
+  evaluate::PerThread<std::vector<double>> blocks;  // one a thread: `rows` columns of X, transposed
   evaluate::for_each_piece((N + rows - 1) / rows, blocks,
                            [&](std::vector<double>& block) { block.resize(static_cast<std::size_t>(rows * d)); },
                            [&](std::vector<double>& block, Index piece) {

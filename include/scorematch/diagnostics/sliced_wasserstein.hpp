@@ -87,7 +87,7 @@ SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const S
   struct State {
     std::vector<double> direction, x, y;
   };
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   evaluate::for_each_piece(
       options.projections, states, [&](State& state) { state.direction.resize(static_cast<std::size_t>(d)); },
       [&](State& state, Index piece) {

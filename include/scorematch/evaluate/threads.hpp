@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <vector>
 
 #include "scorematch/types.hpp"
@@ -15,6 +16,25 @@
 #endif
 
 namespace scorematch::evaluate {
+
+/// A state a thread, kept between calls; it stays where it is. States are scratch: a copy has none.
+template <class State>
+class PerThread {
+ public:
+  PerThread() = default;
+  PerThread(const PerThread&) {}
+  PerThread(PerThread&&) = default;
+  PerThread& operator=(const PerThread&) { return *this; }
+  PerThread& operator=(PerThread&&) = default;
+
+  void grow(Index threads) {
+    while (static_cast<Index>(states_.size()) < threads) states_.push_back(std::make_unique<State>());
+  }
+  State& operator[](Index thread) { return *states_[static_cast<std::size_t>(thread)]; }
+
+ private:
+  std::vector<std::unique_ptr<State>> states_;
+};
 
 #ifdef _OPENMP
 /// Eigen starts threads of its own inside a region of one thread, and then sums in another order: so a region has two
@@ -51,18 +71,18 @@ class FirstFailure {
 #endif
 
 /// For piece = 0 … pieces − 1: work(state, piece) in any order on any thread, reduce(state, piece) one at a time in
-/// order. `states` holds one state a thread; make(states) is called with the thread count to size it. An exception of
+/// order; before that prepare(state) for the state of each thread. An exception of
 /// a piece is rethrown here, the first one's.
 template <class State, class Prepare, class Work, class Reduce>
-void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work, Reduce reduce) {
+void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work, Reduce reduce) {
   std::exception_ptr failure;
 #ifdef _OPENMP
   if (const int threads = threads_for(pieces); threads > 1) {
-    while (static_cast<int>(states.size()) < threads) states.emplace_back();
-    for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
+    states.grow(threads);
+    for (int t = 0; t < threads; ++t) prepare(states[t]);
 #pragma omp parallel for ordered schedule(dynamic, 1) num_threads(threads)
     for (Index piece = 0; piece < pieces; ++piece) {
-      State& state = states[static_cast<std::size_t>(omp_get_thread_num())];
+      State& state = states[omp_get_thread_num()];
       std::exception_ptr mine;
       try {
         work(state, piece);
@@ -79,54 +99,53 @@ void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, W
     return;
   }
 #endif
-  if (states.empty()) states.emplace_back();
-  prepare(states.front());
+  states.grow(1);
+  prepare(states[0]);
   for (Index piece = 0; piece < pieces; ++piece) {
-    work(states.front(), piece);
-    reduce(states.front(), piece);
+    work(states[0], piece);
+    reduce(states[0], piece);
   }
 }
 
 /// The same where pieces leave nothing to reduce: no thread waits for another.
 template <class State, class Prepare, class Work>
-void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work) {
+void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work) {
 #ifdef _OPENMP
   if (const int threads = threads_for(pieces); threads > 1) {
     FirstFailure failure;
-    while (static_cast<int>(states.size()) < threads) states.emplace_back();
-    for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
+    states.grow(threads);
+    for (int t = 0; t < threads; ++t) prepare(states[t]);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (Index piece = 0; piece < pieces; ++piece)
-      failure.watch(piece, [&] { work(states[static_cast<std::size_t>(omp_get_thread_num())], piece); });
+      failure.watch(piece, [&] { work(states[omp_get_thread_num()], piece); });
     return failure.rethrow();
   }
 #endif
-  if (states.empty()) states.emplace_back();
-  prepare(states.front());
-  for (Index piece = 0; piece < pieces; ++piece) work(states.front(), piece);
+  states.grow(1);
+  prepare(states[0]);
+  for (Index piece = 0; piece < pieces; ++piece) work(states[0], piece);
 }
 
 /// The same where a piece leaves `size` numbers that take long to add up: all threads share them out. Pieces are worked
 /// on in rounds of one a thread; after each, add(state, piece, first, count) is called for slices of the numbers,
 /// for each slice in the order of the pieces, and reduce(state, piece), once a piece in order, for what else it leaves.
 template <class State, class Prepare, class Work, class Reduce, class Add>
-void for_each_piece(Index pieces, std::vector<State>& states, Prepare prepare, Work work, Reduce reduce, Index size,
+void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work, Reduce reduce, Index size,
                     Add add) {
 #ifdef _OPENMP
   if (const int threads = threads_for(pieces); threads > 1) {
     FirstFailure failure;
-    while (static_cast<int>(states.size()) < threads) states.emplace_back();
-    for (int t = 0; t < threads; ++t) prepare(states[static_cast<std::size_t>(t)]);
+    states.grow(threads);
+    for (int t = 0; t < threads; ++t) prepare(states[t]);
 #pragma omp parallel num_threads(threads)
     {
       const Index mine = omp_get_thread_num(), all = omp_get_num_threads();
       for (Index first = 0; first < pieces; first += all) {
-        if (first + mine < pieces)
-          failure.watch(first + mine, [&] { work(states[static_cast<std::size_t>(mine)], first + mine); });
+        if (first + mine < pieces) failure.watch(first + mine, [&] { work(states[mine], first + mine); });
 #pragma omp barrier
         const bool stop = failure.any();  // all threads see the same
         for (Index k = 0; k < std::min(all, pieces - first) && !stop; ++k) {
-          State& state = states[static_cast<std::size_t>(k)];
+          State& state = states[k];
           if (mine == 0) reduce(state, first + k);
           add(state, first + k, mine * size / all, (mine + 1) * size / all - mine * size / all);
         }

@@ -39,7 +39,7 @@ class Pieces {
 
  private:
   struct None {};
-  std::vector<None> states_;
+  evaluate::PerThread<None> states_;
 };
 
 /// ‖g‖, summed in an order that no number of threads changes. Not finite where an element of g is not.

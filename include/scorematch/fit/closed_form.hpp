@@ -103,7 +103,7 @@ class FeatureGram {
     Index size = 0;
     for (Index row = 0; row < p; row += Gemm::panel) size += std::min(Gemm::panel, p - row) * (p - row);
     Eigen::VectorXd total = Eigen::VectorXd::Zero(size);
-    std::vector<State> states;
+    evaluate::PerThread<State> states;
     evaluate::for_each_piece(
         runs, states, [&](State& state) { state.sums.resize(size); },
         [&](State& state, Index run) {
@@ -230,7 +230,7 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
            "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
   result.A = mean_feature_gram<T>(result.model, objective, data);
   Loss at_zero;
-  function.bound().bind(Eigen::VectorXd::Zero(p));
+  function.bind(Eigen::VectorXd::Zero(p));
   function.evaluate({}, true, at_zero);
   result.b = at_zero.gradient;
   result.c = at_zero.value;
@@ -260,7 +260,7 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
     result.status = ClosedFormStatus::non_finite;
   }
   result.model.set_parameters(theta);
-  function.bound().bind(theta);
+  function.bind(theta);
   function.evaluate({}, false, result.loss);
   result.loss.gradient = result.A * theta + result.b;
 }

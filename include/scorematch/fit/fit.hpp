@@ -94,9 +94,15 @@ struct [[nodiscard]] Fit {
 
 namespace fitting {
 
-template <class LossFunction>
-FitStatus by_lbfgs(LossFunction& function, HeldOut& held_out, const FitOptions& options, double tolerance,
-                   Eigen::VectorXd& theta, auto& result) {
+/// How a fit went, whatever the model.
+struct FitRun {
+  Index iterations = 0, evaluations = 0, non_finite = 0;
+  std::vector<FitStep> history = {};
+};
+
+template <class = void>
+FitStatus by_lbfgs(const LossAt& loss_at, HeldOut& held_out, const FitOptions& options, double tolerance,
+                   Eigen::VectorXd& theta, FitRun& result) {
   const Stopwatch watch;
   const Index iterations = options.iterations > 0 ? options.iterations : 1000;
   Loss loss;
@@ -104,8 +110,7 @@ FitStatus by_lbfgs(LossFunction& function, HeldOut& held_out, const FitOptions& 
   const Minimum minimum = minimise(
       [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
         if (held_out.watching()) present = at;
-        function.bound().bind(at);
-        function.evaluate({}, true, loss);
+        loss_at(at, {}, true, loss);
         gradient = loss.gradient;
         return loss.value;
       },
@@ -131,18 +136,18 @@ FitStatus by_lbfgs(LossFunction& function, HeldOut& held_out, const FitOptions& 
   return FitStatus::stalled;
 }
 
-template <class LossFunction>
-FitStatus by_adam(LossFunction& function, HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta,
-                  auto& result) {
-  const MinibatchPlan plan{.samples = function.samples(),
-                           .batch = std::min(options.batch, function.samples()),
+template <class = void>
+FitStatus by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const FitOptions& options,
+                  Eigen::VectorXd& theta, FitRun& result) {
+  const MinibatchPlan plan{.samples = samples,
+                           .batch = std::min(options.batch, samples),
                            .steps = options.iterations > 0 ? options.iterations : 5000,
                            .learning_rate = {.peak = options.learning_rate},
                            .seed = options.seed,
                            .check_every = options.check_every,
                            .progress = options.progress};
   MinibatchState state{.theta = theta, .held_out = held_out};
-  MinibatchLoop loop(plan, loss_at(function), state);
+  MinibatchLoop loop(plan, loss_at, state);
   const MinibatchEnd end = loop.run([](double) { return std::string(); });
   if (end == MinibatchEnd::all_steps) loop.close();
   theta = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta;
@@ -180,14 +185,19 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   }
   HeldOut held_out;
   if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
-  result.status = lbfgs ? by_lbfgs(function, held_out, options, tolerance, theta, result)
-                        : by_adam(function, held_out, options, theta, result);
+  FitRun how;
+  result.status = lbfgs ? by_lbfgs(loss_at(function), held_out, options, tolerance, theta, how)
+                        : by_adam(loss_at(function), function.samples(), held_out, options, theta, how);
+  result.iterations = how.iterations;
+  result.evaluations = how.evaluations;
+  result.non_finite = how.non_finite;
+  result.history = std::move(how.history);
   if (held_out.any()) {
     theta = held_out.best;
     result.held_out_loss = held_out.best_loss;
   }
   result.model.set_parameters(theta);
-  function.bound().bind(theta);
+  function.bind(theta);
   function.evaluate({}, true, result.loss);
 }
 

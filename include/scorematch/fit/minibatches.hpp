@@ -14,7 +14,7 @@
 
 #include "scorematch/fit/adam.hpp"
 #include "scorematch/fit/learning_rate.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/objective/loss_loop.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/random/stream.hpp"
@@ -60,21 +60,21 @@ struct HeldOut {
   }
 };
 
-/// A LossFunction as a function of θ; it must outlive what is returned.
-template <class LossFunction>
-LossAt loss_at(LossFunction& function) {
+/// A loss as a function of θ; it must outlive what is returned.
+template <class T>
+LossAt loss_at(objective::LossLoop<T>& function) {
   return [&function](const Eigen::VectorXd& theta, const LossOptions& options, bool with_gradient, Loss& loss) {
-    function.bound().bind(theta);
+    function.bind(theta);
     function.evaluate(options, with_gradient, loss);
   };
 }
 
-/// Watches a LossFunction on held-out data, which must outlive what is returned.
-template <class LossFunction>
-HeldOut watch(LossFunction& function, const LossOptions& options, Index patience) {
+/// Watches a loss on held-out data, which must outlive what is returned.
+template <class T>
+HeldOut watch(objective::LossLoop<T>& function, const LossOptions& options, Index patience) {
   return {.loss_at =
               [&function, options, loss = Loss{}](const Eigen::VectorXd& theta) mutable {
-                function.bound().bind(theta);
+                function.bind(theta);
                 function.evaluate(options, false, loss);
                 return loss.value;
               },

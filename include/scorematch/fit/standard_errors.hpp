@@ -164,7 +164,7 @@ class SampleGradients {
     const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
     const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
     GradientSums total(p_);
-    std::vector<State> states;
+    evaluate::PerThread<State> states;
     evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
                              [&](State& s) {
                                if (!s.bound) s.bound = std::make_unique<Bound>(bind<T>(model_));
@@ -242,7 +242,7 @@ class MeanGradient {
   MeanGradient(LossFunction& function, Index draws) : function_(function), draws_(draws) {}
 
   DependentVector<LossFunction> operator()(const DependentVector<LossFunction>& theta) {
-    function_.bound().bind(theta);
+    function_.bind(theta);
     DependentVector<LossFunction> total = DependentVector<LossFunction>::Zero(theta.size());
     for (Index draw = 0; draw < draws_; ++draw) {
       function_.evaluate({.draw = static_cast<std::uint64_t>(draw)}, true, loss_);
@@ -432,7 +432,7 @@ class ScoreFit {
   MatrixView<T> data_;
   Index draws_;
   Function function_;
-  MeanGradient<Function> mean_gradient_;
+  MeanGradient<objective::LossLoop<T>> mean_gradient_;
 };
 
 }  // namespace fitting

@@ -162,7 +162,7 @@ class Annealing {
       DependentMatrix<Bound> z;
       DependentVector<Bound> log_w;
     };
-    std::vector<State> states;
+    evaluate::PerThread<State> states;
     const Stopwatch watch;
     // With progress, the blocks of chains are reported one group after another.
     const Index group = options_.progress ? std::max<Index>(4, (blocks.count + 19) / 20) : blocks.count;

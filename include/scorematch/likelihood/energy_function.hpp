@@ -111,7 +111,7 @@ class EnergyFunction {
   }
 
   Bound bound_;
-  std::vector<State> states_;
+  evaluate::PerThread<State> states_;
   Index evaluations_ = 0;
 };
 

@@ -121,7 +121,7 @@ void flow(const M& model, MatrixView<T> X, const FlowLikelihoodOptions& options,
     Matrix<T> X, V;
     Eigen::VectorXi label;
   };
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   const auto prepare = [&](State& state) {
     if (!state.target) state.target = std::make_unique<Target>(bound, options.guidance);
     if (exact) state.target->ask_exact_trace();

@@ -292,7 +292,7 @@ void generate(const Generator& generator, MatrixView<T> Z, bool with_density, Ge
     result.score.resize(d, N);
   }
   std::vector<char> signs(with_density ? static_cast<std::size_t>(d) : 0, 0);
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   evaluate::for_each_piece((N + block - 1) / block, states, [](State&) {},
                            [&](State& state, Index b) {
                              const Index first = b * block, count = std::min(block, N - first);

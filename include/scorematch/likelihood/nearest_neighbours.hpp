@@ -31,7 +31,7 @@ class NeighbourTree {
   Vector<T> distances(const Matrix<T>& X, int k, bool own) const {
     Vector<T> distances(X.cols());
     constexpr Index piece = 512;
-    std::vector<Query> queries;
+    evaluate::PerThread<Query> queries;
     evaluate::for_each_piece((X.cols() + piece - 1) / piece, queries, [](Query&) {},
                              [&](Query& query, Index p) {
                                query.nearest.resize(static_cast<std::size_t>(k));

@@ -255,7 +255,7 @@ class Estimator {
   Target target_;
   Own own_;
   Index d_;
-  std::vector<State> states_;
+  evaluate::PerThread<State> states_;
 };
 
 template <class M>
@@ -379,7 +379,7 @@ LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, co
   const auto learn = [&](Index steps) {
     for (Index k = 0; k < steps; ++k) {
       estimator.draw(key, step, draws);
-      loss_function.bound().bind(theta);
+      loss_function.bind(theta);
       loss_function.evaluate({.draw = step++}, true, loss);
       adam.update(loss.gradient, theta);
     }

@@ -25,9 +25,6 @@ concept Fusable = requires(const Bound& bound, typename Bound::Workspace& worksp
   objective.at_point(s, number, number, terms, s_bar, number);
 };
 
-/// Samples a fused block: nothing is kept of them, so that only the partition into blocks matters.
-inline constexpr Index fused_block = 2048;
-
 /// Mean and squared deviations of numbers that come in lanes, about a number near their mean.
 template <class V>
 struct LaneMoments {

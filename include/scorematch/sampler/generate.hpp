@@ -162,7 +162,7 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
     std::unique_ptr<Target> target;
     Eigen::MatrixXd z;
   };
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   const auto prepare = [&](State& state) {
     if (!state.target) state.target = std::make_unique<Target>(bound, options.guidance);
   };

@@ -181,7 +181,7 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
     std::unique_ptr<Target<T, Bound>> target;
     Eigen::MatrixXd z;
   };
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   const auto prepare = [&](State& state) {
     if (!state.target) state.target = std::make_unique<Target<T, Bound>>(bound);
   };

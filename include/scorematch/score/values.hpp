@@ -22,10 +22,11 @@ void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
     typename Bound::Workspace workspace;
     Points<T> points;
     ScoreValues<T> values;
+    Vector<T> f;
   };
   constexpr Index lanes = simd::width<simd::Lanes<T>>;
   const Index block = std::min<Index>(bound.block_size(along, 0), X.cols()), rows = (block + lanes - 1) / lanes * lanes;
-  std::vector<State> states;
+  evaluate::PerThread<State> states;
   evaluate::for_each_piece((X.cols() + block - 1) / block, states, [](State&) {},
                            [&](State& state, Index b) {
                              const Index first = b * block, count = std::min(block, X.cols() - first);
@@ -37,6 +38,30 @@ void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
                            });
 }
 
+template <class T, class M>
+void score(const M& model, MatrixView<T> X, Matrix<T>& S) {
+  for_each_block<T>(model, X, Along::none, [&](const auto& bound, auto& state, Index first, Index count) {
+    bound.evaluate(state.points, state.workspace, state.values);
+    S.middleCols(first, count) = state.values.S.topRows(count).transpose();
+  });
+}
+
+template <class T, class M>
+void divergence(const M& model, MatrixView<T> X, Vector<T>& divergence) {
+  for_each_block<T>(model, X, Along::axes, [&](const auto& bound, auto& state, Index first, Index count) {
+    bound.evaluate(state.points, state.workspace, state.values);
+    divergence.segment(first, count) = state.values.curvature.head(count);
+  });
+}
+
+template <class T, class M>
+void energy(const M& model, MatrixView<T> X, Vector<T>& f) {
+  for_each_block<T>(model, X, Along::none, [&](const auto& bound, auto& state, Index first, Index count) {
+    bound.energy(state.points, state.workspace, state.f);
+    f.segment(first, count) = state.f.head(count);
+  });
+}
+
 }  // namespace detail
 
 /// s = ∇ log p at every column of X (d × N): d × N. Throws std::invalid_argument as `loss` does.
@@ -44,11 +69,7 @@ template <class M, class Derived>
 auto score_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Matrix<T> S(X.rows(), X.cols());
-  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
-    bound.evaluate(state.points, state.workspace, state.values);
-    S.middleCols(first, count) = state.values.S.topRows(count).transpose();
-  };
-  if constexpr (check_model<M>()) detail::for_each_block<T>(model, X.derived(), Along::none, read);
+  if constexpr (check_model<M>()) detail::score<T, M>(model, X.derived(), S);
   return S;
 }
 
@@ -57,11 +78,7 @@ template <class M, class Derived>
 auto divergence_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> divergence(X.cols());
-  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
-    bound.evaluate(state.points, state.workspace, state.values);
-    divergence.segment(first, count) = state.values.curvature.head(count);
-  };
-  if constexpr (check_model<M>()) detail::for_each_block<T>(model, X.derived(), Along::axes, read);
+  if constexpr (check_model<M>()) detail::divergence<T, M>(model, X.derived(), divergence);
   return divergence;
 }
 
@@ -70,16 +87,11 @@ template <class M, class Derived>
 auto energy_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> f(X.cols());
-  const auto read = [&](const auto& bound, auto& state, Index first, Index count) {
-    Vector<T> values;
-    bound.energy(state.points, state.workspace, values);
-    f.segment(first, count) = values.head(count);
-  };
   if constexpr (check_model<M>()) {
     static_assert(KnowsEnergy<M, T>,
                   "energy_of needs an energy: an energy_model, or a class that provides  "
                   "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
-    if constexpr (KnowsEnergy<M, T>) detail::for_each_block<T>(model, X.derived(), Along::none, read);
+    if constexpr (KnowsEnergy<M, T>) detail::energy<T, M>(model, X.derived(), f);
   }
   return f;
 }
