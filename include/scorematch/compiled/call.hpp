@@ -22,6 +22,12 @@ SCOREMATCH_INLINE auto call(const F& f, const X& x, const Sigma& sigma, const La
     return f(x, sigma, label, theta);
 }
 
+/// Whether f is one of the three, for lanes J. Asking compiles f, so that its own errors show where a model is made.
+template <class F, class J, class Theta = CompiledTheta<J::P>>
+concept CompiledFormula =
+    TakesPointsAlone<F, Input<J>, Theta> || std::is_invocable_v<const F&, Input<J>, Number<J>, Theta> ||
+    std::is_invocable_v<const F&, Input<J>, Number<J>, Local<J>, Theta>;
+
 /// σ of each sample: constant in x and θ.
 template <class J>
 SCOREMATCH_INLINE Number<J> noise_level(typename J::V sigma, Slots<J::P>* slots) {

@@ -46,6 +46,9 @@ template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {
  public:
   static constexpr int dimension_at_compile_time = D;
+  static_assert(
+      compiled::CompiledFormula<F, compiled::Jet<simd::Lanes<double>, D, 0, false>>,
+      "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
 
   CompiledEnergyModel(formula::Record record, F formula)
       : EnergyModel(std::move(record)), formula_(std::make_shared<const F>(std::move(formula))) {}
