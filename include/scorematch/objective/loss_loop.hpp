@@ -7,7 +7,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "scorematch/concepts.hpp"
@@ -73,6 +72,7 @@ class LossLoop {
 
   Index samples() const { return data_.cols(); }
   virtual void bind(const Eigen::VectorXd& theta) = 0;
+  /// The loss at the θ that was bound last; the same bits for any number of threads.
   void evaluate(const LossOptions& options, bool with_gradient, Loss& loss);
 
  protected:
@@ -138,10 +138,11 @@ class LossLoop {
 
  private:
   Call partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample);
+  void sum(const Call& call);
   void add_sums(State& s, const Call& call, Index run, Index first, Index size);
   void report(const Call& call, Loss& loss) const;
 
-  std::vector<std::string_view> names_;
+  std::vector<std::string> names_;  ///< of the terms
   Moments total_;
   std::vector<Moments> total_terms_, total_levels_;
 };
@@ -156,11 +157,20 @@ void LossLoop<T>::evaluate(const LossOptions& options, bool with_gradient, Loss&
   total_terms_.assign(names_.size(), Moments{});
   total_levels_.assign(level_names_.size(), Moments{});
   if (with_gradient) total_sums_.resize(call.sum_size);
+  if (!with_gradient || !sum_otherwise(call)) sum(call);
+  report(call, loss);
+  if (!with_gradient) return;
+  loss.gradient.resize(parameter_count());
+  finish(total_sums_, loss.gradient);
+}
+
+template <class T>
+void LossLoop<T>::sum(const Call& call) {
   const auto prepared = [&](Thread& thread) { prepare(thread, call); };
   const auto work = [&](Thread& thread, Index run) {
     State& s = *thread.state;
     reset(s);
-    if (with_gradient) s.sums.setZero();
+    if (call.with_gradient) s.sums.setZero();
     for (Index b = run * call.per_run; b < std::min(call.blocks, (run + 1) * call.per_run); ++b)
       sweep_block(s, call, b);
   };
@@ -171,17 +181,11 @@ void LossLoop<T>::evaluate(const LossOptions& options, bool with_gradient, Loss&
     reduce(*thread.state);
     add(thread, run, 0, call.sum_size);
   };
-  if (with_gradient && sum_otherwise(call)) {
-  } else if (call.sum_size < 65536) {
+  if (call.sum_size < 65536)
     evaluate::for_each_piece(call.runs, threads_, prepared, work, reduce_and_add);
-  } else {
+  else
     evaluate::for_each_piece(
         call.runs, threads_, prepared, work, [&](Thread& thread, Index) { reduce(*thread.state); }, call.sum_size, add);
-  }
-  report(call, loss);
-  if (!with_gradient) return;
-  loss.gradient.resize(parameter_count());
-  finish(total_sums_, loss.gradient);
 }
 
 template <class T>
