@@ -405,6 +405,27 @@ TEST_CASE("symmetric forms of x") {
     return form + sin(form) + theta("s") * quadratic_form(B, x * theta("a", 4)) + (other + other) +
            log(1 + quadratic_form(B, cos(x))) + 0 * quadratic_form(A, square(x));
   }));
+  check(energy("beside a term with the same adjoint", 4, [A, B](auto x, auto theta) {
+    auto v = x - theta("m", 4);
+    auto before = sum(tanh(v) * theta("h", 4));
+    return (before + quadratic_form(B, v)) + (quadratic_form(A, sin(v)) + sum(exp(-v)));
+  }));
+}
+
+// Summands of one sum alone share its adjoint's storage, and multiples of them are read where they come from.
+TEST_CASE("sums of what nobody else uses") {
+  check(energy("of vectors", 3, [](auto x, auto theta) {
+    auto u = theta("a", 3) * sin(x) + exp(theta("b", 3)) * cos(x), v = theta("s") * square(x) - u;
+    return log_sum_exp(theta("c", 3) - (square(v) + tanh(x))) + sum((v + theta("d", 3)) * (x + sin(v)));
+  }));
+  check(energy("in a row, and again", 3, [](auto x, auto theta) {
+    auto a = sin(x) + cos(x), b = (a + tanh(x)) + (exp(-square(x)) + theta("b", 3) * x), c = theta("c", 3) * b;
+    return sum(square(c + 2 * b)) + sum(sin(c + a)) + dot(a + b, x - c);
+  }));
+  check(energy("of numbers and vectors", 3, [](auto x, auto theta) {
+    auto s = sin(x[0]) + theta("s") * x[1];
+    return s + (square(s) + sum(theta("t", 3) * (x * s) + (s + cos(x)))) + theta("r") * norm(x + 4);
+  }));
 }
 
 TEST_CASE("formulas of theta alone, of x alone, of neither") {

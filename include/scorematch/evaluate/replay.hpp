@@ -70,6 +70,8 @@ struct Slot {
   int owner = 0;         ///< the node whose columns these are: another one for a segment
   bool shared = false;   ///< a segment, or the source of one
   bool touched = false;  ///< its adjoint has been written in this sweep
+  bool folded = false;   ///< u a with a uniform u, in one sum alone, which reads a itself: there is no value
+  bool adopts = false;   ///< in one sum alone, as it is: the adjoint is that of the sum, in its storage
 
   /// Columns for operands of size 1 that meet n columns repeat.
   Index step(const Node& node) const { return node.size() == 1 ? 0 : stride; }
@@ -262,6 +264,7 @@ class Replay {
     }
     for (std::size_t i = 0; i < record.nodes.size(); ++i)  // a segment of a segment learns that it is shared only now
       if (slots_[i].shared) slots_[static_cast<std::size_t>(slots_[i].owner)].shared = true;
+    find_single_summands();
     if (host == nullptr) return;
     host->place_adjoints();
     adjoints_placed_ = true;
@@ -269,6 +272,7 @@ class Replay {
       const Slot<T>& there = host->slots_[i];
       Slot<T>& here = slots_[i];
       here.bar_stride = there.bar_stride;
+      here.adopts = there.adopts;
       if (here.owner == input_) {
         here.bar_stride = samples;
         continue;
@@ -331,6 +335,12 @@ class Replay {
       slots_[i].bar = bars + slots_[i].place;
       slots_[i].bar_stride = slots_[i].stride;
     }
+    for (std::size_t i = record_->nodes.size(); i-- > 0;) {  // sums come after what they add
+      const Node& n = record_->nodes[i];
+      if (n.uniform || n.operation != Operation::combine) continue;
+      for (const int operand : {n.a, n.b})
+        if (operand >= 0 && slot(operand).adopts) slot(operand).bar = slots_[i].bar;
+    }
   }
 
   // The directions are axes and the operand is x itself: the derivative rows of A x are the numbers of A.
@@ -359,12 +369,54 @@ class Replay {
       std::fill_n(x_bar_, record_->dimension * kernels_.samples, T(0));
   }
 
-  // Which sums, multiples and symmetric forms have the output's adjoint times a number that is known: those with one
-  // user, which is the output or such a node itself.
-  void find_steady() {
+  // Which summands are read where they come from, and which share the adjoint of their sum: those of one sum alone.
+  void find_single_summands() {
+    std::vector<int> uses = uses_of_nodes();
+    ++uses[static_cast<std::size_t>(record_->output)];
+    const auto look_at = [&](int operand, const Node& sum, int rows, double factor) {
+      if (operand < 0 || outside(operand) || uses[static_cast<std::size_t>(operand)] > 1) return;
+      const Node& n = node(operand);
+      Slot<T>& s = slot(operand);
+      if (s.shared || n.size() != sum.size()) return;
+      s.folded = n.operation == Operation::multiply && outside(n.a) != outside(n.b);
+      const bool scales_its_adjoint = n.symmetric;
+      s.adopts = factor == 1 && s.rows == rows && !scales_its_adjoint && n.operation != Operation::input;
+    };
+    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
+      const Node& n = record_->nodes[i];
+      if (n.uniform || n.operation != Operation::combine) continue;
+      look_at(n.a, n, slots_[i].rows, n.alpha);
+      look_at(n.b, n, slots_[i].rows, n.beta);
+    }
+  }
+
+  std::vector<int> uses_of_nodes() const {
     std::vector<int> uses(record_->nodes.size(), 0);
     for (const Node& n : record_->nodes)
       record_->for_each_operand(n, [&](int i) { ++uses[static_cast<std::size_t>(i)]; });
+    return uses;
+  }
+
+  /// Column j of a summand: where its numbers are, and their factor.
+  struct Term {
+    const T* at;
+    T factor;
+    int rows;
+  };
+  Term term(int operand, double factor, Index j) const {
+    const Node& n = node(operand);
+    const Slot<T>& s = slots_[static_cast<std::size_t>(operand)];
+    if (!s.folded) return {s.value + j * s.step(n), static_cast<T>(factor), s.rows};
+    const int moving = outside(n.a) ? n.b : n.a, still = outside(n.a) ? n.a : n.b;
+    const Slot<T>& from = slots_[static_cast<std::size_t>(moving)];
+    return {from.value + j * from.step(node(moving)),
+            static_cast<T>(factor) * number(still)[node(still).size() == 1 ? 0 : j], from.rows};
+  }
+
+  // Which sums, multiples and symmetric forms have the output's adjoint times a number that is known: those with one
+  // user, which is the output or such a node itself.
+  void find_steady() {
+    const std::vector<int> uses = uses_of_nodes();
     steady_.assign(record_->nodes.size(), 0);
     const auto pass = [&](int to, int users, double factor) {
       const auto i = static_cast<std::size_t>(to);
@@ -460,6 +512,7 @@ void Replay<T>::forward(int index) {
   Slot<T>& out = slot(index);
   const Kernels<V>& k = kernels_;
   const Index B = k.samples;
+  if (out.folded) return;
   switch (n.operation) {
     case Operation::input:
     case Operation::sigma:
@@ -478,15 +531,13 @@ void Replay<T>::forward(int index) {
       for (Index j = 0; j < n.size(); ++j) {
         T* to = out.value + j * out.stride;
         if (!a_outside && n.b >= 0 && !b_outside) {
-          const Slot<T>&a = slot(n.a), &b = slot(n.b);
-          k.combine(to, a.value + j * a.step(node(n.a)), static_cast<T>(n.alpha), a.rows,
-                    b.value + j * b.step(node(n.b)), static_cast<T>(n.beta), b.rows);
+          const Term a = term(n.a, n.alpha, j), b = term(n.b, n.beta, j);
+          k.combine(to, a.at, a.factor, a.rows, b.at, b.factor, b.rows);
           continue;
         }
         const int moving = a_outside ? n.b : n.a, still = a_outside ? n.a : n.b;
-        const Slot<T>& a = slot(moving);
-        k.add_column(to, a.value + j * a.step(node(moving)), static_cast<T>(a_outside ? n.beta : n.alpha), a.rows,
-                     true);
+        const Term a = term(moving, a_outside ? n.beta : n.alpha, j);
+        k.add_column(to, a.at, a.factor, a.rows, true);
         if (still >= 0)
           k.add_number(to,
                        static_cast<T>(a_outside ? n.alpha : n.beta) * number(still)[node(still).size() == 1 ? 0 : j]);
@@ -633,6 +684,7 @@ void Replay<T>::add_linear_adjoint(int target, const T* r_bar, Index r_step, T a
   }
   bool fresh = false;
   Slot<T>& to = adjoint(target, fresh);
+  if (to.adopts) return;
   const Index step = to.bar_step(node(target));
   for (Index j = 0; j < n; ++j)
     kernels_.add_column(to.bar + j * step, r_bar + j * r_step, alpha, to.rows, fresh && (step != 0 || j == 0));
