@@ -216,6 +216,9 @@ TEST_CASE("reductions") {
       return sum(n, [&](int k) { return square(x[k] - theta("centre" + std::to_string(k))) * x[0]; });
     }));
   }
+  check(energy("log_sum_exp of many terms", 2, [](auto x, auto theta) {
+    return log_sum_exp(theta("W", 40, 2) * x + theta("c", 40)) - log_sum_exp(theta("V", 33, 2) * sin(x)) * x[1];
+  }));
   check(energy("of matrices", 2, [](auto x, auto theta) {
     auto A = theta("A", 2, 3), B = theta("B", 2, 3);
     return (sum(A) + mean(B) + dot(A, B)) * x[0] + (squared_norm(A) + log_sum_exp(B)) * square(x[1]) +

@@ -154,11 +154,16 @@ struct Kernels {
     }
   }
 
-  /// ā of r = a b; call it again with a and b exchanged for b̄.
+  /// ā of r = a b; call it again with a and b exchanged for b̄. With `twice` it is that of r = a², b being a.
+  template <bool twice = false>
   void product_adjoint(T* a_bar, int rows_a, bool fresh, const T* b, int rows_b, const T* r_bar, int rows_r) const {
     const Index second = (1 + jets.directions()) * samples;
     for (Index i = 0; i < samples; i += width) {
-      const V bv = simd::load<V>(b + i);
+      const auto of_b = [&](Index k) {
+        const V number = simd::load<V>(b + k);
+        return twice ? number + number : number;
+      };
+      const V bv = of_b(i);
       V value = bv * simd::load<V>(r_bar + i);
       const V last = curves(rows_r) ? simd::load<V>(r_bar + second + i) : V{};
       if (moves(rows_r)) {
@@ -167,13 +172,13 @@ struct Kernels {
           const V rc = simd::load<V>(r_bar + k);
           V term = bv * rc;
           if (moves(rows_b)) {
-            const V bc = simd::load<V>(b + k);
+            const V bc = of_b(k);
             value += bc * rc;
             if (c < jets.curved) term += (bc + bc) * last;
           }
           if (moves(rows_a) && c < written.last) put(a_bar + k, term, fresh);
         }
-        if (curves(rows_b)) value += simd::load<V>(b + second + i) * last;
+        if (curves(rows_b)) value += of_b(second + i) * last;
         if (curves(rows_a) && written.second) put(a_bar + second + i, bv * last, fresh);
       }
       put(a_bar + i, value, fresh);
@@ -268,6 +273,9 @@ struct Kernels {
   // --- log-sum-exp over n columns, w_j = exp(a_j − r):
   //   r_c = Σ_j w_j a_jc     r_L = Σ_j w_j (a_jL + Σ_c a_jc²) − Σ_c r_c² ---
 
+  /// Of so many terms exponentials are kept; those of more are computed again.
+  static constexpr Index most_kept = 32;
+
   void log_sum_exp(T* r, int rows_r, const T* a, Index stride, int rows_a, Index n) const {
     const Index second = (1 + jets.directions()) * samples;
     const bool second_too = written.second && curves(rows_r);
@@ -280,16 +288,20 @@ struct Kernels {
       // Where every term is −∞, or one is +∞, the result is that infinity.
       const V shift =
           simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{});
-      V total = V{};
-      for (Index j = 0; j < n; ++j) total += simd::exp(simd::load<V>(a + j * stride + i) - shift);
-      const V value = shift + simd::log(total);
+      V total = V{}, kept[most_kept];
+      for (Index j = 0; j < n; ++j) {
+        const V power = simd::exp(simd::load<V>(a + j * stride + i) - shift);
+        if (j < most_kept) kept[j] = power;
+        total += power;
+      }
+      const V value = shift + simd::log(total), scale = simd::broadcast<V>(T(1)) / total;
       simd::store<V>(r + i, value);
       if (!moves(rows_r)) continue;
       for (int c = written.first; c < written.last; ++c) simd::store<V>(r + (1 + c) * samples + i, V{});
       if (second_too) simd::store<V>(r + second + i, V{});
       for (Index j = 0; j < n; ++j) {
         const T* column = a + j * stride + i;
-        const V weight = simd::exp(simd::load<V>(column) - value);
+        const V weight = j < most_kept ? kept[j] * scale : simd::exp(simd::load<V>(column) - value);
         V squares = V{};
         for (int c = written.first; c < written.last; ++c) {
           const V ac = simd::load<V>(column + (1 + c) * samples);
@@ -331,21 +343,27 @@ struct Kernels {
         if (curves(rows_a)) g += last * simd::load<V>(column + second);
         return g;
       };
-      V mean = V{};
+      V mean = V{}, weights[most_kept], pulls[most_kept];
       if (moves(rows_r))
         for (Index j = 0; j < n; ++j) {
           const T* column = a + j * stride + i;
-          mean += simd::exp(simd::load<V>(column) - value) * pull(column);
+          const V weight = simd::exp(simd::load<V>(column) - value), pulled = pull(column);
+          if (j < most_kept) {
+            weights[j] = weight;
+            pulls[j] = pulled;
+          }
+          mean += weight * pulled;
         }
       for (Index j = 0; j < n; ++j) {
         const T* column = a + j * stride + i;
         T* bar = a_bar + j * bar_stride + i;
-        const V weight = simd::exp(simd::load<V>(column) - value);
+        const bool kept = moves(rows_r) && j < most_kept;
+        const V weight = kept ? weights[j] : simd::exp(simd::load<V>(column) - value);
         if (!moves(rows_r)) {
           put(bar, weight * value_bar, fresh);
           continue;
         }
-        put(bar, weight * (value_bar + pull(column) - mean), fresh);
+        put(bar, weight * (value_bar + (kept ? pulls[j] : pull(column)) - mean), fresh);
         for (int c = 0; c < written.last; ++c) {
           V term = slope_bar(c);
           if (c < jets.curved) term += (last + last) * simd::load<V>(column + (1 + c) * samples);

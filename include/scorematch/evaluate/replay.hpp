@@ -569,6 +569,10 @@ void Replay<T>::forward(int index) {
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         T* to = out.value + j * out.stride;
+        if (n.function == Function::square) {
+          k.product(to, out.rows, from, a.rows, from, a.rows, true);
+          continue;
+        }
         if (k.written.value) function_values<T>(n.function, exponent(n), from, to, B);
         if (!k.moves(out.rows)) continue;
         const T* slope = slopes(n, from, to);
@@ -796,6 +800,11 @@ void Replay<T>::reverse(int index) {
       }
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
+        if (n.function == Function::square) {
+          k.template product_adjoint<true>(to.bar + j * to.bar_stride, to.rows, fresh, from, a.rows,
+                                           out.bar + j * out.bar_stride, out.rows);
+          continue;
+        }
         const T* slope = slopes(n, from, out.value + j * out.stride);
         k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows,
                            slope, slope + B, slope + 2 * B);
