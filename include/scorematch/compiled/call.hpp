@@ -7,26 +7,26 @@
 
 namespace scorematch::compiled {
 
-/// Whether f is f(x, theta).
-template <class F, class X, class Theta>
-concept TakesPointsAlone = std::is_invocable_v<const F&, X, Theta>;
-
-/// f(x, theta), f(x, sigma, theta) or f(x, sigma, label, theta), whichever f is.
+/// f(x, sigma, label, theta), f(x, sigma, theta) or f(x, theta): what f can be called with, in the order in which
+/// formula::record asks.
 template <class F, class X, class Sigma, class Label, class Theta>
 SCOREMATCH_INLINE auto call(const F& f, const X& x, const Sigma& sigma, const Label& label, const Theta& theta) {
-  if constexpr (TakesPointsAlone<F, X, Theta>)
-    return f(x, theta);
+  if constexpr (std::is_invocable_v<const F&, X, Sigma, Label, Theta>)
+    return f(x, sigma, label, theta);
   else if constexpr (std::is_invocable_v<const F&, X, Sigma, Theta>)
     return f(x, sigma, theta);
   else
-    return f(x, sigma, label, theta);
+    return f(x, theta);
 }
+
+/// Whether f takes a noise level, for lanes J.
+template <class F, class J, class Theta = CompiledTheta<J::P>>
+concept TakesSigma = std::is_invocable_v<const F&, Input<J>, Number<J>, Theta> ||
+    std::is_invocable_v<const F&, Input<J>, Number<J>, Local<J>, Theta>;
 
 /// Whether f is one of the three, for lanes J. Asking compiles f, so that its own errors show where a model is made.
 template <class F, class J, class Theta = CompiledTheta<J::P>>
-concept CompiledFormula =
-    TakesPointsAlone<F, Input<J>, Theta> || std::is_invocable_v<const F&, Input<J>, Number<J>, Theta> ||
-    std::is_invocable_v<const F&, Input<J>, Number<J>, Local<J>, Theta>;
+concept CompiledFormula = TakesSigma<F, J> || std::is_invocable_v<const F&, Input<J>, Theta>;
 
 /// σ of each sample: constant in x and θ.
 template <class J>

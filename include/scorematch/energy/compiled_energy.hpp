@@ -117,7 +117,7 @@ class CompiledEnergy {
     x.slots = &slots;
     for (int j = 0; j < D; ++j) x.x[j] = lanes.x[j];
     const Theta theta(slots);
-    if constexpr (compiled::TakesPointsAlone<F, compiled::Input<J>, Theta>)
+    if constexpr (!compiled::TakesSigma<F, J>)
       return compiled::element_of<J>((*formula_)(x, theta), 0);
     else
       return compiled::element_of<J>(

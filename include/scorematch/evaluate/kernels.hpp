@@ -273,7 +273,7 @@ struct Kernels {
   // --- log-sum-exp over n columns, w_j = exp(a_j − r):
   //   r_c = Σ_j w_j a_jc     r_L = Σ_j w_j (a_jL + Σ_c a_jc²) − Σ_c r_c² ---
 
-  /// Of so many terms exponentials are kept; those of more are computed again.
+  /// What a log-sum-exp computes of its first terms is kept for their second use; of further terms it is computed again.
   static constexpr Index most_kept = 32;
 
   void log_sum_exp(T* r, int rows_r, const T* a, Index stride, int rows_a, Index n) const {

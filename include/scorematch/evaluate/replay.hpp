@@ -314,6 +314,7 @@ class Replay {
   void touch(int owner, bool clear) {
     Slot<T>& s = slot(owner);
     s.touched = true;
+    if (s.adopts) return;  // its sum has done it
     const bool second_known = !kernels_.written.second && kernels_.curves(s.rows);
     if (!clear && !second_known) return;
     for (Index j = 0; j < node(owner).size(); ++j) {
@@ -379,8 +380,8 @@ class Replay {
       Slot<T>& s = slot(operand);
       if (s.shared || n.size() != sum.size()) return;
       s.folded = n.operation == Operation::multiply && outside(n.a) != outside(n.b);
-      const bool scales_its_adjoint = n.symmetric;
-      s.adopts = factor == 1 && s.rows == rows && !scales_its_adjoint && n.operation != Operation::input;
+      const bool doubles_its_adjoint = n.symmetric, elsewhere = n.operation == Operation::input;
+      s.adopts = factor == 1 && s.rows == rows && !doubles_its_adjoint && !elsewhere;
     };
     for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
       const Node& n = record_->nodes[i];
@@ -518,7 +519,7 @@ void Replay<T>::forward(int index) {
     case Operation::sigma:
     case Operation::label:
     case Operation::segment:
-      break;  // placed by the derived class
+      break;  // set_points
     case Operation::parameter:
     case Operation::constant:
     case Operation::transpose:

@@ -24,7 +24,10 @@ class PerThread {
   PerThread() = default;
   PerThread(const PerThread&) {}
   PerThread(PerThread&&) = default;
-  PerThread& operator=(const PerThread&) { return *this; }
+  PerThread& operator=(const PerThread&) {
+    states_.clear();
+    return *this;
+  }
   PerThread& operator=(PerThread&&) = default;
 
   void grow(Index threads) {

@@ -277,13 +277,22 @@ DependentVector<Gradient> hessian_column(Gradient& gradient, const DependentVect
 }
 
 /// H by central differences of the gradient. What a tenfold step does not confirm is rounding, and set to 0.
+///
+/// Of H_jk and H_kj, the same number, the one counts more whose gradient has less rounding: the weight of two separated
+/// modes has a gradient, and a curvature, that is smaller than the rounding of its centres' gradients. Rounding in
+/// gradient j is taken to go with √H_jj, as the samples' own gradients do; θ_j is moved by a step ∝ size_j.
 template <class T, class Gradient>
 DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const DependentVector<Gradient>& theta) {
   const Index p = theta.size();
   DependentMatrix<Gradient> H(p, p);
   for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(gradient, theta, k, 1);
-  H = DependentMatrix<Gradient>(0.5 * (H + H.transpose()));
   const DependentVector<Gradient> size = theta.cwiseAbs().cwiseMax(1.0);
+  for (Index k = 0; k < p; ++k)
+    for (Index j = 0; j < k; ++j) {
+      const double of_j = std::abs(H(j, j)) * size[j] * size[j], of_k = std::abs(H(k, k)) * size[k] * size[k];
+      const double share = of_j + of_k > 0 ? of_k / (of_j + of_k) : 0.5;
+      H(j, k) = H(k, j) = share * H(j, k) + (1 - share) * H(k, j);
+    }
   const double largest = (H.diagonal().cwiseAbs().cwiseProduct(size.cwiseAbs2())).maxCoeff();
   for (Index k = 0; k < p; ++k) {
     if (!(std::abs(H(k, k)) * size[k] * size[k] < 0.1 * flat_below<T> * largest)) continue;

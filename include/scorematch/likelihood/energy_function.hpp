@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"

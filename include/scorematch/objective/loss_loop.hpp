@@ -255,7 +255,7 @@ template <class T>
 void LossLoop<T>::add_sums(State& s, const Call& call, Index run, Index first, Index size) {
   const double *sums = s.sums.data() + first, scale = run + 1 < call.runs ? 1 : 1 / static_cast<double>(call.count);
   double* total = total_sums_.data() + first;
-  if (run == 0 && scale == 1 && size == call.sum_size)
+  if (run == 0 && scale == 1 && size == call.sum_size && size > 0)
     total_sums_.swap(s.sums);
   else if (run == 0)
     for (Index i = 0; i < size; ++i) total[i] = scale * sums[i];

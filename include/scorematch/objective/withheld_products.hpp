@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <vector>
 
 #include "scorematch/evaluate/formula_workspace.hpp"
@@ -14,6 +15,7 @@ template <class Bound>
 concept Withholding = requires(const Bound& bound, typename Bound::Workspace& workspace) {
   bound.product_matrices(Along::none, Index{});
   workspace.withhold();
+  requires std::same_as<typename Bound::Workspace, evaluate::FormulaWorkspace<typename Bound::Scalar>>;
 };
 
 /// The loop of such models. Where matrices take most of a θ whose sums are larger than a cache, passing over them costs
@@ -29,6 +31,7 @@ class WithholdingLossLoop : public LossLoop<T> {
 
   /// Sums up all blocks, if θ is large and most of it is in these matrices (may be null); else false.
   bool sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices, WorkspaceOf workspace_of);
+  static bool is_large(const Call& call) { return call.sum_size >= Index(1) << 19; }
 
  private:
   /// Columns of a matrix, from `first` on, that are passed over together.
@@ -48,7 +51,7 @@ class WithholdingLossLoop : public LossLoop<T> {
 template <class T>
 bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices,
                                                WorkspaceOf workspace_of) {
-  if (call.sum_size < Index(1) << 19 || matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
+  if (!is_large(call) || matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
   constexpr Index together = 8, width = evaluate::Gemm<T>::strip;
   const double scale = 1 / static_cast<double>(call.count);
   double* total = this->total_sums_.data();

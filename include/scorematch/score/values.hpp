@@ -12,7 +12,7 @@ namespace scorematch {
 
 namespace detail {
 
-// Calls read(bound, workspace, points, first column, count) block by block, on all threads.
+// Calls read(bound, state, first column, count) block by block on all threads; the points are in the state.
 template <class T, AnyModel M, class Read>
 void for_each_block(const M& model, MatrixView<T> X, Along along, Read read) {
   require_samples<T>(X, static_cast<Index>(model.dimension()), "X");
