@@ -10,7 +10,8 @@ namespace scorematch::compiled {
 /// f(x, sigma, label, theta), f(x, sigma, theta) or f(x, theta): what f can be called with, in the order in which
 /// formula::record asks.
 template <class F, class X, class Sigma, class Label, class Theta>
-SCOREMATCH_INLINE auto call(const F& f, const X& x, const Sigma& sigma, const Label& label, const Theta& theta) {
+SCOREMATCH_INLINE_WITH_CALLS auto call(const F& f, const X& x, const Sigma& sigma, const Label& label,
+                                       const Theta& theta) {
   if constexpr (std::is_invocable_v<const F&, X, Sigma, Label, Theta>)
     return f(x, sigma, label, theta);
   else if constexpr (std::is_invocable_v<const F&, X, Sigma, Theta>)

@@ -886,7 +886,7 @@ SCOREMATCH_INLINE auto concat(const A& a, const Rest&... rest) {
 
 /// f(0) + … + f(n − 1)
 template <class F>
-requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto sum(int n, F f) {
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto sum(int n, F f) {
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsUniform<Term> || Term::is_scalar) {
     auto all = f(0);
@@ -906,7 +906,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto sum(int n
 
 /// The vector (f(0), …, f(n − 1)).
 template <class F>
-requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE auto stack(int n, F f) {
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto stack(int n, F f) {
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsMixed<Term>) {
     const auto first = f(0);

@@ -111,7 +111,7 @@ class CompiledEnergy {
   };
 
   template <class J>
-  SCOREMATCH_INLINE J run(const Lanes& lanes, compiled::Slots<J::P>& slots) const {
+  SCOREMATCH_INLINE_WITH_CALLS J run(const Lanes& lanes, compiled::Slots<J::P>& slots) const {
     using Theta = compiled::CompiledTheta<J::P>;
     compiled::Input<J> x;
     x.slots = &slots;

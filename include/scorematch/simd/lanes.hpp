@@ -21,6 +21,13 @@
 #define SCOREMATCH_FLATTEN [[gnu::flatten]]
 #endif
 
+// On what calls a user's function: clang flattens a function's own calls alone, not those of what it has inlined.
+#if defined(__clang__)
+#define SCOREMATCH_INLINE_WITH_CALLS SCOREMATCH_FLATTEN SCOREMATCH_INLINE
+#else
+#define SCOREMATCH_INLINE_WITH_CALLS SCOREMATCH_INLINE
+#endif
+
 namespace scorematch::simd {
 
 // The widest register that the target's instruction set holds.
