@@ -75,12 +75,11 @@ SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_OBJECTIVE
 
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
-SCOREMATCH_EXTERN_DOUBLE template FitStatus fitting::by_lbfgs<void>(const fitting::LossAt&, fitting::HeldOut&,
-                                                                    const FitOptions&, double, Eigen::VectorXd&,
-                                                                    fitting::FitRun&);
-SCOREMATCH_EXTERN_DOUBLE template FitStatus fitting::by_adam<void>(const fitting::LossAt&, Index, fitting::HeldOut&,
-                                                                   const FitOptions&, Eigen::VectorXd&,
-                                                                   fitting::FitRun&);
+SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&, fitting::HeldOut&,
+                                                                          const FitOptions&, double, Eigen::VectorXd&);
+SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const fitting::LossAt&, Index,
+                                                                         fitting::HeldOut&, const FitOptions&,
+                                                                         Eigen::VectorXd&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
 SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
                                                                            const Eigen::VectorXd&, Index, Index, double,

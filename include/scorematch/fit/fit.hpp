@@ -96,49 +96,74 @@ namespace fitting {
 
 /// How a fit went, whatever the model.
 struct FitRun {
+  FitStatus status = FitStatus::stopped;
+  double loss = 0;  ///< lbfgs: the least
   Index iterations = 0, evaluations = 0, non_finite = 0;
   std::vector<FitStep> history = {};
 };
 
+/// Tells it in the fields of what a fit returns.
+template <class Result>
+void report(FitRun run, Result& result) {
+  result.status = run.status;
+  result.iterations = run.iterations;
+  result.evaluations = run.evaluations;
+  result.non_finite = run.non_finite;
+  result.history = std::move(run.history);
+}
+
+/// The loss on the whole data set, at draw 0.
+template <class T>
+Function on_all_data(objective::LossLoop<T>& function) {
+  return [&function, loss = Loss{}](const Eigen::VectorXd& theta, Eigen::VectorXd& gradient) mutable {
+    function.bind(theta);
+    function.evaluate({}, true, loss);
+    gradient = loss.gradient;
+    return loss.value;
+  };
+}
+
+/// Minimises `loss` from θ, which becomes the best point. `tolerance` > 0 takes the place of options.tolerance.
 template <class = void>
-FitStatus by_lbfgs(const LossAt& loss_at, HeldOut& held_out, const FitOptions& options, double tolerance,
-                   Eigen::VectorXd& theta, FitRun& result) {
+FitRun by_lbfgs(const Function& loss, HeldOut& held_out, const FitOptions& options, double tolerance,
+                Eigen::VectorXd& theta) {
   const Stopwatch watch;
   const Index iterations = options.iterations > 0 ? options.iterations : 1000;
-  Loss loss;
+  FitRun run;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
   const Minimum minimum = minimise(
       [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
         if (held_out.watching()) present = at;
-        loss_at(at, {}, true, loss);
-        gradient = loss.gradient;
-        return loss.value;
+        return loss(at, gradient);
       },
       theta, iterations, options.memory, tolerance,
       [&](Index evaluation, double value, double gradient_norm, bool best) {
-        result.history.push_back({evaluation + 1, value, gradient_norm});
+        run.history.push_back({evaluation + 1, value, gradient_norm});
         if (held_out.watching() && (options.check_every > 0 ? evaluation % options.check_every == 0 : best))
-          held_out.check(present, result.history.back());
+          held_out.check(present, run.history.back());
         if (held_out.ran_out()) return false;
         return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value,
                                                       "loss", watch.seconds()});
       });
   theta = minimum.theta;
-  result.iterations = minimum.iterations;
-  result.evaluations = minimum.evaluations;
-  result.non_finite = minimum.non_finite;
+  run.loss = minimum.loss;
+  run.iterations = minimum.iterations;
+  run.evaluations = minimum.evaluations;
+  run.non_finite = minimum.non_finite;
   if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
-  if (!minimum.started) return FitStatus::non_finite;
-  if (held_out.ran_out()) return FitStatus::early_stopped;
-  if (minimum.unbounded) return FitStatus::diverged;
-  if (minimum.converged) return FitStatus::converged;
-  if (minimum.stopped || minimum.iterations >= iterations) return FitStatus::stopped;
-  return FitStatus::stalled;
+  run.status = !minimum.started                                      ? FitStatus::non_finite
+               : held_out.ran_out()                                  ? FitStatus::early_stopped
+               : minimum.unbounded                                   ? FitStatus::diverged
+               : minimum.converged                                   ? FitStatus::converged
+               : minimum.stopped || minimum.iterations >= iterations ? FitStatus::stopped
+                                                                     : FitStatus::stalled;
+  return run;
 }
 
+/// The same by minibatches of `samples`.
 template <class = void>
-FitStatus by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const FitOptions& options,
-                  Eigen::VectorXd& theta, FitRun& result) {
+FitRun by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const FitOptions& options,
+               Eigen::VectorXd& theta) {
   const MinibatchPlan plan{.samples = samples,
                            .batch = std::min(options.batch, samples),
                            .steps = options.iterations > 0 ? options.iterations : 5000,
@@ -152,20 +177,16 @@ FitStatus by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const
   if (end == MinibatchEnd::all_steps) loop.close();
   theta = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta;
   held_out = std::move(state.held_out);
-  result.history = std::move(state.history);
-  result.iterations = state.adam.step;
-  result.evaluations = loop.evaluations();
-  result.non_finite = loop.non_finite();
-  switch (end) {
-    case MinibatchEnd::early_stopped:
-      return FitStatus::early_stopped;
-    case MinibatchEnd::diverged:
-      return FitStatus::diverged;
-    case MinibatchEnd::non_finite:
-      return FitStatus::non_finite;
-    default:
-      return FitStatus::stopped;
-  }
+  FitRun run;
+  run.history = std::move(state.history);
+  run.iterations = state.adam.step;
+  run.evaluations = loop.evaluations();
+  run.non_finite = loop.non_finite();
+  run.status = end == MinibatchEnd::early_stopped ? FitStatus::early_stopped
+               : end == MinibatchEnd::diverged    ? FitStatus::diverged
+               : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
+                                                  : FitStatus::stopped;
+  return run;
 }
 
 template <class T, class M, class O>
@@ -185,13 +206,9 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   }
   HeldOut held_out;
   if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
-  FitRun how;
-  result.status = lbfgs ? by_lbfgs(loss_at(function), held_out, options, tolerance, theta, how)
-                        : by_adam(loss_at(function), function.samples(), held_out, options, theta, how);
-  result.iterations = how.iterations;
-  result.evaluations = how.evaluations;
-  result.non_finite = how.non_finite;
-  result.history = std::move(how.history);
+  report(lbfgs ? by_lbfgs(on_all_data(function), held_out, options, tolerance, theta)
+               : by_adam(loss_at(function), function.samples(), held_out, options, theta),
+         result);
   if (held_out.any()) {
     theta = held_out.best;
     result.held_out_loss = held_out.best_loss;

@@ -1,6 +1,7 @@
 // What fits of an energy itself, not of its score, share: the result, and the check of what the model must offer.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "scorematch/fit/fit.hpp"
@@ -44,27 +45,11 @@ namespace likelihood {
 template <class M>
 void by_lbfgs(const fitting::Function& loss, Eigen::VectorXd& theta, const FitOptions& options,
               LikelihoodFit<M>& result) {
-  const Stopwatch watch;
-  const Index iterations = options.iterations > 0 ? options.iterations : 1000;
-  const double tolerance = options.tolerance > 0 ? options.tolerance : 1e-6;
-  const fitting::Minimum minimum =
-      fitting::minimise(loss, theta, iterations, options.memory, tolerance,
-                        [&](Index evaluation, double value, double gradient_norm, bool) {
-                          result.history.push_back({evaluation + 1, value, gradient_norm});
-                          return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1),
-                                                                        iterations, value, "loss", watch.seconds()});
-                        });
-  theta = minimum.theta;
-  result.loss = minimum.loss;
-  result.iterations = minimum.iterations;
-  result.evaluations = minimum.evaluations;
-  result.non_finite = minimum.non_finite;
-  if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
-  result.status = !minimum.started                                      ? FitStatus::non_finite
-                  : minimum.unbounded                                   ? FitStatus::diverged
-                  : minimum.converged                                   ? FitStatus::converged
-                  : minimum.stopped || minimum.iterations >= iterations ? FitStatus::stopped
-                                                                        : FitStatus::stalled;
+  fitting::HeldOut nothing;
+  fitting::FitRun run =
+      fitting::by_lbfgs(loss, nothing, options, options.tolerance > 0 ? options.tolerance : 1e-6, theta);
+  result.loss = run.loss;
+  fitting::report(std::move(run), result);
 }
 
 }  // namespace likelihood
