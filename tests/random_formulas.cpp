@@ -555,13 +555,7 @@ ref::Formula<Model> random_formula(Index d, bool takes_sigma, int operations, re
 }
 
 // Instrumented, the reference takes long, and errors of memory are not rare ones.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool instrumented = true;
-#elif defined(__has_feature)
-constexpr bool instrumented = __has_feature(address_sanitizer);
-#else
-constexpr bool instrumented = false;
-#endif
+constexpr bool instrumented = SCOREMATCH_ADDRESS_SANITIZER;
 constexpr int formulas_of_each = instrumented ? 60 : 250;
 
 template <class Model>

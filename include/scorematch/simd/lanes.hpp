@@ -9,9 +9,17 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__SANITIZE_ADDRESS__)  // g++
+#define SCOREMATCH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)  // clang
+#define SCOREMATCH_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define SCOREMATCH_ADDRESS_SANITIZER 0
+#endif
+
 // Inlining is forced: a 64-byte vector handed over in memory would cost more than the arithmetic on it. Not under the
 // address sanitizer, which instruments every inlined copy.
-#if defined(__SANITIZE_ADDRESS__)
+#if SCOREMATCH_ADDRESS_SANITIZER
 #define SCOREMATCH_INLINE inline
 #define SCOREMATCH_INLINE_LAMBDA
 #define SCOREMATCH_FLATTEN
