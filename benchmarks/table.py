@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prints what scripts/benchmark.sh measured as one table. Python's standard library alone.
 
-    table.py FOLDER [--markdown]      FOLDER/round_N/{ours_WORKLOAD.json, torch.jsonl, handwritten.jsonl}
+    table.py FOLDER [--markdown]      FOLDER/round_N/{ours_WORKLOAD.json, torch.jsonl, handwritten.jsonl};
+                                      threads_WORKLOAD.json, where there are any, makes it a table of threads
     table.py --scaling FILE.json      three blocks "size  microseconds  microseconds an item" for scaling.gnuplot
 
 A time is the median over rounds, a ratio the median of the rounds' own ratios with their least and greatest.
@@ -33,16 +34,20 @@ FLOORS = {
     "ais_mixture_2d_1000x1000": {"most": 2000},
 }
 ABSENT = "–"
+FASTER = 1.85  # the goal with two threads, for calls of a millisecond and more
+TO_MS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
 HEADINGS = ["workload", "type", "ours ns/item", "most", "PyTorch ns/item", "PyTorch/ours", "floor", "by hand ns/item",
             "by hand/ours", "floor", "GFLOP/s", "GEMM share", "floor"]
 
 
 def read_rounds(folder):
-    """One dictionary a round: {(workload, type): {"ours": ns, "torch": ns, "hand": ns, "rate": GFLOP/s, "share": …}}"""
+    """One dictionary a round: {(workload, type): {"ours": ns an item, "threads": ns, "torch": ns, "hand": ns, "call": ms,
+    "rate": GFLOP/s, "share": …}}"""
     rounds = []
     for path in sorted(pathlib.Path(folder).glob("round_*"), key=lambda p: int(p.name.split("_")[1])):
         rows = {}
-        for file in path.glob("ours_*.json"):
+        for file in [*path.glob("ours_*.json"), *path.glob("threads_*.json")]:
+            mine = file.name.split("_")[0]
             repetitions = {}
             for run in json.loads(file.read_text())["benchmarks"]:
                 if run["run_type"] != "iteration":
@@ -53,8 +58,10 @@ def read_rounds(folder):
                 repetitions.setdefault(tuple(name.split("/")), []).append(run)
             for key, runs in repetitions.items():
                 median = lambda field: statistics.median(run[field] for run in runs) if field in runs[0] else None
-                rows[key] = {"ours": 1e9 / median("items_per_second"), "rate": median("GFLOP/s"),
-                             "share": median("gemm_share")}
+                row = rows.setdefault(key, {})
+                row[mine] = 1e9 / median("items_per_second")
+                if mine == "ours":
+                    row |= {"rate": median("GFLOP/s"), "share": median("gemm_share"), "call": median("real_time") * TO_MS[runs[0]["time_unit"]]}
         for peer, file in (("torch", "torch.jsonl"), ("hand", "handwritten.jsonl")):
             lines = (path / file).read_text().splitlines() if (path / file).exists() else []
             for line in map(json.loads, lines):
@@ -70,12 +77,32 @@ def digits(x):
     return f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
 
 
-def table(rounds):
-    present = {key for rows in rounds for key in rows if "ours" in rows[key]}
+def sorted_rows(rounds):
     order = list(FLOORS)
     rank = lambda key: (order.index(key[0]) if key[0] in order else len(order), key)
-    lines = []
-    for key in sorted(present, key=rank):
+    return sorted({key for rows in rounds for key in rows if "ours" in rows[key]}, key=rank)
+
+
+def with_spread(ratios):
+    middle = digits(statistics.median(ratios))
+    return middle + (f" ({digits(min(ratios))}–{digits(max(ratios))})" if len(ratios) > 1 else "")
+
+
+def table_of_threads(rounds):
+    lines = [["workload", "type", "ms a call", "one thread/several", "of the least times", "goal"]]
+    for key in sorted_rows(rounds):
+        seen = [rows[key] for rows in rounds if "threads" in rows.get(key, {})]
+        ratios = [row["ours"] / row["threads"] for row in seen]
+        call = statistics.median(row["call"] for row in seen)
+        least = min(row["ours"] for row in seen) / min(row["threads"] for row in seen)
+        goal = f"{FASTER} {'met' if statistics.median(ratios) >= FASTER else 'missed'}" if call >= 1 else ABSENT
+        lines.append([*key, digits(call), with_spread(ratios), digits(least), goal])
+    return lines
+
+
+def table(rounds):
+    lines = [HEADINGS]
+    for key in sorted_rows(rounds):
         seen = [rows[key] for rows in rounds if "ours" in rows.get(key, {})]
         of = lambda field: [row[field] for row in seen if row.get(field)]
         floors = {name: floor[key[1] == "f64"] if isinstance(floor, tuple) else floor
@@ -94,8 +121,7 @@ def table(rounds):
             if not ratios:
                 return ABSENT, ABSENT
             middle = statistics.median(ratios)
-            spread = f" ({digits(min(ratios))}–{digits(max(ratios))})" if len(ratios) > 1 else ""
-            return digits(middle) + spread, verdict(peer, middle)
+            return with_spread(ratios), verdict(peer, middle)
 
         def verdict(name, found):
             if name not in floors:
@@ -111,8 +137,7 @@ def table(rounds):
 
 
 def show(lines, markdown):
-    lines = [HEADINGS] + lines
-    widths = [max(len(line[c]) for line in lines) for c in range(len(HEADINGS))]
+    widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
     padded = [[cell.ljust(w) if c < 2 else cell.rjust(w) for c, (cell, w) in enumerate(zip(line, widths))]
               for line in lines]
     if markdown:
@@ -146,4 +171,6 @@ arguments = parser.parse_args()
 if arguments.scaling:
     scaling(arguments.path)
 else:
-    show(table(read_rounds(arguments.path)), arguments.markdown)
+    measured = read_rounds(arguments.path)
+    several = any("threads" in row for rows in measured for row in rows.values())
+    show((table_of_threads if several else table)(measured), arguments.markdown)

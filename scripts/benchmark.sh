@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # benchmark.sh [--markdown] [FILTER]
+# benchmark.sh --threads N [--markdown] [FILTER]
 # benchmark.sh --scaling
 # Installs what is missing (Debian, Ubuntu), builds the benchmarks for this machine, and runs them and their peers in
 # turn, on one thread: each round takes every workload, ours first, then PyTorch, then the hand-written loop where there
 # is one. Prints one table, as Markdown if asked; results are left in build/benchmark/.
 #   FILTER     an extended regular expression over WORKLOAD/TYPE: ism_m, ula_.*/f32
+#   --threads  ours alone, with one thread and with N in turn
 #   --scaling  how the cost grows with the number of samples and the dimension, as build/benchmark/scaling.png
 # In the environment: ROUNDS (3), REPETITIONS (7), MIN_TIME (0.1 s, of a repetition), BUILD_DIR (build/release) and
 # CXX, for both sides; another compiler needs another BUILD_DIR.
@@ -14,13 +16,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 markdown=()
 scaling=
+threads=
 filter=.
 while [ $# -gt 0 ]; do
   case "$1" in
     --markdown) markdown=(--markdown) ;;
     --scaling) scaling=yes ;;
+    --threads)
+      threads=${2:-}
+      if ! [[ $threads =~ ^[1-9][0-9]*$ ]]; then
+        echo "benchmark.sh: --threads wants a number of threads, not \"$threads\"" >&2
+        exit 2
+      fi
+      shift
+      ;;
     -*)
-      echo "benchmark.sh: \"$1\" is no option; --markdown and --scaling are" >&2
+      echo "benchmark.sh: \"$1\" is no option; --markdown, --threads and --scaling are" >&2
       exit 2
       ;;
     *) filter=$1 ;;
@@ -55,9 +66,9 @@ build_targets() {
   fi
 }
 
-# ours PROGRAM REGULAR_EXPRESSION FILE
+# ours PROGRAM REGULAR_EXPRESSION FILE [THREADS]
 ours() {
-  OMP_NUM_THREADS=1 "$build/benchmarks/$1" --benchmark_filter="$2" --benchmark_repetitions="${REPETITIONS:-7}" \
+  OMP_NUM_THREADS=${4:-1} "$build/benchmarks/$1" --benchmark_filter="$2" --benchmark_repetitions="${REPETITIONS:-7}" \
     --benchmark_min_time="${MIN_TIME:-0.1}" --benchmark_out_format=json --benchmark_out="$3" >/dev/null 2>"$output/log" ||
     { cat "$output/log" >&2 && exit 1; }
   if grep '"error_message"' "$3" >&2; then exit 1; fi  # a result that is wrong is not timed
@@ -66,7 +77,7 @@ ours() {
 # What the figures were measured on, and with.
 describe_machine() {
   echo "processor:  $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)," \
-    "$(getconf _NPROCESSORS_ONLN) in all, one used; load before: $(cut -d ' ' -f 1 /proc/loadavg)"
+    "$(getconf _NPROCESSORS_ONLN) in all, ${threads:-one} used; load before: $(cut -d ' ' -f 1 /proc/loadavg)"
   echo "compiler:   $("$compiler" --version | head -n 1)"
   echo "flags:      ours $(sed -n 's/^CMAKE_CXX_FLAGS_RELEASE:[A-Z]*=//p' "$build/CMakeCache.txt") -march=native;" \
     "by hand $hand_flags"
@@ -98,8 +109,12 @@ build_targets benchmark_losses benchmark_samplers benchmark_generation benchmark
 "$compiler" -std=c++20 $hand_flags -isystem "${EIGEN:-/usr/include/eigen3}" "$peers/handwritten.cpp" \
   -o "$output/handwritten"
 
-torch_version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null || true)
-if [ -z "$torch_version" ]; then echo "python3-torch is missing: going on without PyTorch"; fi
+torch_version=
+if [ -n "$threads" ]; then
+  echo "with one thread and with $threads, without the peers"
+elif ! torch_version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null); then
+  echo "python3-torch is missing: going on without PyTorch"
+fi
 
 # The rows that the filter leaves: lines "PROGRAM WORKLOAD TYPE".
 rows=$(for program in benchmark_losses benchmark_samplers benchmark_generation benchmark_likelihood benchmark_closed_form; do
@@ -111,7 +126,8 @@ if [ -z "$rows" ]; then
   exit 2
 fi
 workloads=$(awk '!seen[$2]++ { print $1, $2 }' <<<"$rows")
-by_hand=$(sed -n 's/.*report("\([a-z0-9_]*\)".*/\1/p' "$peers/handwritten.cpp")
+by_hand=
+if [ -z "$threads" ]; then by_hand=$(sed -n 's/.*report("\([a-z0-9_]*\)".*/\1/p' "$peers/handwritten.cpp"); fi
 
 rm -rf "$output"/round_*
 describe_machine >"$output/machine.txt"
@@ -123,7 +139,9 @@ for round in $(seq "$rounds"); do
     number=$((number + 1))
     types=$(awk -v workload="$workload" '$2 == workload { print $3 }' <<<"$rows" | sort)
     echo "round $round of $rounds, workload $number of $(wc -l <<<"$workloads"): $workload ${types//$'\n'/ }"
-    ours "$program" "^$workload/($(paste -sd '|' <<<"$types"))/real_time\$" "$folder/ours_$workload.json"
+    pattern="^$workload/($(paste -sd '|' <<<"$types"))/real_time\$"
+    ours "$program" "$pattern" "$folder/ours_$workload.json"
+    if [ -n "$threads" ]; then ours "$program" "$pattern" "$folder/threads_$workload.json" "$threads"; fi
     if [ -n "$torch_version" ] && grep -qx "def $workload(dt):" "$peers/torch_peers.py"; then
       "$python" "$peers/torch_peers.py" --threads 1 --dtype "$(paste -sd , <<<"$types")" "$workload" \
         >>"$folder/torch.jsonl"
@@ -137,4 +155,4 @@ done
 echo
 cat "$output/machine.txt"
 echo
-"$python" benchmarks/table.py "$output" "${markdown[@]}"
+"$python" benchmarks/table.py "$output" ${markdown[@]+"${markdown[@]}"}
