@@ -205,6 +205,33 @@ TEMPLATE_TEST_CASE("Gradients by products left for later are those of products a
     CHECK(sm::loss_and_gradient(model, objective, X, {.block = block}).gradient.isApprox(expected, precision));
 }
 
+// A minibatch that would be one block or two is cut for the threads, which share its matrices' products, and the larger
+// network's θ where it is bound.
+TEMPLATE_TEST_CASE("Minibatches of networks are the same bits for any number of threads", "", double, float) {
+  const double precision = sizeof(TestType) == 4 ? 1e-5 : 1e-12;
+  const sm::denoising_score_matching objective{.sigma = 0.3};
+  const auto check = [&](const auto& model, Index least_parameters, Index samples) {
+    INFO(samples << " samples");
+    REQUIRE(model.parameters().size() > least_parameters);
+    const sm::Matrix<TestType> X = data<TestType>(3, samples);
+    check_threads([&](Bits& bits) { bits.add(sm::loss_and_gradient(model, objective, X)); });
+    const sm::Loss cut = sm::loss_and_gradient(model, objective, X, {.per_sample = true}),
+                   others = sm::loss_and_gradient(model, objective, X, {.block = 32, .per_sample = true});
+    REQUIRE(others.gradient.norm() > 0.1);
+    CHECK(cut.gradient.isApprox(others.gradient, precision));
+    CHECK(cut.per_sample.isApprox(others.per_sample, precision));
+    CHECK(cut.value == Approx(others.value).epsilon(precision));
+  };
+  const auto energy = sm::energy_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {128, 128}, .seed = 1}) + 0.5 * squared_norm(x);
+  });
+  for (const Index samples : {50, 128, 130, 256}) check(energy, 1 << 14, samples);
+  const auto score = sm::score_model(3, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {260, 512}, .outputs = 3, .seed = 1}) - exp(theta("log_scale")) * x;
+  });
+  for (const Index samples : {128, 201}) check(score, 8 * sm::evaluate::Pieces::length, samples);
+}
+
 TEST_CASE("Fits are the same bits for any number of threads") {
   const MatrixXd X = data<double>(3, 60);
   check_threads([&](Bits& bits) {

@@ -157,7 +157,7 @@ TEST_CASE("The average of theta is its closed form where theta moves along a lin
 
 TEST_CASE("Clipping scales a gradient and does not turn it; one pass over theta is the same however it is cut") {
   // Far more than one piece, and no whole number of registers.
-  const Index p = 5 * sm::fitting::Pieces::length + 13;
+  const Index p = 5 * sm::evaluate::Pieces::length + 13;
   VectorXd gradient(p);
   sm::fill_normals<double>({1, sm::Purpose::user}, sm::Ids::from(0), p, 0, 1, gradient.data(), p);
   CHECK(sm::fitting::Norm().of(gradient) == Approx(gradient.norm()).epsilon(1e-13));
@@ -328,8 +328,8 @@ TEST_CASE("One thread and several train to the same bits") {
   const auto large = sm::energy_model(2, [](auto x, auto theta) {
     return sm::mlp(x, theta, {.hidden = {365, 365}, .seed = 3}) + 0.5 * squared_norm(x);
   });
-  REQUIRE(sm::fitting::Pieces::count(large.parameters().size()) > sm::fitting::Adam::shared_from);
-  const Index p = sm::fitting::Norm::shared_from * sm::fitting::Pieces::length + 5;
+  REQUIRE(sm::evaluate::Pieces::count(large.parameters().size()) > sm::fitting::Adam::shared_from);
+  const Index p = sm::fitting::Norm::shared_from * sm::evaluate::Pieces::length + 5;
   VectorXd gradient(p);
   sm::fill_normals<double>({1, sm::Purpose::user}, sm::Ids::from(0), p, 0, 1, gradient.data(), p);
   const sm::TrainOptions options{.steps = 6, .batch = 40, .clip = 0.1};

@@ -1,11 +1,13 @@
 // One thread's replays of one record, made when first asked for and kept.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/replay.hpp"
+#include "scorematch/simd/arrays.hpp"
 
 namespace scorematch::evaluate {
 
@@ -80,13 +82,21 @@ Index block_size(const Record& record, Jets jets) {
 /// Writes α row to out, 0 where the row is null.
 template <class T>
 void copy_row(const T* row, T alpha, T* out, Index count) {
-  for (Index i = 0; i < count; ++i) out[i] = row == nullptr ? T(0) : alpha * row[i];
+  if (row == nullptr) {
+    std::fill_n(out, count, T(0));
+    return;
+  }
+  simd::for_lanes<simd::Lanes<T>>(count, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+    simd::store<V>(out + i, alpha * simd::load<V>(row + i));
+  });
 }
 
 template <class T>
 void add_row(const T* row, T alpha, T* out, Index count) {
-  if (row != nullptr)
-    for (Index i = 0; i < count; ++i) out[i] += alpha * row[i];
+  if (row == nullptr) return;
+  simd::for_lanes<simd::Lanes<T>>(count, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+    simd::store<V>(out + i, simd::load<V>(out + i) + alpha * simd::load<V>(row + i));
+  });
 }
 
 /// Throws std::invalid_argument unless the points have the sigma and the labels that the record takes.

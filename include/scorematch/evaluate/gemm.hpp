@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
@@ -26,6 +27,7 @@ struct TransposedProduct {
 template <class T>
 class Gemm {
   using V = simd::Lanes<T>;
+  using Doubles = simd::Lanes<double>;
   static constexpr Index width = simd::width<V>;
 
  public:
@@ -70,7 +72,7 @@ class Gemm {
                   0);
           for (Index q = 0; q < count; ++q) {
             double* to = c + (j + q) * m + row;
-            for (Index i = 0; i < rows; ++i) to[i] += static_cast<double>(tile[q * tile_rows + i]);
+            add_converted(to, tile + q * tile_rows, rows);
           }
         }
       }
@@ -121,9 +123,11 @@ class Gemm {
           double* to = c + (first + j) * m + row;
           const T* from = sums + j * panel;
           if (add)
-            for (Index i = 0; i < rows; ++i) to[i] = factor * (to[i] + static_cast<double>(from[i]));
+            add_converted(to, from, rows, factor);
           else
-            for (Index i = 0; i < rows; ++i) to[i] = factor * static_cast<double>(from[i]);
+            simd::for_lanes<Doubles>(rows, [&]<class D>(D, Index i) SCOREMATCH_INLINE_LAMBDA {
+              simd::store<D>(to + i, factor * simd::load_as<D>(from + i));
+            });
         }
         add = true;
         summed = 0;
@@ -151,6 +155,13 @@ class Gemm {
   }
 
  private:
+  // to = factor (to + from)
+  static void add_converted(double* to, const T* from, Index count, double factor = 1) {
+    simd::for_lanes<Doubles>(count, [&]<class D>(D, Index i) SCOREMATCH_INLINE_LAMBDA {
+      simd::store<D>(to + i, factor * (simd::load<D>(to + i) + simd::load_as<D>(from + i)));
+    });
+  }
+
   // One row of tiles; the first of those that meet the same columns of B fetches them.
   static void columns(Index registers, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
                       bool add, const T* bias, Index bias_registers, bool fetch = false, T scale = 1) {

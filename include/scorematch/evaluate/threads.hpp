@@ -165,4 +165,34 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
   });
 }
 
+/// Work that needs no state and leaves nothing to reduce. To wait for each other costs threads some ten microseconds,
+/// and many times that where others use the cores too: what is short is better not shared.
+class Pieces {
+ public:
+  static constexpr Index length = 16384;  ///< 128 KB an array: a few arrays' pieces stay in the second-level cache
+
+  static Index count(Index size) { return (size + length - 1) / length; }
+
+  /// Calls work(piece) for piece = 0 … count − 1, on several threads where they are `shared`.
+  template <class Work>
+  void each(Index count, bool shared, Work work) {
+    if (shared)
+      for_each_piece(
+          count, states_, [](None&) {}, [&](None&, Index piece) { work(piece); });
+    else
+      for (Index piece = 0; piece < count; ++piece) work(piece);
+  }
+
+  /// Calls work(piece, first, count) for pieces of `size` numbers, on several threads from `shared_from` pieces on.
+  template <class Work>
+  void over(Index size, Index shared_from, Work work) {
+    each(count(size), count(size) >= shared_from,
+         [&](Index piece) { work(piece, piece * length, std::min(length, size - piece * length)); });
+  }
+
+ private:
+  struct None {};
+  PerThread<None> states_;
+};
+
 }  // namespace scorematch::evaluate

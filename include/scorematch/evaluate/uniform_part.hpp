@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/evaluate/threads.hpp"
 #include "scorematch/formula/record.hpp"
+#include "scorematch/simd/arrays.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::evaluate {
@@ -63,12 +66,14 @@ class UniformPart {
         if (place < 0) {
           place = transposed;
           transposed += node(n.a).size();
+          for (Index first = 0; first < node(n.a).rows; first += simd::width<simd::Lanes<BlockScalar>>)
+            strips_.push_back({n.a, first});
         }
       }
     }
     find_product_matrices();
     values_.resize(static_cast<std::size_t>(size_));
-    numbers_.resize(static_cast<std::size_t>(size_));
+    if constexpr (!blocks_share_values) numbers_.resize(static_cast<std::size_t>(size_));
     transposes_.resize(static_cast<std::size_t>(transposed));
   }
   UniformPart(const UniformPart&) = delete;
@@ -76,20 +81,17 @@ class UniformPart {
 
   /// Sets θ.
   void bind(const Eigen::VectorXd& theta) {
+    const double* from = theta.data();
+    // pieces of 16384 numbers: from 8 on, which take some 30 µs, threads share them
+    pieces_.over(record_->parameter_count(), 8, [&](Index, Index first, Index count) {
+      std::copy_n(from + first, count, values_.data() + first);
+      convert(first, count);
+    });
     for (std::size_t i = 0; i < record_->nodes.size(); ++i)
-      if (record_->nodes[i].uniform) forward(record_->nodes[i], value(static_cast<int>(i)), theta.data());
-    for (std::size_t i = 0; i < values_.size(); ++i) numbers_[i] = static_cast<BlockScalar>(values_[i]);
-    for (std::size_t i = 0; i < record_->nodes.size(); ++i) {
-      if (transpose_place()[i] < 0) continue;
-      const Node& n = record_->nodes[i];
-      const BlockScalar* from = numbers_.data() + place_[i];
-      BlockScalar* to = transposes_.data() + transpose_place()[i];
-      constexpr Index tile = 16;  // both sides of a tile stay in the cache
-      for (Index j0 = 0; j0 < n.cols; j0 += tile)
-        for (Index i0 = 0; i0 < n.rows; i0 += tile)
-          for (Index j = j0; j < std::min(n.cols, j0 + tile); ++j)
-            for (Index k = i0; k < std::min(n.rows, i0 + tile); ++k) to[k * n.cols + j] = from[j * n.rows + k];
-    }
+      if (record_->nodes[i].uniform) forward(record_->nodes[i], value(static_cast<int>(i)));
+    convert(record_->parameter_count(), size_ - record_->parameter_count());
+    const auto turn = [&](Index k) { turn_strip(strips_[static_cast<std::size_t>(k)]); };
+    pieces_.each(static_cast<Index>(strips_.size()), transposes_.size() >= 8 * Pieces::length, turn);
   }
 
   /// The count of numbers that blocks add adjoints to: those of θ first, in its order.
@@ -108,7 +110,12 @@ class UniformPart {
       gradient = adjoints.head(count);
   }
 
-  const BlockScalar* numbers() const { return numbers_.data(); }
+  const BlockScalar* numbers() const {
+    if constexpr (blocks_share_values)
+      return values_.data();
+    else
+      return numbers_.data();
+  }
   const BlockScalar* transposes() const { return transposes_.data(); }
   const Index* place() const { return place_.data(); }
   const Index* transpose_place() const { return place_.data() + record_->nodes.size(); }
@@ -155,12 +162,43 @@ class UniformPart {
         if (product_matrix_[i] != none && list[k].place == place_[i]) product_matrix_[i] = static_cast<int>(k);
   }
 
-  void forward(const Node& n, double* r, const double* theta) {
+  // Blocks' own copies of the values from `first` on.
+  void convert(Index first, Index count) {
+    if constexpr (!blocks_share_values) {
+      const double* from = values_.data() + first;
+      BlockScalar* to = numbers_.data() + first;
+      simd::for_lanes<simd::Lanes<double>>(count, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+        simd::store_as(to + i, simd::load<V>(from + i));
+      });
+    }
+  }
+
+  // Rows first … first + width − 1 of a matrix, or those that are left, become columns of its transpose.
+  struct Strip {
+    int node;
+    Index first;
+  };
+  void turn_strip(Strip strip) {
+    using V = simd::Lanes<BlockScalar>;
+    constexpr Index width = simd::width<V>;
+    const Index rows = node(strip.node).rows, cols = node(strip.node).cols, count = std::min(width, rows - strip.first);
+    const BlockScalar* from = numbers() + place_[static_cast<std::size_t>(strip.node)] + strip.first;
+    BlockScalar* to = transposes_.data() + transpose_place()[static_cast<std::size_t>(strip.node)] + strip.first * cols;
+    Index j = 0;
+    if (count == width)
+      for (; j + width <= cols; j += width) {
+        V square[width];
+        for (Index k = 0; k < width; ++k) square[k] = simd::load<V>(from + (j + k) * rows);
+        simd::transpose(square);
+        for (Index k = 0; k < width; ++k) simd::store(to + k * cols + j, square[k]);
+      }
+    for (; j < cols; ++j)
+      for (Index k = 0; k < count; ++k) to[k * cols + j] = from[j * rows + k];
+  }
+
+  void forward(const Node& n, double* r) {
     const Index size = n.size();
     switch (n.operation) {
-      case Operation::parameter:
-        std::copy_n(theta + n.first, size, r);
-        break;
       case Operation::constant:
         std::copy_n(record_->constants.data() + n.first, size, r);
         break;
@@ -212,6 +250,7 @@ class UniformPart {
         for (Index i = 0; i < n.rows; ++i)
           for (Index j = 0; j < n.cols; ++j) r[j * n.rows + i] = value(n.a)[i * n.cols + j];
         break;
+      case Operation::parameter:  // these came first
       case Operation::input:
       case Operation::sigma:
       case Operation::label:
@@ -302,6 +341,8 @@ class UniformPart {
         for (Index i = 0; i < n.rows; ++i) visit(j * n.rows + i, l * n.rows + i, j * inner + l, l == 0);
   }
 
+  static constexpr bool blocks_share_values = std::is_same_v<BlockScalar, double>;
+
   const Record* record_;
   Index size_ = 0;
   ProductMatrices product_matrices_;
@@ -309,6 +350,8 @@ class UniformPart {
   std::vector<Index> place_;  ///< of each node's numbers; then of its transpose, −1 where nothing needs it
   std::vector<double> values_, slopes_;
   std::vector<BlockScalar> numbers_, transposes_;
+  std::vector<Strip> strips_;  ///< of all transposes
+  Pieces pieces_;
   double* bars_ = nullptr;
 };
 

@@ -19,36 +19,13 @@
 
 namespace scorematch::fitting {
 
-/// Calls work(piece, first, count) for pieces of `size` numbers, on several threads from `shared_from` pieces on: to
-/// wait for each other costs threads some ten microseconds, and many times that where others use the cores too.
-class Pieces {
- public:
-  static constexpr Index length = 16384;  ///< 128 KB an array: a few arrays' pieces stay in the second-level cache
-
-  static Index count(Index size) { return (size + length - 1) / length; }
-
-  template <class Work>
-  void over(Index size, Index shared_from, Work work) {
-    const auto piece = [&](Index k) { work(k, k * length, std::min(length, size - k * length)); };
-    if (count(size) < shared_from)
-      for (Index k = 0; k < count(size); ++k) piece(k);
-    else
-      evaluate::for_each_piece(
-          count(size), states_, [](None&) {}, [&](None&, Index k) { piece(k); });
-  }
-
- private:
-  struct None {};
-  evaluate::PerThread<None> states_;
-};
-
 /// ‖g‖, summed in an order that no number of threads changes. Not finite where an element of g is not.
 class Norm {
  public:
   static constexpr Index shared_from = 64;  ///< pieces: half a millisecond's work
 
   double of(const Eigen::VectorXd& g) {
-    squares_.resize(static_cast<std::size_t>(Pieces::count(g.size())));
+    squares_.resize(static_cast<std::size_t>(evaluate::Pieces::count(g.size())));
     pieces_.over(g.size(), shared_from, [&](Index piece, Index first, Index count) {
       squares_[static_cast<std::size_t>(piece)] = square_sum(g.data() + first, count);
     });
@@ -73,7 +50,7 @@ class Norm {
     return sum;
   }
 
-  Pieces pieces_;
+  evaluate::Pieces pieces_;
   std::vector<double> squares_;
 };
 
@@ -86,7 +63,7 @@ struct Adam {
 
   Eigen::VectorXd mean = {}, square = {};
   Index step = 0;  ///< taken so far
-  Pieces pieces = {};
+  evaluate::Pieces pieces = {};
 
   /// θ ← θ − rate · m̂/(√v̂ + ε), m and v the moving means of scale · g and its squares, m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 −
   /// β₂ᵗ).

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/evaluate/formula_workspace.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/likelihood/energy_function.hpp"
 #include "scorematch/likelihood/weights.hpp"
@@ -16,6 +17,7 @@
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/sampler/target.hpp"
+#include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
@@ -68,12 +70,8 @@ class Bridge {
     for (Index j = 0; j < d; ++j) {
       T* x = X_.data() + j * B;
       std::fill_n(x, B, mean_[j]);
-      for (Index l = 0; l <= j; ++l) {
-        const T factor = root_(j, l);
-        if (factor == T(0)) continue;
-        const T* u = U.data() + l * B;
-        for (Index i = 0; i < B; ++i) x[i] += factor * u[i];
-      }
+      for (Index l = 0; l <= j; ++l)
+        if (root_(j, l) != T(0)) evaluate::add_row(U.data() + l * B, root_(j, l), x, B);
     }
     target_.energy_and_score(X_, model_, model_S_);
     base_.resize(B);
@@ -83,16 +81,15 @@ class Bridge {
     for (Index j = 0; j < d; ++j) {
       const T* u = U.data() + j * B;
       T* s = S.data() + j * B;
-      for (Index i = 0; i < B; ++i) {
-        base_[i] += T(0.5) * u[i] * u[i];
-        s[i] = (beta_ - T(1)) * u[i];
-      }
-      for (Index l = j; l < d; ++l) {
-        const T factor = beta_ * root_(l, j);
-        if (factor == T(0)) continue;
-        const T* from = model_S_.data() + l * B;
-        for (Index i = 0; i < B; ++i) s[i] += factor * from[i];
-      }
+      T* base = base_.data();
+      simd::for_lanes<simd::Lanes<T>>(B, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+        const V here = simd::load<V>(u + i);
+        simd::store<V>(base + i, simd::load<V>(base + i) + T(0.5) * here * here);
+        simd::store<V>(s + i, (beta_ - T(1)) * here);
+      });
+      for (Index l = j; l < d; ++l)
+        if (const T factor = beta_ * root_(l, j); factor != T(0))
+          evaluate::add_row(model_S_.data() + l * B, factor, s, B);
     }
     // β = 0 keeps an infinite f of the model out: 0 · ∞ is no number.
     for (Index i = 0; i < B; ++i) f[i] = (T(1) - beta_) * base_[i] + (beta_ == T(0) ? T(0) : beta_ * model_[i]);

@@ -115,7 +115,7 @@ class LossFunction final : public std::conditional_t<Withholding<Bound>, Withhol
 
   bool sum_otherwise(const Call& call) override {
     if constexpr (Withholding<Bound>) {
-      if (!this->is_large(call)) return false;
+      if (!this->pays(call)) return false;
       block_size();  // learns which derivatives are asked for
       return this->sum_with_products(call, bound_.product_matrices(along_, directions_),
                                      [](State& s) -> evaluate::FormulaWorkspace<T>& { return own(s).workspace; });

@@ -12,6 +12,7 @@
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/objective/moments.hpp"
+#include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
@@ -101,6 +102,7 @@ class LossLoop {
     Index count = 0, block = 0, rows = 0;  ///< rows: block, padded to whole registers
     Index blocks = 0, per_run = 0, runs = 0;
     Index sum_size = 0;  ///< 0 without a gradient
+    bool few = false;    ///< samples of a long θ, in finer blocks than fit, so that several threads have some
   };
   struct Block {
     Index first, count;
@@ -194,15 +196,23 @@ auto LossLoop<T>::partitioned(const LossOptions& options, bool with_gradient, Ei
   constexpr Index fused_block = 2048;  // nothing is kept of a fused block, so that only the partition matters
   Call call{options, with_gradient, per_sample};
   call.count = options.columns.empty() ? data_.cols() : static_cast<Index>(options.columns.size());
+  call.sum_size = with_gradient ? sum_size() : 0;
   const Index fitting = options.block > 0 ? options.block : with_gradient && may_fuse() ? fused_block : block_size();
   call.block = std::min(fitting, call.count);
+  // What a minibatch of one or two blocks is cut into for its threads: four parts, as far as the products of each take
+  // longer than threads wait for each other.
+  constexpr Index parts = 4, least = 64, long_theta = 1 << 14;
+  call.few = options.block == 0 && call.sum_size >= long_theta && call.count <= 2 * fitting;
+  if (call.few) {
+    const Index cut = std::clamp<Index>(call.count / least, 1, parts), even = (call.count + cut - 1) / cut;
+    call.block = std::min(call.block, (even + lanes - 1) / lanes * lanes);
+  }
   call.rows = (call.block + lanes - 1) / lanes * lanes;
   call.blocks = (call.count + call.block - 1) / call.block;
   // Fewer runs where θ is large.
   const Index most = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(sum_size(), 1)));
   call.per_run = (call.blocks + most - 1) / most;
   call.runs = (call.blocks + call.per_run - 1) / call.per_run;
-  call.sum_size = with_gradient ? sum_size() : 0;
   return call;
 }
 
@@ -257,10 +267,11 @@ void LossLoop<T>::add_sums(State& s, const Call& call, Index run, Index first, I
   double* total = total_sums_.data() + first;
   if (run == 0 && scale == 1 && size == call.sum_size && size > 0)
     total_sums_.swap(s.sums);
-  else if (run == 0)
-    for (Index i = 0; i < size; ++i) total[i] = scale * sums[i];
   else
-    for (Index i = 0; i < size; ++i) total[i] = scale * (total[i] + sums[i]);
+    simd::for_lanes<simd::Lanes<double>>(size, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+      const V sum = simd::load<V>(sums + i);
+      simd::store<V>(total + i, scale * (run == 0 ? sum : simd::load<V>(total + i) + sum));
+    });
 }
 
 template <class T>

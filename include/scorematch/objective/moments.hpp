@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "scorematch/simd/arrays.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::objective {
@@ -22,13 +23,10 @@ struct Moments {
   template <class T>
   void add_all(const T* numbers, Index size) {
     const double n = static_cast<double>(size);
-    double sum = 0, square_sum = 0;
-    for (Index i = 0; i < size; ++i) sum += static_cast<double>(numbers[i]);
-    for (Index i = 0; i < size; ++i) {
-      const double deviation = static_cast<double>(numbers[i]) - sum / n;
-      square_sum += deviation * deviation;
-    }
-    add(n, sum / n, square_sum);
+    const double sum = simd::sum_of(numbers, size, [](auto x) SCOREMATCH_INLINE_LAMBDA { return x; }), m = sum / n;
+    const double square_sum =
+        simd::sum_of(numbers, size, [m](auto x) SCOREMATCH_INLINE_LAMBDA { return (x - m) * (x - m); });
+    add(n, m, square_sum);
   }
 
   double standard_error() const { return count > 1 ? std::sqrt(squares / (count - 1) / count) : 0; }

@@ -19,7 +19,7 @@ concept Withholding = requires(const Bound& bound, typename Bound::Workspace& wo
 };
 
 /// The loop of such models. Where matrices take most of a θ whose sums are larger than a cache, passing over them costs
-/// more than keeping some blocks.
+/// more than keeping some blocks; and where a minibatch is cut finer for its threads, they share the matrices then.
 template <class T>
 class WithholdingLossLoop : public LossLoop<T> {
  protected:
@@ -29,9 +29,9 @@ class WithholdingLossLoop : public LossLoop<T> {
 
   using WorkspaceOf = evaluate::FormulaWorkspace<T>& (*)(State&);
 
-  /// Sums up all blocks, if θ is large and most of it is in these matrices (may be null); else false.
+  /// Sums up all blocks, if it pays and most of θ is in these matrices (may be null); else false.
   bool sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices, WorkspaceOf workspace_of);
-  static bool is_large(const Call& call) { return call.sum_size >= Index(1) << 19; }
+  static bool pays(const Call& call) { return call.few || call.sum_size >= Index(1) << 19; }
 
  private:
   /// Columns of a matrix, from `first` on, that are passed over together.
@@ -42,8 +42,7 @@ class WithholdingLossLoop : public LossLoop<T> {
 
   std::vector<std::vector<evaluate::TransposedProduct<T>>> products_;  ///< of each matrix, those of a round
   std::vector<Strip> strips_;
-  struct Nothing {};
-  evaluate::PerThread<Nothing> nothing_;
+  evaluate::Pieces pieces_;
 };
 
 // A few blocks are swept with their products withheld; then each part of the matrices is passed over once for all of
@@ -51,7 +50,7 @@ class WithholdingLossLoop : public LossLoop<T> {
 template <class T>
 bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices,
                                                WorkspaceOf workspace_of) {
-  if (!is_large(call) || matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
+  if (!pays(call) || matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
   constexpr Index together = 8, width = evaluate::Gemm<T>::strip;
   const double scale = 1 / static_cast<double>(call.count);
   double* total = this->total_sums_.data();
@@ -62,19 +61,16 @@ bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate:
     for (Index first = 0; first < matrices->list[k].cols; first += width) strips_.push_back({k, first});
   for (Index round = 0; round < call.blocks; round += together) {
     const Index swept = std::min(together, call.blocks - round);
-    evaluate::for_each_piece(
-        swept, nothing_, [](Nothing&) {},
-        [&](Nothing&, Index k) {
-          auto& thread = this->threads_[k];
-          this->prepare(thread, call);
-          State& s = *thread.state;
-          this->reset(s);
-          matrices->for_each_gap(call.sum_size, [&](Index first, Index end) {
-            std::fill(s.sums.data() + first, s.sums.data() + end, 0.0);
-          });
-          workspace_of(s).withhold();
-          this->sweep_block(s, call, round + k);
-        });
+    pieces_.each(swept, true, [&](Index k) {
+      auto& thread = this->threads_[k];
+      this->prepare(thread, call);
+      State& s = *thread.state;
+      this->reset(s);
+      matrices->for_each_gap(
+          call.sum_size, [&](Index first, Index end) { std::fill(s.sums.data() + first, s.sums.data() + end, 0.0); });
+      workspace_of(s).withhold();
+      this->sweep_block(s, call, round + k);
+    });
     for (auto& products : products_) products.clear();
     for (Index k = 0; k < swept; ++k) {
       State& s = *this->threads_[k].state;
@@ -87,14 +83,12 @@ bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate:
         products_[static_cast<std::size_t>(left.matrices[p])].push_back(left.products[p]);
     }
     const double factor = round + together < call.blocks ? 1 : scale;
-    evaluate::for_each_piece(
-        static_cast<Index>(strips_.size()), nothing_, [](Nothing&) {},
-        [&](Nothing&, Index i) {
-          const auto [k, first] = strips_[static_cast<std::size_t>(i)];
-          const evaluate::ProductMatrix& matrix = matrices->list[k];
-          evaluate::Gemm<T>::add_transposed(products_[k], matrix.rows, first, std::min(width, matrix.cols - first),
-                                            total + matrix.place, round == 0, factor);
-        });
+    pieces_.each(static_cast<Index>(strips_.size()), true, [&](Index i) {
+      const auto [k, first] = strips_[static_cast<std::size_t>(i)];
+      const evaluate::ProductMatrix& matrix = matrices->list[k];
+      evaluate::Gemm<T>::add_transposed(products_[k], matrix.rows, first, std::min(width, matrix.cols - first),
+                                        total + matrix.place, round == 0, factor);
+    });
   }
   matrices->for_each_gap(call.sum_size, [&](Index first, Index end) {
     for (Index i = first; i < end; ++i) total[i] *= scale;

@@ -5,6 +5,8 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/sampler/target.hpp"
+#include "scorematch/simd/arrays.hpp"
+#include "scorematch/simd/functions.hpp"
 
 namespace scorematch {
 
@@ -30,30 +32,47 @@ struct mala {
 
   template <class T, class Target>
   void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
-    const Index B = chains.X.rows();
-    const T h = static_cast<T>(step), root = static_cast<T>(std::sqrt(2 * step * temperature));
-    chains.Z.resize(B, chains.X.cols());
+    using D = simd::Lanes<double>;
+    const Index B = chains.X.rows(), d = chains.X.cols();
+    chains.Z.resize(B, d);
     chains.u.resize(B);
+    chains.proposal.resize(B, d);
     noise.normals(chains.Z);
     noise.uniforms(chains.u);
-    chains.proposal = chains.X + h * chains.S + root * chains.Z;
+    T *x = chains.X.data(), *s = chains.S.data(), *f = chains.f.data();
+    T* y = chains.proposal.data();
+    const T *z = chains.Z.data(), *u = chains.u.data();
+    const T h = static_cast<T>(step), root = static_cast<T>(std::sqrt(2 * step * temperature));
+    simd::for_lanes<simd::Lanes<T>>(B * d, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+      simd::store<V>(y + i, simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(z + i));
+    });
     target.energy_and_score(chains.proposal, chains.proposal_f, chains.proposal_S);
-    for (Index i = 0; i < B; ++i) {
+    const T *s_there = chains.proposal_S.data(), *f_there = chains.proposal_f.data();
+    double *accepted = chains.accepted.data(), *non_finite = chains.non_finite.data();
+    const double back_scale = 1 / (4 * step * temperature), inverse = 1 / temperature;
+    y = chains.proposal.data();
+    simd::for_lanes<D>(B, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+      const auto at = [i](const T* numbers) SCOREMATCH_INLINE_LAMBDA { return simd::load_as<V>(numbers + i); };
       // log q(y|x) = −‖z‖²/2 and log q(x|y) = −‖x − y − h s(y)‖²/(4 h τ), up to the same constant
-      const double there = 0.5 * static_cast<double>(chains.Z.row(i).squaredNorm());
-      const double back =
-          static_cast<double>((chains.X.row(i) - chains.proposal.row(i) - h * chains.proposal_S.row(i)).squaredNorm()) /
-          (4 * step * temperature);
-      const double log_ratio =
-          (static_cast<double>(chains.f[i]) - static_cast<double>(chains.proposal_f[i])) / temperature + there - back;
-      const bool finite = std::isfinite(chains.proposal_f[i]) && std::isfinite(back);
-      if (!finite) chains.non_finite[i] += 1;
-      if (!finite || !(std::log(static_cast<double>(chains.u[i])) < log_ratio)) continue;  // NaN rejects
-      chains.X.row(i) = chains.proposal.row(i);
-      chains.S.row(i) = chains.proposal_S.row(i);
-      chains.f[i] = chains.proposal_f[i];
-      chains.accepted[i] += 1;
-    }
+      V there = {}, back = {};
+      for (Index j = 0; j < d * B; j += B) {
+        const V noise_j = at(z + j), way = at(x + j) - at(y + j) - step * at(s_there + j);
+        there += noise_j * noise_j;
+        back += way * way;
+      }
+      const V f_x = at(f), f_y = at(f_there);
+      const V log_ratio = (f_x - f_y) * inverse + 0.5 * there - back_scale * back;
+      const auto finite = f_y + back - (f_y + back) == 0;
+      const auto moves = finite & (simd::log(at(u)) < log_ratio);  // NaN rejects
+      const V one = simd::broadcast<V>(1.0), zero = {};
+      simd::store<V>(non_finite + i, simd::load<V>(non_finite + i) + simd::select(finite, zero, one));
+      simd::store<V>(accepted + i, simd::load<V>(accepted + i) + simd::select(moves, one, zero));
+      simd::store_as(f + i, simd::select(moves, f_y, f_x));
+      for (Index j = 0; j < d * B; j += B) {
+        simd::store_as(x + j + i, simd::select(moves, at(y + j), at(x + j)));
+        simd::store_as(s + j + i, simd::select(moves, at(s_there + j), at(s + j)));
+      }
+    });
   }
 };
 
