@@ -48,7 +48,8 @@ class Part {
 };
 
 /// The parts, one after another.
-inline std::string join(std::initializer_list<Part> parts) {
+template <class = void>  // so that who links scorematch::precompiled need not compile it
+std::string join(std::initializer_list<Part> parts) {
   std::string all;
   for (const Part& part : parts) part.append_to(all);
   return all;

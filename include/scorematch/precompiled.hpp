@@ -74,6 +74,21 @@ SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_MODEL
 #undef SCOREMATCH_WITH_OBJECTIVE
 
+SCOREMATCH_EXTERN_DOUBLE template std::string join<void>(std::initializer_list<Part>);
+SCOREMATCH_EXTERN_DOUBLE template formula::Node formula::paired<void>(formula::Operation, const formula::Value&,
+                                                                      const formula::Value&, const char*);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::scaled<void>(const formula::Value&, double);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::combined<void>(const formula::Value&, double,
+                                                                         const formula::Value&, double, const char*);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::elementwise<void>(formula::Function, const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::reduction<void>(formula::Operation, const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::matrix_times<void>(const formula::Value&,
+                                                                             const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::product<void>(const formula::Value&, const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::dot_product<void>(const formula::Value&,
+                                                                            const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start>(const std::string&, Index, Index,
+                                                                                const start&) const;
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
 SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&, fitting::HeldOut&,
                                                                           const FitOptions&, double, Eigen::VectorXd&);

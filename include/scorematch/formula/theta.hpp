@@ -125,26 +125,30 @@ class Theta {
 
  private:
   template <class I>
-  Value declare(const std::string& short_name, Index rows, Index cols, const I& initialiser) const {
-    const std::string name = prefix_.empty() ? short_name : prefix_ + short_name;
-    const auto values = [&] {
-      Eigen::MatrixXd block(rows, cols);
-      initialiser(name, block);
-      bool finite = true;
-      for (Index i = 0; i < block.size(); ++i) finite = finite && std::isfinite(block.data()[i]);
-      require(block.rows() == rows && block.cols() == cols && finite,
-              {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows,
-               " × ", cols});
-      Eigen::VectorXd numbers(block.size());
-      std::copy_n(block.data(), block.size(), numbers.data());
-      return numbers;
-    };
-    return {*recorder_, recorder_->parameter(name, rows, cols, values)};
-  }
+  Value declare(const std::string& short_name, Index rows, Index cols, const I& initialiser) const;
 
   Recorder* recorder_;
   std::string prefix_;  ///< put before every name
 };
+
+// Outside of the class, so that who links scorematch::precompiled need not compile it for every number's start.
+template <class I>
+Value Theta::declare(const std::string& short_name, Index rows, Index cols, const I& initialiser) const {
+  const std::string name = prefix_.empty() ? short_name : prefix_ + short_name;
+  const auto values = [&] {
+    Eigen::MatrixXd block(rows, cols);
+    initialiser(name, block);
+    bool finite = true;
+    for (Index i = 0; i < block.size(); ++i) finite = finite && std::isfinite(block.data()[i]);
+    require(block.rows() == rows && block.cols() == cols && finite,
+            {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows, " × ",
+             cols});
+    Eigen::VectorXd numbers(block.size());
+    std::copy_n(block.data(), block.size(), numbers.data());
+    return numbers;
+  };
+  return {*recorder_, recorder_->parameter(name, rows, cols, values)};
+}
 
 /// θ for a part of a formula: what the part calls theta("a") is the parameter "prefix.a".
 ///   return gaussian(x, named("prior", theta)) + gaussian(x, named("noise", theta));

@@ -104,7 +104,7 @@ Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
   return {like.recorder(), like.recorder().constant(plain.data(), plain.rows(), plain.cols())};
 }
 
-// --- how operations are recorded ---
+// --- how operations are recorded: templates, so that who links scorematch::precompiled need not compile them ---
 
 inline std::string shape_text(const Value& v) {
   if (v.size() == 1) return "a number";
@@ -118,7 +118,8 @@ inline void require_one_formula(const Value& a, const Value& b) {
 }
 
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
-inline Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
+template <class = void>
+Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
   require_one_formula(a, b);
   const bool same = a.rows() == b.rows() && a.cols() == b.cols();
   require(same || a.size() == 1 || b.size() == 1, {"a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
@@ -128,7 +129,8 @@ inline Node paired(Operation operation, const Value& a, const Value& b, const ch
 }
 
 // α a, folding a scale of a scale.
-inline Value scaled(const Value& a, double alpha) {
+template <class = void>
+Value scaled(const Value& a, double alpha) {
   require(alpha == alpha, {"a formula multiplies by NaN"});
   Node node{.operation = Operation::combine, .a = a.index(), .rows = a.rows(), .cols = a.cols(), .alpha = alpha};
   if (a.node().operation == Operation::combine && a.node().b < 0) {
@@ -139,14 +141,16 @@ inline Value scaled(const Value& a, double alpha) {
   return {a.recorder(), a.recorder().add(node)};
 }
 
-inline Value combined(const Value& a, double alpha, const Value& b, double beta, const char* symbol) {
+template <class = void>
+Value combined(const Value& a, double alpha, const Value& b, double beta, const char* symbol) {
   Node node = paired(Operation::combine, a, b, symbol);
   node.alpha = alpha;
   node.beta = beta;
   return {a.recorder(), a.recorder().add(node)};
 }
 
-inline Value elementwise(Function function, const Value& a) {
+template <class = void>
+Value elementwise(Function function, const Value& a) {
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
                                           .function = function,
                                           .a = a.index(),
@@ -154,12 +158,14 @@ inline Value elementwise(Function function, const Value& a) {
                                           .cols = a.cols()})};
 }
 
-inline Value reduction(Operation operation, const Value& a) {
+template <class = void>
+Value reduction(Operation operation, const Value& a) {
   return {a.recorder(), a.recorder().add({.operation = operation, .a = a.index()})};
 }
 
 // A matrix depends on θ and constants alone: the evaluators keep one a batch, not one a sample.
-inline Value matrix_times(const Value& a, const Value& b) {
+template <class = void>
+Value matrix_times(const Value& a, const Value& b) {
   require_one_formula(a, b);
   require(
       a.node().uniform && (b.cols() == 1 || b.node().uniform),
@@ -179,10 +185,12 @@ inline Value operator-(const Value& a) { return scaled(a, -1); }
 inline Value operator+(const Value& a, const Value& b) { return combined(a, 1, b, 1, "+"); }
 inline Value operator-(const Value& a, const Value& b) { return combined(a, 1, b, -1, "−"); }
 
-inline Value operator*(const Value& a, const Value& b) {
+template <class = void>
+Value product(const Value& a, const Value& b) {
   if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
   return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, b, "×"))};
 }
+inline Value operator*(const Value& a, const Value& b) { return product(a, b); }
 
 inline Value operator/(const Value& a, const Value& b) {
   require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
@@ -427,8 +435,8 @@ Value min(N a, const Value& b) {
 inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operation::sum, a); }
 /// Σ_j a_j / size
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
-/// Σ_j a_j b_j
-inline Value dot(const Value& a, const Value& b) {
+template <class = void>
+Value dot_product(const Value& a, const Value& b) {
   require(a.size() == b.size(),
           {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
   if (a.size() == 1) return a * b;
@@ -436,6 +444,8 @@ inline Value dot(const Value& a, const Value& b) {
   node.rows = node.cols = 1;
   return {a.recorder(), a.recorder().add(node)};
 }
+/// Σ_j a_j b_j
+inline Value dot(const Value& a, const Value& b) { return dot_product(a, b); }
 template <class D>
 Value dot(const Value& a, const Eigen::MatrixBase<D>& b) {
   return dot(a, constant(a, b));
