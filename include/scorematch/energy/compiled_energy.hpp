@@ -104,6 +104,12 @@ class CompiledEnergy {
   using First = compiled::Jet<V, D, 0, false>;
   using Second = compiled::Jet<V, D, 0, true>;
 
+  // Asked here so that the formula is instantiated before the loops that call it: g++ optimises functions in that
+  // order, and can flatten into a loop only what it has seen to. A formula with a lambda of its own took 5.3 ns else,
+  // not 1.2.
+  static_assert(compiled::CompiledFormula<F, First> && compiled::CompiledFormula<F, Second> &&
+                compiled::CompiledFormula<F, Tangents>);
+
   /// Lanes of samples, with their noise levels and classes where the formula takes them.
   struct Lanes {
     const V (&x)[D];

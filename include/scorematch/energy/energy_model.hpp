@@ -70,7 +70,9 @@ class CompiledEnergyModel : public EnergyModel {
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
 ///
 /// The formula runs again whenever θ changes and for every few samples: it must make the same calls each time. θ of
-/// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta).
+/// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta). Functions that the
+/// formula calls are inlined by g++; for clang++ they must say so: SCOREMATCH_INLINE auto well(const auto& x) { … }, or
+/// [&](int j) SCOREMATCH_INLINE_LAMBDA { … }.
 template <int D, class F>
 CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(F&& formula) {
   return {formula::record(D, formula), std::forward<F>(formula)};

@@ -26,7 +26,7 @@ struct Banana {
 ///   "log_along", "log_across"  log s, log t
 ///   "bend"                     b
 template <ready::FormulaVector X, class Theta>
-auto banana(const X& x, const Theta& theta, const Banana& options = {}) {
+SCOREMATCH_INLINE auto banana(const X& x, const Theta& theta, const Banana& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_along = theta("log_along", ready::log_of{options.along});

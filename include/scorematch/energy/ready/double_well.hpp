@@ -24,7 +24,7 @@ struct DoubleWell {
 ///
 ///   "log_height", "log_width", "log_stiffness"  log h, log w, log k (k for d ≥ 2)
 template <ready::FormulaVector X, class Theta>
-auto double_well(const X& x, const Theta& theta, const DoubleWell& options = {}) {
+SCOREMATCH_INLINE auto double_well(const X& x, const Theta& theta, const DoubleWell& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto height = exp(theta("log_height", ready::log_of{options.height}));

@@ -42,7 +42,7 @@ struct Gaussian {
 ///   "log_diagonal"  the logarithms of L's diagonal, d numbers
 ///   "below"         what is below it, column by column, d(d − 1)/2 numbers (none for d = 1)
 template <ready::FormulaVector X, class Theta>
-auto gaussian(const X& x, const Theta& theta, const Gaussian& options = {}) {
+SCOREMATCH_INLINE auto gaussian(const X& x, const Theta& theta, const Gaussian& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_diagonal = [&](const std::string&, Eigen::MatrixXd& block) {

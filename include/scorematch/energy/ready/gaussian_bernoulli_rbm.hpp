@@ -23,7 +23,8 @@ struct GaussianBernoulliRbm {
 ///
 ///   "weights" W, H × d;  "hidden_bias" b, H numbers;  "visible_bias" c, d numbers
 template <ready::FormulaVector X, class Theta>
-auto gaussian_bernoulli_rbm(const X& x, const Theta& theta, const GaussianBernoulliRbm& options = {}) {
+SCOREMATCH_INLINE auto gaussian_bernoulli_rbm(const X& x, const Theta& theta,
+                                              const GaussianBernoulliRbm& options = {}) {
   const int d = static_cast<int>(x.size()), H = options.hidden;
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto input =

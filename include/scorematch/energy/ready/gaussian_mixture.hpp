@@ -27,7 +27,7 @@ struct GaussianMixture {
 ///   "log_diagonals"  the logarithms of the diagonals of the L_k, d × K
 ///   "below"          what is below them, column by column, d(d − 1)/2 × K (none for d = 1)
 template <ready::FormulaVector X, class Theta>
-auto gaussian_mixture(const X& x, const Theta& theta, const GaussianMixture& options = {}) {
+SCOREMATCH_INLINE auto gaussian_mixture(const X& x, const Theta& theta, const GaussianMixture& options = {}) {
   const int d = static_cast<int>(x.size()), K = options.components;
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_weights = theta("log_weights", K);

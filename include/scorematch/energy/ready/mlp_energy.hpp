@@ -12,7 +12,7 @@ namespace scorematch {
 ///   "log_bowl"                        a number
 ///   "mlp.weight1", "mlp.bias1", …     those of `mlp`
 template <ready::FormulaVector X, class Theta>
-auto mlp_energy(const X& x, const Theta& theta, const Mlp& options = {}) {
+SCOREMATCH_INLINE auto mlp_energy(const X& x, const Theta& theta, const Mlp& options = {}) {
   require(options.outputs == 1, {"mlp_energy: outputs is ", options.outputs, "; an energy is one number"});
   return mlp(x, theta, options) + 0.5 * exp(theta("log_bowl")) * squared_norm(x);
 }

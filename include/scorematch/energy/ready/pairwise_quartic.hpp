@@ -16,7 +16,7 @@ namespace scorematch {
 /// f is linear in θ, so that score matching has a closed form (closed_form). log Z is not known; Z is finite where the
 /// quartic form Σ c_i x_i⁴ + Σ K_ij x_i² x_j² is above 0 for every x ≠ 0, but nothing makes a fit stay there.
 template <ready::FormulaVector X, class Theta>
-auto pairwise_quartic(const X& x, const Theta& theta) {
+SCOREMATCH_INLINE auto pairwise_quartic(const X& x, const Theta& theta) {
   const int d = static_cast<int>(x.size()), pairs = d * (d - 1) / 2;
   const auto squares = square(x);
   const auto alone = dot(theta("linear", d), x) + dot(theta("quadratic", d, start(0.5)), squares) +

@@ -47,7 +47,7 @@ struct given_or {
 /// Lᵀu for d ≥ 2 without its last element, which is that of exp(log_diagonal) u. `scaled` is exp(log_diagonal) u; L is
 /// lower triangular, and `below` holds what is below its diagonal, column by column: L₁₀, L₂₀, …, L₂₁, …
 template <class Scaled, class Below, class U>
-auto upper_part(const Scaled& scaled, const Below& below, const U& u) {
+SCOREMATCH_INLINE auto upper_part(const Scaled& scaled, const Below& below, const U& u) {
   const int d = static_cast<int>(u.size());
   return stack(d - 1, [&](int j) {
     const int count = d - 1 - j, first = j * d - j * (j + 1) / 2;

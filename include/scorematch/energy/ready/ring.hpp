@@ -21,7 +21,7 @@ struct Ring {
 ///
 ///   "log_radius", "log_width"  log r, log w
 template <ready::FormulaVector X, class Theta>
-auto ring(const X& x, const Theta& theta, const Ring& options = {}) {
+SCOREMATCH_INLINE auto ring(const X& x, const Theta& theta, const Ring& options = {}) {
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto log_radius = theta("log_radius", ready::log_of{options.radius});
   const auto log_width = theta("log_width", ready::log_of{options.width});

@@ -19,7 +19,7 @@ struct StudentT {
 ///   "log_degrees"                     log ν
 ///   "mean", "log_diagonal", "below"   as in `gaussian`
 template <ready::FormulaVector X, class Theta>
-auto student_t(const X& x, const Theta& theta, const StudentT& options = {}) {
+SCOREMATCH_INLINE auto student_t(const X& x, const Theta& theta, const StudentT& options = {}) {
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto degrees = exp(theta("log_degrees", ready::log_of{options.degrees}));
   return 0.5 * (degrees + static_cast<double>(x.size())) * log1p(2.0 * gaussian(x, theta, options.gaussian) / degrees);
