@@ -199,12 +199,14 @@ auto LossLoop<T>::partitioned(const LossOptions& options, bool with_gradient, Ei
   call.sum_size = with_gradient ? sum_size() : 0;
   const Index fitting = options.block > 0 ? options.block : with_gradient && may_fuse() ? fused_block : block_size();
   call.block = std::min(fitting, call.count);
-  // What a minibatch of one or two blocks is cut into for its threads: four parts, as far as the products of each take
-  // longer than threads wait for each other.
-  constexpr Index parts = 4, least = 64, long_theta = 1 << 14;
-  call.few = options.block == 0 && call.sum_size >= long_theta && call.count <= 2 * fitting;
-  if (call.few) {
-    const Index cut = std::clamp<Index>(call.count / least, 1, parts), even = (call.count + cut - 1) / cut;
+  if (options.block == 0) {
+    // What a minibatch of one or two blocks is cut into for its threads: four parts, as far as the products of each
+    // take longer than threads wait for each other.
+    constexpr Index parts = 4, least = 64, long_theta = 1 << 14;
+    call.few = call.sum_size >= long_theta && call.count <= 2 * fitting;
+    const Index cut = call.few ? std::clamp<Index>(call.count / least, 1, parts) : 1,
+                blocks = std::max(cut, (call.count + fitting - 1) / fitting);
+    const Index even = (call.count + blocks - 1) / blocks;  // no small last block
     call.block = std::min(call.block, (even + lanes - 1) / lanes * lanes);
   }
   call.rows = (call.block + lanes - 1) / lanes * lanes;
