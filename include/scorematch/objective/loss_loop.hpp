@@ -41,7 +41,7 @@ struct LossOptions {
   /// the class of each column of the data, 0 … classes − 1, or −1 for none: for models whose formula takes a label
   std::span<const int> labels = {};
   std::uint64_t draw = 0;   ///< which draw of the objective's noise
-  Index block = 0;          ///< samples a block; 0: chosen from the model. Changes rounding only
+  Index block = 0;          ///< samples a block; 0: by the model and their number. Changes rounding only
   bool per_sample = false;  ///< also return each sample's loss
 };
 
