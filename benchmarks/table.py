@@ -91,7 +91,9 @@ def with_spread(ratios):
 def table_of_threads(rounds):
     lines = [["workload", "type", "ms a call", "one thread/several", "of the least times", "goal"]]
     for key in sorted_rows(rounds):
-        seen = [rows[key] for rows in rounds if "threads" in rows.get(key, {})]
+        seen = [rows[key] for rows in rounds if {"ours", "threads"} <= rows.get(key, {}).keys()]
+        if not seen:
+            continue
         ratios = [row["ours"] / row["threads"] for row in seen]
         call = statistics.median(row["call"] for row in seen)
         least = min(row["ours"] for row in seen) / min(row["threads"] for row in seen)
