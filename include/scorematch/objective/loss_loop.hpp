@@ -206,8 +206,8 @@ auto LossLoop<T>::partitioned(const LossOptions& options, bool with_gradient, Ei
     call.few = call.sum_size >= long_theta && call.count <= 2 * fitting;
     const Index cut = call.few ? std::clamp<Index>(call.count / least, 1, parts) : 1,
                 blocks = std::max(cut, (call.count + fitting - 1) / fitting);
-    const Index even =
-        (call.count + blocks - 1) / blocks;  // a small last block only where whole registers do not allow better
+    // a small last block only where whole registers allow no better
+    const Index even = (call.count + blocks - 1) / blocks;
     call.block = std::min(call.block, (even + lanes - 1) / lanes * lanes);
   }
   call.rows = (call.block + lanes - 1) / lanes * lanes;
