@@ -84,9 +84,10 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::elementwise<void>(form
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::reduction<void>(formula::Operation, const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::matrix_times<void>(const formula::Value&,
                                                                              const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::product<void>(const formula::Value&, const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::dot_product<void>(const formula::Value&,
-                                                                            const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_product<void>(const formula::Value&,
+                                                                                 const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_dot<void>(const formula::Value&,
+                                                                             const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start>(const std::string&, Index, Index,
                                                                                 const start&) const;
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);

@@ -186,11 +186,11 @@ inline Value operator+(const Value& a, const Value& b) { return combined(a, 1, b
 inline Value operator-(const Value& a, const Value& b) { return combined(a, 1, b, -1, "−"); }
 
 template <class = void>
-Value product(const Value& a, const Value& b) {
+Value recorded_product(const Value& a, const Value& b) {
   if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
   return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, b, "×"))};
 }
-inline Value operator*(const Value& a, const Value& b) { return product(a, b); }
+inline Value operator*(const Value& a, const Value& b) { return recorded_product(a, b); }
 
 inline Value operator/(const Value& a, const Value& b) {
   require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
@@ -436,7 +436,7 @@ inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operatio
 /// Σ_j a_j / size
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
 template <class = void>
-Value dot_product(const Value& a, const Value& b) {
+Value recorded_dot(const Value& a, const Value& b) {
   require(a.size() == b.size(),
           {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
   if (a.size() == 1) return a * b;
@@ -445,7 +445,7 @@ Value dot_product(const Value& a, const Value& b) {
   return {a.recorder(), a.recorder().add(node)};
 }
 /// Σ_j a_j b_j
-inline Value dot(const Value& a, const Value& b) { return dot_product(a, b); }
+inline Value dot(const Value& a, const Value& b) { return recorded_dot(a, b); }
 template <class D>
 Value dot(const Value& a, const Eigen::MatrixBase<D>& b) {
   return dot(a, constant(a, b));
