@@ -267,3 +267,24 @@ TEST_CASE("Dimensions, beta, and what is empty") {
   CHECK_THAT(message_of([] { (void)sm::mixture({}); }), ContainsSubstring("mixture has no components"));
   CHECK_THAT(message_of([&] { (void)sm::named("", plane); }), ContainsSubstring("empty name"));
 }
+
+namespace user {
+
+template <class A, class B>
+auto scaled(const A& a, const B& b) {
+  return a * b + 1.0;
+}
+template <class A, class B>
+auto product(const A& a, const B& b) {
+  return a * b + 2.0;
+}
+
+}  // namespace user
+
+TEST_CASE("A formula calls the user's own functions, whatever the library's are named") {
+  const auto model = sm::energy_model(1, [](auto x, auto) {
+    using namespace user;
+    return scaled(x[0], 2.0) + product(x[0], x[0]);
+  });
+  CHECK(sm::energy_of(model, Eigen::MatrixXd::Constant(1, 1, 3.0))[0] == 6 + 1 + 9 + 2);
+}

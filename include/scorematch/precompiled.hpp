@@ -75,15 +75,19 @@ SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_OBJECTIVE
 
 SCOREMATCH_EXTERN_DOUBLE template std::string join<void>(std::initializer_list<Part>);
-SCOREMATCH_EXTERN_DOUBLE template formula::Node formula::paired<void>(formula::Operation, const formula::Value&,
-                                                                      const formula::Value&, const char*);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::scaled<void>(const formula::Value&, double);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::combined<void>(const formula::Value&, double,
-                                                                         const formula::Value&, double, const char*);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::elementwise<void>(formula::Function, const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::reduction<void>(formula::Operation, const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::matrix_times<void>(const formula::Value&,
-                                                                             const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Node formula::recording::paired<void>(formula::Operation,
+                                                                                 const formula::Value&,
+                                                                                 const formula::Value&, const char*);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::scaled<void>(const formula::Value&, double);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::combined<void>(const formula::Value&, double,
+                                                                                    const formula::Value&, double,
+                                                                                    const char*);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::elementwise<void>(formula::Function,
+                                                                                       const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::reduction<void>(formula::Operation,
+                                                                                     const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::matrix_times<void>(const formula::Value&,
+                                                                                        const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_product<void>(const formula::Value&,
                                                                                  const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_dot<void>(const formula::Value&,

@@ -117,6 +117,9 @@ inline void require_one_formula(const Value& a, const Value& b) {
           {"a formula uses a value of another formula; values live only while theirs runs"});
 }
 
+// Names apart: a formula's call of the user's own scaled(a, b) must not find ours beside it.
+namespace recording {
+
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
 template <class = void>
 Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
@@ -177,6 +180,9 @@ Value matrix_times(const Value& a, const Value& b) {
       a.recorder().add(
           {.operation = Operation::matrix_vector, .a = a.index(), .b = b.index(), .rows = a.rows(), .cols = b.cols()})};
 }
+
+}  // namespace recording
+using namespace recording;
 
 // --- arithmetic ---
 
