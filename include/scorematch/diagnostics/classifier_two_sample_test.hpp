@@ -9,7 +9,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/diagnostics/nearest_samples.hpp"
-#include "scorematch/fit/lbfgs.hpp"
+#include "scorematch/fit/quasi_newton.hpp"
 #include "scorematch/random/stream.hpp"
 
 namespace scorematch {
@@ -161,7 +161,8 @@ TwoSampleTest logistic_test(const Samples& X, const Samples& Y, const TwoSampleT
   };
   Eigen::VectorXd start(features + 1);
   std::fill_n(start.data(), features + 1, 0.0);
-  const fitting::Minimum minimum = fitting::minimise(loss, start, 500, 8, 1e-6, {});
+  const fitting::Minimum minimum = fitting::minimise(
+      loss, fitting::unit_metric(), start, {.iterations = 500, .memory = 8, .tolerance = 1e-6, .resolution = 1e-4}, {});
   double right[2] = {0, 0};
   for (int kind = 0; kind < 2; ++kind)
     for (Index i = learnt; i < N; ++i) {

@@ -116,7 +116,7 @@ template <class Archive>
 void visit_state(Archive& archive, MinibatchState& s) {
   archive(s.theta, s.average, s.adam.mean, s.adam.square, s.adam.step);
   archive(s.held_out.best, s.held_out.best_loss, s.held_out.since_best);
-  archive(s.at_pass, s.best_pass, s.best_pass_loss, s.pass_loss, s.pass_gradient, s.floor);
+  archive(s.at_pass, s.best_pass, s.best_pass_loss, s.pass_loss, s.pass_gradient);
   archive(s.history);
 }
 

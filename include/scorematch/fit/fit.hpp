@@ -7,8 +7,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/fit/lbfgs.hpp"
+#include "scorematch/fit/data_scale.hpp"
 #include "scorematch/fit/minibatches.hpp"
+#include "scorematch/fit/parameter_names.hpp"
+#include "scorematch/fit/quasi_newton.hpp"
+#include "scorematch/fit/start.hpp"
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/progress.hpp"
 
@@ -23,12 +26,16 @@ enum class Method {
 struct FitOptions {
   Method method = Method::automatic;
   Index iterations = 0;  ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
-  double tolerance =
-      0;  ///< lbfgs: ‖gradient‖ ≤ tolerance · max(1, ‖θ‖) is convergence; 0: 1e-6 for double data, 1e-3 for float
+  /// lbfgs: the fit has converged when the next step would change the score by no more than this part of its size (Fit::decrement);
+  /// no units. 0: 1e-9 for double data, 1e-4 for float, where rounding allows, else a thousand times as much
+  double tolerance = 0;
   Index memory = 10;               ///< lbfgs: corrections kept, ≥ 1
   Index batch = 128;               ///< adam: samples a minibatch, ≥ 1
   double learning_rate = 1e-2;     ///< adam: at the start; it falls to 0 along half a cosine. > 0
   std::uint64_t seed = 0;          ///< adam: of the minibatches' order
+  /// Also try the model's start carried over to the data's mean and deviation, and begin at the one of the lower loss; false: the
+  /// model's own start whatever the data's units are.
+  bool carry_start = true;
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   /// Early stopping: samples that the fit does not see, d × K; empty for none. Their loss, at the objective's draw 0,
@@ -52,10 +59,12 @@ struct FitOptions {
 };
 
 enum class FitStatus {
-  converged,  ///< lbfgs: the gradient is small
-  stopped,    ///< after the iterations allowed (adam's usual end), or by the progress callback
+  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size; adam: the gradient is
+              ///< within its own standard error, and the next step would change the score by less than a tenth
+  stopped,    ///< after the iterations allowed, or by the progress callback
   stalled,    ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in
               ///< the way
+  plateau,    ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
   early_stopped,  ///< the held-out loss had stopped to improve
   diverged,       ///< the loss falls without bound
   non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
@@ -69,6 +78,8 @@ inline const char* to_string(FitStatus status) {
       return "stopped";
     case FitStatus::stalled:
       return "stalled";
+    case FitStatus::plateau:
+      return "plateau";
     case FitStatus::early_stopped:
       return "early-stopped";
     case FitStatus::diverged:
@@ -90,6 +101,10 @@ struct [[nodiscard]] Fit {
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
   double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
+  /// How far the next step, −G⁻¹g by the gradient g and the Gauss–Newton matrix G, would change the score beside its size, each
+  /// coordinate in units of the data's deviation: no units.
+  double decrement = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> warnings = {};  ///< what in the data or the model makes the fit doubtful, a sentence each
 };
 
 namespace fitting {
@@ -99,7 +114,9 @@ struct FitRun {
   FitStatus status = FitStatus::stopped;
   double loss = 0;  ///< lbfgs: the least
   Index iterations = 0, evaluations = 0, non_finite = 0;
+  double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<FitStep> history = {};
+  std::vector<Index> lost = {}, idle = {};  ///< numbers of θ that change nothing any more, or never did
 };
 
 /// Tells it in the fields of what a fit returns.
@@ -110,6 +127,42 @@ void report(FitRun run, Result& result) {
   result.evaluations = run.evaluations;
   result.non_finite = run.non_finite;
   result.history = std::move(run.history);
+  if constexpr (requires { result.decrement; }) result.decrement = run.decrement;
+}
+
+/// The metric of a loss; `function` must outlive what is returned.
+template <class T>
+MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations) {
+  return [&function, deviations](const Eigen::VectorXd& theta, Metric& metric) {
+    function.bind(theta);
+    const Index p = function.parameter_count(), d = function.data().rows();
+    const Index rows = p > most_dense ? 256 : std::clamp<Index>(36 * p, 512, 36864);
+    MetricSum sum(p, metric.gram, metric.diagonal),
+        relative(p, metric.relative_gram, metric.relative_diagonal);
+    const objective::SecondOrder second =
+        function.second_order((rows + d - 1) / d, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
+          sum.add(row);
+          relative.add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
+        });
+    sum.finish(second.samples);
+    relative.finish(second.samples);
+    metric.square = second.square;
+    metric.relative_square = second.relative_square;
+    metric.gain = second.gain;
+  };
+}
+
+/// How a search is to end, for losses in the arithmetic T.
+template <class T>
+Search search_for(const FitOptions& options, double floor) {
+  const bool in_float = std::is_same_v<T, float>;
+  Search search{.iterations = options.iterations > 0 ? options.iterations : 1000,
+                .memory = options.memory,
+                .noise = in_float ? 1e-6 : 1e-14,
+                .floor = floor};
+  search.tolerance = options.tolerance > 0 ? options.tolerance : in_float ? 1e-4 : 1e-9;
+  search.resolution = options.tolerance > 0 ? options.tolerance : in_float ? 2e-3 : 1e-6;
+  return search;
 }
 
 /// The loss on the whole data set, at draw 0.
@@ -123,12 +176,12 @@ Function on_all_data(objective::LossLoop<T>& function) {
   };
 }
 
-/// Minimises `loss` from θ, which becomes the best point. `tolerance` > 0 takes the place of options.tolerance.
+/// Minimises `loss` from θ, which becomes the best point.
 template <class = void>
-FitRun by_lbfgs(const Function& loss, HeldOut& held_out, const FitOptions& options, double tolerance,
-                Eigen::VectorXd& theta) {
+FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
+                const Search& search, Eigen::VectorXd& theta) {
   const Stopwatch watch;
-  const Index iterations = options.iterations > 0 ? options.iterations : 1000;
+  const Index iterations = search.iterations;
   FitRun run;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
   const Minimum minimum = minimise(
@@ -136,8 +189,7 @@ FitRun by_lbfgs(const Function& loss, HeldOut& held_out, const FitOptions& optio
         if (held_out.watching()) present = at;
         return loss(at, gradient);
       },
-      theta, iterations, options.memory, tolerance,
-      [&](Index evaluation, double value, double gradient_norm, bool best) {
+      metric, theta, search, [&](Index evaluation, double value, double gradient_norm, bool best) {
         run.history.push_back({evaluation + 1, value, gradient_norm});
         if (held_out.watching() && (options.check_every > 0 ? evaluation % options.check_every == 0 : best))
           held_out.check(present, run.history.back());
@@ -150,33 +202,121 @@ FitRun by_lbfgs(const Function& loss, HeldOut& held_out, const FitOptions& optio
   run.iterations = minimum.iterations;
   run.evaluations = minimum.evaluations;
   run.non_finite = minimum.non_finite;
+  run.decrement = minimum.decrement;
+  run.lost = minimum.lost;
+  run.idle = minimum.idle;
   if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
-  run.status = !minimum.started                                      ? FitStatus::non_finite
-               : held_out.ran_out()                                  ? FitStatus::early_stopped
-               : minimum.unbounded                                   ? FitStatus::diverged
-               : minimum.converged                                   ? FitStatus::converged
-               : minimum.stopped || minimum.iterations >= iterations ? FitStatus::stopped
-                                                                     : FitStatus::stalled;
+  run.status = !minimum.started                  ? FitStatus::non_finite
+               : held_out.ran_out()              ? FitStatus::early_stopped
+               : minimum.unbounded               ? FitStatus::diverged
+               : minimum.stopped                 ? FitStatus::stopped
+               : minimum.converged               ? FitStatus::converged
+               : minimum.iterations >= iterations ? FitStatus::stopped
+                                                  : FitStatus::stalled;
+  if (minimum.gain >= 0 && minimum.iterations < iterations && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
+    run.status = FitStatus::plateau;
   return run;
+}
+
+/// The coordinates φ that Adam moves in, θ = θ₀ + scale φ: a unit of each changes the score by its own size. So Adam's steps, and the
+/// size below which it takes a gradient for 0, have the units of no data.
+struct AdamUnits {
+  Eigen::VectorXd start = {}, scale = {};  ///< empty: θ itself
+  double loss = 1;                         ///< what the loss is divided by
+};
+
+template <class = void>
+AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
+  Metric metric;
+  metric_at(theta, metric);
+  if (!(metric.square > 0) || !std::isfinite(metric.square)) return {};
+  AdamUnits units{.start = theta, .scale = theta, .loss = metric.square};
+  for (Index i = 0; i < theta.size(); ++i) {
+    if (!std::isfinite(metric.diagonal[i])) return {};
+    units.scale[i] = metric.diagonal[i] > 0 ? std::sqrt(metric.square / metric.diagonal[i]) : 1;
+  }
+  return units;
+}
+
+/// Whether the gradient at θ is within its own standard error, as far as the spread between groups of samples tells it (a false
+/// alarm in some 1 % of fits), and the Newton decrement.
+template <class = void>
+bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t draw,
+             const Eigen::VectorXd& theta, double& decrement) {
+  const Index groups = std::min<Index>(32, samples), p = theta.size();
+  if (groups < 2) return false;
+  Metric metric;
+  metric_at(theta, metric);
+  MetricSolver solver;
+  solver.factor(metric, 1e-6);
+  Eigen::MatrixXd gradients(p, groups);
+  Eigen::VectorXd mean = Eigen::VectorXd::Zero(p), difference(p), solved;
+  std::vector<Index> columns;
+  Loss loss;
+  for (Index k = 0; k < groups; ++k) {
+    columns.clear();
+    for (Index n = k; n < samples; n += groups) columns.push_back(n);
+    loss_at(theta, {.columns = columns, .draw = draw}, true, loss);
+    for (Index i = 0; i < p; ++i) {
+      gradients(i, k) = loss.gradient[i];
+      mean[i] += loss.gradient[i] / static_cast<double>(groups);
+    }
+  }
+  const auto square = [&](const Eigen::VectorXd& g) {
+    solver.solve(g, solved);
+    double sum = 0;
+    for (Index i = 0; i < p; ++i) sum += g[i] * solved[i];
+    return sum;
+  };
+  const double of_mean = square(mean);
+  double by_chance = 0;
+  for (Index k = 0; k < groups; ++k) {
+    for (Index i = 0; i < p; ++i) difference[i] = gradients(i, k) - mean[i];
+    by_chance += square(difference) / static_cast<double>(groups * (groups - 1));
+  }
+  decrement = std::sqrt(of_mean / metric.square);
+  return of_mean <= 6 * by_chance && decrement <= 0.1 + std::sqrt(by_chance / metric.square);
 }
 
 /// The same by minibatches of `samples`.
 template <class = void>
-FitRun by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const FitOptions& options,
-               Eigen::VectorXd& theta) {
+FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples, double floor,
+               HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
   const MinibatchPlan plan{.samples = samples,
                            .batch = std::min(options.batch, samples),
                            .steps = options.iterations > 0 ? options.iterations : 5000,
                            .learning_rate = {.peak = options.learning_rate},
                            .seed = options.seed,
                            .check_every = options.check_every,
+                           .floor = floor,
                            .progress = options.progress};
+  const bool scaled = units.scale.size() > 0;
+  const auto in_theta = [&](const Eigen::VectorXd& phi) {
+    Eigen::VectorXd at = phi;
+    if (scaled)
+      for (Index i = 0; i < at.size(); ++i) at[i] = units.start[i] + units.scale[i] * phi[i];
+    return at;
+  };
+  LossAt of_phi = loss_at;
+  if (scaled) {
+    of_phi = [&](const Eigen::VectorXd& phi, const LossOptions& what, bool with_gradient, Loss& loss) {
+      loss_at(in_theta(phi), what, with_gradient, loss);
+      if (!with_gradient) return;
+      for (Index i = 0; i < phi.size(); ++i) loss.gradient[i] *= units.scale[i] / units.loss;
+    };
+    if (held_out.watching())
+      held_out.loss_at = [&in_theta, of_theta = held_out.loss_at](const Eigen::VectorXd& phi) {
+        return of_theta(in_theta(phi));
+      };
+    theta.setZero();
+  }
   MinibatchState state{.theta = theta, .held_out = held_out};
-  MinibatchLoop loop(plan, loss_at, state);
+  MinibatchLoop loop(plan, of_phi, state);
   const MinibatchEnd end = loop.run([](double) { return std::string(); });
   if (end == MinibatchEnd::all_steps) loop.close();
-  theta = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta;
+  theta = in_theta(end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta);
   held_out = std::move(state.held_out);
+  if (held_out.any()) held_out.best = in_theta(held_out.best);
   FitRun run;
   run.history = std::move(state.history);
   run.iterations = state.adam.step;
@@ -186,17 +326,64 @@ FitRun by_adam(const LossAt& loss_at, Index samples, HeldOut& held_out, const Fi
                : end == MinibatchEnd::diverged    ? FitStatus::diverged
                : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
                                                   : FitStatus::stopped;
+  if (end == MinibatchEnd::all_steps && !held_out.any() &&
+      arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1, theta, run.decrement))
+    run.status = FitStatus::converged;
   return run;
+}
+
+/// Throws std::invalid_argument where an option is set that the method does not look at.
+template <class = void>
+void require_used(const FitOptions& options, bool lbfgs, const char* method) {
+  const FitOptions unset;
+  const auto require_unset = [&](bool is_unset, const char* name) {
+    require(is_unset, {"FitOptions: ", name, " is set, but ", method, " does not use it"});
+  };
+  if (lbfgs) {
+    require_unset(options.batch == unset.batch, "batch");
+    require_unset(options.learning_rate == unset.learning_rate, "learning_rate");
+    require_unset(options.seed == unset.seed, "seed");
+  } else {
+    require_unset(options.tolerance == unset.tolerance, "tolerance");
+    require_unset(options.memory == unset.memory, "memory");
+  }
+}
+
+/// The same for what watches held-out data.
+template <class = void>
+void require_no_held_out(const FitOptions& options, const char* method) {
+  const FitOptions unset;
+  require(options.held_out.size() == 0, {"FitOptions: held_out is given, but ", method, " watches no held-out data"});
+  require(options.check_every == unset.check_every && options.patience == unset.patience,
+          {"FitOptions: ", options.patience == unset.patience ? "check_every" : "patience",
+           " is set, but there are no held_out data to be checked"});
 }
 
 template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
   options.validate();
-  auto function = objective::loss_function<T>(result.model, objective, data);
-  Eigen::VectorXd theta = result.model.parameters();
   const bool lbfgs =
       options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
-  const double tolerance = options.tolerance > 0 ? options.tolerance : std::is_same_v<T, float> ? 1e-3 : 1e-6;
+  require_used(options, lbfgs, lbfgs ? "the method lbfgs" : "the method adam");
+  if (options.held_out.cols() == 0) require_no_held_out(options, "this fit");
+  auto function = objective::loss_function<T>(result.model, objective, data);
+  const DataScale scale = data_scale<T>(data);
+  for (const Index row : scale.constant)
+    result.warnings.push_back(text("row ", row, " of the data is constant: its density has no width to be learned"));
+  for (const std::string& sentence : scale.dependent)
+    result.warnings.push_back(sentence + ": the density across has no width to be learned");
+  Eigen::VectorXd theta = result.model.parameters();
+  if (options.carry_start) {
+    Eigen::VectorXd carried = theta;
+    if (carry_start<T>(score_field(result.model), scale, data, carried)) {
+      Loss own, there;
+      function.bind(theta);
+      function.evaluate({}, false, own);
+      function.bind(carried);
+      function.evaluate({}, false, there);
+      if (there.value < own.value) theta = carried;
+    }
+  }
   const Matrix<T> held_out_data = options.held_out.template cast<T>();
   std::unique_ptr<decltype(function)> on_held_out;
   if (held_out_data.cols() > 0) {
@@ -206,9 +393,13 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   }
   HeldOut held_out;
   if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
-  report(lbfgs ? by_lbfgs(on_all_data(function), held_out, options, tolerance, theta)
-               : by_adam(loss_at(function), function.samples(), held_out, options, theta),
-         result);
+  function.bind(theta);
+  const double floor = scale.loss_floor(function.second_order(16, scale.deviation, {}).weight);
+  const MetricAt metric = metric_of(function, scale.deviation);
+  FitRun run = lbfgs ? by_lbfgs(on_all_data(function), metric, held_out, options, search_for<T>(options, floor), theta)
+                     : by_adam(loss_at(function), metric,
+                               scale.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric, theta),
+                               function.samples(), floor, held_out, options, theta);
   if (held_out.any()) {
     theta = held_out.best;
     result.held_out_loss = held_out.best_loss;
@@ -216,6 +407,17 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   result.model.set_parameters(theta);
   function.bind(theta);
   function.evaluate({}, true, result.loss);
+  // What some of the samples said of a plateau all of them must say.
+  if (run.status == FitStatus::plateau && function.second_order(function.samples(), scale.deviation, {}).gain < 0)
+    run.status = run.decrement <= search_for<T>(options, floor).resolution ? FitStatus::converged : FitStatus::stalled;
+  const std::vector<std::string> names = parameter_names(result.model);
+  for (const Index i : run.lost)
+    result.warnings.push_back(text(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],
+                                   ", where it changes the score no more: the optimum is not at a finite theta, or was missed"));
+  for (const Index i : run.idle)
+    result.warnings.push_back(text(names[static_cast<std::size_t>(i)],
+                                   " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?"));
+  report(std::move(run), result);
 }
 
 }  // namespace fitting

@@ -93,6 +93,7 @@ struct MinibatchPlan {
   std::span<const int> labels = {};  ///< of all samples, or none
   double label_dropout = 0;          ///< probability that one use of a label is replaced by −1
   Index check_every = 0;             ///< steps between two checks of held-out data; 0: a pass
+  double floor = -std::numeric_limits<double>::infinity();  ///< a loss below is a divergence
   ProgressCallback progress = {};
 
   Index per_pass() const { return (samples + batch - 1) / batch; }
@@ -108,7 +109,6 @@ struct MinibatchState {
   Eigen::VectorXd at_pass = {}, best_pass = {};  ///< θ at the start of this pass, and of the best one
   double best_pass_loss = std::numeric_limits<double>::infinity();
   double pass_loss = 0, pass_gradient = 0;  ///< sums over this pass's minibatches
-  double floor = 0;                         ///< a loss below is a divergence
   std::vector<FitStep> history = {};
 
   /// What the training has come to if it ends here: the average where there is one.
@@ -159,9 +159,8 @@ class MinibatchLoop {
       evaluate(i, true, loss_);
       ++evaluations_;
       const double gradient_norm = norm_.of(loss_.gradient);
-      if (i == 0) s_.floor = -1e10 * std::max(1.0, std::abs(loss_.value));
       const bool finite = std::isfinite(loss_.value) && std::isfinite(gradient_norm);
-      if (!finite || loss_.value < s_.floor) {
+      if (!finite || loss_.value < plan_.floor) {
         if (!finite) ++non_finite_;
         return finite || loss_.value < 0 ? MinibatchEnd::diverged : MinibatchEnd::non_finite;
       }

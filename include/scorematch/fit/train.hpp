@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "scorematch/fit/checkpoint.hpp"
+#include "scorematch/fit/data_scale.hpp"
 #include "scorematch/fit/learning_rate.hpp"
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/objective/loss.hpp"
@@ -348,6 +349,7 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
                                 .labels = options.labels,
                                 .label_dropout = options.label_dropout,
                                 .check_every = options.check_every,
+                                .floor = data_scale<T>(data).loss_floor(),
                                 .progress = options.progress},
                        .state = {.theta = result.model.parameters()},
                        .loss_at = loss_at(function),

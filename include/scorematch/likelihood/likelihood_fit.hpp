@@ -1,6 +1,10 @@
 // What fits of an energy itself, not of its score, share: the result, and the check of what the model must offer.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,6 +25,10 @@ struct [[nodiscard]] LikelihoodFit {
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
   LogPartition log_partition = {};  ///< of `model`, where the method learns it
+  /// √(gᵀF⁻¹g), g the gradient and F the Fisher information: how far the next step would move the model, in standard deviations of
+  /// what one sample tells of θ; NaN where the method does not compute it
+  double decrement = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> warnings = {};  ///< what in the data makes the fit doubtful, a sentence each
 };
 
 /// One sentence for what a class lacks to have its energy itself trained.
@@ -34,6 +42,10 @@ constexpr bool check_trainable_energy() {
                     "void pull_back_energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::VectorXd> w, "
                     "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of "
                     "the sum over columns of w · energy(X)");
+    else
+      static_assert(BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>,
+                    "this model's energy cannot be differentiated with respect to theta: a part of it does not provide  "
+                    "pull_back_energy(X, w, g)");
     return BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>;
   }
   return false;
@@ -41,15 +53,108 @@ constexpr bool check_trainable_energy() {
 
 namespace likelihood {
 
-/// Minimises loss(θ, gradient) from the model's θ by L-BFGS, with fit's options.
+/// The metric F = Σ_n w_n r_n r_nᵀ, r_n = −∂f/∂θ(x_n) or, `centred`, that minus its weighted mean; its unit is one sample's worth of
+/// information. weights(θ) binds θ and gives the points (d × n) with their weights, of which some 2000 are drawn where there are more;
+/// `extra` adds a parameter whose derivative is 1.
+template <class Energy, class Weights>
+fitting::MetricAt information(Energy& energy, Weights weights, bool centred, bool extra = false) {
+  return [&energy, weights, centred, extra](const DependentVector<Energy>& theta, fitting::Metric& metric) {
+    const DependentMatrix<Energy>* points = nullptr;
+    DependentVector<Energy> w;
+    weights(theta, points, w);
+    const Index p = theta.size(), own = extra ? p - 1 : p, n = w.size();
+    double total = 0;
+    for (Index i = 0; i < n; ++i) total += w[i];
+    const Index most = p > fitting::most_dense ? 256 : std::clamp<Index>(8 * p, 256, 2048);
+    // At equal distances along the sum of the weights: each draw counts the same.
+    const Index draws = std::min(n, most);
+    DependentMatrix<Energy> rows(p, draws), point(points->rows(), 1);
+    DependentVector<Energy> row, mean = DependentVector<Energy>::Zero(p);
+    Index at = 0;
+    double sum = w[0];
+    for (Index k = 0; k < draws; ++k) {
+      double weight = 1 / static_cast<double>(draws);
+      if (n > most) {
+        const double to = total * (static_cast<double>(k) + 0.5) / static_cast<double>(draws);
+        while (sum < to && at + 1 < n) sum += w[++at];
+      } else {
+        at = k;
+        weight = w[k] / total;
+      }
+      point = points->col(at);
+      energy.weighted_gradient(
+          point, [](Index, const auto&, auto& one) { one.setOnes(); }, row);
+      const double root = std::sqrt(weight);
+      for (Index i = 0; i < p; ++i) {
+        const double slope = i < own ? -row[i] : 1;
+        mean[i] += weight * slope;
+        rows(i, k) = root * slope;
+      }
+      if (centred && k + 1 == draws)
+        for (Index c = 0; c < draws; ++c) {
+          const double by = n > most ? root : std::sqrt(w[c] / total);
+          for (Index i = 0; i < p; ++i) rows(i, c) -= by * mean[i];
+        }
+    }
+    fitting::MetricSum sums(p, metric.gram, metric.diagonal);
+    for (Index k = 0; k < draws; ++k) sums.add(rows.col(k));
+    sums.finish(1);
+    const double scale = centred ? 1 : total;
+    for (Index i = 0; i < p; ++i) metric.diagonal[i] *= scale;
+    for (Index i = 0; i < metric.gram.size(); ++i) metric.gram.data()[i] *= scale;
+    metric.relative_gram = metric.gram;
+    metric.relative_diagonal = metric.diagonal;
+    metric.square = metric.relative_square = 1;
+  };
+}
+
+/// The model's θ or, where its `loss` is lower, that carried over to the data (fit/start.hpp). `units` are the data's.
+template <class M, class LossOf>
+DependentVector<M> start_for(const M& model, const DependentMatrix<M>& data, const fitting::DataScale& units,
+                             const FitOptions& options, LossOf loss) {
+  const DependentVector<M> own = model.parameters();
+  if (!options.carry_start) return own;
+  DependentVector<M> carried = own;
+  if (!fitting::carry_start<double>(fitting::score_field(model), units, data, carried)) return own;
+  const double there = loss(carried);
+  return there < std::numeric_limits<double>::infinity() && !(loss(own) <= there) ? carried : own;
+}
+
+/// What a fit by likelihood says of the data. Their mean log-likelihood cannot be more than this: the density of independent normals
+/// 10⁻¹⁵ as wide as the data.
+inline double likelihood_floor(const fitting::DataScale& units) {
+  double entropy = 0;
+  for (Index j = 0; j < units.deviation.size(); ++j) entropy += std::log(units.deviation[j]) + 1.42 - 36;
+  return entropy;
+}
+
 template <class M>
-void by_lbfgs(const fitting::Function& loss, Eigen::VectorXd& theta, const FitOptions& options,
-              LikelihoodFit<M>& result) {
+void warn(const fitting::DataScale& units, LikelihoodFit<M>& result) {
+  for (const Index row : units.constant)
+    result.warnings.push_back(text("row ", row, " of the data is constant: its density has no width to be learned"));
+  for (const std::string& sentence : units.dependent)
+    result.warnings.push_back(sentence + ": the density across has no width to be learned");
+}
+
+/// Minimises loss(θ, gradient) from θ, with fit's options.
+template <class M>
+void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor, DependentVector<M>& theta,
+              const FitOptions& options, LikelihoodFit<M>& result) {
   fitting::HeldOut nothing;
-  fitting::FitRun run =
-      fitting::by_lbfgs(loss, nothing, options, options.tolerance > 0 ? options.tolerance : 1e-6, theta);
+  fitting::Search search = fitting::search_for<double>(options, floor);
+  search.noise = 1e-9;  // that of the integral
+  if (options.tolerance == 0) search.tolerance = 1e-7, search.resolution = 1e-4;
+  fitting::FitRun run = fitting::by_lbfgs(loss, metric, nothing, options, search, theta);
   result.loss = run.loss;
   fitting::report(std::move(run), result);
+}
+
+/// Throws where an option is set that the method, which is L-BFGS, does not look at.
+template <class = void>
+void require_used(const FitOptions& options, const char* method) {
+  require(options.method != Method::adam, {method, " has a loss without noise; its method is lbfgs"});
+  fitting::require_used(options, true, method);
+  fitting::require_no_held_out(options, method);
 }
 
 }  // namespace likelihood

@@ -40,12 +40,16 @@ class ExactExpectation {
   /// False where the integral cannot be told, to a relative error of 10⁻⁴ at least.
   bool at(const Eigen::VectorXd& theta) {
     energy_.bound().bind(theta);
-    log_partition_ = Quadrature<Energy>(energy_, method_).run(&nodes_);
+    if (theta_.size() != theta.size() || (theta_.array() != theta.array()).any()) {
+      log_partition_ = Quadrature<Energy>(energy_, method_).run(&nodes_);
+      theta_ = theta;
+    }
     return std::isfinite(log_partition_.value) && log_partition_.error < 1e-4 &&
            log_partition_.status != PartitionStatus::non_finite;
   }
 
   const LogPartition& log_partition() const { return log_partition_; }
+  const QuadratureNodes& nodes() const { return nodes_; }
 
   void gradient(Eigen::VectorXd& expectation) {
     energy_.weighted_gradient(
@@ -61,6 +65,7 @@ class ExactExpectation {
   const quadrature& method_;
   QuadratureNodes nodes_;
   LogPartition log_partition_;
+  DependentVector<Energy> theta_;  ///< of both
 };
 
 /// The mean of ∂f/∂θ over the columns of X.
@@ -107,18 +112,27 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
   if (integral.near.size() == 0) integral.near = X;
   auto energy = energy_function<double>(result.model);
   ExactExpectation<decltype(energy)> expectation(energy, integral);
-  DependentVector<M> theta = result.model.parameters(), model_term;
-  by_lbfgs(
-      [&](const DependentVector<M>& at, DependentVector<M>& gradient) {
-        gradient.setZero(at.size());
-        if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
-        double mean_energy = 0;
-        mean_gradient<double>(energy, X, gradient, &mean_energy);
-        expectation.gradient(model_term);
-        gradient -= model_term;
-        return mean_energy + expectation.log_partition().value;
-      },
-      theta, options, result);
+  DependentVector<M> model_term;
+  const auto loss = [&](const DependentVector<M>& at, DependentVector<M>& gradient) {
+    gradient.setZero(at.size());
+    if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
+    double mean_energy = 0;
+    mean_gradient<double>(energy, X, gradient, &mean_energy);
+    expectation.gradient(model_term);
+    gradient -= model_term;
+    return mean_energy + expectation.log_partition().value;
+  };
+  const auto nodes = [&](const DependentVector<M>& at, const DependentMatrix<M>*& points, DependentVector<M>& weights) {
+    (void)expectation.at(at);
+    points = &expectation.nodes().points;
+    weights = expectation.nodes().probabilities;
+  };
+  const fitting::DataScale units = fitting::data_scale<double>(X);
+  warn(units, result);
+  DependentVector<M> gradient;
+  DependentVector<M> theta =
+      start_for(result.model, X, units, options, [&](const DependentVector<M>& at) { return loss(at, gradient); });
+  by_lbfgs(loss, information(energy, nodes, true), likelihood_floor(units), theta, options, result);
   result.model.set_parameters(theta);
   (void)expectation.at(theta);
   result.log_partition = expectation.log_partition();
@@ -189,6 +203,7 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
   if constexpr (check_trainable_energy<M>()) {
     method.validate();
     options.validate();
+    likelihood::require_used(options, "maximum_likelihood");
     const Index d = static_cast<Index>(model.dimension());
     require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
                      " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});

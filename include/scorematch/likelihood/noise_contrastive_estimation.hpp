@@ -60,6 +60,19 @@ class NoiseContrast {
     return most + std::log((log_w - most).exp().mean());
   }
 
+  /// The points and their weights in the loss's second derivative, σ(G) σ(−G)/N.
+  void weights(const DependentVector<Energy>& theta_and_c, const DependentMatrix<Energy>*& points,
+               DependentVector<Energy>& w) {
+    const Index p = theta_and_c.size() - 1;
+    energy_.bound().bind(theta_and_c.head(p));
+    energy_.values(all_, w);
+    for (Index n = 0; n < w.size(); ++n) {
+      const double g = -w[n] + theta_and_c[p] - log_noise_[n] - log_ratio_;
+      w[n] = 1 / ((1 + std::exp(g)) * (1 + std::exp(-g)) * static_cast<double>(samples_));
+    }
+    points = &all_;
+  }
+
   double operator()(const DependentVector<Energy>& theta_and_c, DependentVector<Energy>& gradient) {
     const Index p = theta_and_c.size() - 1;
     const double c = theta_and_c[p], scale = 1 / static_cast<double>(samples_);
@@ -109,8 +122,7 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
     method.validate();
     options.validate();
     const Index d = static_cast<Index>(model.dimension()), N = X.cols(), count = method.noise_per_sample * N;
-    require(options.method != Method::adam,
-            {"noise_contrastive_estimation keeps its noise, so that its loss is a function; its method is lbfgs"});
+    likelihood::require_used(options, "noise_contrastive_estimation");
     const DependentMatrix<M> data = X.template cast<double>();
     require_samples<double>(data, d, "data");
     DependentMatrix<M> noise = method.noise;
@@ -134,12 +146,28 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
              count, ", noise_per_sample times the samples"});
     auto energy = likelihood::energy_function<double>(model);
     likelihood::NoiseContrast contrast(energy, data, noise, (*density)(data), (*density)(noise));
-    const DependentVector<M> start = model.parameters();
-    DependentVector<M> theta(start.size() + 1);
-    theta << start, -contrast.log_partition_at(start);
+    const fitting::DataScale units = fitting::data_scale<double>(data);
+    likelihood::warn(units, result);
+    DependentVector<M> gradient;
+    const auto with_constant = [&](const DependentVector<M>& at) {
+      DependentVector<M> both(at.size() + 1);
+      both << at, -contrast.log_partition_at(at);
+      return both;
+    };
+    const DependentVector<M> start =
+        likelihood::start_for(model, data, units, options, [&](const DependentVector<M>& at) {
+          return contrast(with_constant(at), gradient);
+        });
+    DependentVector<M> theta = with_constant(start);
     likelihood::by_lbfgs(
-        [&](const DependentVector<M>& at, DependentVector<M>& gradient) { return contrast(at, gradient); }, theta,
-        options, result);
+        [&](const DependentVector<M>& at, DependentVector<M>& slopes) { return contrast(at, slopes); },
+        likelihood::information(
+            energy,
+            [&](const DependentVector<M>& at, const DependentMatrix<M>*& points, DependentVector<M>& w) {
+              contrast.weights(at, points, w);
+            },
+            false, true),
+        -std::numeric_limits<double>::infinity(), theta, options, result);
     result.model.set_parameters(theta.head(start.size()));
     result.log_partition.value = -theta[start.size()];
     result.log_partition.evaluations = energy.evaluations();

@@ -1,10 +1,13 @@
 // The loss of a model on data.
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "scorematch/check.hpp"
 #include "scorematch/objective/fused_loss.hpp"
@@ -55,6 +58,86 @@ class LossFunction final : public std::conditional_t<Withholding<Bound>, Withhol
 
   Bound& bound() { return bound_; }
   void bind(const Eigen::VectorXd& theta) override { bound_.bind(theta); }
+  Index parameter_count() const override { return bound_.parameter_count(); }
+
+  SecondOrder second_order(Index most, const Eigen::VectorXd& deviations, const RowVisitor& visit) override {
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index samples = this->samples(), count = std::min(most, samples);
+    std::vector<Index> columns(static_cast<std::size_t>(count));
+    for (Index k = 0; k < count; ++k) columns[static_cast<std::size_t>(k)] = k * samples / count;
+    SecondOrder sums{.samples = count};
+    OwnState s;
+    ScoreRows<T, Bound> rows(bound_);
+    Losses<T> moved, at_zero;
+    const Index terms = static_cast<Index>(objective_.term_names().size());
+    for (Losses<T>* losses : {&s.losses, &moved, &at_zero}) {
+      losses->value.resize(lanes);
+      losses->terms.resize(lanes, terms);
+    }
+    Index weights = 0;
+    for (Index first = 0; first < count; first += lanes) {
+      const Index n = std::min(lanes, count - first);
+      gather_samples<T>(this->data_, columns, first, n, lanes, 0, s.samples);
+      objective_.prepare(s.samples, s.points, s.notes);
+      s.points.gradient = false;
+      bound_.evaluate(s.points, s.workspace, s.values);
+      objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
+      // The loss's slope is linear in the score, so that a difference of any size is its second derivative.
+      ScoreValues<T> values = s.values;
+      const auto step_of = [](const Matrix<T>& v, const Matrix<T>& bar) {
+        T square = 0;
+        for (const Matrix<T>* numbers : {&v, &bar})
+          for (Index i = 0; i < numbers->size(); ++i) square += numbers->data()[i] * numbers->data()[i];
+        const T step = std::sqrt(square / static_cast<T>(std::max<Index>(v.size(), 1)));
+        return step > 0 && std::isfinite(step) ? step : T(1);
+      };
+      const T score_step = step_of(values.S, s.losses.bar.S),
+              slope_step = step_of(values.slopes, s.losses.bar.slopes);
+      for (Index i = 0; i < values.S.size(); ++i) values.S.data()[i] += score_step;
+      for (Index i = 0; i < values.slopes.size(); ++i) values.slopes.data()[i] += slope_step;
+      objective_.score(s.samples, s.points, s.notes, values, moved);
+      values.S.setZero();
+      values.slopes.setZero();
+      values.curvature.setZero();
+      objective_.score(s.samples, s.points, s.notes, values, at_zero);
+      for (Index i = 0; i < n; ++i) sums.gain += static_cast<double>(s.losses.value[i] - at_zero.value[i]);
+      if (visit) rows.at(s.points);
+      const auto add = [&](const Matrix<T>& v, const Matrix<T>& bar, const Matrix<T>& moved_bar, T step, bool slopes) {
+        if (bar.rows() != v.rows() || bar.cols() != v.cols() || moved_bar.size() != bar.size()) return;
+        for (Index b = 0; b < v.rows(); ++b) {
+          if (b % lanes >= n) continue;  // padding
+          for (Index j = 0; j < v.cols(); ++j) {
+            const T weight = (moved_bar(b, j) - bar(b, j)) / step;
+            // what rounding leaves of a value that enters linearly, or not at all, is no weight
+            if (!(weight > 1000 * std::numeric_limits<T>::epsilon() * std::abs(bar(b, j)) / step)) continue;
+            const T root = std::sqrt(weight);
+            const double square = static_cast<double>(weight) * static_cast<double>(v(b, j)) * static_cast<double>(v(b, j));
+            double natural = slopes ? 0 : 1 / (deviations[j] * deviations[j]);
+            if (slopes)
+              for (Index k = 0; k < deviations.size(); ++k) {
+                const double share = static_cast<double>(s.points.V(b, j * deviations.size() + k)) / deviations[k];
+                natural += share * share;
+              }
+            natural *= static_cast<double>(weight);
+            if (visit) visit(slopes ? rows.of_slope(b, j, root) : rows.of_element(b, j, root), natural);
+            sums.square += square;
+            if (natural > 0) sums.relative_square += square / natural;
+            sums.weight += static_cast<double>(weight);
+            ++weights;
+          }
+        }
+      };
+      if (s.points.score || s.points.along != Along::given)
+        add(s.values.S, s.losses.bar.S, moved.bar.S, score_step, false);
+      if (s.points.along == Along::given)
+        add(s.values.slopes, s.losses.bar.slopes, moved.bar.slopes, slope_step, true);
+    }
+    sums.square /= static_cast<double>(count);
+    sums.relative_square /= static_cast<double>(count);
+    sums.gain /= static_cast<double>(count);
+    if (weights > 0) sums.weight /= static_cast<double>(weights);
+    return sums;
+  }
 
  private:
   struct OwnState final : State {
@@ -64,7 +147,6 @@ class LossFunction final : public std::conditional_t<Withholding<Bound>, Withhol
   static OwnState& own(State& s) { return static_cast<OwnState&>(s); }
 
   std::unique_ptr<State> make_state() const override { return std::make_unique<OwnState>(); }
-  Index parameter_count() const override { return bound_.parameter_count(); }
   Index sum_size() const override { return bound_.sum_size(); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) override { bound_.finish(sums, gradient); }
 

@@ -12,6 +12,7 @@
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/objective/moments.hpp"
+#include "scorematch/objective/score_rows.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -47,6 +48,17 @@ struct LossOptions {
 
 namespace objective {
 
+/// A loss to second order in the score, at one θ: with v the numbers whose squares it sums up, elements of the score or its slopes,
+///   loss(θ + δ) ≈ loss(θ) + gᵀδ + ½ δᵀGδ,   G = E Σ w (∂v/∂θ)(∂v/∂θ)ᵀ,
+/// w the loss's second derivative with respect to v.
+struct SecondOrder {
+  Index samples = 0;   ///< that were looked at
+  double square = 0;   ///< E Σ w v²
+  double relative_square = 0;  ///< the same of v beside its natural size
+  double weight = 0;   ///< the mean of w
+  double gain = 0;     ///< the mean loss minus that of a model whose score is 0 everywhere
+};
+
 /// Samples from `first` on, of the data or of `columns`, as a block of `rows` ≥ count rows: the last one is repeated.
 template <class T>
 void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, Index first, Index count, Index rows,
@@ -75,6 +87,11 @@ class LossLoop {
   virtual void bind(const Eigen::VectorXd& theta) = 0;
   /// The loss at the θ that was bound last; the same bits for any number of threads.
   void evaluate(const LossOptions& options, bool with_gradient, Loss& loss);
+  virtual Index parameter_count() const = 0;
+  /// The same θ's second order, from about `most` samples spread evenly over the data, at draw 0: visits √w ∂v/∂θ for each v, unless `visit` is empty.
+  /// `deviations` of the data's coordinates: the natural sizes.
+  virtual SecondOrder second_order(Index most, const Eigen::VectorXd& deviations, const RowVisitor& visit) = 0;
+  const MatrixView<T>& data() const { return data_; }
 
  protected:
   /// What a thread keeps; models and objectives add their own.
@@ -113,7 +130,6 @@ class LossLoop {
   LossLoop(LossLoop&&) = default;
 
   virtual std::unique_ptr<State> make_state() const = 0;
-  virtual Index parameter_count() const = 0;
   virtual Index sum_size() const = 0;
   virtual void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) = 0;
 

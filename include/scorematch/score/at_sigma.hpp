@@ -47,6 +47,11 @@ class BoundAtSigma {
     bound_.energy_and_score(with_sigma(points, w), w.inner, f, S);
   }
 
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<Bound, T> {
+    bound_.pull_back_energy(with_sigma(points, w), w.inner, weights, sums);
+  }
+
  private:
   const Points<T>& with_sigma(const Points<T>& points, Workspace& w) const {
     w.points = points;
