@@ -1,6 +1,8 @@
 // What fits of an energy itself, not of its score, share: the result, and the check of what the model must offer.
 #pragma once
 
+#include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,9 @@ struct [[nodiscard]] LikelihoodFit {
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
   LogPartition log_partition = {};  ///< of `model`, where the method learns it
+  /// Contrastive divergence: the mean acceptance of the model's chains over the second half of the iterations.
+  double acceptance = std::numeric_limits<double>::quiet_NaN();
+  std::string evidence = {};  ///< what speaks for a status that is no good end, with its remedy; else empty
 };
 
 /// One sentence for what a class lacks to have its energy itself trained.
