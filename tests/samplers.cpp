@@ -549,6 +549,7 @@ TEST_CASE("A step beyond 2/curvature is divergence, in any unit and long before 
       CHECK(draws.evidence.find("(take a smaller step)") != std::string::npos);
       CHECK(run(1.9, steps).status == SampleStatus::complete);
     }
+    CHECK(run(3, 5).status == SampleStatus::diverged);
     CHECK(run(2.05, 300).status == SampleStatus::diverged);
   }
   // One stiff direction among others suffices; so does float, and a class that knows its score alone.

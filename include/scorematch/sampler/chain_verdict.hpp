@@ -32,7 +32,7 @@ namespace scorematch::sampling {
 
 /// Which steps of a run are looked at.
 struct WatchPlan {
-  static constexpr Index pairs = 16, shortest = 8, shortest_quarter = 25;
+  static constexpr Index pairs = 16, shortest = 4, shortest_quarter = 25;
 
   Index total = 0, half = 0, quarter = 0, stride = 2;
 
