@@ -167,6 +167,10 @@ TEST_CASE("A fit whose chains do not move, or grow without bound, says so") {
     CHECK(!short_chains.evidence.empty());
     CHECK(!persistent.evidence.empty());
   }
+  const auto quartic_law = quartic();  // 100 − 1 · 100³ and away, in a few steps
+  CHECK(sm::contrastive_gradient(quartic_law, sm::contrastive_divergence<>{.kernel = {.step = 1}, .steps = 20},
+                                 MatrixXd::Constant(1, 3, 100.0))
+            .hasNaN());
   // Persistent chains of which some stay behind, where the well's tail overshoots.
   const auto well =
       sm::energy_model(1, [](auto x, auto theta) { return 2 * square(square(x[0]) - 1) + theta("tilt") * x[0]; });

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -223,7 +224,8 @@ inline Index steps_afterwards(Index steps) { return std::max<Index>(100, steps);
 }  // namespace likelihood
 
 /// The gradient that CD-k takes at the model's θ on all of X, with draw `draw` of the chains' noise: as for every loss
-/// of the library, a fit goes against it. In expectation, and for many steps, it is likelihood_gradient's.
+/// of the library, a fit goes against it. In expectation, and for many steps, it is likelihood_gradient's. NaN where a
+/// chain left the finite numbers: there is no contrast with where it last was.
 template <class M, class Kernel, class Derived>
 Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergence<Kernel>& method,
                                      const Eigen::MatrixBase<Derived>& X, std::uint64_t draw = 0) {
@@ -244,6 +246,7 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
                                                  .first_step = draw * static_cast<std::uint64_t>(method.steps)});
     auto energy = likelihood::energy_function<T>(model);
     (void)likelihood::contrast<T>(energy, data, draws.state, gradient);
+    if (draws.lost_chains > 0) gradient.setConstant(std::numeric_limits<double>::quiet_NaN());
   }
   return gradient;
 }

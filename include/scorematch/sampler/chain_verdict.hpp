@@ -75,12 +75,9 @@ struct Ways {
   double squares = 0;           ///< Σ‖D‖² over the last quarter
   Index chains = 0;
 
+  explicit Ways(Index dimension) : third(Eigen::VectorXd::Zero(dimension)), last(Eigen::VectorXd::Zero(dimension)) {}
+
   void add(const Ways& other) {
-    if (other.chains == 0) return;
-    if (chains == 0) {
-      *this = other;
-      return;
-    }
     third += other.third;
     last += other.last;
     squares += other.squares;
@@ -173,10 +170,6 @@ class ChainWatch {
     found.growing = !(std::sqrt(now) < 100 * limit) && !(now < 4 * before);
     found.travelling = std::sqrt(now) > limit && std::sqrt(before) > limit && along > 0.7 * before;
     if (found.growing || found.unstable) return;
-    if (ways.chains == 0) {
-      ways.third.setZero(d);
-      ways.last.setZero(d);
-    }
     ++ways.chains;
     ways.squares += now;
     for (Index j = 0; j < d; ++j) {
@@ -186,16 +179,20 @@ class ChainWatch {
   }
 
  private:
-  // Adds Δs·Δx and ‖Δx‖² over a step of each chain, both over scale², which keeps squares from overflowing.
+  // Adds Δs·Δx and ‖Δx‖² over a step of each chain, both over scale², which keeps squares from overflowing. Steps
+  // within rounding tell nothing.
   void compare(const Matrix<T>& S_next) {
+    constexpr double least = 64 * static_cast<double>(std::numeric_limits<T>::epsilon());
     for (Index i = 0; i < X_.rows(); ++i) {
-      double largest = 0, norm = 0;
+      double largest = 0, size = 0, norm = 0;
       for (Index j = 0; j < X_.cols(); ++j) {
-        largest = std::max(largest, std::abs(static_cast<double>(X_next_(i, j)) - static_cast<double>(X_(i, j))));
+        const double x = static_cast<double>(X_(i, j));
+        largest = std::max(largest, std::abs(static_cast<double>(X_next_(i, j)) - x));
+        size = std::max(size, std::abs(x));
         norm = std::hypot(norm, static_cast<double>(S_next(i, j)));
       }
       drift_[i] = norm;
-      if (!(largest > 0) || !std::isfinite(largest)) continue;
+      if (!(largest > least * size) || !std::isfinite(largest)) continue;
       if (largest > scale_[i]) {
         const double ratio = scale_[i] / largest;
         bend_[i] *= ratio * ratio;

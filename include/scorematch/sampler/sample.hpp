@@ -352,13 +352,13 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
     (void)state;
     (void)block;
   });
-  RunFindings all_found;
+  RunFindings all_found{.ways = Ways(d)};
   draws.next_step = options.first_step + static_cast<std::uint64_t>(done);
   draws.acceptance.resize(options.chains);
   for (Index b = 0; b < blocks.count; ++b) {
     const Block& block = all[static_cast<std::size_t>(b)];
     const Chains<T>& c = block.chains;
-    Ways ways;
+    Ways ways(d);
     draws.bad_starts += block.bad_starts;
     draws.outside_chains += block.outside;
     for (Index i = 0; i < blocks.size(b); ++i) {
