@@ -230,7 +230,7 @@ TEST_CASE("Steps of noise-conditional samplers allocate nothing after the first"
     sampler.levels = sm::edm{.sigma_max = 10, .levels = 60};
     CHECK(allocations_of_generate(model, sampler) == few);
   };
-  check("annealed_langevin", sm::annealed_langevin{.steps = 2});
+  check("annealed_langevin", sm::annealed_langevin{.steps = 2, .step = 4e-7});
   check("predictor_corrector", sm::predictor_corrector{});
   check("heun", sm::heun{.churn = 1});
   check("dpm_solver", sm::dpm_solver{});

@@ -4,11 +4,14 @@
 #include "catch.hpp"
 
 #include <cmath>
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "scorematch/energy/energy_model.hpp"
 #include "scorematch/likelihood/contrastive_divergence.hpp"
 #include "scorematch/likelihood/log_partition.hpp"
+#include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/sampler/mala.hpp"
@@ -134,6 +137,73 @@ TEST_CASE("A user's class is trained by its pull_back_energy") {
   CHECK(noise.model.theta[0] == Approx(2 * 2000 / X.squaredNorm()).epsilon(0.05));
 }
 
+TEST_CASE("A fit whose chains do not move, or grow without bound, says so") {
+  const MatrixXd X = 0.5 * normal_data(1, 600).array() + 3;
+  const auto model = sm::energy_model(1, [](auto x, auto theta) {
+    return 0.5 * exp(theta("log_precision", sm::start(1.0))) * square(x[0] - theta("mean", sm::start(2.5)));
+  });
+  const sm::FitOptions options{.iterations = 200, .batch = 200, .learning_rate = 0.02};
+  for (const double h : {30.0, 1e3, 1e6}) {
+    CAPTURE(h);
+    const auto short_chains =
+        sm::fit(model, sm::contrastive_divergence<sm::mala>{.kernel = {.step = h}, .steps = 2}, X, options);
+    const auto persistent = sm::fit(
+        model, sm::persistent_contrastive_divergence<sm::mala>{.kernel = {.step = h}, .chains = 200}, X, options);
+    CHECK(short_chains.status == sm::FitStatus::stuck);
+    CHECK(persistent.status == sm::FitStatus::stuck);
+    CHECK(short_chains.acceptance < 0.05);
+    CHECK(!short_chains.evidence.empty());
+    CHECK(!persistent.evidence.empty());
+    CHECK(std::string(sm::to_string(persistent.status)) == "stuck");
+  }
+  for (const double h : {3.0, 30.0}) {  // beyond 2/curvature
+    CAPTURE(h);
+    const auto short_chains =
+        sm::fit(model, sm::contrastive_divergence<>{.kernel = {.step = h}, .steps = 3}, X, options);
+    const auto persistent =
+        sm::fit(model, sm::persistent_contrastive_divergence<>{.kernel = {.step = h}, .chains = 200}, X, options);
+    CHECK(short_chains.status == sm::FitStatus::diverged);
+    CHECK(persistent.status == sm::FitStatus::diverged);
+    CHECK(!short_chains.evidence.empty());
+    CHECK(!persistent.evidence.empty());
+  }
+  const auto quartic_law = quartic();  // 100 − 1 · 100³ and away, in a few steps
+  CHECK(sm::contrastive_gradient(quartic_law, sm::contrastive_divergence<>{.kernel = {.step = 1}, .steps = 20},
+                                 MatrixXd::Constant(1, 3, 100.0))
+            .hasNaN());
+  // Persistent chains of which some stay behind, where the well's tail overshoots.
+  const auto well =
+      sm::energy_model(1, [](auto x, auto theta) { return 2 * square(square(x[0]) - 1) + theta("tilt") * x[0]; });
+  MatrixXd start = MatrixXd::Constant(1, 100, 1.0);
+  start(0, 7) = 4;
+  const sm::persistent_contrastive_divergence<sm::mala> method{.kernel = {.step = 0.1}, .chains = 100, .start = start};
+  const MatrixXd right = 0.1 * normal_data(1, 300).array() + 1;
+  const auto partly = sm::fit(well, method, right, {.iterations = 60});
+  CHECK(partly.status == sm::FitStatus::stuck);
+  CHECK(partly.evidence.find("1 of 100 chains (1 %)") != std::string::npos);
+  const auto good =
+      sm::fit(model, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .steps = 3}, X, options);
+  CHECK(good.status == sm::FitStatus::stopped);
+  CHECK(good.evidence.empty());
+  CHECK(good.acceptance > 0.5);
+}
+
+TEST_CASE("The gradients by samples have the sign of every loss's: a fit goes against them") {
+  const MatrixXd X = 0.7 * normal_data(1, 4000).array() + 0.4;
+  const auto model = quartic();
+  const auto draws = sm::sample(model, sm::mala{.step = 0.05}, {.chains = 4000, .steps = 300, .seed = 2});
+  const VectorXd likelihood = sm::likelihood_gradient(model, X, draws.points).gradient;
+  const VectorXd contrast =
+      sm::contrastive_gradient(model, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.05}, .steps = 300}, X);
+  // long chains from the data are draws of the model: the same gradient, to the noise of 4000 draws each
+  CHECK((likelihood - contrast).norm() < 0.15 * likelihood.norm());
+  // downhill on −(1/N) log-likelihood
+  auto further = model;
+  further.set_parameters(model.parameters() - 0.05 * likelihood);
+  const auto loss = [&](const auto& at) { return -sm::log_likelihood(at, X, sm::log_partition(at)).mean; };
+  CHECK(loss(further) < loss(model));
+}
+
 TEST_CASE("Fits by contrast are the same bits again") {
   const MatrixXd X = normal_data(2, 300);
   const auto run = [&] {
@@ -228,6 +298,20 @@ TEST_CASE("Broken preconditions of fits by contrast throw, naming the argument")
                     Contains("chains is 0"));
   CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{}, X, {.method = sm::Method::lbfgs}),
                     Contains("its method is adam"));
+  // an option that would do nothing
+  const auto refused = [&](const sm::FitOptions& options, const char* part) {
+    CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{}, X, options), Contains(part));
+    CHECK_THROWS_WITH(sm::fit(gaussian(), sm::persistent_contrastive_divergence<>{}, X, options), Contains(part));
+  };
+  refused({.tolerance = 1e-3}, "tolerance is given");
+  refused({.memory = 5}, "memory is given");
+  refused({.held_out = X}, "held_out is given");
+  refused({.check_every = 3}, "check_every is given");
+  refused({.patience = 3}, "patience is given");
+  CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{.steps = Index{1} << 62}, X),
+                    Contains("steps is 4611686018427387904"));
+  CHECK_THROWS_WITH(sm::contrastive_gradient(gaussian(), sm::contrastive_divergence<>{}, X, std::uint64_t{1} << 63),
+                    Contains("draw is 9223372036854775808"));
   CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{}, MatrixXd::Zero(3, 2)),
                     Contains("data has 3 rows"));
   using nce = sm::noise_contrastive_estimation;

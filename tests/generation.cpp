@@ -223,14 +223,15 @@ TEST_CASE("Stochastic samplers leave the variance that their steps add up to") {
         {.count = count, .data_variance = 3});
     check_gaussian(end.points, V);
   }
-  SECTION("heun with churn") {
+  SECTION("heun with churn, which is at most √2 − 1") {
+    const double churn = GENERATE(3.0, 100.0), gamma = std::min(churn / 12, std::sqrt(2.0) - 1);
     double V = 20 * 20;
     const auto slope = [&](double sigma) { return -sigma * s(sigma); };
     for (Index i = 0; i < levels.size(); ++i) {
       const double next = i + 1 < levels.size() ? levels[i + 1] : 0;
       double sigma = levels[i];
       if (sigma >= 0.2 && sigma <= 5) {
-        sigma *= 1 + 3.0 / 12;
+        sigma *= 1 + gamma;
         V += temperature * (sigma * sigma - levels[i] * levels[i]);
       }
       const double h = next - sigma, euler = 1 + h * slope(sigma);
@@ -238,7 +239,8 @@ TEST_CASE("Stochastic samplers leave the variance that their steps add up to") {
     }
     const auto end = sm::generate(
         gaussian(1, v),
-        sm::heun{.levels = levels, .churn = 3, .churn_min = 0.2, .churn_max = 5, .churn_noise = std::sqrt(temperature)},
+        sm::heun{
+            .levels = levels, .churn = churn, .churn_min = 0.2, .churn_max = 5, .churn_noise = std::sqrt(temperature)},
         {.count = count});
     check_gaussian(end.points, V);
   }
@@ -498,4 +500,74 @@ TEST_CASE("Implicit models are generated from as before") {
   CHECK(sm::generate(shift, 5).cols() == 5);
   CHECK(sm::generate<float>(shift, 5, 3).rows() == 1);
   CHECK(sm::generate(shift, MatrixXd::Zero(1, 2).eval())(0, 1) == 1);
+}
+
+TEST_CASE("Langevin's step at a level has its stability limit, in any unit") {
+  using sm::GenerationStatus;
+  for (const double unit : {1e-9, 1.0, 1e9}) {
+    const auto model = sm::energy_model(1, [unit](auto x, auto sigma, auto) {
+      auto v = unit * unit + square(sigma);
+      return -log_sum_exp(sm::concat(std::log(0.8) - 0.5 * square(x[0] - 5 * unit) / v,
+                                     std::log(0.2) - 0.5 * square(x[0] + 5 * unit) / v));
+    });
+    const sm::Levels levels = sm::geometric{.sigma_max = 20 * unit, .sigma_min = unit, .levels = 10};
+    const auto annealed = [&](double ratio) {
+      return sm::generate(model, sm::annealed_langevin{.levels = levels, .steps = 60, .step = ratio * unit * unit},
+                          {.count = 300});
+    };
+    const auto corrected = [&](double r) {
+      return sm::generate(model, sm::predictor_corrector{.levels = levels, .corrector_steps = 5, .signal_to_noise = r},
+                          {.count = 300});
+    };
+    CAPTURE(unit);
+    for (const double ratio : {0.05, 0.3, 0.5}) {
+      const auto end = annealed(ratio);
+      CHECK(end.status == GenerationStatus::complete);
+      CHECK(end.evidence.empty());
+      CHECK(end.step_times_slope < ratio);  // the slope is at most 1/σ²
+      CHECK(end.step_times_slope > 0.8 * ratio);
+    }
+    for (const double ratio : {1.25, 1.6, 1.9}) {
+      const auto end = annealed(ratio);
+      CHECK(end.status == GenerationStatus::coarse);
+      CHECK(end.lost_chains == 0);
+      CHECK(end.evidence.find("unstable from 2 on") != std::string::npos);
+    }
+    for (const double ratio : {2.5, 10.0}) CHECK(annealed(ratio).status == GenerationStatus::diverged);
+    CHECK(corrected(0.16).status == GenerationStatus::complete);
+    CHECK(corrected(0.8).status == GenerationStatus::coarse);
+    CHECK(corrected(1.5).status == GenerationStatus::diverged);
+  }
+  CHECK(std::string(sm::to_string(GenerationStatus::coarse)) == "coarse");
+}
+
+TEST_CASE("Chains that stray are told, far data are not straying") {
+  using sm::GenerationStatus;
+  // A score of the wrong sign carries chains away, short of overflow.
+  const auto wrong =
+      sm::energy_model(1, [](auto x, auto sigma, auto) { return -0.5 * square(x[0]) / (1 + square(sigma)); });
+  const auto strayed = sm::generate(wrong, sm::reverse_sde{}, {.count = 40});
+  CHECK(strayed.status == GenerationStatus::diverged);
+  CHECK(strayed.lost_chains > 30);
+  CHECK(strayed.points.allFinite());
+  CHECK(strayed.evidence.find("farther from where the score says") != std::string::npos);
+  const auto far =
+      sm::energy_model(1, [](auto x, auto sigma, auto) { return 0.5 * square(x[0] - 1e6) / (1 + square(sigma)); });
+  CHECK(sm::generate(far, sm::reverse_sde{}, {.count = 40}).status == GenerationStatus::complete);
+  CHECK(sm::generate(far, sm::heun{}, {.count = 40}).status == GenerationStatus::complete);
+  CHECK(sm::generate(far, sm::annealed_langevin{.steps = 20}, {.count = 40}).status == GenerationStatus::complete);
+  CHECK(
+      sm::generate(gaussian(2, 1e6), sm::heun{.levels = sm::edm{.sigma_max = 1, .levels = 4}}, {.count = 40}).status ==
+      GenerationStatus::complete);
+}
+
+TEST_CASE("Numbers of steps that have no noise of their own are refused") {
+  const Index huge = Index{1} << 62;
+  const auto model = gaussian(1, 1);
+  CHECK_THROWS_WITH(sm::generate(model, sm::annealed_langevin{.steps = huge}), ContainsSubstring("steps is 46116"));
+  CHECK_THROWS_WITH(sm::generate(model, sm::predictor_corrector{.corrector_steps = huge}),
+                    ContainsSubstring("corrector_steps is 46116"));
+  CHECK_THROWS_WITH(sm::generate(model, sm::heun{}, {.count = huge}), ContainsSubstring("count is 46116"));
+  CHECK_THROWS_WITH(sm::generate(model, sm::heun{}, {.count = 1, .known = MatrixXd::Zero(1, 1), .resampling = huge}),
+                    ContainsSubstring("resampling is 46116"));
 }

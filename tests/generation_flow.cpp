@@ -296,6 +296,18 @@ TEST_CASE("A flow that does not arrive has a status") {
   CHECK(few.unfinished_chains == 20);
   CHECK(std::string(to_string(few.status)) == "unfinished");
 
+  for (const double tolerance : {1e-300, 1e-40}) {  // no digits are left for it, but all is finite
+    const auto fine =
+        sm::generate(gaussian(1, 1), sm::probability_flow{.sigma_max = 10, .tolerance = tolerance}, {.count = 20});
+    CHECK(fine.status == sm::GenerationStatus::unfinished);
+    CHECK(fine.lost_chains == 0);
+    CHECK(fine.unfinished_chains == 20);
+    CHECK(fine.evidence.find("rounding") != std::string::npos);
+    const auto likelihood = sm::flow_log_likelihood(gaussian(1, 1), MatrixXd::Constant(1, 3, 0.5),
+                                                    {.sigma_max = 10, .tolerance = tolerance});
+    CHECK(likelihood.status == sm::FlowStatus::unfinished);
+  }
+
   const auto wall = sm::energy_model(1, [](auto x, auto, auto) { return 1e-3 * sqrt(x[0] + 3); });  // NaN below −3
   const Eigen::RowVector3d start(2, -4, 3);
   const sm::probability_flow unit{.sigma_max = 1, .sigma_min = 0.1};

@@ -117,6 +117,40 @@ struct Box {
   void gradient(Eigen::Ref<const MatrixXd>, Eigen::Ref<MatrixXd> G) const { G.setZero(); }
 };
 
+/// From the left into a hole that no proposal leaves: its gradient throws them far away, from where none comes back.
+struct Trap {
+  Index dimension() const { return 1; }
+  void energy(Eigen::Ref<const MatrixXd> X, Eigen::Ref<VectorXd> f) const {
+    for (Index i = 0; i < X.cols(); ++i) f[i] = X(0, i) > 0 ? -1e12 : 0;
+  }
+  void gradient(Eigen::Ref<const MatrixXd> X, Eigen::Ref<MatrixXd> G) const {
+    for (Index i = 0; i < X.cols(); ++i) G(0, i) = X(0, i) > 0 ? 1e6 : -0.5;
+  }
+};
+
+/// f = x − 2 log x: Gamma(3, 1) on x > 0, of mean and variance 3.
+sm::EnergyModel gamma_law() {
+  return sm::energy_model(1, [](auto x, auto) { return x[0] - 2 * log(x[0]); });
+}
+
+/// E x² of exp(−f) on [−5, 5].
+double second_moment(double (*f)(double)) {
+  double all = 0, second = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const double x = -5 + 0.0005 * (i + 0.5), p = std::exp(-f(x));
+    all += p;
+    second += x * x * p;
+  }
+  return second / all;
+}
+
+MatrixXd normal_points(Index d, Index count) {
+  MatrixXd X(d, count);
+  sm::Stream stream({5, sm::Purpose::user});
+  for (Index i = 0; i < X.size(); ++i) X.data()[i] = stream.normal();
+  return X;
+}
+
 using TestFunctions = std::vector<std::function<double(const VectorXd&)>>;
 
 const TestFunctions moments = {
@@ -493,4 +527,185 @@ TEST_CASE("A sampler none of whose proposals is accepted is stuck") {
       sm::sample(walled, sm::mala{.step = 0.1}, {.chains = 5, .steps = 20, .start = MatrixXd::Constant(1, 5, 2.0)});
   CHECK(outside.status == sm::SampleStatus::stuck);
   CHECK(outside.state == MatrixXd::Constant(1, 5, 2.0));
+}
+
+// --- what is no good run ---
+
+TEST_CASE("A step beyond 2/curvature is divergence, in any unit and long before overflow") {
+  using sm::SampleStatus;
+  for (const double unit : {1e-9, 1.0, 1e9}) {
+    const auto model = sm::energy_model(2, [unit](auto x, auto) { return 0.5 * squared_norm(x / unit); });
+    const MatrixXd start = unit * normal_points(2, 100);
+    const auto run = [&](double h, Index steps) {
+      return sm::sample(model, sm::langevin{.step = h * unit * unit}, {.chains = 100, .steps = steps, .start = start});
+    };
+    for (const Index steps : {10, 100, 1000}) {
+      CAPTURE(unit, steps);
+      const auto draws = run(3, steps);
+      CHECK(draws.status == SampleStatus::diverged);
+      CHECK(draws.lost_chains == 100);
+      CHECK(draws.failed_share() == 1);
+      CHECK(draws.evidence.find("100 of 100 chains (100 %)") == 0);
+      CHECK(draws.evidence.find("(take a smaller step)") != std::string::npos);
+      CHECK(run(1.9, steps).status == SampleStatus::complete);
+    }
+    CHECK(run(3, 5).status == SampleStatus::diverged);
+    CHECK(run(2.05, 300).status == SampleStatus::diverged);
+  }
+  // One stiff direction among others suffices; so does float, and a class that knows its score alone.
+  const auto stiff =
+      sm::energy_model(3, [](auto x, auto) { return 0.5 * (square(x[0]) + square(x[1]) + 1e6 * square(x[2])); });
+  CHECK(sm::sample(stiff, sm::langevin{.step = 2.5e-6}, {.chains = 20, .steps = 200}).status == SampleStatus::diverged);
+  CHECK(sm::sample(stiff, sm::langevin{.step = 1.5e-6}, {.chains = 20, .steps = 200}).status == SampleStatus::complete);
+  const auto single = sm::sample<float>(harmonic(2), sm::langevin{.step = 2.5}, {.chains = 20, .steps = 60});
+  CHECK(single.status == SampleStatus::diverged);
+  CHECK(single.state.allFinite());
+  CHECK(sm::sample(HarmonicScoreClass{}, sm::langevin{.step = 2.2}, {.chains = 20, .steps = 200}).lost_chains == 20);
+}
+
+TEST_CASE("Chains far out, of heavy tails or far from the origin, have not diverged") {
+  using sm::SampleStatus;
+  for (const double unit : {1e-9, 1.0, 1e9}) {
+    CAPTURE(unit);
+    // Student's t with 1.5 degrees of freedom has no variance
+    const auto model = sm::energy_model(1, [unit](auto x, auto) { return 1.25 * log1p(square(x[0] / unit) / 1.5); });
+    for (const double spread : {1.0, 1e3, 1e6}) {
+      CAPTURE(spread);
+      const MatrixXd start = spread * unit * normal_points(1, 200);
+      const sm::SampleOptions options{.chains = 200, .steps = 500, .start = start};
+      CHECK(sm::sample(model, sm::langevin{.step = 0.5 * unit * unit}, options).status == SampleStatus::complete);
+      CHECK(sm::sample(model, sm::mala{.step = 2 * unit * unit}, options).status == SampleStatus::complete);
+    }
+  }
+  const auto far = sm::energy_model(1, [](auto x, auto) { return 0.5 * square(x[0] - 1e6); });
+  const MatrixXd there = normal_points(1, 200).array() + 1e6;
+  CHECK(sm::sample(far, sm::langevin{.step = 0.1}, {.chains = 200, .steps = 400, .start = there}).status ==
+        SampleStatus::complete);
+  for (const Index steps : {200, 400}) {  // all the way from 0
+    const auto ula = sm::sample(far, sm::langevin{.step = 0.1}, {.chains = 200, .steps = steps});
+    const auto mala = sm::sample(far, sm::mala{.step = 0.1}, {.chains = 200, .steps = steps});
+    CHECK(ula.status == SampleStatus::complete);
+    CHECK(mala.status == SampleStatus::complete);
+    CHECK(ula.evidence.empty());
+  }
+}
+
+TEST_CASE("Chains that no law holds are drifting, or diverge") {
+  using sm::SampleStatus;
+  const auto linear = sm::energy_model(3, [](auto x, auto) { return x[0] - 0.5 * x[2] + 0.5 * square(x[1]); });
+  for (const Index steps : {400, 2000}) {
+    const auto ula = sm::sample(linear, sm::langevin{.step = 0.02}, {.chains = 300, .steps = steps});
+    const auto mala = sm::sample(linear, sm::mala{.step = 0.02}, {.chains = 300, .steps = steps});
+    CHECK(ula.status == SampleStatus::drifting);
+    CHECK(ula.drifting_chains == 300);
+    CHECK(std::string(sm::to_string(ula.status)) == "drifting");
+    CHECK(ula.evidence.find("normalisable") != std::string::npos);
+    CHECK(mala.status == SampleStatus::drifting);
+  }
+  // A force outwards: from the origin to both sides, so that the chains' mean tells nothing.
+  const auto away = sm::energy_model(1, [](auto x, auto) { return -0.5 * square(x[0]); });
+  const auto ran = sm::sample(away, sm::langevin{.step = 0.02}, {.chains = 50, .steps = 1000});
+  CHECK(ran.status == SampleStatus::diverged);
+  CHECK(ran.lost_chains == 50);
+  CHECK(ran.state.allFinite());
+  CHECK(ran.evidence.find("run away") != std::string::npos);
+  // Not yet there, and still going.
+  const auto far = sm::energy_model(1, [](auto x, auto) { return 0.5 * square(x[0] - 1e6); });
+  CHECK(sm::sample(far, sm::langevin{.step = 0.001}, {.chains = 50, .steps = 200}).status == SampleStatus::drifting);
+}
+
+TEST_CASE("Metropolis chains that never moved, or came to rest, are counted and told") {
+  using sm::SampleStatus;
+  for (const Index steps : {20, 1000}) {
+    const auto large = sm::sample(harmonic(2), sm::mala{.step = 100}, {.chains = 400, .steps = steps});
+    CHECK(large.status == SampleStatus::stuck);
+    CHECK(large.never_moved > 200);
+    CHECK(large.never_moved == (large.acceptance.array() == 0).count());
+    CHECK(large.failed_chains >= large.never_moved);
+    CHECK(large.evidence.find("never moved") != std::string::npos);
+  }
+  // Some chains alone: in the tails of the double well every proposal overshoots.
+  MatrixXd start = MatrixXd::Constant(1, 200, 0.9);
+  start.leftCols(3).setConstant(3);
+  const auto some = sm::sample(double_well(), sm::mala{.step = 0.1}, {.chains = 200, .steps = 500, .start = start});
+  CHECK(some.status == SampleStatus::stuck);
+  CHECK(some.never_moved == 3);
+  CHECK(some.failed_share() == Approx(0.015));
+  CHECK(some.evidence.find("3 of 200 chains (1.5 %) never moved") == 0);
+  // In a single step, or few, chance leaves some where they were.
+  for (const Index steps : {1, 5})
+    CHECK(sm::sample(gaussian_mixture(), sm::mala{.step = 1.5}, {.chains = 500, .steps = steps}).status ==
+          SampleStatus::complete);
+
+  const auto trapped =
+      sm::sample(Trap{}, sm::mala{.step = 0.1}, {.chains = 50, .steps = 500, .start = MatrixXd::Constant(1, 50, -1.0)});
+  CHECK(trapped.never_moved == 0);
+  CHECK(trapped.came_to_rest > 40);
+  CHECK(trapped.status == SampleStatus::stuck);
+  CHECK(trapped.evidence.find("second half") != std::string::npos);
+}
+
+TEST_CASE("Starts and ends where the energy is not finite are in the verdict") {
+  using sm::SampleStatus;
+  const MatrixXd start = normal_points(1, 400);
+  const Index wrong = (start.array() <= 0).count();
+  const auto given = sm::sample(gamma_law(), sm::mala{.step = 0.2}, {.chains = 400, .steps = 300, .start = start});
+  CHECK(given.status == SampleStatus::stuck);
+  CHECK(given.bad_starts == wrong);
+  CHECK(given.outside_chains == wrong);
+  CHECK(given.never_moved >= wrong);
+  CHECK(given.evidence.find("started where the energy is not finite") != std::string::npos);
+  // An unadjusted step crosses the wall: what ends beyond it is told.
+  const auto ula = sm::sample(gamma_law(), sm::langevin{.step = 0.05}, {.chains = 400, .steps = 300, .start = start});
+  CHECK(ula.status == SampleStatus::outside);
+  CHECK(ula.outside_chains == (ula.state.array() <= 0).count());
+  CHECK(ula.failed_chains == ula.outside_chains);
+  CHECK(ula.evidence.find("take mala") != std::string::npos);
+}
+
+TEST_CASE("The usual starts are such that chains can leave them, and have an energy") {
+  using sm::SampleStatus;
+  // E x² of independent chains, each check |z| < 4
+  const auto check = [](const sm::EnergyModel& model, double step, double (*f)(double)) {
+    const auto draws = sm::sample(model, sm::mala{.step = step}, {.chains = 1000, .steps = 400, .seed = 1});
+    CHECK(draws.status == SampleStatus::complete);
+    CHECK(draws.never_moved == 0);
+    const Eigen::ArrayXd squares = draws.state.row(0).transpose().array().square();
+    const double error = std::sqrt((squares - squares.mean()).square().mean() / 1000);
+    CAPTURE(step, squares.mean(), error);
+    CHECK(std::abs(squares.mean() - second_moment(f)) < limit * error);
+  };
+  check(double_well(), 0.1, [](double x) { return 2 * std::pow(x * x - 1, 2); });
+  check(sm::energy_model(1, [](auto x, auto) { return 5 * pow(x[0], 6); }), 0.1,
+        [](double x) { return 5 * std::pow(x, 6); });
+  check(sm::energy_model(1, [](auto x, auto) { return exp(square(2 * x[0])); }), 0.02,
+        [](double x) { return std::exp(4 * x * x); });
+
+  const auto positive = sm::sample(gamma_law(), sm::mala{.step = 0.5}, {.chains = 1000, .steps = 400});
+  CHECK(positive.status == SampleStatus::complete);
+  CHECK(positive.bad_starts == 0);
+  CHECK(positive.state.minCoeff() > 0);
+  CHECK(std::abs(positive.state.mean() - 3) < limit * std::sqrt(3.0 / 1000));
+
+  // A start that a step can leave stays as it was drawn.
+  const auto still = sm::sample(harmonic(2), sm::mala{.step = 1e-300}, {.chains = 70, .steps = 1, .seed = 4});
+  const auto drawn = sm::sample(harmonic(2), sm::langevin{.step = 1e-300}, {.chains = 70, .steps = 1, .seed = 4});
+  CHECK(still.state == drawn.state);
+}
+
+TEST_CASE("Numbers of steps beyond what can be counted are refused") {
+  using Catch::Matchers::ContainsSubstring;
+  const Index huge = Index{1} << 62;
+  const auto sample = [](const sm::SampleOptions& options) {
+    return sm::sample(harmonic(2), sm::langevin{}, options).next_step;
+  };
+  CHECK_THROWS_WITH(sample({.steps = huge, .burn_in = huge}), ContainsSubstring("steps is 4611686018427387904"));
+  CHECK_THROWS_WITH(sample({.steps = 1, .burn_in = huge}), ContainsSubstring("burn_in is 4611686018427387904"));
+  CHECK_THROWS_WITH(sample({.chains = huge, .steps = 1}), ContainsSubstring("chains is 4611686018427387904"));
+  CHECK_THROWS_WITH(sample({.chains = Index{1} << 30, .steps = Index{1} << 39, .thin = 1}),
+                    ContainsSubstring("do not fit into memory"));
+  CHECK_THROWS_WITH(sample({.chains = 1, .steps = 1, .first_step = std::uint64_t{1} << 63}),
+                    ContainsSubstring("first_step is 9223372036854775808"));
+  CHECK_THROWS_WITH(sample({.chains = 1, .steps = 2, .first_step = (std::uint64_t{1} << 40) - 1}),
+                    ContainsSubstring("below 2^40"));
 }

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "scorematch/types.hpp"
 
@@ -24,12 +25,15 @@ class Part {
   Part(char letter) : whole_(letter), kind_(Kind::letter) {}
   Part(double number) : number_(number), kind_(Kind::real) {}
   template <std::integral N>
-  Part(N number) : whole_(static_cast<long long>(number)), kind_(Kind::whole) {}
+  Part(N number)
+      : whole_(static_cast<long long>(number)), kind_(std::is_unsigned_v<N> ? Kind::natural : Kind::whole) {}
 
   void append_to(std::string& all) const {
     char digits[32];
     const auto end = kind_ == Kind::real
                          ? std::to_chars(digits, digits + sizeof digits, number_, std::chars_format::general, 10)
+                     : kind_ == Kind::natural
+                         ? std::to_chars(digits, digits + sizeof digits, static_cast<unsigned long long>(whole_))
                          : std::to_chars(digits, digits + sizeof digits, whole_);
     if (kind_ == Kind::words)
       all += words_;
@@ -40,7 +44,7 @@ class Part {
   }
 
  private:
-  enum class Kind { words, letter, real, whole };
+  enum class Kind { words, letter, real, whole, natural };
   std::string_view words_ = {};
   double number_ = 0;
   long long whole_ = 0;

@@ -40,7 +40,8 @@ namespace scorematch {
   SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)         \
   EXTERN template void detail::score<T, M>(const M&, MatrixView<T>, Matrix<T>&);      \
   EXTERN template void detail::divergence<T, M>(const M&, MatrixView<T>, Vector<T>&); \
-  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&);
+  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&,     \
+                                                     sampling::Judging);
 #define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
   EXTERN template class objective::LossLoop<T>;                                                                   \
   EXTERN template class objective::WithholdingLossLoop<T>;                                                        \
@@ -51,7 +52,7 @@ namespace scorematch {
   SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                    \
   EXTERN template void detail::energy<T, EnergyModel>(const EnergyModel&, MatrixView<T>, Vector<T>&);             \
   EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&, \
-                                                           Draws<T>&);
+                                                           Draws<T>&, sampling::Judging);
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
 #ifdef SCOREMATCH_PRECOMPILED_ENGINE  // a short program compiles sooner without, one of many models and losses with it

@@ -68,6 +68,7 @@ enum class FitStatus {
   early_stopped,  ///< the held-out loss had stopped to improve
   diverged,       ///< the loss falls without bound
   non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
+  stuck,          ///< contrastive divergence: chains of the model do not move, so that nothing was learnt from them
 };
 
 inline const char* to_string(FitStatus status) {
@@ -86,6 +87,8 @@ inline const char* to_string(FitStatus status) {
       return "diverged";
     case FitStatus::non_finite:
       return "non-finite";
+    case FitStatus::stuck:
+      return "stuck";
   }
   return "";
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "scorematch/fit/adam.hpp"
@@ -11,6 +13,17 @@
 #include "scorematch/sampler/sample.hpp"
 
 namespace scorematch {
+
+namespace likelihood {
+
+/// Throws unless `rounds` times so many steps of a chain have addresses for their noise.
+inline void require_addressed(Index steps, const char* argument, Index rounds = 1) {
+  const Index most = static_cast<Index>(detail::field_end) / std::max<Index>(1, rounds);
+  require(steps < most,
+          {argument, " is ", steps, "; ", rounds == 1 ? "it" : "with so many iterations it", " must be below ", most});
+}
+
+}  // namespace likelihood
 
 /// CD-k: the gradient (1/B) Σ ∂f/∂θ(x) − (1/B) Σ ∂f/∂θ(x'), where x' is a data point x after k steps of the kernel
 /// under the present θ (G. E. Hinton, "Training products of experts by minimizing contrastive divergence", Neural
@@ -27,6 +40,7 @@ struct contrastive_divergence {
   void validate() const {
     kernel.validate();
     require_at_least(steps, 1, "contrastive_divergence: steps");
+    likelihood::require_addressed(steps, "contrastive_divergence: steps");
   }
 };
 
@@ -45,6 +59,7 @@ struct persistent_contrastive_divergence {
     kernel.validate();
     require_at_least(chains, 1, "persistent_contrastive_divergence: chains");
     require_at_least(steps, 1, "persistent_contrastive_divergence: steps");
+    likelihood::require_addressed(steps, "persistent_contrastive_divergence: steps");
   }
 };
 
@@ -68,12 +83,60 @@ double contrast(Energy& energy, const Matrix<T>& X, const Matrix<T>& Y, Eigen::V
   return values.head(X.cols()).mean() - values.tail(Y.cols()).mean();
 }
 
-/// The loop that both share: Adam over minibatches; negative(model, batch, iteration) gives the model's samples.
-template <class T, class M, class Negative>
-void by_contrast(MatrixView<T> data, const FitOptions& options, Negative negative, LikelihoodFit<M>& result) {
+/// What the model's chains did over the second half of a fit.
+struct ChainMoves {
+  double acceptance = 0;
+  Index rounds = 0;
+  Eigen::VectorXd of_chain;  ///< of persistent chains: the sum of their acceptances
+
+  void add(const Eigen::VectorXd& shares, bool persistent) {
+    acceptance += shares.mean();
+    ++rounds;
+    if (!persistent) return;
+    if (of_chain.size() == 0) of_chain.setZero(shares.size());
+    of_chain += shares;
+  }
+  double mean() const { return acceptance / static_cast<double>(rounds); }
+};
+
+/// The status and evidence of a fit whose iterations are done, by what its chains did: `moves` in the second half, of
+/// `steps` steps a round; `after` in a longer run under the fitted model.
+template <class T, class M>
+void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Draws<T>& after,
+                  LikelihoodFit<M>& result) {
+  if (adjusted && moves.rounds > 0) {
+    const double acceptance = moves.mean();
+    Index resting = 0;
+    for (Index c = 0; c < moves.of_chain.size(); ++c) resting += moves.of_chain[c] == 0 ? 1 : 0;
+    if (acceptance < 0.01) {
+      result.status = FitStatus::stuck;
+      sampling::tell(result.evidence, text("of the proposals of the model's chains ", 100 * acceptance,
+                                           " % were accepted in the second half of the fit (take a smaller step)"));
+    } else if (resting > 0 && !sampling::rests_by_chance(acceptance, steps * moves.rounds, moves.of_chain.size())) {
+      result.status = FitStatus::stuck;
+      sampling::tell(result.evidence, text(sampling::share_of(resting, moves.of_chain.size()),
+                                           " did not move in the second half of the fit (take a smaller step)"));
+    }
+  }
+  if (after.status != SampleStatus::diverged && after.status != SampleStatus::stuck &&
+      after.status != SampleStatus::outside)
+    return;
+  if (after.status == SampleStatus::diverged)
+    result.status = FitStatus::diverged;
+  else if (result.status == FitStatus::stopped)
+    result.status = after.status == SampleStatus::stuck ? FitStatus::stuck : FitStatus::diverged;
+  sampling::tell(result.evidence, text("under the fitted model ", after.evidence));
+}
+
+/// The loop that both share: Adam over minibatches; negative(model, batch, iteration) draws the model's samples, and
+/// afterwards(model, iterations) runs some chains longer under the fitted model.
+template <class T, class Kernel, class M, class Negative, class Afterwards>
+void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, bool persistent, Negative negative,
+                 Afterwards afterwards, LikelihoodFit<M>& result) {
   const Stopwatch watch;
   const Index samples = data.cols(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch,
               iterations = options.iterations > 0 ? options.iterations : 5000;
+  require_addressed(steps, "contrastive divergence: steps", iterations + 1);
   fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = iterations};
   auto energy = energy_function<T>(result.model);
   Eigen::VectorXd theta = result.model.parameters(), gradient;
@@ -81,6 +144,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Negative negativ
   std::vector<Index> order;
   double gap = 0, norm = 0;
   Index in_history = 0;
+  ChainMoves moves;
   result.status = FitStatus::stopped;
   for (Index i = 0; i < iterations; ++i) {
     const Index in_pass = i % per_pass;
@@ -93,13 +157,23 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Negative negativ
     positive.resize(data.rows(), count);
     for (Index c = 0; c < count; ++c) positive.col(c) = data.col(order[static_cast<std::size_t>(first + c)]);
     result.model.set_parameters(theta);
-    const Matrix<T> model_samples = negative(result.model, positive, i);
+    const Draws<T> draws = negative(result.model, positive, i);
+    if (i >= iterations / 2) moves.add(draws.acceptance, persistent);
     energy.bound().bind(theta);
-    const double difference = contrast<T>(energy, positive, model_samples, gradient);
+    const double difference = contrast<T>(energy, positive, draws.state, gradient);
     ++result.evaluations;
-    if (!std::isfinite(difference) || !gradient.allFinite() || !model_samples.allFinite()) {
+    if (!std::isfinite(difference) || !gradient.allFinite() || draws.lost_chains > 0) {
       ++result.non_finite;
       result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
+      if (draws.lost_chains > 0) {
+        result.status = FitStatus::diverged;
+        result.evidence = text("at iteration ", i, " ", draws.evidence);
+      } else {
+        result.evidence =
+            text("at iteration ", i,
+                 " the energy or its gradient is not finite at the data or at the model's samples (do the "
+                 "data lie where the model has a density, and are the steps small enough?)");
+      }
       break;  // the model keeps the θ before
     }
     adam.update(gradient, theta);
@@ -113,7 +187,10 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Negative negativ
     if (options.progress && !options.progress({"fit", i + 1, iterations, difference, "energy gap", watch.seconds()}))
       break;
   }
-  if (result.status == FitStatus::stopped) result.model.set_parameters(theta);
+  if (moves.rounds > 0) result.acceptance = moves.mean();
+  if (result.status != FitStatus::stopped) return;
+  result.model.set_parameters(theta);
+  judge_chains(moves, Kernel::adjusted, steps, afterwards(result.model, result.iterations), result);
 }
 
 template <class T, class M>
@@ -121,12 +198,34 @@ void check_contrast(const M& model, MatrixView<T> data, const FitOptions& option
   options.validate();
   require(options.method != Method::lbfgs,
           {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
+  const FitOptions usual;
+  const auto unused = [](bool as_usual, const char* option, const char* why) {
+    require(as_usual, {"FitOptions: ", option, " is given, but contrastive divergence ", why, "; leave it out"});
+  };
+  unused(options.tolerance == usual.tolerance, "tolerance", "takes all its iterations");
+  unused(options.memory == usual.memory, "memory", "is fitted by adam, which keeps no corrections");
+  unused(options.held_out.size() == 0, "held_out", "follows no loss that could be checked on other samples");
+  unused(options.check_every == usual.check_every, "check_every", "checks nothing on held-out samples");
+  unused(options.patience == usual.patience, "patience", "checks nothing on held-out samples");
   require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
 }
 
+/// `options.steps` steps of the model's chains, which are not judged each time.
+template <class T, class M, class Kernel>
+Draws<T> short_run(const M& model, const Kernel& kernel, const SampleOptions& options) {
+  Draws<T> draws;
+  sampling::run(model, kernel, options, draws, sampling::Judging::of_moves);
+  return draws;
+}
+
+/// How long the chains of a fitted model are looked at.
+inline Index steps_afterwards(Index steps) { return std::max<Index>(100, steps); }
+
 }  // namespace likelihood
 
-/// The gradient that CD-k takes at the model's θ on all of X, with draw `draw` of the chains' noise.
+/// The gradient that CD-k takes at the model's θ on all of X, with draw `draw` of the chains' noise: as for every loss
+/// of the library, a fit goes against it. In expectation, and for many steps, it is likelihood_gradient's. NaN where a
+/// chain left the finite numbers: there is no contrast with where it last was.
 template <class M, class Kernel, class Derived>
 Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergence<Kernel>& method,
                                      const Eigen::MatrixBase<Derived>& X, std::uint64_t draw = 0) {
@@ -136,21 +235,27 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
     method.validate();
     const Matrix<T> data = X;
     require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
-    const auto draws = sample<T>(model, method.kernel,
-                                 {.chains = data.cols(),
-                                  .steps = method.steps,
-                                  .seed = method.seed,
-                                  .start = data,
-                                  .first_step = draw * static_cast<std::uint64_t>(method.steps)});
+    const std::uint64_t most = detail::field_end / static_cast<std::uint64_t>(method.steps);
+    require(draw < most,
+            {"contrastive_gradient: draw is ", draw, "; with ", method.steps, " steps it must be below ", most});
+    const auto draws = likelihood::short_run<T>(model, method.kernel,
+                                                {.chains = data.cols(),
+                                                 .steps = method.steps,
+                                                 .seed = method.seed,
+                                                 .start = data,
+                                                 .first_step = draw * static_cast<std::uint64_t>(method.steps)});
     auto energy = likelihood::energy_function<T>(model);
     (void)likelihood::contrast<T>(energy, data, draws.state, gradient);
+    if (draws.lost_chains > 0) gradient.setConstant(std::numeric_limits<double>::quiet_NaN());
   }
   return gradient;
 }
 
 /// Fits by contrastive divergence with Adam, from the model's present θ. `loss`, and that of the history, is the energy
 /// gap E_data[f] − E_model[f], a sign of life and no objective: it wanders about 0. The model is that of the last step.
-/// options: iterations, batch, learning_rate, seed, progress. Throws std::invalid_argument as fit does.
+/// A fit is as good as its chains: `status` is stuck where they do not move, and diverged where they grow without
+/// bound, during the fit or in a run under the fitted model; `evidence` says how many. options: iterations, batch,
+/// learning_rate, seed, progress; the others throw. Throws std::invalid_argument as fit does.
 ///
 ///   auto fit = sm::fit(energy, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.05}, .steps = 5}, data);
 template <class M, class Kernel, class Derived>
@@ -162,16 +267,23 @@ LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& metho
     method.validate();
     const MatrixView<T> data = X.derived();
     likelihood::check_contrast<T>(model, data, options);
-    likelihood::by_contrast<T>(
-        data, options,
-        [&](const M& now, const Matrix<T>& positive, Index iteration) -> Matrix<T> {
-          return sample<T>(now, method.kernel,
-                           {.chains = positive.cols(),
-                            .steps = method.steps,
-                            .seed = method.seed,
-                            .start = positive,
-                            .first_step = static_cast<std::uint64_t>(iteration * method.steps)})
-              .state;
+    const auto chains = [&](const ChainStart& start, Index count, Index steps, Index iteration) {
+      return SampleOptions{.chains = count,
+                           .steps = steps,
+                           .seed = method.seed,
+                           .start = start,
+                           .first_step = static_cast<std::uint64_t>(iteration * method.steps)};
+    };
+    likelihood::by_contrast<T, Kernel>(
+        data, options, method.steps, false,
+        [&](const M& now, const Matrix<T>& positive, Index iteration) {
+          return likelihood::short_run<T>(now, method.kernel,
+                                          chains(positive, positive.cols(), method.steps, iteration));
+        },
+        [&](const M& fitted, Index iteration) {
+          const Index count = std::min<Index>(256, data.cols());
+          return sample<T>(fitted, method.kernel,
+                           chains(data.leftCols(count), count, likelihood::steps_afterwards(method.steps), iteration));
         },
         result);
   }
@@ -191,17 +303,22 @@ LikelihoodFit<M> fit(const M& model, const persistent_contrastive_divergence<Ker
     const MatrixView<T> data = X.derived();
     likelihood::check_contrast<T>(model, data, options);
     ChainStart state = method.start;
-    likelihood::by_contrast<T>(
-        data, options,
-        [&](const M& now, const Matrix<T>&, Index iteration) -> Matrix<T> {
-          const auto draws = sample<T>(now, method.kernel,
-                                       {.chains = method.chains,
-                                        .steps = method.steps,
-                                        .seed = method.seed,
-                                        .start = state,
-                                        .first_step = static_cast<std::uint64_t>(iteration * method.steps)});
+    const auto chains = [&](Index steps, Index iteration) {
+      return SampleOptions{.chains = method.chains,
+                           .steps = steps,
+                           .seed = method.seed,
+                           .start = state,
+                           .first_step = static_cast<std::uint64_t>(iteration * method.steps)};
+    };
+    likelihood::by_contrast<T, Kernel>(
+        data, options, method.steps, true,
+        [&](const M& now, const Matrix<T>&, Index iteration) {
+          Draws<T> draws = likelihood::short_run<T>(now, method.kernel, chains(method.steps, iteration));
           state = ChainStart(draws.state);
-          return draws.state;
+          return draws;
+        },
+        [&](const M& fitted, Index iteration) {
+          return sample<T>(fitted, method.kernel, chains(likelihood::steps_afterwards(method.steps), iteration));
         },
         result);
   }

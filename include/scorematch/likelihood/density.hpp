@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "scorematch/callable.hpp"
 #include "scorematch/check.hpp"
 #include "scorematch/likelihood/partition_result.hpp"
 #include "scorematch/score/values.hpp"
@@ -18,8 +19,13 @@ class Density {
   using LogDensity = std::function<Eigen::VectorXd(const Eigen::MatrixXd&)>;
 
   /// Throws std::invalid_argument for dimension < 1 and an error that is negative or not finite.
-  Density(Index dimension, LogDensity log_density, double log_partition_error = 0)
+  template <class F>
+  requires std::is_invocable_r_v<Eigen::VectorXd, const F&, const Eigen::MatrixXd&> Density(
+      Index dimension, F log_density, double log_partition_error = 0)
       : dimension_(dimension), log_density_(std::move(log_density)), log_partition_error_(log_partition_error) {
+    static_assert(returns_numbers<const F&, const Eigen::MatrixXd&>,
+                  "a log density returns an Eigen expression, whose numbers are gone once it has returned: state the "
+                  "type, [](const Eigen::MatrixXd& X) -> Eigen::VectorXd { … }");
     require_at_least(dimension, 1, "density: dimension");
     require(std::isfinite(log_partition_error) && log_partition_error >= 0,
             {"density: log_partition_error is ", log_partition_error, "; it must be a finite number, at least 0"});

@@ -29,6 +29,9 @@ struct [[nodiscard]] LikelihoodFit {
   /// what one sample tells of θ; NaN where the method does not compute it
   double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::string> warnings = {};  ///< what in the data makes the fit doubtful, a sentence each
+  /// Contrastive divergence: the mean acceptance of the model's chains over the second half of the iterations.
+  double acceptance = std::numeric_limits<double>::quiet_NaN();
+  std::string evidence = {};  ///< what speaks for a status that is no good end, with its remedy; else empty
 };
 
 /// One sentence for what a class lacks to have its energy itself trained.

@@ -21,9 +21,10 @@ struct maximum_likelihood {
   void validate() const { integral.validate(); }
 };
 
-/// The gradient (1.16) with both expectations by samples.
+/// The gradient (1.16) with both expectations by samples, as that of a loss: the library's gradients point uphill on
+/// what a fit makes small, here −(1/N) log-likelihood.
 struct [[nodiscard]] LikelihoodGradient {
-  Eigen::VectorXd gradient;        ///< of the mean log-likelihood, −E_data[∂f/∂θ] + E_q[∂f/∂θ]
+  Eigen::VectorXd gradient;        ///< of −(1/N) log-likelihood: E_data[∂f/∂θ] − E_q[∂f/∂θ]
   Eigen::VectorXd standard_error;  ///< from the spread between 32 interleaved groups of the samples of both
   Eigen::VectorXd data_term;       ///< E_data[∂f/∂θ]
   Eigen::VectorXd model_term;      ///< E_q[∂f/∂θ]
@@ -214,8 +215,8 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
   return result;
 }
 
-/// The gradient of the mean log-likelihood by samples: X of the data, Y of the model (from any sampler), both a column
-/// a sample. Its error counts the samples as independent: of a chain take draws far apart.
+/// The gradient of −(1/N) log-likelihood by samples, of the sign of contrastive_gradient and every loss's: X of the data,
+/// Y of the model (from any sampler), both a column a sample. Its error counts the samples as independent: of a chain take draws far apart.
 ///
 ///   auto draws = sm::sample(model, sm::mala{.step = 0.1}, {.chains = 4000, .steps = 1000});
 ///   auto g = sm::likelihood_gradient(model, data, draws.points);
@@ -231,7 +232,7 @@ LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A
     DependentVector<M> data_error, model_error;
     likelihood::grouped_gradient<double>(energy, data, result.data_term, data_error);
     likelihood::grouped_gradient<double>(energy, samples, result.model_term, model_error);
-    result.gradient = result.model_term - result.data_term;
+    result.gradient = result.data_term - result.model_term;
     result.standard_error = (data_error.cwiseAbs2() + model_error.cwiseAbs2()).cwiseSqrt();
   }
   return result;

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "scorematch/callable.hpp"
 #include "scorematch/objective/loss.hpp"
 
 namespace scorematch {
@@ -47,6 +48,9 @@ struct explicit_score_matching {
       for (Index i = 0; i < samples.X.rows(); ++i)
         notes.target.row(i) = target.col(samples.index[i]).transpose().template cast<T>();
     } else {
+      static_assert(returns_numbers<const Target&, Eigen::MatrixXd>,
+                    "a target of explicit_score_matching returns an Eigen expression, whose numbers are gone once it "
+                    "has returned: state the type, [](const Eigen::MatrixXd& X) -> Eigen::MatrixXd { … }");
       const Eigen::MatrixXd S = target(Eigen::MatrixXd(samples.X.transpose().template cast<double>()));
       require(S.rows() == samples.X.cols() && S.cols() == samples.X.rows(),
               {"the target of explicit_score_matching returned ", S.rows(), " × ", S.cols(), " for ", samples.X.cols(),

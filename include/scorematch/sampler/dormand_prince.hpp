@@ -20,7 +20,7 @@ namespace scorematch::sampling {
 enum class Path : char {
   going,
   arrived,
-  late,  ///< ran out of steps
+  late,  ///< ran out of steps, or of digits for its tolerance
   lost,  ///< no step was small enough for finite numbers
 };
 
@@ -139,7 +139,7 @@ struct DormandPrince {
     const Index B = X.rows(), d = X.cols();
     for (Index i = 0; i < B; ++i) {
       if (paths.path[i] != Path::going) continue;
-      double squares = 0;
+      double squares = 0, sizes = 0;  // the sum of sizes is finite where all is
       for (Index j = 0; j < d; ++j) {
         double difference = 0;
         for (int k = 0; k < 7; ++k) difference += error[k] * static_cast<double>((*K[k])(i, j));
@@ -148,6 +148,7 @@ struct DormandPrince {
             std::max(std::abs(static_cast<double>(X(i, j))), std::abs(static_cast<double>(trial(i, j))));
         const double share = difference / (tolerance * (1 + size));
         squares += share * share;
+        sizes += std::abs(difference) + std::abs(static_cast<double>(trial(i, j)));
       }
       double worst = std::sqrt(squares / static_cast<double>(d)), gain = 0;
       if (paths.with_integral) {
@@ -157,6 +158,7 @@ struct DormandPrince {
         gain *= paths.step[i];
         const double size = std::max(std::abs(paths.integral[i]), std::abs(paths.integral[i] + gain));
         const double share = std::abs(difference * paths.step[i]) / (tolerance * (1 + size));
+        sizes += std::abs(difference) + std::abs(gain);
         worst = share <= worst ? worst : share;  // NaN stays
       }
       const bool good = worst <= 1;
@@ -178,7 +180,7 @@ struct DormandPrince {
       paths.step[i] *= factor;
       if (paths.path[i] != Path::going) continue;
       if (std::abs(paths.step[i]) < 16 * std::numeric_limits<T>::epsilon() * paths.sigma[i])
-        paths.path[i] = Path::lost;
+        paths.path[i] = std::isfinite(sizes) ? Path::late : Path::lost;
       else if (paths.attempts >= most_attempts)
         paths.path[i] = Path::late;
     }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -36,11 +37,18 @@ struct GenerateOptions {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 };
 
+/// How it ended: the first of diverged, stopped, unfinished, coarse that holds, else complete. `Generation::evidence`
+/// says how many chains it concerns and what to do.
 enum class GenerationStatus {
   complete,
   stopped,     ///< by the progress callback: the chains are where they were then, at the noise level `sigma`
-  unfinished,  ///< at least one chain of an adaptive sampler ran out of steps; it is where it was then
-  diverged,    ///< at least one chain left the finite numbers; it stays at its last finite state
+  unfinished,  ///< at least one chain of an adaptive sampler ran out of steps, or cannot meet the tolerance in this
+               ///< arithmetic; it is where it was then
+  diverged,    ///< at least one chain left the finite numbers, and stays at its last finite state; or went a hundred
+             ///< times farther from where its score says that the data are than it began, and than the largest σ
+             ///< reaches; or Langevin's steps are unstable at some level, h times the slope of the score being above 2
+  coarse,  ///< at some level h times the slope of the score, as the chains met it, is above 2/3: what Langevin's steps
+           ///< leave there has a variance too large by half or more. Take a smaller step
 };
 
 inline const char* to_string(GenerationStatus status) {
@@ -53,6 +61,8 @@ inline const char* to_string(GenerationStatus status) {
       return "unfinished";
     case GenerationStatus::diverged:
       return "diverged";
+    case GenerationStatus::coarse:
+      return "coarse";
   }
   return "";
 }
@@ -62,9 +72,14 @@ struct [[nodiscard]] Generation {
   Matrix<T> points;             ///< d × count
   Eigen::VectorXi evaluations;  ///< count: how often the model's score was taken for each
   double sigma = 0;  ///< the noise level where the chains are: 0 after a denoising step; NaN where each has its own
-  Index lost_chains = 0;        ///< that left the finite numbers
-  Index unfinished_chains = 0;  ///< of an adaptive sampler, that ran out of steps
+  Index lost_chains = 0;        ///< that diverged
+  Index unfinished_chains = 0;  ///< of an adaptive sampler, that ran out of steps, or of digits for its tolerance
+  /// The largest over the levels of h times the mean slope of the score, where Langevin's steps are taken: they are
+  /// unstable from 2 on, and leave a variance 1/(1 − ½ of it) times too large. NaN where none are, or none was seen.
+  double step_times_slope = std::numeric_limits<double>::quiet_NaN();
   GenerationStatus status = GenerationStatus::complete;
+  std::string evidence =
+      {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
 };
 
 namespace sampling {
@@ -120,6 +135,10 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
   require(std::isfinite(options.data_variance) && options.data_variance >= 0,
           {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_at_least(options.resampling, 1, "GenerateOptions: resampling");
+  require(options.count <= static_cast<Index>(detail::field_end),
+          {"GenerateOptions: count is ", options.count, "; it must be at most 2^40"});
+  if constexpr (LadderSampler<Sampler>)
+    sampling::require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
   require(options.resampling == 1 || options.known.size() > 0,
           {"GenerateOptions: resampling is ", options.resampling, ", but nothing is known that it could settle"});
   if (options.known.size() == 0) return;
@@ -132,6 +151,32 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
     require(!std::isinf(options.known.data()[i]),
             {"GenerateOptions: known has an infinite number in column ", i / d, ", row ", i % d,
              " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
+}
+
+/// Chooses the status, and says why; `far` of the lost chains are finite.
+template <class T>
+void conclude(Index far, bool stopped, Index count, Generation<T>& result) {
+  std::string& evidence = result.evidence;
+  const bool coarse = result.step_times_slope > 2.0 / 3;
+  if (result.lost_chains > 0 || result.step_times_slope > 2) {
+    result.status = GenerationStatus::diverged;
+    if (result.lost_chains > far)
+      tell(evidence, text(share_of(result.lost_chains - far, count), " left the finite numbers"));
+    if (far > 0)
+      tell(evidence,
+           text(share_of(far, count), " went farther from where the score says that the data are than they began"));
+  } else if (stopped) {
+    result.status = GenerationStatus::stopped;
+  } else if (result.unfinished_chains > 0) {
+    result.status = GenerationStatus::unfinished;
+    tell(evidence, text(share_of(result.unfinished_chains, count),
+                        " did not arrive (raise most_steps, or tolerance where rounding is larger than it)"));
+  } else if (coarse) {
+    result.status = GenerationStatus::coarse;
+  }
+  if (coarse)
+    tell(evidence, text("at some level the step times the slope of the score is ", result.step_times_slope,
+                        ", and Langevin's steps are unstable from 2 on, wide from 2/3 on (take a smaller step)"));
 }
 
 template <class T, AnyModel M, class Sampler>
@@ -184,6 +229,7 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
     c.evaluations.setZero(rows);
     c.lost.setConstant(rows, false);
     c.late.setConstant(rows, false);
+    if constexpr (!adaptive) c.watch.start(rows, d, count, std::min<Index>(4096, sampler.step_count() + 1));
     block.known.gather(options.known, first, count, rows);
   });
 
@@ -213,12 +259,22 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
   } else {
     const Index total = sampler.step_count(), stride = options.progress ? std::max<Index>(1, total / 100) : total;
     Index done = 0;
+    // Where the scores are looked at: at the two ends, between, and, where Langevin's steps are taken, the last of each
+    // level.
+    const Index every = std::max<Index>(1, total / 32);
+    const auto watched = [&](Index t) {
+      if (t % every == 0 || t + 1 == total) return true;
+      if constexpr (requires { sampler.langevin_ratio(); })
+        return sampler.at(std::min(t + 3, total - 1)).next != sampler.at(t).sigma || t + 4 >= total;
+      return false;
+    };
     while (done < total && !stopped) {
       const Index until = std::min(total, done + stride);
       evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
         Block& block = all[static_cast<std::size_t>(b)];
         for (Index t = done; t < until; ++t) {
           const NoiseStep step = sampler.at(t);
+          block.chains.watch.on = watched(t);
           for (Index k = 0; k < repeats; ++k) {
             const ChainNoise noise{options.seed, static_cast<std::uint64_t>(t * repeats + k), blocks.first(b)};
             block.known.impose(block.chains, step.sigma, noise);
@@ -245,19 +301,31 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
       result.evaluations[blocks.first(b) + i] = block.chains.evaluations[i];
     }
   });
+  const double reach = deviation * std::sqrt(static_cast<double>(d));
+  Index far = 0;
+  std::vector<typename ScoreWatch<T>::Slope> slopes;
   for (Index b = 0; b < blocks.count; ++b) {
     const NoisyChains<T>& c = all[static_cast<std::size_t>(b)].chains;
     for (Index i = 0; i < blocks.size(b); ++i) {
-      result.lost_chains += c.lost[i] ? 1 : 0;
+      const bool strayed = !adaptive && !stopped && !c.lost[i] &&
+                           !(c.watch.largest_distance(i) <= 100 * std::max(reach, c.watch.first_distance(i)));
+      far += strayed ? 1 : 0;
+      result.lost_chains += c.lost[i] || strayed ? 1 : 0;
       result.unfinished_chains += c.late[i] ? 1 : 0;
     }
+    slopes.resize(std::max(slopes.size(), c.watch.slopes().size()));
+    for (std::size_t k = 0; k < c.watch.slopes().size(); ++k) {
+      slopes[k].sum += c.watch.slopes()[k].sum;
+      slopes[k].chains += c.watch.slopes()[k].chains;
+    }
   }
-  if (result.lost_chains > 0)
-    result.status = GenerationStatus::diverged;
-  else if (stopped)
-    result.status = GenerationStatus::stopped;
-  else if (result.unfinished_chains > 0)
-    result.status = GenerationStatus::unfinished;
+  if constexpr (requires { sampler.langevin_ratio(); })
+    for (const auto& slope : slopes)
+      if (slope.chains > 0) {
+        const double product = sampler.langevin_ratio() * slope.sum / static_cast<double>(slope.chains);
+        if (!(product <= result.step_times_slope)) result.step_times_slope = product;
+      }
+  conclude(far, stopped, options.count, result);
 }
 
 }  // namespace sampling

@@ -31,6 +31,7 @@ struct langevin {
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);
+    if (chains.keep_score) chains.S = S;
     chains.proposal.resize(B, chains.X.cols());
     noise.normals(chains.proposal);  // the proposal is written over them, so that all stays in the first-level cache
     const T *x = chains.X.data(), *s = S.data();

@@ -30,6 +30,45 @@ struct mala {
     target.energy_and_score(chains.X, chains.f, chains.S);
   }
 
+  /// Moves chains down the energy that a step could not leave: those whose proposal without noise, y = x + h s(x),
+  /// would be accepted with probability e⁻⁴ at most. In the tails of a light-tailed law the drift overshoots so far
+  /// that no proposal is ever accepted (Roberts & Tweedie 1996, §4.1). It follows `start`.
+  template <class T, class Target>
+  void settle(Target& target, Chains<T>& chains) const {
+    constexpr int rounds = 200;
+    const Index B = chains.X.rows(), d = chains.X.cols();
+    Vector<double> length = Vector<double>::Constant(B, step);  // 0: it has settled
+    for (int round = 0; round < rounds && (length.array() > 0).any(); ++round) {
+      chains.proposal = chains.X;
+      for (Index j = 0; j < d; ++j)
+        for (Index i = 0; i < B; ++i) chains.proposal(i, j) += static_cast<T>(length[i]) * chains.S(i, j);
+      target.energy_and_score(chains.proposal, chains.proposal_f, chains.proposal_S);
+      for (Index i = 0; i < B; ++i) {
+        if (length[i] == 0) continue;
+        const double f = static_cast<double>(chains.f[i]), fall = f - static_cast<double>(chains.proposal_f[i]);
+        double both = 0, drift = 0;
+        for (Index j = 0; j < d; ++j) {
+          const double s = static_cast<double>(chains.S(i, j)), there = static_cast<double>(chains.proposal_S(i, j));
+          both += (s + there) * (s + there);
+          drift += s * s;
+        }
+        const bool leaves = length[i] == step && fall / temperature - step * both / (4 * temperature) > -4;
+        if (leaves || !std::isfinite(f) || !std::isfinite(drift)) {
+          length[i] = 0;
+        } else if (fall > 1e-4 * length[i] * drift) {
+          for (Index j = 0; j < d; ++j) {
+            chains.X(i, j) = chains.proposal(i, j);
+            chains.S(i, j) = chains.proposal_S(i, j);
+          }
+          chains.f[i] = chains.proposal_f[i];
+          length[i] = step;
+        } else {
+          length[i] /= 2;
+        }
+      }
+    }
+  }
+
   template <class T, class Target>
   void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
     using D = simd::Lanes<double>;

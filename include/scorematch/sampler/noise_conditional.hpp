@@ -12,6 +12,7 @@
 // The variance-preserving process is the same ODE and the same diffusion seen through a scale (noise/levels.hpp).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -24,6 +25,77 @@
 
 namespace scorematch {
 
+/// What `generate` sees of the scores that a sampler asks for, to judge by. Of data blurred by σz, the score's slope is
+/// at most 1/σ² in any direction, and σ²‖s‖ is the distance to the mean of the data given x.
+template <class T>
+class ScoreWatch {
+ public:
+  bool on = false;
+
+  /// Room for all, so that steps do not allocate. The first `count` of the rows are chains.
+  void start(Index rows, Index dimension, Index count, Index levels) {
+    X_.resize(rows, dimension);
+    S_.resize(rows, dimension);
+    first_.setZero(count);
+    last_.setZero(count);
+    farthest_.setZero(count);
+    slopes_.reserve(static_cast<std::size_t>(levels));
+  }
+
+  /// The scores S at X, all at one σ.
+  void see(const Matrix<T>& X, double sigma, const Matrix<T>& S) {
+    for (Index i = 0; i < last_.size(); ++i) {
+      double norm = 0;
+      for (Index j = 0; j < S.cols(); ++j) norm = std::hypot(norm, static_cast<double>(S(i, j)));
+      last_[i] = sigma * sigma * norm;
+      if (!(last_[i] <= farthest_[i])) farthest_[i] = last_[i];
+    }
+    if (sigma_ == 0)
+      first_ = last_;
+    else if (sigma_ == sigma)
+      add_slopes(X, S);
+    X_ = X;
+    S_ = S;
+    sigma_ = sigma;
+  }
+
+  /// σ²‖s‖ of chain i where it was first seen, and the largest.
+  double first_distance(Index i) const { return first_[i]; }
+  double largest_distance(Index i) const { return farthest_[i]; }
+
+  /// Of each level where the score was seen twice: σ² times the sum of the slopes over chains, and how many.
+  struct Slope {
+    double sigma = 0, sum = 0;
+    Index chains = 0;
+  };
+  const std::vector<Slope>& slopes() const { return slopes_; }
+
+ private:
+  // −σ² Δs·Δx/‖Δx‖² between two points of each chain
+  void add_slopes(const Matrix<T>& X, const Matrix<T>& S) {
+    if (slopes_.empty() || slopes_.back().sigma != sigma_) slopes_.push_back({.sigma = sigma_});
+    for (Index i = 0; i < last_.size(); ++i) {
+      double largest = 0, bend = 0, square = 0;
+      const auto way = [&](Index j) { return static_cast<double>(X(i, j)) - static_cast<double>(X_(i, j)); };
+      for (Index j = 0; j < X.cols(); ++j) largest = std::max(largest, std::abs(way(j)));
+      for (Index j = 0; j < X.cols(); ++j) {
+        const double change = (static_cast<double>(S(i, j)) - static_cast<double>(S_(i, j))) / largest;
+        bend -= change * (way(j) / largest);
+        square += (way(j) / largest) * (way(j) / largest);
+      }
+      const double slope = sigma_ * sigma_ * bend / square;
+      if (!std::isfinite(slope)) continue;  // it did not move, or left the finite numbers
+      slopes_.back().sum += slope;
+      ++slopes_.back().chains;
+    }
+  }
+
+  Matrix<T> X_, S_;  // B × d: where the score was seen last
+  double sigma_ = 0;
+  Vector<double> first_, last_, farthest_;
+  std::vector<Slope> slopes_;
+};
+
 /// A block of chains on their way down: rows are chains. B fills whole registers.
 template <class T>
 struct NoisyChains {
@@ -33,6 +105,7 @@ struct NoisyChains {
   Eigen::Array<bool, Eigen::Dynamic, 1> lost;  ///< B, chains that left the finite numbers: they stay where they were
   Eigen::Array<bool, Eigen::Dynamic, 1> late;  ///< B, chains of an adaptive sampler that ran out of steps
   bool any_lost = false;
+  ScoreWatch<T> watch = {};
 
   /// All chains go to `next` (B × d, used up), but those that would leave the finite numbers.
   void move(Matrix<T>& next) {
@@ -72,6 +145,7 @@ class NoiseConditionalTarget {
     points_.sigma.setConstant(X.rows(), static_cast<T>(sigma));
     evaluate(X, chains.label, S, nullptr);
     for (Index i = 0; i < X.rows(); ++i) chains.evaluations[i] += evaluations();
+    if (chains.watch.on) chains.watch.see(X, sigma, S);
   }
 
   /// The same with a σ a row; the trace tr(∂s/∂x) of each row too where `trace` is given and was asked for. Evaluations
@@ -190,6 +264,12 @@ inline NoiseStep step_down(const Levels& levels, Index step) {
   return {levels[step], step + 1 < levels.size() ? levels[step + 1] : 0};
 }
 
+/// Throws unless the steps of all levels have addresses for their noise: `steps` is what the user chose for each.
+inline void require_step_count(Index levels, Index steps, const char* argument) {
+  const Index most = static_cast<Index>(detail::field_end) / levels / 2;
+  require(steps < most, {argument, " is ", steps, "; with ", levels, " levels it must be below ", most});
+}
+
 inline void require_steps(const Levels& levels, bool denoise, const char* sampler) {
   require(
       steps_down(levels, denoise) >= 1,
@@ -204,8 +284,9 @@ inline void require_steps(const Levels& levels, bool denoise, const char* sample
 ///   step_count, at    how many steps, and from which σ to which each of them goes
 ///   Notes<T>          what it keeps from step to step for a block of chains
 ///   advance           one step of a block: a pure function of the chains, the step and its noise
-/// A step that draws noise n times gives each an address of its own, noise.step · n + 0, 1, … n − 1
-/// (predictor_corrector).
+/// One whose steps at a level σ are Langevin's says in `langevin_ratio` what h/σ² is: the score's slope reaches 1/σ²,
+/// so that a step is unstable from 2 on. A step that draws noise n times gives each an address of its own, noise.step ·
+/// n + 0, 1, … n − 1 (predictor_corrector).
 template <class S>
 concept LadderSampler = requires(const S& sampler, Index step) {
   sampler.validate();

@@ -62,6 +62,8 @@ struct reverse_sde {
 /// noise of level σ, ‖z‖/‖s‖ is about σ, exactly so where the data are one point; with σ itself a chain needs no other
 /// chain, and its step does not depend on its state or noise, which would change the law that the step leaves as it is.
 ///
+/// As in annealed_langevin, a corrector step's stability hangs on h/σ² = 2r² alone: from r = 1 on they diverge.
+///
 /// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
 struct predictor_corrector {
   Levels levels = edm{.levels = 200};
@@ -77,10 +79,12 @@ struct predictor_corrector {
     require_at_least(corrector_steps, 1, "predictor_corrector: corrector_steps");
     require_positive(signal_to_noise, "predictor_corrector: signal_to_noise");
     require_positive(temperature, "predictor_corrector: temperature");
+    sampling::require_step_count(levels.size(), corrector_steps, "predictor_corrector: corrector_steps");
     sampling::require_steps(levels, denoise, "predictor_corrector");
   }
 
   double starts_at() const { return levels.largest(); }
+  double langevin_ratio() const { return 2 * signal_to_noise * signal_to_noise; }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 

@@ -62,6 +62,7 @@ struct Chains {
   Eigen::Array<bool, Eigen::Dynamic, 1>
       lost;  ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
   bool any_lost = false;
+  bool keep_score = false;            ///< the next step leaves the score where it began in S
   Vector<double> non_finite;          ///< B, steps whose proposal, its energy or score was not finite
   Matrix<T> Z, proposal, proposal_S;  // scratch
   Vector<T> proposal_f, u;
