@@ -488,6 +488,9 @@ TEST_CASE("a first line of numbers that may name the columns is an error until i
       {"from 1", "1,2,3\n0.5,7.5,1.5\n", {}, {}, {}, asks},
       {"two from 1", "1;2\n0.5;7.5\n", {}, {}, {}, asks},
       {"years", "2019,2020,2021,2022\n13,10,12,18\n", {}, {}, {}, asks},
+      {"three years", "2019,2020,2021\n13,10,12\n", {}, {}, {}, asks},
+      {"decades", "1990,2000,2010\n13,10,12\n", {}, {}, {}, asks},
+      {"two years", "2019,2020\n13,10\n", {}, {}, {}, asks},
       {"wavelengths", "4000\t3990\t3980\t3970\n0.1\t0.3\t0.2\t0.2\n", {}, {}, {}, asks},
       {"blanks", "0 1 2\n5 7 1\n", {}, {}, {}, asks},
       // Samples as before.
@@ -518,6 +521,7 @@ TEST_CASE("a column that numbers or names the rows is no part of a sample") {
       {"asked for", ",a\n7,1.5\n7,2.5\n", {"a", ""}, {}, columns_of({{1.5, 7}, {2.5, 7}}), {"a", ""}},
       {"data", ",a\n0.5,1.5\n1,2.5\n", {}, {}, {}, {"first column without a name", "not whole", "''"}},
       {"labels", ",a\n1,1.5\n1,2.5\n", {}, {}, {}, {"first column without a name", "repeated", "''"}},
+      {"years", ",2019,2020\n0,1.5,2\n1,2.5,3\n", {}, {.missing = sm::Missing::drop_row}, {}, {"may be its columns'"}},
       {"a series", ",0\n0,1.5\n1,2.5\n", {}, {}, {}, {"may be its columns'"}},
       {"alone", "\"\"\n1\n2\n", {}, present, columns_of({{1}, {2}}), {""}},
   });
@@ -545,6 +549,7 @@ TEST_CASE("blanks and tabs in any number separate the fields of a table that has
       {"said", "a b\n1 2\n", {}, {.separator = ' '}, columns_of({{1, 2}}), {"a", "b"}},
       {"one column of two words", "bill length\n1\n2\n", {}, {}, columns_of({{1}, {2}}), {"bill length"}},
       {"commas with blanks", "1, 2, 3.5\n4, 5, 6\n", {}, {}, columns_of({{1, 2, 3.5}, {4, 5, 6}}), {"0", "1", "2"}},
+      {"a title", "My data\nx,y\n1,2\n", {}, {}, {}, {"line 2 has 2 fields; line 1 has 1", "begins with #"}},
       {"too few", "1 2\n3\n", {}, {}, {}, {"line 2 has 1 fields; line 1 has 2"}},
   });
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <numeric>
 #include <string>
 #include <string_view>
@@ -176,7 +177,8 @@ class CsvRows {
     const std::size_t found = row_.fields.size() - std::min(row_.fields.size(), row_names_);
     if (found != width_ && !(ends_are_empty_ && found > width_))
       file_error(path_, "line ", row_.line, " has ", row_.fields.size(), " fields; line ", line_1_, " has ", width_,
-                 has_header_ && found == width_ + 1
+                 width_ == 1 ? " (a title above the table is a comment if it begins with #)"
+                 : has_header_ && found == width_ + 1
                      ? " (where each row begins with its name, line 1 must name that column, too)"
                      : "");
     return true;
@@ -254,7 +256,8 @@ class CsvRows {
     if (fields[0].is_empty() && count_from(after_first, 0) && after_first.size() > 1 && has_second_ &&
         !second_.fields[0].is_empty())
       return true;
-    if (look_like_names(numbers) || (fields[0].is_empty() && count_from(after_first, 0)))
+    if (look_like_names(numbers) ||
+        (fields[0].is_empty() && (count_from(after_first, 0) || are_evenly_spaced(after_first))))
       file_error(path_, "begins with a line of numbers that may be its columns' (", first_.fields[0].raw,
                  fields.size() > 1 ? ", " : "", fields.size() > 1 ? fields[1].raw : "", fields.size() > 2 ? ", …" : "",
                  "): say whether it names them or is a sample, by CsvOptions::header = Header::present or "
@@ -267,10 +270,15 @@ class CsvRows {
     if (count_from(numbers, 0)) return true;
     if (!has_second_ || !are_evenly_spaced(numbers)) return false;
     const std::vector<CsvField>& below = second_.fields;
-    if (numbers.size() > 3) return !are_evenly_spaced(counts(below));
-    // Few numbers are evenly spaced by chance.
-    return (numbers.size() == 3 || count_from(numbers, 1)) &&
-           std::all_of(below.begin(), below.end(), [](const CsvField& field) { return counts({field}).empty(); });
+    const std::vector<long long> next = counts(below);
+    if (are_evenly_spaced(next) && next[1] - next[0] == numbers[1] - numbers[0]) return false;
+    // Few numbers are evenly spaced by chance, unless they are large (years) or unlike what stands below.
+    const bool count = count_from(numbers, 1), follow = std::abs(numbers[1] - numbers[0]) == 1;
+    const bool are_unlike =
+        std::all_of(below.begin(), below.end(), [](const CsvField& field) { return counts({field}).empty(); });
+    if (numbers.size() > 3) return !are_evenly_spaced(next);
+    if (numbers.size() == 3) return are_unlike || numbers[0] >= 100;
+    return (are_unlike && count) || (follow && numbers[0] >= 1000);
   }
 
   /// Separators at the end of each line ("a,b,") make fields that are empty in all of them: no columns.
@@ -290,7 +298,7 @@ class CsvRows {
   void find_row_names() {
     if (!has_second_ || ends_are_empty_ || second_.fields.size() != width_ + 1) return;
     const CsvField& name = second_.fields[0];
-    if (name.is_quoted || reader_.kind(name) == FieldKind::text) row_names_ = 1;
+    if (name.is_quoted || (width_ > 1 && reader_.kind(name) == FieldKind::text)) row_names_ = 1;
   }
 
   const std::string& path_;
@@ -433,10 +441,12 @@ inline std::string header_line(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     // Quoted where reading it back plain would change it, or make another file of this.
     const auto is_special = [](char c) {
-      return std::string_view(",;\"#<").find(c) != std::string_view::npos || (c >= 0 && c < 32) || c == 127;
+      return std::string_view(",;\"#").find(c) != std::string_view::npos || (c >= 0 && c < 32) || c == 127;
     };
-    const bool plain = !all && name == trimmed(name) && std::none_of(name.begin(), name.end(), is_special) &&
-                       static_cast<unsigned char>(name.front()) < 128;
+    const bool alone_with_blank = names.size() == 1 && name.find(' ') != name.npos;  // not two columns
+    const bool plain = !all && !alone_with_blank && name == trimmed(name) &&
+                       std::none_of(name.begin(), name.end(), is_special) &&
+                       static_cast<unsigned char>(name.front()) < 128 && other_format(name).empty();
     if (&name != &names.front()) line += ',';
     if (!plain) line += '"';
     for (const char c : name) line.append(c == '"' ? 2 : 1, c);

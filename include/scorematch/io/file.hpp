@@ -119,14 +119,14 @@ inline std::string read_file(const std::string& path) {
                : S_ISFIFO(found.st_mode) ? "a pipe; save what it delivers to a file, and read that"
                                          : "a device or a socket; only files are read");
   std::string bytes;
-  constexpr std::size_t chunk = std::size_t{1} << 20;
   try {
-    // Room for all at once; a file that grows meanwhile, or whose system does not say its size, grows in the loop.
-    bytes.reserve(static_cast<std::size_t>(found.st_size) + chunk);
-    for (std::size_t size = 0;;) {
-      bytes.resize(size + chunk);
-      size += std::fread(bytes.data() + size, 1, chunk, file.get());
-      if (size < bytes.size()) {
+    // Room for all at once, and a byte more; a file that grows meanwhile, or whose system does not say its size, grows in
+    // the loop.
+    std::size_t room = static_cast<std::size_t>(found.st_size) + 1;
+    for (std::size_t size = 0;; room *= 2) {
+      bytes.resize(room);
+      size += std::fread(bytes.data() + size, 1, room - size, file.get());
+      if (size < room) {
         if (std::ferror(file.get())) file_error(path, "cannot be read: ", reason());
         bytes.resize(size);
         return bytes;
@@ -138,9 +138,9 @@ inline std::string read_file(const std::string& path) {
   file_error(path, "has ", found.st_size, " bytes, and there is no memory for them");
 }
 
-/// Throws std::runtime_error, with the remedy, where `bytes` are compressed or in a format that no reader of this room
-/// takes: its first bytes say so.
-inline void require_no_other_format(const std::string& path, std::string_view bytes) {
+/// What a file is, with the remedy, that is compressed or in a format that no reader of this room takes: its first bytes
+/// say so. "" for others.
+inline std::string_view other_format(std::string_view bytes) {
   using Format = std::pair<std::string_view, const char*>;
   constexpr std::array formats = {
       Format{"\x1F\x8B", "is compressed by gzip: unpack it first (gunzip)"},
@@ -157,7 +157,12 @@ inline void require_no_other_format(const std::string& path, std::string_view by
       Format{"<!doctype", "is a page of HTML: the data themselves have another address"},
       Format{"<html", "is a page of HTML: the data themselves have another address"}};
   for (const auto& [first_bytes, verdict] : formats)
-    if (bytes.starts_with(first_bytes)) file_error(path, verdict);
+    if (bytes.starts_with(first_bytes)) return verdict;
+  return {};
+}
+
+inline void require_no_other_format(const std::string& path, std::string_view bytes) {
+  if (const std::string_view verdict = other_format(bytes); !verdict.empty()) file_error(path, verdict);
 }
 
 /// A file that appears at `path` complete or not at all: it is written beside it, as `path`.part0 (.part1, … where
@@ -233,7 +238,8 @@ class OutputFile {
   /// Makes `path` what it points to in the end; false where a rename is out of place, as for /dev/stdout.
   static bool follow_links(std::string& path) {
     for (int links = 0; links < 40; ++links) {
-      if (path.starts_with("/dev/") || path.starts_with("/proc/")) return false;
+      for (const char* const stream : {"/dev/std", "/dev/fd/", "/proc/"})
+        if (path.starts_with(stream)) return false;
       char to[PATH_MAX];
       const ::ssize_t size = ::readlink(path.c_str(), to, sizeof to);
       if (size < 0) return true;
