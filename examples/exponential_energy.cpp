@@ -116,10 +116,7 @@ int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "exponential_energy_output";
   std::filesystem::create_directories(folder);
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
-  const VectorXd mean = birds.rowwise().mean();
-  const MatrixXd centred = birds.colwise() - mean;
-  const VectorXd scale = (centred.rowwise().squaredNorm() / static_cast<double>(birds.cols())).cwiseSqrt();
-  const MatrixXd data = scale.cwiseInverse().asDiagonal() * centred;  // mean 0, variance 1
+  const MatrixXd data = sm::standardise(birds).apply(birds);  // mean 0, variance 1
 
   // --- the penguins ---
   const double sigma = 0.1;

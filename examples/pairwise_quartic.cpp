@@ -102,13 +102,8 @@ int main(int argc, char** argv) {
   const std::vector<std::string> names = {"alcohol", "phenols", "colour", "OD280/315", "proline"};
   const Index d = static_cast<Index>(names.size());
   const MatrixXd wines = sm::read_csv("examples/data/wine.csv", columns), logs = wines.array().log().matrix();
-  const VectorXd mean = logs.rowwise().mean();
-  const VectorXd scale =
-      ((logs.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(logs.cols())).cwiseSqrt();
-  const auto standardise = [&](const MatrixXd& X) -> MatrixXd {
-    return scale.cwiseInverse().asDiagonal() * (X.colwise() - mean);
-  };
-  const MatrixXd data = standardise(logs), correlation = data * data.transpose() / static_cast<double>(data.cols());
+  const sm::Standardisation units = sm::standardise(logs);
+  const MatrixXd data = units.apply(logs), correlation = data * data.transpose() / static_cast<double>(data.cols());
 
   // All five at once: one linear system, and its errors.
   const sm::implicit_score_matching objective;
@@ -240,7 +235,8 @@ int main(int argc, char** argv) {
   for (Index k = 0; k < 3; ++k) table.row(2 + k) = densities[k](X).array().exp().matrix().transpose();
   // Back to the units of the data.
   const auto in_units = [&](const MatrixXd& U) -> MatrixXd {
-    const Eigen::Vector2d s(scale[best[0]], scale[best[1]]), m(mean[best[0]], mean[best[1]]);
+    const Eigen::Vector2d s(units.deviation[best[0]], units.deviation[best[1]]),
+        m(units.mean[best[0]], units.mean[best[1]]);
     return ((s.asDiagonal() * U).colwise() + m).array().exp();
   };
   table.topRows(2) = in_units(X);

@@ -50,14 +50,8 @@ int main(int argc, char** argv) {
 
   // The data: two columns by name, in millimetres; then each with mean 0 and variance 1.
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
-  const VectorXd mean = birds.rowwise().mean();
-  const VectorXd scale =
-      ((birds.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(birds.cols())).cwiseSqrt();
-  const auto standardise = [&](const MatrixXd& X) -> MatrixXd {
-    return scale.cwiseInverse().asDiagonal() * (X.colwise() - mean);
-  };
-  const auto to_millimetres = [&](const MatrixXd& X) -> MatrixXd { return (scale.asDiagonal() * X).colwise() + mean; };
-  const MatrixXd data = standardise(birds), training = every_fifth(data, false), held_out = every_fifth(data, true);
+  const sm::Standardisation units = sm::standardise(birds);
+  const MatrixXd data = units.apply(birds), training = every_fifth(data, false), held_out = every_fifth(data, true);
 
   // The model: a perceptron with two hidden layers, and a bowl that keeps samples near the data.
   const auto energy = sm::energy_model(2, [](auto x, auto theta) {
@@ -74,26 +68,26 @@ int main(int argc, char** argv) {
   // The samples: 2000 chains from N(0, I), each run long enough to forget its start.
   const auto draws = sm::sample(fit.model, sm::langevin{.step = 0.01},
                                 {.chains = 2000, .steps = 3000, .seed = 3, .progress = sm::progress_line()});
-  const MatrixXd samples = to_millimetres(draws.points);
+  const MatrixXd samples = units.undo(draws.points);
 
   std::printf("\n%td birds; %td to fit on, %td held out. Fit: %s after %td steps of Adam.\n", birds.cols(),
               training.cols(), held_out.cols(), to_string(fit.status), fit.iterations);
-  std::printf("Held-out denoising loss (sigma = %.2f standard deviations), mean over birds ± standard error:\n",
-              sigma);
+  std::printf("Held-out denoising loss (sigma = %.2f standard deviations), mean over birds ± standard error:\n", sigma);
   print_mean("before the fit", before);
   print_mean("after the fit", after);
   print_mean("fall, bird by bird", before - after);
   std::printf(
       "The model is that of birds blurred by sigma, so its variances exceed theirs by (sigma · scale)²: %.2f and %.2f "
       "mm².\n",
-      std::pow(sigma * scale[0], 2), std::pow(sigma * scale[1], 2));
+      std::pow(sigma * units.deviation[0], 2), std::pow(sigma * units.deviation[1], 2));
   print_moments("birds", birds);
   print_moments("samples", samples);
   std::printf("Sampling: %s, %td chains of 3000 steps, %td lost.\n", to_string(draws.status), draws.chains,
               draws.lost_chains);
 
   // The picture: energy and score on grids over the data's range.
-  const VectorXd low = birds.rowwise().minCoeff() - 0.5 * scale, high = birds.rowwise().maxCoeff() + 0.5 * scale;
+  const VectorXd half = 0.5 * units.deviation, low = birds.rowwise().minCoeff() - half,
+                 high = birds.rowwise().maxCoeff() + half;
   const auto grid = [&](Index n) {
     MatrixXd X(2, n * n);
     for (Index i = 0; i < n; ++i)
@@ -104,11 +98,11 @@ int main(int argc, char** argv) {
     return X;
   };
   const MatrixXd fine = grid(120), coarse = grid(24);
-  VectorXd landscape = energy_of(fit.model, standardise(fine));
+  VectorXd landscape = energy_of(fit.model, units.apply(fine));
   landscape.array() -= landscape.minCoeff();
   MatrixXd energy_table(3, fine.cols()), score_table(4, coarse.cols());
   energy_table << fine, landscape.transpose();
-  score_table << coarse, score_of(fit.model, standardise(coarse));
+  score_table << coarse, score_of(fit.model, units.apply(coarse));
   sm::write_csv(folder + "/data.csv", birds, {"bill_length_mm", "bill_depth_mm"});
   sm::write_csv(folder + "/samples.csv", samples, {"bill_length_mm", "bill_depth_mm"});
   sm::write_csv(folder + "/energy.csv", energy_table, {"bill_length_mm", "bill_depth_mm", "energy"});

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -217,6 +218,51 @@ TEST_CASE("A file that is no sound checkpoint is refused, and left as it is") {
   refuses<std::runtime_error>(
       [&] { (void)sm::train(network(), denoising, X, {.steps = 5, .checkpoint = "no_such_folder/checkpoint"}); },
       {"no_such_folder/checkpoint", "cannot be written"});
+}
+
+TEST_CASE("A checkpoint whose shapes are not those of its parameters is refused, though its checksum is right") {
+  const FreshPath file("shapes");
+  using sm::fitting::Shape;
+  const auto write = [&](const std::vector<Shape>& shapes) {
+    sm::fitting::Checkpoint checkpoint{.shapes = shapes};
+    sm::fitting::MinibatchState state;
+    state.theta = state.best_pass = VectorXd::Ones(5);
+    sm::fitting::CheckpointFile written(file.path);
+    written.pack(checkpoint, state);
+    written.write({});
+  };
+  const auto read = [&] {
+    sm::fitting::Checkpoint checkpoint;
+    sm::fitting::MinibatchState state;
+    sm::fitting::CheckpointFile(file.path).read(checkpoint, state);
+    return checkpoint.shapes.size();
+  };
+  write({{"W", 2, 2}, {"b", 1, 1}, {"none", 3, 0}});
+  CHECK(read() == 3);
+  const Index two_32 = Index{1} << 32, most = std::numeric_limits<Index>::max();
+  for (const std::vector<Shape>& shapes : std::vector<std::vector<Shape>>{
+           {{"W", two_32, two_32}, {"b", 5, 1}},            // 2⁶⁴ + 5
+           {{"W", -5, -1}},                                 // a product of 5
+           {{"W", 6, 1}, {"b", -1, 1}},                     // a sum of 5
+           {{"W", most, 1}, {"b", most, 1}, {"c", 7, 1}},   // 2⁶⁴ + 5
+           {{"W", 4, 1}},
+           {{"W", 3, 2}},
+           {}}) {
+    write(shapes);
+    refuses<std::runtime_error>(read, {file.path, "malformed"});
+  }
+}
+
+TEST_CASE("A checkpoint is no pipe and no device, and what is there is not waited for") {
+  const FreshPath pipe("pipe");
+  REQUIRE(::mkfifo(pipe.path.c_str(), 0600) == 0);
+  const MatrixXd X = normals(2, 100, 1);
+  for (const std::string& path : {pipe.path, std::string("/dev/zero")}) {
+    auto model = network();
+    refuses<std::runtime_error>([&] { sm::load_checkpoint(path, model); }, {path, "cannot be read: it is a"});
+    refuses<std::runtime_error>([&] { (void)sm::train(network(), denoising, X, {.steps = 5, .checkpoint = path}); },
+                                {path, "cannot be read: it is a"});
+  }
 }
 
 TEST_CASE("A checkpoint of another model, other data or options is refused with what differs") {

@@ -20,6 +20,7 @@
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/io/parameters.hpp"
+#include "scorematch/io/standardise.hpp"
 #include "scorematch/likelihood/contrastive_divergence.hpp"
 #include "scorematch/likelihood/divergence.hpp"
 #include "scorematch/likelihood/flow_log_likelihood.hpp"

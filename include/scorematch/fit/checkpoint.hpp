@@ -17,13 +17,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -215,11 +212,7 @@ class ByteReader {
 /// The bytes of a checkpoint, built up in a buffer that is kept: first the state, then the answer, then the file.
 class CheckpointFile {
  public:
-  /// `path` may be a link: what it points to is replaced, not the link.
-  explicit CheckpointFile(const std::string& path) : path_(path), target_(path) {
-    const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
-    if (real) target_ = real.get();
-  }
+  explicit CheckpointFile(const std::string& path) : path_(path) {}
 
   const std::string& path() const { return path_; }
 
@@ -249,7 +242,7 @@ class CheckpointFile {
     digest.add_bytes(std::string_view(bytes_).substr(head_));
     const std::uint64_t checksum = digest.value();
     bytes_.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
-    io::OutputFile file(target_);
+    io::OutputFile file(path_);
     file.write(bytes_);
     file.finish_durably();
   }
@@ -257,7 +250,7 @@ class CheckpointFile {
   /// Throws std::runtime_error where the file cannot be read, is no checkpoint, was written by a newer version of the
   /// format, is truncated or damaged.
   void read(Checkpoint& checkpoint, MinibatchState& state) {
-    const std::string file = io::read_file(target_);
+    const std::string file = io::read_file(path_);
     if (!file.starts_with(checkpoint_magic))
       io::file_error(path_, "is no checkpoint of a training: it does not begin with '", checkpoint_magic, "'");
     const char* at = file.data() + checkpoint_magic.size();
@@ -287,7 +280,12 @@ class CheckpointFile {
     in(checkpoint.answer);
     const Index p = state.theta.size();
     Index of_shapes = 0;
-    for (const Shape& shape : checkpoint.shapes) of_shapes += shape.rows * shape.cols;
+    for (const Shape& shape : checkpoint.shapes) {
+      // No product or sum beyond p, which the file has room for.
+      const bool fits = shape.rows >= 0 && shape.cols >= 0 && (shape.rows == 0 || shape.cols <= p / shape.rows);
+      if (!fits || shape.rows * shape.cols > p - of_shapes) in.malformed();
+      of_shapes += shape.rows * shape.cols;
+    }
     for (const Eigen::VectorXd* numbers : {&state.average, &state.held_out.best, &state.adam.mean, &state.adam.square,
                                            &state.at_pass, &state.best_pass, &checkpoint.answer})
       if (numbers->size() != 0 && numbers->size() != p) in.malformed();
@@ -297,10 +295,10 @@ class CheckpointFile {
     if (checkpoint.answer.size() == 0) checkpoint.answer = state.answer();
   }
 
-  void remove_left_overs() const { io::OutputFile::remove_left_overs(target_); }
+  void remove_left_overs() const { io::OutputFile::remove_left_overs(path_); }
 
  private:
-  std::string path_, target_;
+  std::string path_;
   std::string bytes_;
   std::size_t head_ = 0;  ///< where the size stands
 };

@@ -6,17 +6,24 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "scorematch/check.hpp"
 
@@ -25,12 +32,28 @@ namespace scorematch::io {
 /// Throws std::runtime_error: the file at `path`, and the parts that say what is wrong with it.
 template <class... Parts>
 [[noreturn]] void file_error(const std::string& path, const Parts&... parts) {
-  throw std::runtime_error("scorematch: '" + path + "' " + text(parts...));
+  throw std::runtime_error(text("scorematch: '", path, "' ", parts...));
 }
 
-/// `found` as a message shows it: in quotes, cut after 40 characters.
+/// `found` as a message shows it: in quotes, cut after 40 bytes, control characters as \xNN (a NUL would end it).
 inline std::string in_quotes(std::string_view found) {
-  return "'" + std::string(found.substr(0, 40)) + (found.size() > 40 ? "…'" : "'");
+  constexpr std::size_t most = 40;
+  std::size_t length = std::min(found.size(), most);
+  while (length < found.size() && length > 0 && (found[length] & 0xC0) == 0x80) --length;  // not within a character
+  std::string quoted(1, '\'');
+  for (const char c : found.substr(0, length)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 32 && byte != 127) {
+      quoted += c;
+    } else {
+      constexpr std::string_view digits = "0123456789abcdef";
+      quoted += "\\x";
+      quoted += digits[byte / 16];
+      quoted += digits[byte % 16];
+    }
+  }
+  quoted += length < found.size() ? "…'" : "'";
+  return quoted;
 }
 
 /// Appends a number in its shortest text that reads back as the same number.
@@ -40,58 +63,134 @@ void append_number(std::string& out, T number) {
   out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
+/// Whether a decimal number that no double is near, as from_chars found it, lies below 1: m · 10ᵉ is cut to the place
+/// of its first digit that is not 0.
+inline bool is_below_one(std::string_view digits) {
+  long long place = 0, exponent = 0;
+  bool after_point = false, after_first = false;
+  if (digits.starts_with('-')) digits.remove_prefix(1);
+  std::size_t i = 0;
+  for (; i < digits.size() && digits[i] != 'e' && digits[i] != 'E'; ++i) {
+    if (digits[i] == '.') {
+      after_point = true;
+      continue;
+    }
+    after_first = after_first || digits[i] != '0';
+    if (after_first && !after_point) ++place;
+    if (!after_first && after_point) --place;
+  }
+  if (i < digits.size()) {
+    digits.remove_prefix(i + (digits.substr(i + 1).starts_with('+') ? 2 : 1));
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), exponent).ec != std::errc{})
+      return digits.starts_with('-');
+  }
+  return exponent < -place;
+}
+
+/// Reads a number as std::from_chars does, but one that is too small for a double as 0 with its sign: the nearest.
+inline std::from_chars_result read_number(const char* first, const char* last, double& value) {
+  std::from_chars_result result = std::from_chars(first, last, value);
+  if (result.ec == std::errc::result_out_of_range &&
+      is_below_one({first, static_cast<std::size_t>(result.ptr - first)})) {
+    value = *first == '-' ? -0.0 : 0.0;
+    result.ec = std::errc{};
+  }
+  return result;
+}
+
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
-/// All bytes of the file. Throws std::runtime_error.
+/// All bytes of the file. Pipes and devices are refused: they may have no end, or never begin. Throws
+/// std::runtime_error.
 inline std::string read_file(const std::string& path) {
-  const File file(std::fopen(path.c_str(), "rb"));
-  if (!file) file_error(path, "cannot be opened: ", std::generic_category().message(errno));
-  std::string bytes;
-  constexpr std::size_t chunk = std::size_t{1} << 20;
-  // Room for all at once; a pipe has no size, and grows in the loop.
+  const auto reason = [] { return std::generic_category().message(errno); };
+  // O_NONBLOCK: to open a pipe would wait for its writer.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) file_error(path, "cannot be opened: ", reason());
+  const File file(::fdopen(descriptor, "rb"));
   struct ::stat found;
-  if (::fstat(::fileno(file.get()), &found) == 0 && S_ISREG(found.st_mode))
-    bytes.reserve(static_cast<std::size_t>(found.st_size) + chunk);
-  for (std::size_t size = 0;;) {
-    bytes.resize(size + chunk);
-    size += std::fread(bytes.data() + size, 1, chunk, file.get());
-    if (size < bytes.size()) {
-      if (std::ferror(file.get())) file_error(path, "cannot be read: ", std::generic_category().message(errno));
-      bytes.resize(size);
-      return bytes;
+  if (!file || ::fstat(descriptor, &found) != 0) file_error(path, "cannot be opened: ", reason());
+  if (!S_ISREG(found.st_mode))
+    file_error(path, "cannot be read: it is ",
+               S_ISDIR(found.st_mode)    ? "a folder"
+               : S_ISFIFO(found.st_mode) ? "a pipe; save what it delivers to a file, and read that"
+                                         : "a device or a socket; only files are read");
+  std::string bytes;
+  try {
+    // Room for all at once, and a byte more; a file that grows meanwhile, or whose system does not say its size, grows in
+    // the loop.
+    std::size_t room = static_cast<std::size_t>(found.st_size) + 1;
+    for (std::size_t size = 0;; room *= 2) {
+      bytes.resize(room);
+      size += std::fread(bytes.data() + size, 1, room - size, file.get());
+      if (size < room) {
+        if (std::ferror(file.get())) file_error(path, "cannot be read: ", reason());
+        bytes.resize(size);
+        return bytes;
+      }
     }
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
   }
+  file_error(path, "has ", found.st_size, " bytes, and there is no memory for them");
 }
 
-/// A file that appears at `path` complete or not at all: it is written beside it under another name and renamed by
-/// finish(); without finish() it is removed, and what stood at `path` stays. (A link or a device is written in place,
-/// as a rename would put a plain file where it was.) Throws std::runtime_error.
+/// What a file is, with the remedy, that is compressed or in a format that no reader of this room takes: its first bytes
+/// say so. "" for others.
+inline std::string_view other_format(std::string_view bytes) {
+  using Format = std::pair<std::string_view, const char*>;
+  constexpr std::array formats = {
+      Format{"\x1F\x8B", "is compressed by gzip: unpack it first (gunzip)"},
+      Format{"BZh91AY&SY", "is compressed by bzip2: unpack it first (bunzip2)"},
+      Format{{"\xFD\x37zXZ\0", 6}, "is compressed by xz: unpack it first (unxz)"},
+      Format{"\x28\xB5\x2F\xFD", "is compressed by zstd: unpack it first (unzstd)"},
+      Format{"PK\x03\x04",
+             "is a zip archive: unpack it first (of an .npz take one .npy; save an .xlsx or .ods workbook as CSV)"},
+      Format{"\xD0\xCF\x11\xE0", "is an old Excel workbook: save it as CSV"},
+      Format{"\x89HDF", "is an HDF5 file: save its table as CSV or .npy"},
+      Format{"MATLAB 5.0 MAT-file", "is a MATLAB file: save its matrix as text (writematrix) or as .npy"},
+      Format{{"PAR1\x15", 5}, "is a Parquet file: save its table as CSV or .npy"},
+      Format{"<!DOCTYPE", "is a page of HTML: the data themselves have another address"},
+      Format{"<!doctype", "is a page of HTML: the data themselves have another address"},
+      Format{"<html", "is a page of HTML: the data themselves have another address"}};
+  for (const auto& [first_bytes, verdict] : formats)
+    if (bytes.starts_with(first_bytes)) return verdict;
+  return {};
+}
+
+inline void require_no_other_format(const std::string& path, std::string_view bytes) {
+  if (const std::string_view verdict = other_format(bytes); !verdict.empty()) file_error(path, verdict);
+}
+
+/// A file that appears at `path` complete or not at all: it is written beside it, as `path`.part0 (.part1, … where
+/// others are writing the same file), and renamed by finish(); without finish() it is removed, and what stood at `path`
+/// stays. Its writer holds a lock on it; what has such a name and no lock is what a killed writer left, and is removed.
+///
+/// A link stays: what it points to is replaced. A device or a pipe is written in place. The new file has the old one's
+/// permissions; a read-only one is not replaced. Throws std::runtime_error.
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path) : path_(path) {
+  explicit OutputFile(const std::string& path) : path_(path), target_(path) {
     struct ::stat found;
-    renames_ = ::lstat(path.c_str(), &found) != 0 || S_ISREG(found.st_mode);
-    if (renames_) {
-      // "x": never another writer's file, nor what a killed one left.
-      for (int number = 0; !file_ && number < most_writers; ++number) {
-        written_ = path + ".part" + std::to_string(number);
-        file_.reset(std::fopen(written_.c_str(), "wbx"));
-        if (!file_ && errno != EEXIST) break;
-      }
-    } else {
-      written_ = path;
-      file_.reset(std::fopen(path.c_str(), "wb"));
+    const bool exists = ::stat(path.c_str(), &found) == 0;
+    renames_ = follow_links(target_) && (!exists || S_ISREG(found.st_mode));
+    if (!renames_) {
+      open_in_place();
+      return;
     }
-    if (!file_) fail();
+    // Renaming asks for the folder's permission alone.
+    if (exists && ((found.st_mode & 0222) == 0 || ::access(path.c_str(), W_OK) != 0))
+      file_error(path, "cannot be written: it is read-only");
+    open_beside();
+    if (exists) (void)::fchmod(lock_.number, found.st_mode & 0777);  // some file systems know no permissions
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile() {
-    file_.reset();
-    if (renames_ && !finished_) std::remove(written_.c_str());
+    if (renames_ && !finished_) std::remove(written_.c_str());  // the lock is still held
   }
 
   void write(std::string_view bytes) {
@@ -100,8 +199,9 @@ class OutputFile {
 
   void finish() {
     if (std::fclose(file_.release()) != 0) fail();
-    if (renames_ && std::rename(written_.c_str(), path_.c_str()) != 0) fail();
+    if (renames_ && std::rename(written_.c_str(), target_.c_str()) != 0) fail();
     finished_ = true;
+    if (met_others_) remove_left_overs(target_);
   }
 
   /// The same for a file that must outlive a failure of power: its bytes are on the disk before it takes its name, so
@@ -109,30 +209,115 @@ class OutputFile {
   void finish_durably() {
     if (std::fflush(file_.get()) != 0 || (::fsync(::fileno(file_.get())) != 0 && errno != EINVAL)) fail();
     finish();
-    const std::size_t slash = path_.rfind('/');
-    const std::string folder = slash == path_.npos ? "." : path_.substr(0, slash + 1);
-    if (const int entry = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); entry >= 0) {
+    if (const int entry = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); entry >= 0) {
       (void)::fsync(entry);  // not every file system can; the file itself is safe
       ::close(entry);
     }
   }
 
   /// Removes what writers to `path` left that were killed.
-  static void remove_left_overs(const std::string& path) {
-    for (int number = 0; number < most_writers; ++number)
-      std::remove((path + ".part" + std::to_string(number)).c_str());
+  static void remove_left_overs(std::string path) {
+    if (!follow_links(path)) return;
+    for (int number = 0; number < most_writers; ++number) remove_left_over(part_name(path, number));
   }
 
  private:
   static constexpr int most_writers = 100;
 
+  static std::string part_name(const std::string& path, int number) {
+    std::string name = path;
+    name += ".part";
+    append_number(name, number);
+    return name;
+  }
+  static std::string folder_of(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == path.npos ? "." : path.substr(0, slash + 1);
+  }
+
+  /// Makes `path` what it points to in the end; false where a rename is out of place, as for /dev/stdout.
+  static bool follow_links(std::string& path) {
+    for (int links = 0; links < 40; ++links) {
+      for (const char* const stream : {"/dev/std", "/dev/fd/", "/proc/"})
+        if (path.starts_with(stream)) return false;
+      char to[PATH_MAX];
+      const ::ssize_t size = ::readlink(path.c_str(), to, sizeof to);
+      if (size < 0) return true;
+      const std::string_view next(to, static_cast<std::size_t>(size));
+      path = next.starts_with('/') ? "" : folder_of(path) + '/';
+      path += next;
+    }
+    return false;  // a circle, which opening reports
+  }
+
+  struct Descriptor {
+    int number = -1;
+
+    explicit Descriptor(int opened = -1) : number(opened) {}
+    Descriptor& operator=(Descriptor&& other) {
+      std::swap(number, other.number);
+      return *this;
+    }
+    ~Descriptor() {
+      if (number >= 0) ::close(number);
+    }
+    bool lock() const { return ::flock(number, LOCK_EX | LOCK_NB) == 0; }
+    /// Whether that is still its name: another may have removed or renamed it before it was locked.
+    bool has_name(const std::string& name) const {
+      struct ::stat file, named;
+      return ::fstat(number, &file) == 0 && ::lstat(name.c_str(), &named) == 0 && file.st_ino == named.st_ino &&
+             file.st_dev == named.st_dev && S_ISREG(file.st_mode);
+    }
+  };
+
+  /// Whether there is no such file any more. One that cannot be locked is being written, or nobody can know.
+  static bool remove_left_over(const std::string& name) {
+    const Descriptor file(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (file.number < 0) return errno == ENOENT;
+    return file.lock() && file.has_name(name) && ::unlink(name.c_str()) == 0;
+  }
+
+  void open_beside() {
+    for (int number = 0; number < most_writers; ++number) {
+      written_ = part_name(target_, number);
+      do {
+        lock_ = Descriptor(::open(written_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        if (lock_.number >= 0) {
+          // Another may have taken it for a left-over before it was locked. Some file systems have no locks.
+          if ((!lock_.lock() && errno == EWOULDBLOCK) || !lock_.has_name(written_)) break;
+          return open_stream(::fcntl(lock_.number, F_DUPFD_CLOEXEC, 0));
+        }
+        if (errno != EEXIST) fail();
+        met_others_ = true;
+      } while (remove_left_over(written_));
+    }
+    file_error(path_, "cannot be written: ", most_writers, " others are writing it (", written_, ")");
+  }
+
+  void open_in_place() {
+    // O_NONBLOCK: to open a pipe would wait for its reader.
+    const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (descriptor < 0 && errno == ENXIO) file_error(path_, "cannot be written: it is a pipe that nobody reads");
+    if (descriptor < 0) fail();
+    ::fcntl(descriptor, F_SETFL, ::fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+    open_stream(descriptor);
+  }
+
+  void open_stream(int descriptor) {
+    file_.reset(descriptor >= 0 ? ::fdopen(descriptor, "wb") : nullptr);
+    if (!file_) fail();
+  }
+
   [[noreturn]] void fail() const { file_error(path_, "cannot be written: ", std::generic_category().message(errno)); }
 
   std::string path_;
-  std::string written_;
+  std::string target_;   ///< path_, where its links lead
+  std::string written_;  ///< the name it has until it is finished
+  Descriptor lock_;      ///< holds the lock until the file has its name, or is gone
   File file_;
   bool renames_ = false;
   bool finished_ = false;
+  bool met_others_ = false;  ///< there were other files of such a name
 };
 
 }  // namespace scorematch::io

@@ -1,18 +1,23 @@
 // NumPy's .npy files, both ways.
 //
-// NumPy's users hold N × d, a row a sample; this library holds d × N, a column a sample. In C order and column-major
-// order these are the same bytes, so an (N, d) array *is* a d × N matrix:
+// NumPy's users hold N × d, one row per sample; this library holds d × N, one column per sample. In C order and
+// column-major order these are the same bytes, so an (N, d) array *is* a d × N matrix:
 //
 //   X = np.load("draws.npy")   # (N, d), after write_npy("draws.npy", draws) of a d × N matrix
 //   np.save("data.npy", X)     # (N, d); read_npy("data.npy") is d × N
+//
+// Weights are no samples: read_npy_array reads an array as NumPy shows it, and load_npy_parameter (parameters.hpp)
+// gives it to a model.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,15 +50,15 @@ class NpyHeaderReader {
       const std::string_view key = quotation();
       expect(':');
       if (key == "descr") {
-        has_dtype = true;
+        once(has_dtype, key);
         // A structured dtype is a list; no such file is read, so the rest of the header names it well enough.
         header.dtype = starts_with('[') ? text_ : quotation();
         if (header.dtype.front() == '[') return header;
       } else if (key == "fortran_order") {
-        has_order = true;
+        once(has_order, key);
         header.fortran_order = truth();
       } else if (key == "shape") {
-        has_shape = true;
+        once(has_shape, key);
         header.shape = tuple();
       } else {
         malformed();
@@ -61,12 +66,17 @@ class NpyHeaderReader {
       if (!accept(',') && !starts_with('}')) malformed();
     }
     if (!has_dtype || !has_order || !has_shape) malformed();
+    if (text_.find_first_not_of(" \t\n") != text_.npos) malformed();
     return header;
   }
 
  private:
   [[noreturn]] void malformed() const {
     file_error(path_, "has a malformed .npy header: it must be a dict of 'descr', 'fortran_order' and 'shape'");
+  }
+  void once(bool& found, std::string_view key) const {
+    if (found) file_error(path_, "has a malformed .npy header: it says ", in_quotes(key), " twice");
+    found = true;
   }
   bool starts_with(char mark) {
     text_.remove_prefix(std::min(text_.find_first_not_of(" \t\n"), text_.size()));
@@ -115,6 +125,43 @@ class NpyHeaderReader {
   std::string_view text_;
 };
 
+/// A number in half precision (IEEE 754 binary16): NumPy's float16.
+struct Half {
+  std::uint16_t bits;
+
+  explicit operator double() const {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    double size = std::ldexp(exponent == 0 ? fraction : fraction + 1024, std::max(exponent, 1) - 25);
+    if (exponent == 31)
+      size = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    return bits >> 15 != 0 ? -size : size;
+  }
+};
+
+/// NumPy's bool: a byte.
+struct Truth {
+  std::uint8_t byte;
+
+  explicit operator double() const { return byte != 0; }
+};
+
+/// The number as a T. One beyond T's range would become an infinity that nobody wrote: an error.
+template <class T, class Stored>
+T converted(const std::string& path, Stored stored, Index sample, Index coordinate) {
+  if constexpr (std::is_same_v<Stored, T>) {
+    return stored;
+  } else if constexpr (std::is_integral_v<Stored>) {
+    return static_cast<T>(stored);
+  } else {
+    const auto number = static_cast<double>(stored);
+    const T result = static_cast<T>(number);
+    if (std::isinf(result) && !std::isinf(number))
+      file_error(path, "has ", number, " in row ", sample, ", column ", coordinate,
+                 " (counted from 0), beyond the range of float: read it as double");
+    return result;
+  }
+}
+
 /// Copies an (N, d) array of Stored numbers, in C or Fortran order, into the d × N matrix X.
 template <class Stored, class T>
 void copy_npy(const std::string& path, std::string_view bytes, bool fortran_order, Index N, Index d, Matrix<T>& X) {
@@ -136,73 +183,111 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
       Stored number;
       const Index at = row * next_row + column * next_column;
       std::memcpy(&number, bytes.data() + static_cast<std::size_t>(at) * sizeof(Stored), sizeof(Stored));
-      X(row, column) = static_cast<T>(number);
+      X(row, column) = converted<T>(path, number, column, row);
     }
+}
+
+/// What a .npy file holds.
+struct Npy {
+  NpyHeader header;
+  std::string_view bytes;  ///< of the numbers
+};
+
+inline Npy parse_npy(const std::string& path, std::string_view bytes) {
+  require_no_other_format(path, bytes);
+  if (!bytes.starts_with("\x93NUMPY")) file_error(path, "is no .npy file: it does not begin with \\x93NUMPY");
+  // Magic, two bytes of version, the header's length (two bytes in version 1, four later), the header, the data.
+  const int version = bytes.size() > 6 ? static_cast<unsigned char>(bytes[6]) : 0;
+  const std::size_t length_bytes = version == 1 ? 2 : 4;
+  if (bytes.size() < 8 + length_bytes) file_error(path, "is truncated: it ends inside its .npy header");
+  if (version < 1 || version > 3) file_error(path, "has .npy format version ", version, "; 1, 2 and 3 can be read");
+  std::uint32_t length = 0;
+  std::memcpy(&length, bytes.data() + 8, length_bytes);
+  bytes.remove_prefix(8 + length_bytes);
+  if (bytes.size() < length) file_error(path, "is truncated: it ends inside its .npy header");
+  return {NpyHeaderReader(path, bytes.substr(0, length)).read(), bytes.substr(length)};
 }
 
 }  // namespace io
 
 /// Reads a .npy file (format versions 1.0 to 3.0) as a matrix of T, float or double:
 ///
-///   shape (N, d) → d × N, a column a sample;   (N,) → 1 × N;   () → 1 × 1;
+///   shape (N, d) → d × N, one column per sample;   (N,) → 1 × N;   () → 1 × 1;
 ///
-/// C or Fortran order, dtypes <f4 <f8 <i4 <i8 |u1, converted to T. Entries that are not finite are kept as they are.
+/// C or Fortran order, dtypes <f4 <f8 <i4 <i8 |u1 and <f2 |b1 |i1 <i2 <u2 <u4 <u8, converted to T: the nearest one.
+/// Entries that are not finite are kept as they are. An array of weights is no table of samples: see read_npy_array.
+///
 /// Throws std::runtime_error when the file cannot be read, is no .npy file, is truncated or longer than its header
-/// says, has another dtype (big-endian, objects, …) or more than two dimensions. Format: NumPy, numpy.lib.format.
+/// says, has another dtype (big-endian, objects, …), more than two dimensions or samples without numbers, (N, 0), and,
+/// for float, when it holds a finite number beyond float's range. Format: NumPy, numpy.lib.format.
 template <class T = double>
 Matrix<T> read_npy(const std::string& path) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "read_npy<T>: T must be float or double");
   const std::string file = io::read_file(path);
-  std::string_view bytes = file;
-  if (!bytes.starts_with("\x93NUMPY")) io::file_error(path, "is no .npy file: it does not begin with \\x93NUMPY");
-
-  // Magic, two bytes of version, the header's length (two bytes in version 1, four later), the header, the data.
-  const int version = bytes.size() > 6 ? static_cast<unsigned char>(bytes[6]) : 0;
-  const std::size_t length_bytes = version == 1 ? 2 : 4;
-  if (bytes.size() < 8 + length_bytes) io::file_error(path, "is truncated: it ends inside its .npy header");
-  if (version < 1 || version > 3) io::file_error(path, "has .npy format version ", version, "; 1, 2 and 3 can be read");
-  std::uint32_t length = 0;
-  std::memcpy(&length, bytes.data() + 8, length_bytes);
-  bytes.remove_prefix(8 + length_bytes);
-  if (bytes.size() < length) io::file_error(path, "is truncated: it ends inside its .npy header");
-  const io::NpyHeader header = io::NpyHeaderReader(path, bytes.substr(0, length)).read();
-  bytes.remove_prefix(length);
-
+  const auto [header, bytes] = io::parse_npy(path, file);
   if (header.shape.size() > 2)
     io::file_error(path, "has ", header.shape.size(),
                    " dimensions; at most 2 can be read, (N, d): save x.reshape(len(x), -1)");
   const Index N = header.shape.empty() ? 1 : header.shape[0];
   const Index d = header.shape.size() < 2 ? 1 : header.shape[1];
+  // NumPy's own limit; and nothing would be the end of N samples of nothing.
+  if ((N == 0 && d > std::numeric_limits<Index>::max() / 8) || (d == 0 && N > 0))
+    io::file_error(path, "has shape (", N, ", ", d, "): ", d == 0 ? "samples without numbers" : "too large");
 
   const std::string& dtype = header.dtype;
   Matrix<T> X;
+  const auto copy = [&]<class Stored>(Stored) { io::copy_npy<Stored>(path, bytes, header.fortran_order, N, d, X); };
   if (dtype == "<f8")
-    io::copy_npy<double>(path, bytes, header.fortran_order, N, d, X);
+    copy(double());
   else if (dtype == "<f4")
-    io::copy_npy<float>(path, bytes, header.fortran_order, N, d, X);
+    copy(float());
+  else if (dtype == "<f2")
+    copy(io::Half());
   else if (dtype == "<i8")
-    io::copy_npy<std::int64_t>(path, bytes, header.fortran_order, N, d, X);
+    copy(std::int64_t());
   else if (dtype == "<i4")
-    io::copy_npy<std::int32_t>(path, bytes, header.fortran_order, N, d, X);
+    copy(std::int32_t());
+  else if (dtype == "<i2")
+    copy(std::int16_t());
+  else if (dtype == "|i1")
+    copy(std::int8_t());
+  else if (dtype == "<u8")
+    copy(std::uint64_t());
+  else if (dtype == "<u4")
+    copy(std::uint32_t());
+  else if (dtype == "<u2")
+    copy(std::uint16_t());
   else if (dtype == "|u1")
-    io::copy_npy<std::uint8_t>(path, bytes, header.fortran_order, N, d, X);
+    copy(std::uint8_t());
+  else if (dtype == "|b1")
+    copy(io::Truth());
   else
     io::file_error(path, "has dtype ", io::in_quotes(dtype),
                    dtype.front() == '>'      ? " (big-endian)"
                    : dtype.starts_with("|O") ? " (Python objects)"
                                              : "",
-                   "; <f4, <f8, <i4, <i8 and |u1 can be read: save x.astype('<f8')");
+                   "; <f4, <f8, <i4, <i8 and |u1 can be read, and <f2, |b1 and other integers: save x.astype('<f8')");
   return X;
 }
 
-/// Writes a d × N matrix of float or double, a column a sample, as a .npy file (version 1.0) of shape (N, d), '<f4' or
-/// '<f8'. A column vector is one sample, shape (1, d); a row vector is N samples of one number, shape (N, 1). The file
-/// appears complete or not at all. Throws std::runtime_error when it cannot be written.
+/// Reads a .npy file as the array that NumPy shows: shape (r, c) → r × c, (n,) → n × 1, () → 1 × 1. That is how weights
+/// are kept: PyTorch's Linear has weight (out, in) and bias (out,), as theta("W", out, in) and theta("b", out).
+/// (read_npy would give them transposed, which a square matrix does not show.) Throws what read_npy does.
+template <class T = double>
+Matrix<T> read_npy_array(const std::string& path) {
+  return read_npy<T>(path).transpose();
+}
+
+/// Writes a d × N matrix of float or double, one column per sample, as a .npy file (version 1.0) of shape (N, d), '<f4'
+/// or '<f8'. A column vector is one sample, shape (1, d); a row vector is N samples of one number, shape (N, 1). The
+/// file appears complete or not at all. Throws std::invalid_argument for samples without numbers, 0 × N with N > 0,
+/// std::runtime_error when it cannot be written.
 template <class Derived>
 void write_npy(const std::string& path, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "write_npy: X must be of float or double");
   const MatrixView<T> view(X.derived());
+  require(view.rows() > 0 || view.cols() == 0, {"X is 0 × ", view.cols(), ": samples without numbers"});
 
   std::string dict = std::is_same_v<T, float> ? "{'descr': '<f4'" : "{'descr': '<f8'";
   dict += ", 'fortran_order': False, 'shape': (";
