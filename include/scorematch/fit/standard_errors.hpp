@@ -205,12 +205,13 @@ class SampleGradients {
   // One pull_back a sample, with the adjoints of the others at 0.
   void add_gradients(State& s, Index first, Index count, Index draw, Index column) const {
     objective::gather_samples(data_, {}, first, count, lanes, static_cast<std::uint64_t>(draw), s.samples);
-    objective_.prepare(s.samples, s.points, s.notes);
+    objective::prepare_points(objective_, s.samples, s.points, s.notes);
     s.points.gradient = true;
     s.bound->evaluate(s.points, s.workspace, s.values);
-    s.losses.value.resize(lanes);
-    s.losses.terms.resize(lanes, static_cast<Index>(objective_.term_names().size()));
-    objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
+    Index levels = 0;
+    if constexpr (requires { objective_.level_names(); }) levels = static_cast<Index>(objective_.level_names().size());
+    const objective::Asked asked{lanes, count, static_cast<Index>(objective_.term_names().size()), levels, true};
+    objective::score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
     for (Index i = 0; i < count; ++i) {
       keep_sample(s.losses.bar.S, i, s.bar.S);
       keep_sample(s.losses.bar.slopes, i, s.bar.slopes);
