@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
-#include "scorematch/fit/feature_basis.hpp"
 #include "scorematch/fit/parameter_names.hpp"
 #include "scorematch/fit/symmetric_system.hpp"
 #include "scorematch/objective/loss.hpp"
