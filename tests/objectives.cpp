@@ -11,6 +11,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scorematch/diagnostics/check_objective.hpp"
@@ -71,6 +72,7 @@ enum class Mistake {
   S_transposed,
   S_added,
   S_last_column,
+  S_last_row,
   no_slopes,
   slopes_shape,
   no_curvature,
@@ -88,6 +90,7 @@ enum class Mistake {
   says_deterministic,
   batch_mean,
   place_in_block,
+  sigma_of_place,
   not_half_squared,
 };
 
@@ -127,6 +130,7 @@ struct Planted {
         sm::Stream stream({.seed = 1}, place, draw);
         for (Index j = 0; j < d; ++j) points.X(i, j) += static_cast<T>(0.1 * stream.normal());
       }
+    if (has(Mistake::sigma_of_place)) points.sigma.setLinSpaced(B, T(1), T(2));
     if (has(Mistake::directions_without_given)) points.directions = 1;
     if (has(Mistake::not_asked)) return;
     points.along = given ? sm::Along::given : sm::Along::axes;
@@ -165,6 +169,8 @@ struct Planted {
       bar.S += values.S;
     else if (has(Mistake::S_last_column))
       bar.S.leftCols(bar.S.cols() - 1) = values.S.leftCols(values.S.cols() - 1);
+    else if (has(Mistake::S_last_row))
+      bar.S.topRows(bar.S.rows() - 1) = values.S.topRows(values.S.rows() - 1);
     else if (has(Mistake::S_zero))
       bar.S.setZero(values.S.rows(), values.S.cols());
     else if (has(Mistake::S_other_order))
@@ -184,6 +190,27 @@ struct Planted {
       bar.curvature = slope.head(1);
     else if (!has(Mistake::no_curvature))
       bar.curvature = slope;
+  }
+};
+
+/// ¼‖s‖⁴, which it takes for half the squared score.
+struct Quartic {
+  template <class T>
+  struct Notes {};
+  void validate() const {}
+  bool deterministic() const { return true; }
+  bool half_squared_score() const { return true; }
+  std::vector<const char*> term_names() const { return {}; }
+  template <class T>
+  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>&) const {
+    points.X = samples.X;
+  }
+  template <class T>
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values,
+             sm::Losses<T>& losses) const {
+    const sm::Vector<T> squares = values.S.rowwise().squaredNorm();
+    losses.value = (squares.array().square() / 4).matrix();
+    losses.bar.S = squares.asDiagonal() * values.S;
   }
 };
 
@@ -228,6 +255,7 @@ TEST_CASE("What an objective forgets, or gives another shape, is named") {
   names(Mistake::no_curvature, "losses.bar.curvature was not set");
   names(Mistake::curvature_as_row, "losses.bar.curvature is 1 × 1");
   CHECK_THAT(said(Mistake::S_transposed, false), ContainsSubstring("(is it transposed?)"));
+  CHECK_THAT(said(Mistake::S_last_row, false, 16), ContainsSubstring("losses.bar.S was not set"));  // no padding
   CHECK_THAT(said(Mistake::no_slopes, true), ContainsSubstring("losses.bar.slopes was not set"));
   CHECK_THAT(said(Mistake::slopes_shape, true), ContainsSubstring("losses.bar.slopes is "));
   CHECK_THAT(said(Mistake::no_V, true), ContainsSubstring("points.V is 0 × 0 after the objective's prepare"));
@@ -361,7 +389,12 @@ TEST_CASE("check_objective fails each planted mistake, and says where") {
   fails({Mistake::says_deterministic, false, true}, "deterministic", "another draw gives other losses");
   fails({Mistake::batch_mean}, "samples apart", "the points or the loss of column ");
   fails({Mistake::place_in_block, false, true}, "samples apart", "its place in it");
+  fails({Mistake::sigma_of_place}, "samples apart", "its place in it");
   fails({Mistake::not_half_squared}, "half_squared_score", "closed_form would be wrong");
+  const auto quartic = sm::check_objective(Quartic{}, X);
+  INFO(quartic.text());
+  CHECK(quartic.find("bar.S")->verdict == Verdict::right);
+  CHECK(quartic.find("half_squared_score")->verdict == Verdict::wrong);
   // With a model the θ-gradient is wrong, too.
   const auto report = sm::check_objective(Planted{Mistake::S_doubled}, sm::gaussian(3), X);
   REQUIRE(report.find("gradient"));
@@ -482,4 +515,53 @@ TEST_CASE("The noise of the denoising loss is the one that was realised") {
     const double steps = std::sqrt(2 * loss.per_sample[i]) * sigma * sigma / 0.0078125;  // numbers are 2⁻⁷ apart
     CHECK(std::abs(steps - std::round(steps)) < 1e-4);
   }
+}
+
+// --- what a loss reports ---
+
+TEST_CASE("The standard error of a mean is √(Σ(ℓ − mean)²/((n − 1) n)), of the loss and of its terms") {
+  const auto model = sm::gaussian(2, {.mean = Eigen::Vector2d(0.3, -0.2)});
+  for (const Index n : {2, 3, 7, 100}) {
+    const MatrixXd X = normals(2, n, 61);
+    for (const Index block : {0, 2}) {
+      const auto loss = sm::loss(model, sm::implicit_score_matching{}, X, {.block = block, .per_sample = true});
+      const VectorXd deviations = loss.per_sample.array() - loss.per_sample.mean();
+      const double right = std::sqrt(deviations.squaredNorm() / static_cast<double>(n * (n - 1)));
+      CHECK(loss.standard_error == Approx(right).epsilon(1e-12));
+      CHECK(loss.terms[0].standard_error == Approx(right).epsilon(1e-12));  // the trace is the same for all
+      CHECK(std::abs(loss.terms[1].standard_error) < 1e-12);
+    }
+  }
+  CHECK(sm::loss(model, sm::implicit_score_matching{}, normals(2, 1, 61)).standard_error == 0);
+}
+
+TEST_CASE("Every term of a denoising loss has its weight") {
+  const MatrixXd X = normals(3, 40, 62);
+  const auto model = sm::gaussian_mixture(3, {.components = 2, .seed = 3});
+  const double sigma = 0.4, sigma_data = 0.7;
+  const auto terms = [&](sm::Weight weight) {
+    return sm::loss_and_gradient(
+        model, sm::denoising_score_matching{.sigma = sigma, .seed = 9, .weight = weight, .sigma_data = sigma_data}, X,
+        {.per_sample = true});
+  };
+  const auto plain = terms(sm::Weight::one);
+  for (const auto& [weight, lambda] :
+       {std::pair(sm::Weight::sigma_squared, sigma * sigma),
+        std::pair(sm::Weight::edm,
+                  sigma * sigma * (sigma * sigma + sigma_data * sigma_data) / (sigma_data * sigma_data))}) {
+    const auto weighted = terms(weight);
+    CHECK(weighted.value == Approx(lambda * plain.value).epsilon(1e-13));
+    CHECK((weighted.gradient - lambda * plain.gradient).norm() <= 1e-12 * plain.gradient.norm());
+    CHECK((weighted.per_sample - lambda * plain.per_sample).norm() <= 1e-12 * plain.per_sample.norm());
+    for (std::size_t k = 0; k < 3; ++k) {
+      CHECK(weighted.terms[k].value == Approx(lambda * plain.terms[k].value).epsilon(1e-12));
+      CHECK(weighted.terms[k].standard_error == Approx(lambda * plain.terms[k].standard_error).epsilon(1e-12));
+    }
+  }
+  // The last term is the sum of the others, and the loss that plus ½‖z/σ‖², which the model has no part in.
+  CHECK(plain.terms[2].value == Approx(plain.terms[0].value + plain.terms[1].value).epsilon(1e-12));
+  const auto zero = sm::score_model(3, [](auto x, auto theta) { return theta("a") * x; });
+  const double noise = sm::loss(zero, sm::denoising_score_matching{.sigma = sigma, .seed = 9}, X).value;
+  CHECK(plain.value == Approx(plain.terms[2].value + noise).epsilon(1e-12));
+  CHECK(sm::loss(zero, sm::denoising_score_matching{.sigma = sigma, .seed = 9}, X).terms[1].value == 0);
 }
