@@ -7,12 +7,16 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include <Eigen/LU>
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/energy/ready/natural_gaussian.hpp"
 #include "scorematch/fit/closed_form.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
@@ -20,6 +24,7 @@
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -164,6 +169,147 @@ TEST_CASE("Features far apart in scale are not mistaken for a singular system") 
   CHECK(1e9 * solution.model.parameter("large")(0) == Approx(plain.model.parameter("k")(0)).epsilon(1e-9));
 }
 
+namespace {
+
+/// The Gaussian of largest likelihood, in long double: what implicit score matching of a free Gaussian must give.
+struct Moments {
+  MatrixXd precision;
+  VectorXd mean;
+
+  explicit Moments(const MatrixXd& X) {
+    using Wide = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
+    const Wide wide = X.cast<long double>();
+    const Eigen::Matrix<long double, Eigen::Dynamic, 1> m = wide.rowwise().mean();
+    const Wide centred = wide.colwise() - m, covariance = centred * centred.transpose() / (long double)(X.cols());
+    Eigen::Matrix<long double, Eigen::Dynamic, 1> scale = covariance.diagonal().cwiseSqrt().cwiseInverse();
+    const Wide correlation = scale.asDiagonal() * covariance * scale.asDiagonal(),
+               inverse = scale.asDiagonal() * correlation.inverse() * scale.asDiagonal();
+    precision = inverse.cast<double>();
+    mean = m.cast<double>();
+  }
+};
+
+/// The largest error of any number of the precision and of the mean, each beside its own units.
+double worst_error(const sm::Gaussian& found, const Moments& right) {
+  const VectorXd unit = right.precision.diagonal().cwiseSqrt();  // of 1/x
+  double worst = 0;
+  for (Index i = 0; i < unit.size(); ++i) {
+    worst = std::max(worst, std::abs(found.mean[i] - right.mean[i]) * unit[i]);
+    for (Index j = 0; j < unit.size(); ++j)
+      worst = std::max(worst, std::abs(found.precision(i, j) - right.precision(i, j)) / (unit[i] * unit[j]));
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("A Gaussian's closed form does not care about units and origin") {
+  const MatrixXd U = normals(2, 400, 21);
+  MatrixXd mixed(2, 400);
+  mixed.row(0) = U.row(0);
+  mixed.row(1) = 0.5 * U.row(0) + U.row(1);
+  for (const auto& [first, second] : {std::pair(1.0, 1.0), std::pair(1e-9, 1e9), std::pair(1e9, 1e-9),
+                                      std::pair(1e-6, 1e3), std::pair(1e-12, 1e12), std::pair(1e5, 1e5)})
+    for (const double shift : {0.0, -30.0, 1e3, 1e6}) {
+      const Eigen::Vector2d scale(first, second);
+      const MatrixXd X = scale.asDiagonal() * (mixed.array() + shift).matrix();
+      const auto solution = sm::closed_form(sm::natural_gaussian(2), implicit, X);
+      const double error = worst_error(sm::natural_gaussian_moments(solution.model), Moments(X));
+      INFO(first << " " << second << " + " << shift << ": " << error << ", condition " << solution.condition);
+      CHECK(solution.status == ClosedFormStatus::solved);
+      CHECK(solution.rank == 5);
+      CHECK(error < 1e-13 * (10 + std::pow(std::abs(shift), 1.0) * 100));
+      // With an offset near the mean there is nothing to lose.
+      const VectorXd offset = X.rowwise().mean();
+      const auto centred = sm::closed_form(sm::natural_gaussian(2, {.offset = offset}), implicit, X);
+      CHECK(worst_error(sm::natural_gaussian_moments(centred.model, offset), Moments(X)) < 1e-9);
+      CHECK(centred.loss.value == Approx(solution.loss.value).epsilon(1e-8));
+      CHECK(centred.condition < 20);
+    }
+}
+
+TEST_CASE("Columns that are nearly collinear are told apart, as far as the data tell them") {
+  const MatrixXd U = normals(3, 300, 22);
+  for (const double apart : {1e-2, 1e-5, 1e-7, 1e-9}) {
+    MatrixXd X = U;
+    X.row(2) = U.row(0) + U.row(1) + apart * U.row(2);
+    const VectorXd offset = X.rowwise().mean();
+    const auto solution = sm::closed_form(sm::natural_gaussian(3, {.offset = offset}), implicit, X);
+    // By way of what the third column has of its own, where moments are well conditioned.
+    MatrixXd own = X;
+    for (Index i = 0; i < X.cols(); ++i)
+      own(2, i) = static_cast<double>((static_cast<long double>(X(2, i)) - X(0, i) - X(1, i)) / apart);
+    const MatrixXd W{{1, 0, 0}, {0, 1, 0}, {-1 / apart, -1 / apart, 1 / apart}};
+    const MatrixXd right = W.transpose() * Moments(own).precision * W;
+    const double error = (solution.model.parameter("diagonal") - right.diagonal()).norm() / right.diagonal().norm();
+    INFO(apart << ": " << error << ", condition " << solution.condition);
+    CHECK(solution.status == ClosedFormStatus::solved);
+    CHECK(solution.condition > 0.01 / (apart * apart));
+    CHECK(error < 1e-14 / apart);  // no more is left of the third column's own
+  }
+  // What is collinear to the last bit, or to its rounding, is open: along it the implicit loss falls without bound.
+  MatrixXd X = U;
+  X.row(2) = U.row(0);
+  CHECK(sm::closed_form(sm::natural_gaussian(3), implicit, X).status == ClosedFormStatus::unbounded);
+  X.row(2) = (0.1 * U.row(0) + 0.3 * U.row(1)).eval();
+  const auto open = sm::closed_form(sm::natural_gaussian(3), implicit, X);
+  CHECK(open.status == ClosedFormStatus::unbounded);
+  CHECK(open.rank == 8);
+  X = (X.array() + 1e6).matrix();
+  X.row(2) = X.row(1);
+  CHECK(sm::closed_form(sm::natural_gaussian(3), implicit, X).status == ClosedFormStatus::unbounded);
+}
+
+TEST_CASE("Where rounding leaves too little of the data, the closed form says so") {
+  const MatrixXd Z = normals(1, 500, 23);
+  for (const double shift : {1e9, 1e12, 1e15}) {
+    const MatrixXd X = (Z.array() + shift).matrix();
+    const auto solution = sm::closed_form(sm::natural_gaussian(1), implicit, X);
+    const double error = worst_error(sm::natural_gaussian_moments(solution.model), Moments(X));
+    INFO(shift << ": " << error << ", " << sm::to_string(solution.status));
+    CHECK((error < 1e-4 || solution.status != ClosedFormStatus::solved));
+  }
+  const MatrixXd far = (Z.array() + 1e15).matrix();
+  CHECK(sm::closed_form(sm::natural_gaussian(1), implicit, far).status != ClosedFormStatus::solved);
+  // Float: x² − 2 m x of a mean of 10⁴ has no digits left.
+  const Eigen::MatrixXf in_float = (Z.array() + 1e5).matrix().cast<float>();
+  const auto solution = sm::closed_form(sm::natural_gaussian(1), implicit, in_float);
+  INFO(sm::natural_gaussian_moments(solution.model).precision << " " << sm::to_string(solution.status));
+  CHECK((solution.status != ClosedFormStatus::solved ||
+         worst_error(sm::natural_gaussian_moments(solution.model), Moments(in_float.cast<double>())) < 0.1));
+}
+
+TEST_CASE("The denoising loss far from the origin has the solution of the same data at it") {
+  const MatrixXd Z = normals(2, 400, 24);
+  const auto near = sm::closed_form(sm::natural_gaussian(2), denoising, Z);
+  const auto far =
+      sm::closed_form(sm::natural_gaussian(2), denoising, MatrixXd(Z.colwise() + VectorXd::Constant(2, 1e6)));
+  const sm::Gaussian a = sm::natural_gaussian_moments(near.model), b = sm::natural_gaussian_moments(far.model);
+  CHECK(far.status == ClosedFormStatus::solved);
+  CHECK((a.precision - b.precision).norm() < 1e-7);
+  CHECK((a.mean.array() + 1e6 - b.mean.array()).matrix().norm() < 1e-7);
+}
+
+TEST_CASE("A natural Gaussian is the Gaussian of its moments") {
+  const MatrixXd X = normals(3, 50, 25);
+  const MatrixXd P{{2, 0.3, -0.2}, {0.3, 1, 0.1}, {-0.2, 0.1, 3}};
+  const sm::Gaussian given{.mean = Eigen::Vector3d(1, -2, 0.5), .precision = P};
+  for (const VectorXd& offset : {VectorXd(), VectorXd(Eigen::Vector3d(3, 1, -1))}) {
+    const auto natural = sm::natural_gaussian(3, {.gaussian = given, .offset = offset});
+    const auto cholesky = sm::gaussian(3, given);
+    CHECK((sm::score_of(natural, X) - sm::score_of(cholesky, X)).norm() < 1e-12);
+    const sm::Gaussian back = sm::natural_gaussian_moments(natural, offset);
+    CHECK((back.mean - given.mean).norm() < 1e-13);
+    CHECK((back.precision - P).norm() < 1e-13);
+    CHECK(sm::is_linear_in_parameters(natural).linear);
+  }
+  CHECK(sm::natural_gaussian(1).parameters() == VectorXd(Eigen::Vector2d(1, 0)));
+  CHECK_THAT(message_of([] { (void)sm::natural_gaussian(2, {.offset = VectorXd::Zero(3)}); }),
+             ContainsSubstring("offset has 3 numbers; the dimension is 2"));
+  CHECK_THAT(message_of([&] { (void)sm::closed_form(sm::gaussian(3), implicit, X); }),
+             ContainsSubstring("natural_gaussian is the same energy, linear in its parameters"));
+}
+
 TEST_CASE("Float data: sums in double, the same solution to float's precision") {
   const MatrixXd X = normals(3, 20000, 13);
   const auto model = sm::energy_model(3, [](auto x, auto theta) {
@@ -233,5 +379,6 @@ TEST_CASE("Statuses of closed forms have names") {
   CHECK(std::string(sm::to_string(ClosedFormStatus::solved)) == "solved");
   CHECK(std::string(sm::to_string(ClosedFormStatus::rank_deficient)) == "rank-deficient");
   CHECK(std::string(sm::to_string(ClosedFormStatus::unbounded)) == "unbounded");
+  CHECK(std::string(sm::to_string(ClosedFormStatus::inaccurate)) == "inaccurate");
   CHECK(std::string(sm::to_string(ClosedFormStatus::non_finite)) == "non-finite");
 }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #ifdef _OPENMP
@@ -14,6 +15,8 @@
 #endif
 
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/energy/ready/natural_gaussian.hpp"
+#include "scorematch/energy/ready/student_t.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/fit/standard_errors.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
@@ -261,6 +264,64 @@ TEST_CASE("No minimum, no finite gradient") {
   CHECK(errors.status == ErrorStatus::non_finite);
   CHECK(std::isinf(errors.parameters[0].standard_error));
   CHECK_THAT(errors.text(), ContainsSubstring("warning"));
+}
+
+TEST_CASE("Where a fit stopped beside a flat minimum the parameter is open, not theta no minimum") {
+  // Normal data: the best ν of a Student t is ∞, and the loss falls to it like 1/ν.
+  for (const Index d : {2, 3})
+    for (const std::uint64_t seed : {11, 12, 13}) {
+      const MatrixXd X = normals(d, 400, seed);
+      auto model = sm::student_t(d, {.degrees = 1e9});
+      VectorXd theta = model.parameters();
+      const auto normal = sm::closed_form(sm::natural_gaussian(d), implicit, X);
+      const auto start = sm::gaussian(d, sm::natural_gaussian_moments(normal.model));
+      for (const auto& [name, value] :
+           {std::pair("mean", start.parameter("mean")), std::pair("log_diagonal", start.parameter("log_diagonal")),
+            std::pair("below", start.parameter("below"))}) {
+        auto all = model.named_parameters();
+        for (auto& block : all)
+          if (block.name == name) block.values = value;
+        model.set_named_parameters(all);
+      }
+      // The fit is right but for its last digits.
+      for (const double left : {0.0, 1e-8, 1e-6}) {
+        auto stopped = model;
+        stopped.set_parameters(model.parameters() + left * normals(model.parameters().size(), 1, seed + 100));
+        const auto errors = sm::standard_errors(stopped, implicit, X);
+        INFO("d = " << d << ", seed " << seed << ", " << left << "\n" << errors.text());
+        CHECK(errors.status == ErrorStatus::not_identified);
+        bool named = false;
+        for (const auto& weak : errors.weak) named = named || weak.text == "log_degrees";
+        CHECK(named);
+        for (const auto& error : errors.parameters)
+          if (error.name == "mean[0]") CHECK(error.standard_error == Approx(std::sqrt(1.0 / 400)).epsilon(0.5));
+      }
+    }
+  // Six directions of which the loss does not know, at a θ that is near its minimum
+  const MatrixXd X = normals(2, 300, 14);
+  const auto many = sm::energy_model(2, [](auto x, auto theta) {
+    auto k = theta("k", 7);
+    return 0.5 * exp(sum(k) + 0.1 * sum(square(k)) - 0.1 * sum(square(k))) * squared_norm(x - theta("m", 2));
+  });
+  const auto fit = sm::fit(many, implicit, X, {.tolerance = 1e-9});
+  for (const double left : {0.0, 1e-7, 1e-5}) {
+    auto stopped = fit.model;
+    stopped.set_parameters(fit.model.parameters() + left * normals(9, 1, 15));
+    const auto errors = sm::standard_errors(stopped, implicit, X);
+    INFO(left << "\n" << errors.text());
+    CHECK(errors.status == ErrorStatus::not_identified);
+    CHECK(errors.weak.size() == 6);
+  }
+  // A saddle is none, wherever a little beside it θ is.
+  const auto saddle = sm::energy_model(2, [](auto x, auto theta) {
+    return 0.5 * squared_norm(x) * (1 + square(theta("a")) * (square(theta("a")) - 1));
+  });
+  for (const double beside : {0.0, 1e-6}) {
+    auto at = saddle;
+    at.set_parameters(VectorXd::Constant(1, beside));
+    const MatrixXd wide = 1.3 * X;  // wants a smaller precision: falls away from a = 0
+    CHECK(sm::standard_errors(at, implicit, wide).status == ErrorStatus::not_a_minimum);
+  }
 }
 
 TEST_CASE("Averaging draws of the noise brings errors down to those of the samples") {

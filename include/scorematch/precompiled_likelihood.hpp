@@ -30,9 +30,6 @@ SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(con
                                                                              LikelihoodFit<EnergyModel>&);
 SCOREMATCH_EXTERN_LIKELIHOOD template fitting::ScaledSpectrum fitting::scaled_spectrum<void>(const Eigen::MatrixXd&);
 SCOREMATCH_EXTERN_LIKELIHOOD template Eigen::MatrixXd fitting::sparse_basis<void>(Eigen::MatrixXd);
-SCOREMATCH_EXTERN_LIKELIHOOD template fitting::SystemSolution fitting::solve_semi_definite<void>(const Eigen::MatrixXd&,
-                                                                                                 const Eigen::VectorXd&,
-                                                                                                 double);
 SCOREMATCH_EXTERN_LIKELIHOOD template void detail::generate<double>(const Generator&, MatrixView<double>, bool,
                                                                     Generated<double>&);
 

@@ -3,6 +3,7 @@
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
+#include "scorematch/diagnostics/check_objective.hpp"
 #include "scorematch/diagnostics/classifier_two_sample_test.hpp"
 #include "scorematch/diagnostics/nearest_samples.hpp"
 #include "scorematch/diagnostics/sliced_wasserstein.hpp"

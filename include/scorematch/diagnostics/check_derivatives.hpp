@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 #include <vector>
@@ -20,41 +19,16 @@ struct [[nodiscard]] DerivativeReport {
   using Verdict = diagnostics::Verdict;
 
   /// A quantity and its worst element; for pull_back `row` is the index in θ and `column` is −1.
-  struct Entry : diagnostics::Comparison {
-    std::string quantity;  ///< the method's name; "symmetry" for that of the gradient's own derivative
-    std::string note;      ///< what the mistake looks like, or why nothing was compared; may be empty
-  };
+  using Entry = diagnostics::Entry;
 
   bool passed = false;  ///< something was compared, and all that was is right
   std::vector<Entry> entries = {};
 
   /// The entry of a quantity; null if there is none.
-  const Entry* find(const std::string& quantity) const {
-    for (const Entry& entry : entries)
-      if (entry.quantity == quantity) return &entry;
-    return nullptr;
-  }
+  const Entry* find(const std::string& quantity) const { return diagnostics::find(entries, quantity); }
 
   /// A table, a line an entry, its note below.
-  std::string text() const {
-    std::string table = std::string("derivatives: ") + (passed ? "passed" : "FAILED") +
-                        "\n  quantity        verdict         error    slope  column  row  written         numeric\n";
-    constexpr const char* verdicts[] = {"right", "WRONG", "no clean slope", "skipped"};
-    const auto index = [](Index at) { return at < 0 ? std::string("-") : std::to_string(at); };
-    for (const Entry& e : entries) {
-      char line[256], slope[32] = "-";
-      if (std::isfinite(e.slope)) std::snprintf(slope, sizeof slope, "%.1f", std::abs(e.slope) < 0.05 ? 0 : e.slope);
-      std::snprintf(line, sizeof line, "  %-15s %-15s ", e.quantity.c_str(), verdicts[static_cast<int>(e.verdict)]);
-      table += line;
-      if (e.verdict != Verdict::skipped) {
-        std::snprintf(line, sizeof line, "%-8.1e %-6s %-7s %-4s %-15.8g %.8g", e.error, slope, index(e.column).c_str(),
-                      index(e.row).c_str(), e.written, e.numeric);
-        table += line + std::string(e.note.empty() ? "" : "\n                  ");
-      }
-      table += e.note + "\n";
-    }
-    return table;
-  }
+  std::string text() const { return diagnostics::table("derivatives", passed, entries); }
 };
 
 namespace diagnostics {
@@ -100,7 +74,7 @@ class DerivativeCheck {
     } else {
       skip("the rest", "it is compared with the field above: mend that first");
     }
-    report_.passed = count(Verdict::right) > 0 && count(Verdict::wrong) + count(Verdict::no_clean_slope) == 0;
+    report_.passed = all_right(report_.entries);
     return report_;
   }
 

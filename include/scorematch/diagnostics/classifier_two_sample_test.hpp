@@ -35,17 +35,20 @@ struct TwoSampleTest {
   double standard_error = 0;  ///< the accuracy's standard deviation around `expected` if X and Y are of one law
   double p_value = 1;         ///< the probability, if they are, of an accuracy as far from `expected` on either side
   Index samples = 0;          ///< how many samples were classified
+  Index dimension = 0;        ///< d of both: their number of rows
   Classifier classifier = Classifier::nearest_neighbour;
 
-  /// Two lines: the accuracies, and what they say.
+  /// Two lines: the accuracies of so many samples in so many dimensions, and what they say.
   std::string text() const {
     const char* meaning = "nothing tells the two apart\n";
     if (p_value < 0.01 && accuracy > expected) meaning = "the two are of different laws\n";
     if (p_value < 0.01 && accuracy < expected && classifier == Classifier::nearest_neighbour)
       meaning = "samples are nearer to those of the other kind than to their own: X has copies of Y\n";
     char line[256];
-    std::snprintf(line, sizeof line, "accuracy %.3f (on X %.3f, on Y %.3f); if of one law %.3f ± %.3f: p = %.2g\n",
-                  accuracy, accuracy_on_X, accuracy_on_Y, expected, standard_error, p_value);
+    std::snprintf(line, sizeof line,
+                  "n = %lld in d = %lld: accuracy %.3f (on X %.3f, on Y %.3f); if of one law %.3f ± %.3f: p = %.2g\n",
+                  static_cast<long long>(samples), static_cast<long long>(dimension), accuracy, accuracy_on_X,
+                  accuracy_on_Y, expected, standard_error, p_value);
     return std::string(line) + meaning;
   }
 };
@@ -203,8 +206,10 @@ TwoSampleTest classifier_two_sample_test(const Eigen::MatrixBase<D1>& X, const E
   require(from.cols() == to.cols() && from.cols() >= 4,
           {"classifier_two_sample_test: X has ", from.cols(), " columns, Y ", to.cols(),
            "; both must have as many, and at least 4"});
-  return options.classifier == Classifier::logistic ? diagnostics::logistic_test(from, to, options)
-                                                    : diagnostics::nearest_neighbour_test(from, to);
+  TwoSampleTest test = options.classifier == Classifier::logistic ? diagnostics::logistic_test(from, to, options)
+                                                                  : diagnostics::nearest_neighbour_test(from, to);
+  test.dimension = from.rows();
+  return test;
 }
 
 }  // namespace scorematch

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -91,6 +92,49 @@ struct Comparison {
   double error = 0;                 ///< |written − numeric|, relative to the largest of its column
   double slope = 0;                 ///< of that error as the step falls; NaN where it is rounding at every step
 };
+
+/// A quantity and its worst element.
+struct Entry : Comparison {
+  std::string quantity;  ///< the method's or the member's name; "symmetry" for that of the gradient's own derivative
+  std::string note;      ///< what the mistake looks like, or why nothing was compared; may be empty
+};
+
+inline const Entry* find(const std::vector<Entry>& entries, const std::string& quantity) {
+  for (const Entry& entry : entries)
+    if (entry.quantity == quantity) return &entry;
+  return nullptr;
+}
+
+/// Something was compared, and all that was is right.
+inline bool all_right(const std::vector<Entry>& entries) {
+  bool some = false, all = true;
+  for (const Entry& entry : entries) {
+    some = some || entry.verdict == Verdict::right;
+    all = all && (entry.verdict == Verdict::right || entry.verdict == Verdict::skipped);
+  }
+  return some && all;
+}
+
+/// A line an entry, its note below.
+inline std::string table(const std::string& title, bool passed, const std::vector<Entry>& entries) {
+  std::string table = title + ": " + (passed ? "passed" : "FAILED") +
+                      "\n  quantity        verdict         error    slope  column  row  written         numeric\n";
+  constexpr const char* verdicts[] = {"right", "WRONG", "no clean slope", "skipped"};
+  const auto index = [](Index at) { return at < 0 ? std::string("-") : std::to_string(at); };
+  for (const Entry& e : entries) {
+    char line[256], slope[32] = "-";
+    if (std::isfinite(e.slope)) std::snprintf(slope, sizeof slope, "%.1f", std::abs(e.slope) < 0.05 ? 0 : e.slope);
+    std::snprintf(line, sizeof line, "  %-15s %-15s ", e.quantity.c_str(), verdicts[static_cast<int>(e.verdict)]);
+    table += line;
+    if (e.verdict != Verdict::skipped && e.row >= 0) {
+      std::snprintf(line, sizeof line, "%-8.1e %-6s %-7s %-4s %-15.8g %.8g", e.error, slope, index(e.column).c_str(),
+                    index(e.row).c_str(), e.written, e.numeric);
+      table += line + std::string(e.note.empty() ? "" : "\n                  ");
+    }
+    table += e.note + "\n";
+  }
+  return table;
+}
 
 /// Compares what was written with the differences; `wrong` tells which elements are.
 inline Comparison compare(const Eigen::ArrayXXd& written, const Ladder& ladder, const BestDifference& best,

@@ -19,15 +19,19 @@ namespace scorematch {
 struct NearestSamples {
   Eigen::Matrix<Index, Eigen::Dynamic, 1> index = {};  ///< that column; the first one of several as near
   Eigen::VectorXd distance = {};                       ///< the Euclidean distance to it
+  Index others = 0, dimension = 0;                     ///< how many columns that set has, and rows
 
-  /// The distances' least, quartiles and largest, in a line.
+  /// The distances' least, quartiles and largest, in a line that begins with the numbers of samples and dimensions.
   std::string text() const {
     std::vector<double> sorted(distance.data(), distance.data() + distance.size());
     std::sort(sorted.begin(), sorted.end());
     const auto at = [&](std::size_t quarter) { return sorted[(sorted.size() - 1) * quarter / 4]; };
-    char line[160];
-    std::snprintf(line, sizeof line, "distance to the nearest: least %.4g, quartiles %.4g %.4g %.4g, largest %.4g\n",
-                  at(0), at(1), at(2), at(3), at(4));
+    char line[256];
+    std::snprintf(line, sizeof line,
+                  "n = %lld beside %lld in d = %lld: distance to the nearest: least %.4g, quartiles %.4g %.4g %.4g, "
+                  "largest %.4g\n",
+                  static_cast<long long>(distance.size()), static_cast<long long>(others),
+                  static_cast<long long>(dimension), at(0), at(1), at(2), at(3), at(4));
     return line;
   }
 };
@@ -108,7 +112,7 @@ void require_two_samples(const Samples& X, const Samples& Y, const char* what) {
 template <class Samples>
 NearestSamples nearest_of(const Samples& X, const Samples& Y, bool own) {
   const Neighbours found = neighbours(X, Y, own);
-  NearestSamples result;
+  NearestSamples result{.others = Y.cols(), .dimension = X.rows()};
   result.index.resize(X.cols());
   result.distance.resize(X.cols());
   for (Index i = 0; i < X.cols(); ++i) {

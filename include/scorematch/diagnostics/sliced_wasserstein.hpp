@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
+#include <string>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -25,6 +27,16 @@ struct SlicedWasserstein {
   double value = 0;
   double standard_error = 0;            ///< over the projections: what other directions would change
   Eigen::VectorXd per_projection = {};  ///< W₂² along each direction; value² is their mean
+  Index samples_of_X = 0, samples_of_Y = 0, dimension = 0;
+
+  /// A line: the distance between so many samples in so many dimensions.
+  std::string text() const {
+    char line[160];
+    std::snprintf(line, sizeof line, "n = %lld and %lld in d = %lld: sliced Wasserstein distance %.4g ± %.2g\n",
+                  static_cast<long long>(samples_of_X), static_cast<long long>(samples_of_Y),
+                  static_cast<long long>(dimension), value, standard_error);
+    return line;
+  }
 };
 
 namespace diagnostics {
@@ -126,7 +138,11 @@ SlicedWasserstein sliced_wasserstein(const Eigen::MatrixBase<D1>& X, const Eigen
   require_at_least(options.projections, 1, "sliced_wasserstein: projections");
   const DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "sliced_wasserstein");
-  return diagnostics::sliced_wasserstein(from, to, options);
+  SlicedWasserstein result = diagnostics::sliced_wasserstein(from, to, options);
+  result.samples_of_X = from.cols();
+  result.samples_of_Y = to.cols();
+  result.dimension = from.rows();
+  return result;
 }
 
 }  // namespace scorematch

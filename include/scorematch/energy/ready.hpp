@@ -13,6 +13,7 @@
 #include "scorematch/energy/ready/gaussian_bernoulli_rbm.hpp"
 #include "scorematch/energy/ready/gaussian_mixture.hpp"
 #include "scorematch/energy/ready/mlp_energy.hpp"
+#include "scorematch/energy/ready/natural_gaussian.hpp"
 #include "scorematch/energy/ready/pairwise_quartic.hpp"
 #include "scorematch/energy/ready/ring.hpp"
 #include "scorematch/energy/ready/student_t.hpp"

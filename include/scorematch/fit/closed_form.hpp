@@ -6,6 +6,9 @@
 //
 //   J(θ) = ½ θᵀ A θ + bᵀ θ + c,    A = E[ΦᵀΦ],  b = ∇J(0),  c = J(0),    θ* = −A⁻¹ b
 //
+// A is a matter of the data's units and origin, θ* is not: the features are made orthonormal first where A's rounding
+// needs it (fit/feature_basis.hpp), and θ* is refined by the gradient that the model itself has there.
+//
 // Φ comes from the record of the features (formula/linear_form.hpp): one order-1 sweep along the axes for an energy
 // (Φ_ik = −∂φ_k/∂x_i), an order-0 sweep for a score. A is accumulated by the library's own products, panel by panel on
 // and above the diagonal.
@@ -18,10 +21,12 @@
 #include <vector>
 
 #include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/fit/feature_basis.hpp"
 #include "scorematch/fit/parameter_names.hpp"
 #include "scorematch/fit/symmetric_system.hpp"
 #include "scorematch/formula/linear_form.hpp"
 #include "scorematch/objective/loss.hpp"
+#include "scorematch/score/values.hpp"
 
 namespace scorematch {
 
@@ -37,6 +42,8 @@ enum class ClosedFormStatus {
   solved,          ///< the one minimum
   rank_deficient,  ///< the data leave directions of θ open (null_directions): the shortest of the minima
   unbounded,       ///< the loss falls without bound along a null direction; θ is the minimum across them
+  inaccurate,      ///< at θ, rounding leaves the score in some coordinate uncertain by more than a millionth (float
+                   ///< data: a hundredth): the data are too far from the origin for this formula, say
   non_finite,      ///< A or b is not finite; θ is the model's own
 };
 
@@ -48,6 +55,8 @@ inline const char* to_string(ClosedFormStatus status) {
       return "rank-deficient";
     case ClosedFormStatus::unbounded:
       return "unbounded";
+    case ClosedFormStatus::inaccurate:
+      return "inaccurate";
     case ClosedFormStatus::non_finite:
       return "non-finite";
   }
@@ -58,13 +67,14 @@ inline const char* to_string(ClosedFormStatus status) {
 template <class M>
 struct [[nodiscard]] ClosedForm {
   M model;         ///< at θ*
-  Loss loss = {};  ///< of `model` on the data, at the objective's draw 0, without the ridge; with its gradient Aθ* + b
+  Loss loss = {};  ///< of `model` on the data, at the objective's draw 0, without the ridge; with its gradient
   ClosedFormStatus status = ClosedFormStatus::solved;
   Eigen::MatrixXd A = {};  ///< p × p, without the ridge
   Eigen::VectorXd b = {};  ///< p
   double c = 0;            ///< the loss at θ = 0
-  Index rank = 0;          ///< of A, to rounding, with its diagonal scaled to 1
-  double condition = 0;    ///< of what was solved, A + ridge I, so scaled; ∞ where that is singular
+  Index rank = 0;          ///< how many features are linearly independent on the data, to their rounding
+  double condition = 0;    ///< of what was solved, A + ridge I, its diagonal scaled to 1; ∞ where that is singular
+  Eigen::VectorXd remaining_step = {};  ///< from θ to the minimum, as the gradient there has it: rounding
   std::vector<ParameterDirection> null_directions =
       {};  ///< of A: the loss does not depend on θ along them, or is linear
 };
@@ -90,11 +100,13 @@ class FeatureGram {
     part_.bind(Eigen::VectorXd(0));
   }
 
-  /// p × p, the mean over samples, at this draw of the objective's noise.
-  Eigen::MatrixXd mean(std::uint64_t draw) {
+  /// p × p, the mean over samples, at this draw of the objective's noise; or that of ΦT, for T (p × q), q × q.
+  Eigen::MatrixXd mean(std::uint64_t draw) { return mean(draw, Matrix<T>()); }
+  Eigen::MatrixXd mean(std::uint64_t draw, const Matrix<T>& basis) {
     draw_ = draw;
+    basis_ = basis;
     constexpr Index lanes = simd::width<simd::Lanes<T>>;
-    const Index d = data_.rows(), N = data_.cols(), p = count_;
+    const Index d = data_.rows(), N = data_.cols(), p = basis.size() > 0 ? basis.cols() : count_;
     const evaluate::Jets jets{0, is_energy_ ? static_cast<int>(evaluate::chunk_of(d)) : 0};
     const Index block = std::min(block_size(jets), N), padded = (block + lanes - 1) / lanes * lanes;
     const Index blocks = (N + block - 1) / block;
@@ -131,7 +143,7 @@ class FeatureGram {
     Points<T> points;
     typename O::template Notes<T> notes;
     Eigen::VectorXd sums;
-    Matrix<T> masked;
+    Matrix<T> product, masked;
     evaluate::Buffer<T> room;
   };
 
@@ -139,7 +151,7 @@ class FeatureGram {
 
   void add_block(State& s, evaluate::Jets jets, Index first, Index count, Index rows) {
     objective::gather_samples(data_, {}, first, count, rows, draw_, s.samples);
-    objective_.prepare(s.samples, s.points, s.notes);
+    objective::prepare_points(objective_, s.samples, s.points, s.notes);
     if (sigma_ > 0) {
       s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
       s.points.label.setConstant(rows, label_);
@@ -161,9 +173,15 @@ class FeatureGram {
 
   // Adds the products of the output's p columns from `column` on, in `height` derivative rows from `row` on.
   void add_rows(State& s, evaluate::Replay<T>& replay, Index column, int row, Index height, Index count, Index rows) {
-    const Index p = count_;
     const T* phi = replay.result(column, row);
-    Index stride = p > 1 ? replay.result(column + 1, row) - phi : 0, tall = height * rows;
+    Index p = count_, stride = p > 1 ? replay.result(column + 1, row) - phi : 0, tall = height * rows;
+    if (basis_.size() > 0) {
+      s.product.resize(tall, basis_.cols());
+      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall, false);
+      phi = s.product.data();
+      p = basis_.cols();
+      stride = tall;
+    }
     if (count < rows) {  // padding has no part in the sums
       s.masked.resize(tall, p);
       for (Index k = 0; k < p; ++k)
@@ -189,6 +207,7 @@ class FeatureGram {
   double sigma_;  ///< 0: the objective's
   int label_;     ///< beside a sigma of its own
   std::uint64_t draw_ = 0;
+  Matrix<T> basis_;  ///< empty: the unit matrix
 };
 
 template <class M>
@@ -204,13 +223,25 @@ concept MayBeLinear = FromFormula<M> || requires(const M& m) {
   m.label();
 };
 
+template <MayBeLinear M>
+const formula::Record& record_of(const M& model) {
+  if constexpr (FromFormula<M>)
+    return model.record();
+  else
+    return model.model().record();
+}
+
+template <class T, MayBeLinear M, class O>
+FeatureGram<T, O> feature_gram(const M& model, const O& objective, MatrixView<T> data) {
+  if constexpr (FromFormula<M>)
+    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0, -1);
+  else
+    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma(), model.label());
+}
+
 template <class T, MayBeLinear M, class O>
 Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data, std::uint64_t draw = 0) {
-  if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0, -1).mean(draw);
-  else
-    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma(), model.label())
-        .mean(draw);
+  return feature_gram<T>(model, objective, data).mean(draw);
 }
 
 /// Rounding of A, relative to its largest eigenvalue once its diagonal is 1: of the sums, and of float features.
@@ -220,49 +251,216 @@ double rank_tolerance(Index p) {
          (std::is_same_v<T, float> ? 64.0 * std::numeric_limits<float>::epsilon() : 0);
 }
 
+/// Throws, with the reason, unless the model is affine in θ.
+template <MayBeLinear M>
+void require_linear(const M& model) {
+  const formula::Record& record = record_of(model);
+  require(record.parameter_count() > 0, {"closed_form: the model has no parameters"});
+  const formula::Linearity linearity = formula::linearity(record);
+  bool cholesky = false;
+  for (const formula::ParameterBlock& block : record.parameters)
+    cholesky = cholesky || (block.name.size() >= 12 && block.name.substr(block.name.size() - 12) == "log_diagonal");
+  require(
+      linearity.linear,
+      {"closed_form: the model is not linear in its parameters: its formula takes ", linearity.reason,
+       cholesky ? " (a gaussian's mean and Cholesky factor enter so; natural_gaussian is the same energy, linear in "
+                  "its parameters)"
+                : ""});
+}
+
+/// A basis of the same null space that names few parameters, each in the unit of its feature: parts of a direction that
+/// are rounding there would not be in θ's own. Columns of length 1.
+template <class D>
+DependentMatrix<D> sparse_in_units_of(const DependentMatrix<D>& A, DependentMatrix<D> null) {
+  DependentVector<D> size(A.rows());
+  for (Index k = 0; k < A.rows(); ++k) size[k] = A(k, k) > 0 ? std::sqrt(A(k, k)) : 1;
+  for (Index k = 0; k < A.rows(); ++k) null.row(k) *= size[k];
+  null = sparse_basis<>(null);
+  for (Index k = 0; k < A.rows(); ++k) null.row(k) /= size[k];
+  for (Index j = 0; j < null.cols(); ++j) null.col(j).normalize();
+  return null;
+}
+
+/// The system J has, in a basis of θ in which it is well conditioned, and its solution for any gradient.
+template <class D = void>
+class NewtonStep {
+ public:
+  NewtonStep(const FeatureBasis<D>& basis, double ridge, double tolerance) : ridge_(ridge), directions_(basis.T) {
+    DependentMatrix<D> G = basis.gram;
+    if (ridge > 0) {
+      directions_.conservativeResize(basis.T.rows(), basis.T.cols() + basis.null.cols());
+      directions_.rightCols(basis.null.cols()) = basis.null;
+      G = ridge * directions_.transpose() * directions_;
+      G.topLeftCorner(basis.rank(), basis.rank()) += basis.gram;
+    }
+    for (Index k = 0; k < G.rows(); ++k) directions_.col(k) /= std::sqrt(G(k, k));
+    const DependentVector<D> scale = G.diagonal().cwiseSqrt().cwiseInverse();
+    for (Index j = 0; j < G.cols(); ++j)
+      for (Index i = 0; i < G.rows(); ++i) G(i, j) *= scale[i] * scale[j];
+    factor_ = std::make_unique<PivotedCholesky<D>>(G, 1e-3 * tolerance);
+    solvable_ = factor_->rank == G.rows();
+    if (basis.null.cols() > 0 && ridge == 0) project_out_ = orthonormal(basis.null);
+  }
+
+  /// From θ to the minimum, where J has the gradient g; without a ridge across the null space alone.
+  DependentVector<D> operator()(const DependentVector<D>& theta, const DependentVector<D>& gradient) const {
+    const DependentVector<D> g = gradient + ridge_ * theta;
+    if (!solvable_ || directions_.cols() == 0) return DependentVector<D>::Zero(theta.size());
+    const DependentVector<D> right = -(directions_.transpose() * g);
+    return without_null_space(directions_ * factor_->solve(right));
+  }
+
+  bool solvable() const { return solvable_; }
+
+ private:
+  DependentVector<D> without_null_space(DependentVector<D> step) const {
+    for (Index j = 0; j < project_out_.cols(); ++j)
+      step -= DependentVector<D>(project_out_.col(j).dot(step) * project_out_.col(j));
+    return step;
+  }
+  static DependentMatrix<D> orthonormal(DependentMatrix<D> Q) {  // Gram and Schmidt, twice
+    for (int turn = 0; turn < 2; ++turn)
+      for (Index j = 0; j < Q.cols(); ++j) {
+        for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
+        Q.col(j).normalize();
+      }
+    return Q;
+  }
+
+  double ridge_;
+  DependentMatrix<D> directions_, project_out_;
+  std::unique_ptr<PivotedCholesky<D>> factor_;
+  bool solvable_ = true;
+};
+
+/// Whether the step changes the score of each coordinate by little beside the score itself, or the inverse of the
+/// data's deviation: a measure without units. On the first samples.
+template <class T, class M>
+bool changes_score_little(const M& model, const Eigen::VectorXd& step, MatrixView<T> data, double little) {
+  if constexpr (requires { model.takes_sigma(); })
+    if (model.takes_sigma()) return true;  // what noise it has, the objective alone knows
+  const Index N = std::min<Index>(data.cols(), 1000);
+  M moved = model;
+  moved.set_parameters(DependentVector<M>(model.parameters()) + step);
+  const Matrix<T> points = data.leftCols(N), S = score_of(model, points), change = score_of(moved, points) - S;
+  for (Index i = 0; i < data.rows(); ++i) {
+    double mean = 0, variance = 0, square = 0, changed = 0;
+    for (Index k = 0; k < N; ++k) mean += static_cast<double>(points(i, k)) / static_cast<double>(N);
+    for (Index k = 0; k < N; ++k) {
+      variance += std::pow(static_cast<double>(points(i, k)) - mean, 2) / static_cast<double>(N);
+      square += std::pow(static_cast<double>(S(i, k)), 2) / static_cast<double>(N);
+      changed += std::pow(static_cast<double>(change(i, k)), 2) / static_cast<double>(N);
+    }
+    const double size = std::sqrt(square) + (variance > 0 ? 1 / std::sqrt(variance) : 0);
+    if (!(std::sqrt(changed) <= little * size)) return false;
+  }
+  return true;
+}
+
+/// Largest by smallest eigenvalue of a symmetric matrix, its diagonal scaled to 1; ∞ where that is singular.
+template <class D = void>
+double condition_of(const DependentMatrix<D>& A) {
+  const DependentVector<D> values = scaled_spectrum(A).values;
+  const double least = values[0], largest = values[values.size() - 1];
+  return least > 0 ? largest / least : std::numeric_limits<double>::infinity();
+}
+
+/// The same where A's smallest eigenvalue is lost in A's rounding: it is 1/(the largest one of A⁻¹ = T G⁻¹ Tᵀ).
+template <class D>
+double condition_of(const DependentMatrix<D>& A, const FeatureBasis<D>& basis) {
+  if (!basis.repeated) return condition_of<D>(A);
+  const PivotedCholesky<D> factor(basis.gram, 0);
+  if (factor.rank < basis.rank()) return std::numeric_limits<double>::infinity();
+  const ScaledSpectrum spectrum = scaled_spectrum<D>(A);
+  DependentMatrix<D> rows = basis.T, solved(basis.rank(), A.rows());
+  for (Index k = 0; k < A.rows(); ++k) {
+    rows.row(k) /= spectrum.scale[k];
+    solved.col(k) = factor.solve(rows.row(k).transpose());
+  }
+  const DependentMatrix<D> inverse = rows * solved;
+  const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(inverse, Eigen::EigenvaluesOnly);
+  return spectrum.values[A.rows() - 1] * solver.eigenvalues()[A.rows() - 1];
+}
+
+/// Goes on from θ by steps that the gradient at θ gives, until they are rounding. `remaining` is the last, not gone.
+template <class Evaluate, class Step, class D = void>
+void refine(Evaluate evaluate, const Loss& loss, const Step& step, DependentVector<D>& theta,
+            DependentVector<D>& remaining) {
+  double before = std::numeric_limits<double>::infinity();
+  for (int turn = 0;; ++turn) {
+    evaluate(theta);
+    remaining = step(theta, loss.gradient);
+    double change = 0;  // each number of θ by its own size: parameters may have any unit
+    for (Index k = 0; k < theta.size(); ++k)
+      if (remaining[k] != 0) change = std::max(change, std::abs(remaining[k] / theta[k]));
+    if (!(change > 1e-14 && change <= 0.5 * before) || turn == 5) return;
+    before = change;
+    theta += remaining;
+  }
+}
+
 template <class T, class M, class O>
 void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
   options.validate();
   const Index p = static_cast<Index>(result.model.parameters().size());
+  require_linear(result.model);
   auto function = objective::loss_function<T>(result.model, objective, data);
   require(objective.half_squared_score(),
           {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
            "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
-  result.A = mean_feature_gram<T>(result.model, objective, data);
-  Loss at_zero;
-  function.bind(Eigen::VectorXd::Zero(p));
-  function.evaluate({}, true, at_zero);
-  result.b = at_zero.gradient;
-  result.c = at_zero.value;
-  Eigen::VectorXd theta = result.model.parameters();
+  auto gram = feature_gram<T>(result.model, objective, data);
+  result.A = gram.mean(0);
+  Loss loss;
+  const auto evaluate = [&](const DependentVector<M>& theta) {
+    function.bind(theta);
+    function.evaluate({}, true, loss);
+  };
+  evaluate(DependentVector<M>::Zero(p));
+  result.b = loss.gradient;
+  result.c = loss.value;
+  DependentVector<M> theta = result.model.parameters();
+  result.status = ClosedFormStatus::non_finite;
   if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c)) {
     const double tolerance = rank_tolerance<T>(p);
-    SystemSolution solution = solve_semi_definite(result.A, result.b, tolerance);
-    result.rank = solution.rank;
-    result.status = solution.rank == p ? ClosedFormStatus::solved
-                    : solution.bounded ? ClosedFormStatus::rank_deficient
-                                       : ClosedFormStatus::unbounded;
+    FeatureBasis<M> basis = feature_basis<M>(
+        result.A,
+        [&](DependentMatrix<M>& columns) {
+          const Matrix<T> rounded = columns.template cast<T>();  // the product is that of what is multiplied
+          columns = rounded.template cast<double>();
+          return DependentMatrix<M>(gram.mean(0, rounded));
+        },
+        tolerance, std::numeric_limits<T>::epsilon());
+    result.rank = basis.rank();
     const std::vector<std::string> names = parameter_names(result.model);
-    const DependentMatrix<M>& null = solution.null;
+    const DependentMatrix<M>& null = basis.null = sparse_in_units_of<M>(result.A, basis.null);
+    bool bounded = true;
     for (Index k = 0; k < null.cols(); ++k) {
       const DependentVector<M> direction = null.col(k);
       result.null_directions.push_back({direction, direction.dot(result.A * direction), describe(direction, names)});
+      const DependentVector<M> terms = direction.cwiseProduct(result.b);
+      bounded = bounded && std::abs(terms.sum()) <= std::sqrt(tolerance) * terms.cwiseAbs().sum();
     }
-    if (options.ridge > 0) {
-      Eigen::MatrixXd raised = result.A;
-      for (Index k = 0; k < p; ++k) raised(k, k) += options.ridge;
-      solution = solve_semi_definite(raised, result.b, tolerance);
-      result.status = ClosedFormStatus::solved;
-    }
-    result.condition = solution.condition;
-    theta = solution.theta;
+    const NewtonStep<M> step(basis, options.ridge, tolerance);
+    result.status = options.ridge > 0 || result.rank == p ? ClosedFormStatus::solved
+                    : bounded                             ? ClosedFormStatus::rank_deficient
+                                                          : ClosedFormStatus::unbounded;
+    DependentMatrix<M> raised = result.A;
+    for (Index k = 0; k < p; ++k) raised(k, k) += options.ridge;
+    result.condition = options.ridge > 0 ? condition_of<M>(raised)
+                       : result.rank < p ? std::numeric_limits<double>::infinity()
+                                         : condition_of<M>(result.A, basis);
+    theta = step(DependentVector<M>::Zero(p), result.b);
+    refine(evaluate, loss, step, theta, result.remaining_step);
+    result.model.set_parameters(theta);
+    const double little = std::is_same_v<T, float> ? 1e-2 : 1e-6;
+    if (result.status != ClosedFormStatus::unbounded &&
+        (!step.solvable() || !changes_score_little<T>(result.model, result.remaining_step, data, little)))
+      result.status = ClosedFormStatus::inaccurate;
   } else {
-    result.status = ClosedFormStatus::non_finite;
+    evaluate(theta);
   }
-  result.model.set_parameters(theta);
-  function.bind(theta);
   function.evaluate({}, false, result.loss);
-  result.loss.gradient = result.A * theta + result.b;
+  result.loss.gradient = loss.gradient;
 }
 
 }  // namespace fitting
@@ -279,9 +477,10 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
 /// double). Reproducible: the same bits for any number of threads.
 ///
 /// A rank-deficient or unbounded system is a status, with the directions of θ that the data leave open by name; a ridge
-/// makes every system solvable. Throws std::invalid_argument, with the operation and the parameter, for a model that is
-/// not affine in θ (is_linear_in_parameters asks beforehand); for a model without parameters; for ridge < 0; for data
-/// as in `loss`.
+/// makes every system solvable. `solved` does not depend on the units of the data, nor on their origin: where rounding
+/// leaves too little, the status is `inaccurate`. Throws std::invalid_argument, with the operation and the parameter,
+/// for a model that is not affine in θ (is_linear_in_parameters asks beforehand); for a model without parameters; for
+/// ridge < 0; for data as in `loss`.
 template <class M, class O, class Derived>
 ClosedForm<M> closed_form(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
                           const ClosedFormOptions& options = {}) {

@@ -205,12 +205,13 @@ class SampleGradients {
   // One pull_back a sample, with the adjoints of the others at 0.
   void add_gradients(State& s, Index first, Index count, Index draw, Index column) const {
     objective::gather_samples(data_, {}, first, count, lanes, static_cast<std::uint64_t>(draw), s.samples);
-    objective_.prepare(s.samples, s.points, s.notes);
+    objective::prepare_points(objective_, s.samples, s.points, s.notes);
     s.points.gradient = true;
     s.bound->evaluate(s.points, s.workspace, s.values);
-    s.losses.value.resize(lanes);
-    s.losses.terms.resize(lanes, static_cast<Index>(objective_.term_names().size()));
-    objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
+    Index levels = 0;
+    if constexpr (requires { objective_.level_names(); }) levels = static_cast<Index>(objective_.level_names().size());
+    const objective::Asked asked{lanes, count, static_cast<Index>(objective_.term_names().size()), levels, true};
+    objective::score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
     for (Index i = 0; i < count; ++i) {
       keep_sample(s.losses.bar.S, i, s.bar.S);
       keep_sample(s.losses.bar.slopes, i, s.bar.slopes);
@@ -303,6 +304,36 @@ DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const Depen
   return H;
 }
 
+/// Up to which size the eigenvalues of a scaled H that came by differences are not told from 0. A fit ends where the
+/// gradient is small, not 0, so that H is that of a place beside the minimum: where the scaled gradient is g, and s the
+/// deviation of a sample's own, curvature is off by about |g|/s. An eigenvalue that a tenfold step along its vector
+/// does not confirm is rounding.
+template <class T, class Fit, class Gradient>
+DependentVector<Fit> uncertain_eigenvalues(Fit& fit, Gradient& gradient, const DependentVector<Fit>& theta,
+                                           const DependentVector<Fit>& mean, const ScaledSpectrum& spectrum, Index n) {
+  const Index p = theta.size();
+  const double largest = spectrum.values.cwiseAbs().maxCoeff();
+  DependentVector<Fit> least = DependentVector<Fit>::Constant(p, flat_below<T> * largest);
+  if (!(spectrum.values[0] < 1e-3 * largest)) return least;
+  const DependentMatrix<Fit> nothing = DependentMatrix<Fit>::Zero(p, p);
+  const DependentVector<Fit> variances = fit.sums(nothing, mean).products.diagonal() / static_cast<double>(n - 1);
+  const double spread = std::sqrt(variances.dot(spectrum.scale.cwiseAbs2()) / static_cast<double>(p)),
+               left = spectrum.scale.cwiseProduct(mean).norm();
+  if (spread > 0) least.array() = least.array().max(largest * std::min(1e-3, left / spread));
+  for (Index k = 0; k < p; ++k) {
+    const double value = spectrum.values[k];
+    if (!(value < 1e-3 * largest) || std::abs(value) <= least[k]) continue;
+    const DependentVector<Fit> along = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
+    double longest = 0;
+    for (Index i = 0; i < p; ++i) longest = std::max(longest, std::abs(along[i]) / std::max(1.0, std::abs(theta[i])));
+    const DependentVector<Fit> side = 10 * difference_step<T> / longest * along;
+    const double again =
+        along.dot(gradient(theta + side) - gradient(theta - side)) / (20 * difference_step<T> / longest);
+    if (!(std::abs(again - value) <= 0.5 * std::abs(value))) least[k] = std::abs(value);
+  }
+  return least;
+}
+
 /// Whether H is known exactly, because the loss is a quadratic function of θ.
 template <class M, class O>
 bool has_quadratic_loss(const M& model, const O& objective) {
@@ -344,11 +375,15 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
   const ScaledSpectrum spectrum = scaled_spectrum(H);
   const DependentVector<Fit>&values = spectrum.values, &scale = spectrum.scale;
   const DependentMatrix<Fit>& vectors = spectrum.vectors;
-  const double flat = (quadratic ? rank_tolerance<T>(p) : flat_below<T>)*values.cwiseAbs().maxCoeff();
+  DependentVector<Fit> flat = DependentVector<Fit>::Constant(p, rank_tolerance<T>(p) * values.cwiseAbs().maxCoeff());
+  if (!quadratic) flat = uncertain_eigenvalues<T>(fit, gradient, theta, mean, spectrum, n);
+  if (!flat.allFinite()) return;
+  bool saddle = false;
   DependentVector<Fit> inverse(p);
   DependentMatrix<Fit> open(p, 0);
   for (Index k = 0; k < p; ++k) {
-    const bool is_flat = !(std::abs(values[k]) > flat);
+    const bool is_flat = !(std::abs(values[k]) > flat[k]);
+    saddle = saddle || values[k] < -flat[k];
     inverse[k] = is_flat ? 0 : 1 / values[k];
     if (!is_flat) continue;
     open.conservativeResize(p, open.cols() + 1);
@@ -364,6 +399,8 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
   result.remaining_step = -K * mean;
   if (!result.covariance.allFinite()) return;
 
+  // What going on to the minimum would gain, beside what the estimate loses by its errors: nothing worth a word?
+  const bool arrived = mean.dot(K * mean) <= 1e-4 * K.cwiseProduct(result.variability).sum() / static_cast<double>(n);
   // With fresh noise a fit ends where other draws of it have their minimum, some errors away.
   const double near = fit.deterministic() ? 0.5 : 5;
   bool far = false;
@@ -379,7 +416,17 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
     error.lower = theta[k] - z * error.standard_error;
     error.upper = theta[k] + z * error.standard_error;
     error.effective_samples = sums.fourths[k] > 0 ? sums.squares[k] * sums.squares[k] / sums.fourths[k] : 0;
-    far = far || std::abs(result.remaining_step[k]) > near * error.standard_error;
+    const bool is_far = std::abs(result.remaining_step[k]) > near * error.standard_error;
+    far = far || (is_far && !arrived);
+    if (is_far && arrived) {  // ν → ∞ of a Student t that is normal, say: far in units of an error that says nothing
+      error.standard_error = infinity;
+      error.lower = -infinity;
+      error.upper = infinity;
+      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name},
+                             Weakness::flat,
+                             "the loss hardly depends on it, and falls on and on along it; the data leave it open"});
+      continue;
+    }
     const auto warn = [&](Weakness weakness, const std::string& reason) {
       result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name}, weakness, reason});
     };
@@ -398,9 +445,9 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
                                            " times that at the estimate; the interval is not to be trusted"));
     }
   }
-  result.status = far || spectrum.values[0] < -flat ? ErrorStatus::not_a_minimum
-                  : result.weak.empty()             ? ErrorStatus::identified
-                                                    : ErrorStatus::not_identified;
+  result.status = far || saddle         ? ErrorStatus::not_a_minimum
+                  : result.weak.empty() ? ErrorStatus::identified
+                                        : ErrorStatus::not_identified;
 }
 
 /// A fit by score matching.

@@ -1,12 +1,10 @@
-// Symmetric positive semi-definite systems A θ = −b that may be singular: their rank, what they leave open, and the
-// shortest solution.
+// The spectra of symmetric matrices in units of their own, and readable bases of what they leave open.
 #pragma once
 
 #include <Eigen/Eigenvalues>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "scorematch/types.hpp"
@@ -64,48 +62,6 @@ DependentMatrix<D> sparse_basis(DependentMatrix<D> N) {
     N.col(j).normalize();
   }
   return N;
-}
-
-struct SystemSolution {
-  Eigen::VectorXd theta;  ///< the shortest of those that minimise ½θᵀAθ + bᵀθ
-  Eigen::MatrixXd null;   ///< a basis of A's null space: p × (p − rank)
-  Index rank = 0;
-  double condition = 0;  ///< of A with its diagonal scaled to 1, largest by smallest eigenvalue; ∞ where rank < p
-  bool bounded = true;   ///< b has no part in the null space: there is a minimum
-};
-
-/// Eigenvalues of the scaled A up to `tolerance` times the largest are taken for 0.
-template <class D = void>
-SystemSolution solve_semi_definite(const DependentMatrix<D>& A, const DependentVector<D>& b, double tolerance) {
-  SystemSolution solution;
-  const ScaledSpectrum spectrum = scaled_spectrum(A);
-  const Index p = A.rows();
-  const double largest = spectrum.values[p - 1], least = tolerance * largest;
-  Index open = 0;
-  while (open < p && !(spectrum.values[open] > least)) ++open;
-  solution.rank = p - open;
-  solution.condition = open == 0 ? largest / spectrum.values[0] : std::numeric_limits<double>::infinity();
-
-  const DependentMatrix<D>& vectors = spectrum.vectors;
-  const DependentVector<D>& scale = spectrum.scale;
-  const DependentVector<D> scaled_b = scale.cwiseProduct(b), parts = vectors.transpose() * scaled_b;
-  DependentVector<D> along = parts;
-  for (Index k = 0; k < p; ++k) along[k] = k < open ? 0 : -parts[k] / spectrum.values[k];
-  solution.theta = scale.cwiseProduct(vectors * along);
-  if (open == 0) return solution;
-
-  solution.bounded = parts.head(open).norm() <= std::sqrt(tolerance) * scaled_b.norm();
-  solution.null = sparse_basis<D>(scale.asDiagonal() * vectors.leftCols(open));
-  DependentMatrix<D> Q = solution.null;  // orthonormal (Gram and Schmidt, twice), to take θ's part in it away
-  for (int turn = 0; turn < 2; ++turn)
-    for (Index j = 0; j < open; ++j) {
-      for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
-      Q.col(j).normalize();
-    }
-  DependentVector<D> theta = solution.theta;
-  for (Index j = 0; j < open; ++j) theta -= DependentVector<D>(Q.col(j).dot(theta) * Q.col(j));
-  solution.theta = theta;
-  return solution;
 }
 
 }  // namespace scorematch::fitting

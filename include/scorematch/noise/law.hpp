@@ -61,6 +61,9 @@ class NoiseLaw {
                "; both must be finite, and the deviation above 0"});
   }
 
+  /// The smallest σ; of log_normal, which has none, the one below which one in 741 is.
+  double smallest() const { return kind_ == Kind::log_normal ? std::exp(mean_ - 3 * deviation_) : sigmas_.back(); }
+
   /// Whether it is one σ for every example.
   bool single() const { return kind_ == Kind::single; }
 

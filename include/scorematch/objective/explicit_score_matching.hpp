@@ -1,30 +1,79 @@
 // Explicit score matching: the target's score is known at the samples (forces from a simulation, say).
 #pragma once
 
+#include <array>
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "scorematch/callable.hpp"
 #include "scorematch/objective/loss.hpp"
 
 namespace scorematch {
 
+namespace objective {
+
+/// A model that is asked for its score block by block.
+template <class M>
+struct TargetModel {
+  template <class T>
+  struct State {
+    using Bound = decltype(scorematch::bind<T>(std::declval<const M&>()));
+    std::unique_ptr<const Bound> bound;
+    typename Bound::Workspace workspace;
+    Points<T> points;
+    ScoreValues<T> values;
+  };
+
+  template <class T>
+  static void score(const M& model, const Matrix<T>& X, State<T>& state, Matrix<T>& target) {
+    using Bound = typename State<T>::Bound;
+    if (!state.bound) state.bound = std::make_unique<const Bound>(scorematch::bind<T>(model));
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index B = X.rows(), rows = (B + lanes - 1) / lanes * lanes;  // models take whole registers
+    state.points.X.resize(rows, X.cols());
+    state.points.X.topRows(B) = X;
+    for (Index i = B; i < rows; ++i) state.points.X.row(i) = X.row(B - 1);
+    state.bound->evaluate(state.points, state.workspace, state.values);
+    target = state.values.S.topRows(B);
+  }
+};
+struct NoTargetModel {
+  template <class T>
+  struct State {};
+};
+
+}  // namespace objective
+
 /// J = ½ E‖∇ log p(x) − s(x)‖² (the study note's equation 1.26). The target ∇ log p is
-///   a d × N matrix, a column for each sample of the data:      sm::explicit_score_matching{forces}
+///   a d × N matrix, one column per sample of the data:         sm::explicit_score_matching{forces}
+///   a model, whose score is the target:                        sm::explicit_score_matching{sm::gaussian(2)}
 ///   or a callable S = target(X) on d × B matrices of double:   sm::explicit_score_matching{[](const Eigen::MatrixXd&
 ///   X) { … }}
-/// Throws std::invalid_argument if a matrix has another shape than the data or a non-finite entry (with its column).
+/// Throws std::invalid_argument if a matrix has another shape than the data or a non-finite entry (with its column),
+/// and if a model has another dimension or takes sigma.
 template <class Target>
 struct explicit_score_matching {
   Target target;
 
   static constexpr bool is_matrix = requires { typename Target::PlainObject; };  // Eigen's; a callable has none
+  static constexpr bool is_model = !is_matrix && AnyModel<Target>;
+  static_assert(is_matrix || is_model || std::is_invocable_v<const Target&, const Eigen::MatrixXd&>,
+                "the target of explicit_score_matching must be a d × N matrix, a model, or a callable that takes a "
+                "const Eigen::MatrixXd& (d × B) and returns one");
+  using TargetModel = std::conditional_t<is_model, objective::TargetModel<Target>, objective::NoTargetModel>;
 
   template <class T>
   struct Notes {
     Matrix<T> target;  ///< B × d
+    typename TargetModel::template State<T> model;
   };
 
-  void validate() const {}
+  void validate() const {
+    if constexpr (is_model)
+      require(!takes_sigma(target) || has_score<Target>,
+              {"the target of explicit_score_matching is a model that takes sigma: fix one, at_sigma(model, 0.3)"});
+  }
 
   void validate_for(Index dimension, Index samples) const {
     if constexpr (is_matrix) {
@@ -33,6 +82,10 @@ struct explicit_score_matching {
                dimension, " × ", samples, ", and it must have a column for each sample"});
       require_samples<typename Target::Scalar>(target, dimension, "the target of explicit_score_matching");
     }
+    if constexpr (is_model)
+      require(static_cast<Index>(target.dimension()) == dimension,
+              {"the target of explicit_score_matching is a model of dimension ", static_cast<Index>(target.dimension()),
+               "; the data have ", dimension, " rows"});
   }
 
   bool deterministic() const { return true; }
@@ -47,6 +100,8 @@ struct explicit_score_matching {
       notes.target.resize(samples.X.rows(), samples.X.cols());
       for (Index i = 0; i < samples.X.rows(); ++i)
         notes.target.row(i) = target.col(samples.index[i]).transpose().template cast<T>();
+    } else if constexpr (is_model) {
+      TargetModel::template score<T>(target, samples.X, notes.model, notes.target);
     } else {
       static_assert(returns_numbers<const Target&, Eigen::MatrixXd>,
                     "a target of explicit_score_matching returns an Eigen expression, whose numbers are gone once it "

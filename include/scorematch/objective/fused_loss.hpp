@@ -10,6 +10,7 @@
 
 #include "scorematch/compiled/jet.hpp"
 #include "scorematch/concepts.hpp"
+#include "scorematch/objective/answers.hpp"
 #include "scorematch/objective/moments.hpp"
 
 namespace scorematch::objective {
@@ -69,6 +70,19 @@ SCOREMATCH_INLINE void gather(const simd::Scalar<V>* data, Index stride, const I
   for (int j = 0; j < D; ++j) x[j] = simd::load<V>(numbers[j]);
 }
 
+/// Throws std::invalid_argument unless at_point has set everything.
+template <class T, std::size_t terms, std::size_t d>
+[[gnu::noinline]] void require_point(T value, const std::array<T, terms>& term, const std::array<T, d>& s_bar,
+                                     T curvature_bar) {
+  const auto unset = [](T number) { return Marks<T>::is(Blank::unset, number); };
+  const char* missing = unset(value) ? "value" : unset(curvature_bar) ? "curvature_bar" : "";
+  for (const T number : s_bar)
+    if (unset(number)) missing = "s_bar";
+  for (const T number : term)
+    if (unset(number)) missing = "terms";
+  require(*missing == 0, {missing, " was not set by the objective's at_point (set it with =, not with +=)"});
+}
+
 /// Loss, terms and θ-gradient of `count` samples from `first` on. `per_sample` may be null.
 template <class T, class Bound, class O>
 SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bound& known, const O& objective,
@@ -83,7 +97,7 @@ SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bou
   V gradient[P] = {};
   std::array<T, static_cast<std::size_t>(width)> lane_numbers;
   for (Index i = 0; i < width; ++i) lane_numbers[static_cast<std::size_t>(i)] = static_cast<T>(i);
-  const V lanes = simd::load<V>(lane_numbers.data());
+  const V lanes = simd::load<V>(lane_numbers.data()), unset = simd::broadcast<V>(Marks<T>::number(Blank::unset));
   for (Index i = 0; i < count; i += width) {
     V x[D];
     gather<V, D>(data, stride, columns, first + i, count - i, x);
@@ -91,9 +105,18 @@ SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bou
     std::array<V, D> s, s_bar;
     compiled::each<D>([&](auto j) SCOREMATCH_INLINE_LAMBDA { s[j] = f.has(0, 1 + j) ? -f.get(0, 1 + j) : V{}; });
     const V curvature = f.has(0, J::laplacian) ? -f.get(0, J::laplacian) : V{};
-    V value, curvature_bar;
+    V value = unset, curvature_bar = unset;
     std::array<V, term_count> term;
+    term.fill(unset);
+    s_bar.fill(unset);
     objective.at_point(s, curvature, value, term, s_bar, curvature_bar);
+    if (i == 0) {
+      std::array<T, term_count> first_term;
+      std::array<T, D> first_bar;
+      compiled::each<term_count>([&](auto k) SCOREMATCH_INLINE_LAMBDA { first_term[k] = term[k][0]; });
+      compiled::each<D>([&](auto j) SCOREMATCH_INLINE_LAMBDA { first_bar[j] = s_bar[j][0]; });
+      require_point<T>(value[0], first_term, first_bar, curvature_bar[0]);
+    }
     V change[P];  // of each sample's loss with θ
     compiled::each<P>([&](auto p) SCOREMATCH_INLINE_LAMBDA {
       V total = V{};

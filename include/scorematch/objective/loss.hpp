@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/objective/answers.hpp"
 #include "scorematch/objective/fused_loss.hpp"
 #include "scorematch/objective/loss_loop.hpp"
 #include "scorematch/objective/withheld_products.hpp"
@@ -157,7 +158,7 @@ class LossFunction final : public std::conditional_t<Withholding<Bound>, Withhol
     gather_samples<T>(this->data_, {}, 0, 1, 1, 0, sample);
     Points<T> points;
     typename O::template Notes<T> notes;
-    objective_.prepare(sample, points, notes);
+    prepare_points(objective_, sample, points, notes);
     along_ = points.along;
     directions_ = points.directions;
     return block_size_ = std::max<Index>(1, bound_.block_size(points.along, points.directions) / points.X.rows());
@@ -165,11 +166,13 @@ class LossFunction final : public std::conditional_t<Withholding<Bound>, Withhol
 
   void sweep(State& state, const Call& call, Block block) override {
     OwnState& s = own(state);
-    objective_.prepare(s.samples, s.points, s.notes);
+    prepare_points(objective_, s.samples, s.points, s.notes);
     gather_labels(call.options.labels, s.samples, s.points);
     s.points.gradient = call.with_gradient;
     bound_.evaluate(s.points, s.workspace, s.values);
-    objective_.score(s.samples, s.points, s.notes, s.values, s.losses);
+    const Asked asked{call.rows, block.count, static_cast<Index>(s.terms.size()), static_cast<Index>(s.levels.size()),
+                      call.with_gradient};
+    score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
     if (!call.with_gradient) return;
     drop_padding(block.count, call.rows, s.losses.bar);
     bound_.pull_back(s.points, s.workspace, s.losses.bar, s.sums);
@@ -219,6 +222,7 @@ auto loss_function(const M& model, const O& objective, MatrixView<T> data) {
   require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
   if constexpr (requires { objective.validate_for(data.rows(), data.cols()); })
     objective.validate_for(data.rows(), data.cols());
+  if constexpr (requires { objective.template validate_data<T>(data); }) objective.template validate_data<T>(data);
   if constexpr (requires { objective.level_names(); })
     require(takes_sigma(model) || objective.level_names().empty(),
             {"the objective has noise levels, but the model takes no sigma, so that it could only learn a mean over "

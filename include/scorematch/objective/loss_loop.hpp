@@ -256,8 +256,6 @@ void LossLoop<T>::sweep_block(State& s, const Call& call, Index b) {
   const Block block{first, std::min(call.block, call.count - first)};
   if (call.with_gradient && may_fuse() && sweep_fused(s, call, block)) return;
   gather_samples(data_, call.options.columns, first, block.count, call.rows, call.options.draw, s.samples);
-  s.losses.value.resize(call.rows);
-  s.losses.terms.resize(call.rows, static_cast<Index>(names_.size()));
   sweep(s, call, block);
   const T* value = s.losses.value.data();
   s.loss.add_all(value, block.count);

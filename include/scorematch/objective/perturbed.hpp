@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "scorematch/noise/resolution.hpp"
 #include "scorematch/objective/loss.hpp"
 #include "scorematch/random/normal.hpp"
 
@@ -28,8 +29,9 @@ struct Perturbation {
 ///
 /// The target of the explicit loss is the score of p_σ, a callable: known, or kernel_density_score{data, 0.3}. With
 /// that one, denoising_score_matching has the same θ-gradient in the mean, at less cost (Vincent 2011, §4). The noise
-/// is new at every step of a fit unless `frozen`; it is another than that of denoising_score_matching. Models that take
-/// sigma are given this one, unless the objective gives another.
+/// is new at every step of a fit unless `frozen`; it is another than that of denoising_score_matching, and refused
+/// where rounding leaves too little of it. Models that take sigma are given this one, unless the objective gives
+/// another.
 template <class O>
 struct perturbed {
   O objective;
@@ -56,6 +58,12 @@ struct perturbed {
     if constexpr (requires { objective.validate_for(dimension, samples); }) objective.validate_for(dimension, samples);
   }
 
+  template <class T>
+  void validate_data(const MatrixView<T>& data) const {
+    noise::require_resolved<T>(data, noise.sigma, "perturbed: sigma");
+    if constexpr (requires { objective.template validate_data<T>(data); }) objective.template validate_data<T>(data);
+  }
+
   bool deterministic() const { return noise.frozen && objective.deterministic(); }
   bool half_squared_score() const requires requires(const O& o) { o.half_squared_score(); }
   { return objective.half_squared_score(); }
@@ -69,9 +77,10 @@ struct perturbed {
                     notes.z.data(), B);
     notes.samples = samples;
     notes.samples.X += static_cast<T>(noise.sigma) * notes.z;
-    points.sigma.resize(0);
+    objective::Answers<T>::mark(points.sigma);
     objective.prepare(notes.samples, points, notes.inner);
-    if (points.sigma.size() == 0) points.sigma.setConstant(points.X.rows(), static_cast<T>(noise.sigma));
+    if (objective::Answers<T>::marked(points.sigma) >= 0 || points.sigma.size() == 0)
+      points.sigma.setConstant(points.X.rows(), static_cast<T>(noise.sigma));
   }
 
   template <class T>
