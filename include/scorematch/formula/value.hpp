@@ -366,15 +366,16 @@ Value pow(const Value& a, N n) {
   constexpr int most = 1'000'000'000;
   require(std::cmp_less_equal(n, most) && std::cmp_greater_equal(n, -most),
           {"a formula raises to the power ", n, "; whole powers are possible from ", -most, " to ", most});
-  if (n == 1) return a;
-  if (n == 2) return square(a);
-  if (n == -1) return reciprocal(a);
+  const int whole = static_cast<int>(n);
+  if (whole == 1) return a;
+  if (whole == 2) return square(a);
+  if (whole == -1) return reciprocal(a);
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
                                           .function = Function::integer_power,
                                           .a = a.index(),
                                           .rows = a.rows(),
                                           .cols = a.cols(),
-                                          .first = static_cast<Index>(n)})};
+                                          .first = whole})};
 }
 
 /// a^p for a real number p; a ≥ 0 (NaN below 0, as std::pow).
