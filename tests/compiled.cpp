@@ -167,6 +167,50 @@ TEST_CASE("The compiled path: rows that vectors share") {
   });
 }
 
+namespace {
+
+// A chain of `depth` random operations on vectors of x's size, each of the last two values: all are used twice or more.
+template <unsigned seed, int depth, class X, class Theta, class H, class G>
+SCOREMATCH_INLINE auto grown(const X& x, const Theta& theta, const H& h, const G& g) {
+  if constexpr (depth == 0) {
+    return sum(h) * sum(g) + dot(h, x);
+  } else {
+    constexpr unsigned operation = ((seed + 77U * depth) * 2654435761U >> 11) % 8;
+    const auto next = [&]() SCOREMATCH_INLINE_LAMBDA {
+      if constexpr (operation == 0) return h * sin(g);
+      if constexpr (operation == 1) return tanh(h + g) - 0.5 * h;
+      if constexpr (operation == 2) return where(h < g, h * g, g - 0.5 * h);
+      if constexpr (operation == 3) return h / (1 + square(g) + h * h);
+      if constexpr (operation == 4) return sigmoid(h) * theta("a") + g;
+      if constexpr (operation == 5) return sum(h) * x - g * h;
+      if constexpr (operation == 6) return theta("b", 2) * exp(-square(h)) + g * x;
+      if constexpr (operation == 7) return norm(h + 3) * cos(g + h);
+    };
+    return grown<seed, depth - 1>(x, theta, next(), h);
+  }
+}
+
+template <unsigned seed, int depth>
+void same_grown() {
+  same_values<2>("random " + std::to_string(seed), [](const auto& x, const auto& theta) {
+    return grown<seed, depth>(x, theta, x * theta("a"), x + theta("b", 2));
+  });
+}
+
+}  // namespace
+
+// Vectors that are used several times are computed once: else the second test would not compile in an hour.
+TEST_CASE("The compiled path: deep formulas") {
+  same_grown<1, 10>();
+  same_grown<2, 10>();
+  same_grown<3, 10>();
+  same_values<3>("a chain", [](const auto& x, const auto& theta) {
+    auto h = x * theta("a");
+    for (int link = 0; link < 12; ++link) h = h * sin(h);
+    return sum(h + x);
+  });
+}
+
 TEST_CASE("The compiled path: the noise level and the class") {
   const auto noisy = [](auto x, auto sigma, auto theta) {
     auto h = theta("W", 5, 2) * (x / sqrt(1 + square(sigma))) + theta("c", 5) * log(sigma);

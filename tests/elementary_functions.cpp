@@ -241,6 +241,10 @@ TEMPLATE_TEST_CASE("softplus and sigmoid neither overflow nor lose relative prec
     compare(softplus, points, error_of_softplus,
             [](long double x) { return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); });
     compare(sigmoid, points, error_of_sigmoid, [](long double x) { return 1 / (1 + std::exp(-x)); });
+    compare([](auto x) { return simd::sigmoids(x).of_x; }, points, error_of_sigmoid,
+            [](long double x) { return 1 / (1 + std::exp(-x)); });
+    compare([](auto x) { return simd::sigmoids(x).of_minus_x; }, points, error_of_sigmoid,
+            [](long double x) { return 1 / (1 + std::exp(x)); });
   }
 }
 

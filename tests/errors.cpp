@@ -314,6 +314,94 @@ TEST_CASE("Formulas: sizes that do not match, elements out of range") {
   refused([](auto x, auto) { return sum(sm::stack(0, [&](int k) { return x[k]; })); }, "stack(n, f) has n = 0");
 }
 
+TEST_CASE("Formulas: numbers beyond what can be counted") {
+  const auto refused = [](auto formula, const auto&... parts) {
+    refuses([&] { (void)sm::energy_model(3, formula); }, parts...);
+  };
+  constexpr Index most = std::numeric_limits<Index>::max(), least = std::numeric_limits<Index>::min();
+  for (const Index count : {most, most - 1, least, Index{4}, Index{-1}}) {
+    refused([=](auto x, auto) { return sum(segment(x, 1, count)); }, "takes elements 1 to ", "of a vector of size 3");
+    refused([=](auto x, auto) { return sum(head(square(x), count)); }, "takes elements 0 to ");
+    refused([=](auto, auto theta) { return sum(tail(theta("v", 3), count)); }, "takes elements ", "of size 3");
+    refused([=](auto, auto theta) { return sum(theta("v", 3).segment(count, 2)); }, "takes elements ", "of size 3");
+  }
+  refused([=](auto x, auto) { return x[most]; }, "takes element 9223372036854775807 of a vector of size 3");
+  for (const long n : {4294967299L, 2147483648L, -2147483649L, std::numeric_limits<long>::min(), 1000000001L})
+    refused([=](auto x, auto) { return sum(pow(x, n)); }, "raises to the power " + std::to_string(n),
+            "from -1000000000 to 1000000000");
+  refused([](auto x, auto) { return pow(x[0], 18446744073709551615UL); }, "raises to the power ");
+  refused([](auto, auto theta) { return theta("W", 4000000000, 4000000000)[0]; }, "a parameter has at most");
+  refuses(
+      [] { (void)sm::energy_model(3, [](auto x, auto) { return sm::sum(4294967297L, [&](int k) { return x[k]; }); }); },
+      "sum(n, f) has n = 4294967297");
+  refuses(
+      [] {
+        (void)sm::energy_model(3, [](auto x, auto) { return sum(sm::stack(1L << 32, [&](int k) { return x[k]; })); });
+      },
+      "stack(n, f) has n = 4294967296");
+  const auto high = sm::energy_model(1, [](auto x, auto) { return pow(x[0], 1000000000); });
+  CHECK(sm::energy_of(high, MatrixXd::Constant(1, 1, 1 + 1e-9))[0] == Approx(std::exp(1.0)).epsilon(1e-6));
+}
+
+TEST_CASE("Formulas: numbers that are none") {
+  const auto refused = [](auto formula, const auto&... parts) {
+    refuses([&] { (void)sm::energy_model(3, formula); }, parts...);
+  };
+  const Eigen::Vector3d with_nan(1, not_a_number, 2);
+  refused([](auto x, auto) { return sum(x + not_a_number); }, "uses the number NaN");
+  refused([](auto x, auto) { return sum(not_a_number - x); }, "uses the number NaN");
+  refused([](auto x, auto) { return sum(where(x > 0, x, not_a_number)); }, "uses the number NaN");
+  refused([](auto x, auto) { return sum(max(x, not_a_number)); }, "uses the number NaN");
+  refused([](auto x, auto) { return where(x[0] < not_a_number, x[1], x[2]); }, "uses the number NaN");
+  refused([=](auto x, auto) { return dot(x, with_nan); }, "uses the number NaN");
+  refused([](auto x, auto) { return sum(sm::concat(x, not_a_number)); }, "uses the number NaN");
+  refused([](auto x, auto) { return sum(x * not_a_number); }, "multiplies by nan");
+  refused([](auto x, auto) { return sum(x / 0.0); }, "multiplies by inf; a factor must be finite");
+  refused([](auto x, auto) { return sum(pow(x, not_a_number)); }, "raises to the power nan");
+  refused([](auto x, auto) { return sum(pow(x, infinity)); }, "raises to the power inf");
+  // An infinite number has its uses: a term of a sum of exponentials that is not there.
+  const auto masked = sm::energy_model(3, [](auto x, auto) { return log_sum_exp(sm::concat(x, -infinity)); });
+  CHECK(sm::score_of(masked, MatrixXd::Zero(3, 1)).isApproxToConstant(-1.0 / 3));
+  // Factors that together are out of range, while the value is not.
+  const auto far = sm::energy_model(1, [](auto x, auto) { return 1e200 * (1e200 * (1e-300 * x[0])); });
+  CHECK(sm::energy_of(far, MatrixXd::Ones(1, 1))[0] == Approx(1e100));
+}
+
+TEST_CASE("Formulas: a value of another formula") {
+  const auto refused = [](auto formula) {
+    refuses([&] { (void)sm::energy_model(3, formula); }, "uses a value of another formula");
+  };
+  std::vector<sm::formula::Value> kept;
+  std::vector<sm::formula::Theta> kept_theta;
+  for (int repeated = 0; repeated < 3; ++repeated) {  // on the stack the next recorder has the last one's address
+    (void)sm::energy_model(3, [&](auto x, auto theta) {
+      auto h = square(x) * theta("a");
+      kept.insert(kept.end(), {x, h, h[1], theta("b", 3)});
+      kept_theta.push_back(theta);
+      return sum(h);
+    });
+    for (const auto& value : kept) {
+      refused([&](auto x, auto) { return sum(value + x); });
+      refused([&](auto x, auto) { return sum(x * value); });
+      refused([&](auto, auto) { return sum(exp(value)); });
+      refused([&](auto x, auto) { return sum(where(x > 0, x, value)); });
+      refused([&](auto x, auto) { return sum(sm::concat(x, value)); });
+      refused([&](auto, auto) { return value; });
+      refused([&](auto x, auto) { return x[0] * 2 + value.segment(0, 1); });
+    }
+    for (const auto& theta : kept_theta) refused([&](auto x, auto) { return theta("a") * x[0]; });
+  }
+  // … and of one around it, which still runs.
+  refuses(
+      [] {
+        (void)sm::energy_model(2, [](auto outer, auto) {
+          (void)sm::energy_model(2, [&](auto x, auto) { return dot(x, outer); });
+          return sum(outer);
+        });
+      },
+      "uses a value of another formula");
+}
+
 TEST_CASE("Mlp: options out of range") {
   refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) {
                  return sm::mlp(x, theta, {.hidden = {4, 0}});

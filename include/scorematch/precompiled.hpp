@@ -64,7 +64,7 @@ SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
   EXTERN template void evaluate::function_values<T>(formula::Function, const evaluate::Exponent&, const T*, T*,       \
                                                     Index);                                                           \
   EXTERN template void evaluate::function_slopes<T>(formula::Function, const evaluate::Exponent&, const T*, const T*, \
-                                                    T*, Index);                                                       \
+                                                    T*, Index, bool);                                                 \
   EXTERN template class FormulaEnergy<T>;                                                                             \
   EXTERN template class FormulaScore<T>;
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
@@ -89,10 +89,10 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::reduction<v
                                                                                      const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::matrix_times<void>(const formula::Value&,
                                                                                         const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_product<void>(const formula::Value&,
-                                                                                 const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recorded_dot<void>(const formula::Value&,
-                                                                             const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::product<void>(const formula::Value&,
+                                                                                   const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::dot_product<void>(const formula::Value&,
+                                                                                       const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start>(const std::string&, Index, Index,
                                                                                 const start&) const;
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);

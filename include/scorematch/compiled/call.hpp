@@ -6,6 +6,7 @@
 #include "scorematch/compiled/values.hpp"
 
 namespace scorematch::compiled {
+namespace engine {
 
 /// f(x, sigma, label, theta), f(x, sigma, theta) or f(x, theta): what f can be called with, in the order in which
 /// formula::record asks.
@@ -52,4 +53,5 @@ SCOREMATCH_INLINE Local<J> class_vector(typename J::V label, Index classes, Slot
   return vector;
 }
 
+}  // namespace engine
 }  // namespace scorematch::compiled

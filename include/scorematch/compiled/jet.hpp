@@ -16,6 +16,10 @@ namespace scorematch::compiled {
 
 using formula::Function;
 
+// What computes stands in a namespace of its own: argument-dependent look-up finds in this one, where values live, the
+// operators and the language alone, so that a formula's call of its user's own product(a, b) never finds ours.
+namespace engine {
+
 /// Calls f with the constants 0 … n − 1.
 template <int n, class F>
 SCOREMATCH_INLINE void each(F f) {
@@ -25,6 +29,9 @@ SCOREMATCH_INLINE void each(F f) {
   (std::make_integer_sequence<int, n>{});
 }
 
+}  // namespace engine
+using namespace engine;
+
 /// V: lanes; D: dimension of x; P: parameters whose tangents are carried; second: whether there is a Laplacian row.
 template <class V_, int D_, int P_, bool second_>
 struct Jet {
@@ -33,7 +40,7 @@ struct Jet {
   static constexpr int D = D_, P = P_, rows = 1 + D_ + (second_ ? 1 : 0), laplacian = D_ + 1;
   static constexpr bool second = second_;
   static_assert((1 + P) * rows <= 64,
-                "the compiled path is for small dimensions: use energy_model(dimension, formula)");
+                "the compiled path is for dimensions up to 10: use energy_model(dimension, formula)");
 
   V at[(1 + P) * rows];  ///< what is not live is not written
   std::uint64_t live = 0;
@@ -60,6 +67,8 @@ struct Jet {
     return jet;
   }
 };
+
+namespace engine {
 
 /// alpha a + beta b
 template <class J>
@@ -102,6 +111,25 @@ SCOREMATCH_INLINE J product(const J& a, const J& b) {
   return r;
 }
 
+/// The slopes of r = φ(a) where a, if it depends on x, may not move where it is 0.
+template <class J>
+SCOREMATCH_INLINE evaluate::Slopes<typename J::V> slopes_at_edge(const evaluate::Slopes<typename J::V>& slopes,
+                                                                 const J& a, typename J::V r) {
+  using V = typename J::V;
+  V moves_by = V{};
+  bool moves = false;
+  each<J::D>([&](auto c) SCOREMATCH_INLINE_LAMBDA {
+    if (!a.has(0, 1 + c)) return;
+    moves_by += simd::abs(a.get(0, 1 + c));
+    moves = true;
+  });
+  if (!moves) return slopes;
+  const evaluate::Slopes<V> flat = evaluate::at_rest(slopes, a.get(0, 0), r);
+  const auto rests = moves_by == 0;
+  return {simd::select(rests, flat.first, slopes.first), simd::select(rests, flat.second, slopes.second),
+          simd::select(rests, flat.third, slopes.third)};
+}
+
 /// φ(a):
 ///   r_c = φ' a_c           ∂r_c = φ'' ∂a a_c + φ' ∂a_c
 ///   r_L = φ' a_L + φ'' Σ a_c²   ∂r_L = ∂a (φ'' a_L + φ''' Σ a_c²) + φ' ∂a_L + 2 φ'' Σ a_c ∂a_c
@@ -112,7 +140,8 @@ SCOREMATCH_INLINE J apply(const J& a, const evaluate::Exponent& exponent = {}) {
   const V value = evaluate::function_value<function, V>(a.get(0, 0), exponent);
   r.add(0, 0, value);
   if (a.live == 1) return r;
-  const evaluate::Slopes<V> slopes = evaluate::function_slopes<function, V>(a.get(0, 0), value, exponent);
+  evaluate::Slopes<V> slopes = evaluate::function_slopes<function, V>(a.get(0, 0), value, exponent);
+  if constexpr (J::D > 0 && evaluate::has_edge_at_zero(function)) slopes = slopes_at_edge(slopes, a, value);
   const V first = slopes.first, second = slopes.second, third = slopes.third;
   constexpr bool bends = function != Function::abs, twists = bends && function != Function::square;
   V squares = V{};
@@ -165,4 +194,5 @@ SCOREMATCH_INLINE J chosen(Mask mask, const J& a, const J& b) {
   return r;
 }
 
+}  // namespace engine
 }  // namespace scorematch::compiled

@@ -130,8 +130,9 @@ struct Uniform {
   }
   SCOREMATCH_INLINE Uniform<P, Kind::vector> segment(Index from, Index count) const {
     if (slots->binding)
-      require(from >= 0 && count >= 1 && from + count <= size(),
-              {"a formula takes elements ", from, " to ", from + count - 1, " of a vector of size ", size()});
+      require(from >= 0 && from < size() && count >= 1 && count <= size() - from,
+              {"a formula takes elements ", from, " to ", formula::last_element(from, count), " of a vector of size ",
+               size()});
     return {slots, place(from), mask, count, 1};
   }
 };
@@ -140,6 +141,8 @@ template <class U>
 concept IsUniform = requires {
   requires std::remove_cvref_t<U>::is_uniform;
 };
+
+namespace engine {
 
 template <int P, class Element>
 [[gnu::noinline, gnu::cold]] void write_elements(Slots<P>& slots, Index at, Index count, const Element& element) {
@@ -154,6 +157,8 @@ SCOREMATCH_INLINE Uniform<P, kind> make_uniform(Slots<P>& slots, unsigned mask, 
   if (slots.binding) write_elements(slots, at, rows * cols, element);
   return {&slots, at, mask, rows, cols};
 }
+
+}  // namespace engine
 
 /// What a compiled formula receives as `theta`: the same calls as formula::Theta, whose record has the start values.
 template <int P>

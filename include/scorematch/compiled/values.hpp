@@ -1,7 +1,7 @@
 // The language of formulas (formula/value.hpp) on lanes of samples: the same functions, compiled into the loop.
 //
-// Numbers are jets. Vectors of x's size are made element by element where they are used, so that they stay in
-// registers; of other sizes, which the compiler does not know, they keep their elements, in the first-level cache.
+// Numbers are jets. Vectors of x's size are made once, in registers; of other sizes, which the compiler does not know,
+// they keep their elements in the first-level cache.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,13 @@
 
 namespace scorematch::compiled {
 
+namespace engine {
+
 template <class J, class A>
 J element_of(const A& a, Index i);  // below
+
+}  // namespace engine
+
 /// A number that depends on x.
 template <class J>
 struct Number {
@@ -46,17 +51,17 @@ struct VectorMembers {
   SCOREMATCH_INLINE auto segment(Index first, Index count) const;
 };
 
-/// A vector of n elements, n known to the compiler and small, made when asked for.
-template <class J, class F, int n>
-struct Lazy : VectorMembers<Lazy<J, F, n>, J> {
+/// A vector of n elements, n known to the compiler and small, in registers.
+template <class J, int n>
+struct Few : VectorMembers<Few<J, n>, J> {
   static constexpr int extent = n;
 
-  F make;
+  J at[n];
   Slots<J::P>* slots;
 
-  SCOREMATCH_INLINE Lazy(F f, Slots<J::P>* s) : make(f), slots(s) {}
+  SCOREMATCH_INLINE explicit Few(Slots<J::P>* s) : slots(s) {}
   SCOREMATCH_INLINE Index size() const { return n; }
-  SCOREMATCH_INLINE J element(Index i) const { return make(i); }
+  SCOREMATCH_INLINE J element(Index i) const { return at[i]; }
 };
 
 /// x
@@ -173,11 +178,15 @@ struct Builder {
   }
 };
 
-/// The vector of make(0), …, make(n − 1): made when asked for where `extent` says how many there are, else kept.
+namespace engine {
+
+/// The vector of make(0), …, make(n − 1): in registers where `extent` says how many there are, else in scratch.
 template <class J, int extent, class F>
 SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
   if constexpr (extent > 0) {
-    return Lazy<J, F, extent>(make, slots);
+    Few<J, extent> few(slots);
+    each<extent>([&](auto i) SCOREMATCH_INLINE_LAMBDA { few.at[i] = make(Index{i}); });
+    return few;
   } else {
     Builder<J> kept(slots, n);
     const J first = make(Index{0});
@@ -188,6 +197,8 @@ SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
     return kept.finish();
   }
 }
+
+}  // namespace engine
 
 template <class A>
 concept IsMixed = requires {
@@ -205,6 +216,8 @@ template <class A>
 concept IsOperand = IsValue<A> || IsNumber<A> || IsEigen<A>;
 
 // --- operands of an operation, brought together ---
+
+namespace engine {
 
 template <class A, class B>
 SCOREMATCH_INLINE auto* common_slots(const A& a, const B& b) {
@@ -343,6 +356,8 @@ SCOREMATCH_INLINE Local<J> rescaled(const Local<J>& a, double alpha) {
   return r;
 }
 
+}  // namespace engine
+
 struct Combine {
   double alpha, beta;
   template <class J>
@@ -358,6 +373,8 @@ struct Scale {
     return combined(a, alpha, none, 0);
   }
 };
+
+namespace engine {
 
 /// op(jet, jet) element by element.
 template <class A, class B, class Op>
@@ -375,7 +392,7 @@ SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
     if constexpr (A::is_scalar && B::is_scalar) {
       return Number<J>{op(element_of<J>(a, 0), element_of<J>(b, 0)), slots};
     } else if constexpr (constexpr int extent = joint_extent<A, B>; extent > 0) {
-      return vector_of<J, extent>(extent, slots, [a, b, op](Index i) SCOREMATCH_INLINE_LAMBDA {
+      return vector_of<J, extent>(extent, slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return op(element_of<J>(a, i), element_of<J>(b, i));
       });
     } else if constexpr (std::is_same_v<Op, Combine>) {
@@ -400,7 +417,7 @@ SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
       return Number<J>{op(a.jet), a.slots};
     else if constexpr (A::extent > 0)
       return vector_of<J, A::extent>(A::extent, a.slots,
-                                     [a, op](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
+                                     [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
     else if constexpr (std::is_same_v<Op, Scale>)
       return rescaled(a, op.alpha);
     else
@@ -408,12 +425,15 @@ SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
   }
 }
 
+}  // namespace engine
+
 template <class Vector, class J>
 SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index count) const {
   const Vector& v = static_cast<const Vector&>(*this);
   if (v.slots->binding)
-    require(first >= 0 && count >= 1 && first + count <= v.size(),
-            {"a formula takes elements ", first, " to ", first + count - 1, " of a vector of size ", v.size()});
+    require(first >= 0 && first < v.size() && count >= 1 && count <= v.size() - first,
+            {"a formula takes elements ", first, " to ", formula::last_element(first, count), " of a vector of size ",
+             v.size()});
   return vector_of<J, 0>(count, v.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); });
 }
 
@@ -455,6 +475,8 @@ template <IsValue A>
 SCOREMATCH_INLINE auto operator+(const A& a) {
   return a;
 }
+
+namespace engine {
 
 // Σ_i f(i), the first term apart, so that what is zero is known.
 template <int extent, class F>
@@ -523,6 +545,8 @@ SCOREMATCH_INLINE auto product_of(const A& a, const B& b) {
     return elementwise(a, b, Multiply{});
   }
 }
+
+}  // namespace engine
 
 template <class A, class B>
 requires Operands<A, B> SCOREMATCH_INLINE auto operator*(const A& a, const B& b) {
@@ -634,7 +658,7 @@ SCOREMATCH_INLINE auto pow(const A& a, N p) {
 }
 template <IsValue A, IsValue B>
 SCOREMATCH_INLINE auto pow(const A& a, const B& p) {
-  return exp(p * log(a));
+  return exp(p * elementwise(a, Apply<Function::log_of_base>{}));
 }
 
 // --- comparisons: as in formula/value.hpp ---
@@ -671,11 +695,16 @@ struct Less {
   }
 };
 
+namespace engine {
+
 template <bool or_equal, class A, class B>
 SCOREMATCH_INLINE auto compared(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   return Condition(elementwise(as_value(a, slots), as_value(b, slots), Less<or_equal>{}));
 }
+
+}  // namespace engine
+
 template <class A, class B>
 requires Operands<A, B> SCOREMATCH_INLINE auto operator<(const A& a, const B& b) { return compared<false>(a, b); }
 template <class A, class B>
@@ -695,6 +724,15 @@ SCOREMATCH_INLINE auto operator||(const Condition<A>& a, const Condition<B>& b) 
 template <class A>
 SCOREMATCH_INLINE auto operator!(const Condition<A>& a) {
   return Condition(1 - a.holds());
+}
+
+namespace engine {
+
+template <class C>
+void require_sizes(const C& c, Index size, Index n) {
+  require(c.size() == 1 || size == 1 || c.size() == n,
+          {"where(condition, a, b) has a condition of size ", c.size(), " for values of size ", size,
+           "; the sizes must agree, or one of the two must be 1"});
 }
 
 template <class C, class A, class B>
@@ -722,7 +760,7 @@ SCOREMATCH_INLINE auto chosen_values(const C& c, const A& a, const B& b) {
     if constexpr (C::is_scalar && A::is_scalar && B::is_scalar)
       return Number<J>{choice(element_of<J>(c, 0), element_of<J>(a, 0), element_of<J>(b, 0)), c.slots};
     else if constexpr (extent > 1)
-      return vector_of<J, extent>(n, c.slots, [c, a, b, choice](Index i) SCOREMATCH_INLINE_LAMBDA {
+      return vector_of<J, extent>(n, c.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return choice(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
       });
     else
@@ -731,12 +769,8 @@ SCOREMATCH_INLINE auto chosen_values(const C& c, const A& a, const B& b) {
       });
   }
 }
-template <class C>
-void require_sizes(const C& c, Index size, Index n) {
-  require(c.size() == 1 || size == 1 || c.size() == n,
-          {"where(condition, a, b) has a condition of size ", c.size(), " for values of size ", size,
-           "; the sizes must agree, or one of the two must be 1"});
-}
+
+}  // namespace engine
 
 template <class C, IsOperand A, IsOperand B>
 SCOREMATCH_INLINE auto where(const Condition<C>& condition, const A& a, const B& b) {
@@ -749,6 +783,8 @@ template <class A, class B>
 requires Operands<A, B> SCOREMATCH_INLINE auto min(const A& a, const B& b) { return where(b < a, b, a); }
 
 // --- reductions ---
+
+namespace engine {
 
 /// Σ_i f(element i) of values that are uniform (as numbers) or not (as jets).
 template <class A, class B, class Op>
@@ -768,6 +804,8 @@ SCOREMATCH_INLINE auto reduced(const A& a, const B& b, Op op) {
         slots};
   }
 }
+
+}  // namespace engine
 
 struct First {
   template <class J>
@@ -804,23 +842,34 @@ SCOREMATCH_INLINE auto norm(const A& a) {
   return sqrt(squared_norm(a));
 }
 
-// m + log Σ exp(a_i − m) with m the largest of the values, a constant of the derivatives.
+namespace engine {
+
+// m + log Σ exp(a_i − m) with m the largest of the values. With a Laplacian, m is a plane that has the largest one's
+// slopes too, for Σ w a_c² − (Σ w a_c)² would cancel where one term outweighs the others.
 template <class J, class Element>
 SCOREMATCH_INLINE J log_sum_exp_of(Index n, Element element) {
   using V = typename J::V;
   using T = typename J::T;
-  V largest = element(Index{0}).get(0, 0);
+  const auto plane = [](const J& a) SCOREMATCH_INLINE_LAMBDA {
+    J part;
+    each<1 + (J::second ? J::D : 0)>([&](auto row) SCOREMATCH_INLINE_LAMBDA {
+      if (a.has(0, row)) part.add(0, row, a.get(0, row));
+    });
+    return part;
+  };
+  J largest = plane(element(Index{0}));
   for (Index i = 1; i < n; ++i) {
-    const V value = element(i).get(0, 0);
-    largest = simd::select(value > largest, value, largest);
+    const J next = plane(element(i));
+    largest = chosen(next.get(0, 0) > largest.get(0, 0), next, largest);
   }
-  J shift;
-  shift.add(0, 0,
-            simd::select(simd::abs(largest) < simd::broadcast<V>(std::numeric_limits<T>::infinity()), largest, V{}));
+  const auto finite = simd::abs(largest.get(0, 0)) < simd::broadcast<V>(std::numeric_limits<T>::infinity());
+  const J shift = chosen(finite, largest, J::constant(0));
   const J sum = total<0>(
       n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return apply<Function::exp>(combined(element(i), 1, shift, -1)); });
   return combined(apply<Function::log>(sum), 1, shift, 1);
 }
+
+}  // namespace engine
 
 template <IsValue A>
 SCOREMATCH_INLINE auto log_sum_exp(const A& a) {
@@ -851,7 +900,7 @@ SCOREMATCH_INLINE auto head(const A& a, Index count) {
 }
 template <IsValue A>
 SCOREMATCH_INLINE auto tail(const A& a, Index count) {
-  return a.segment(a.size() - count, count);
+  return a.segment(count < 0 ? 0 : a.size() - count, count);
 }
 
 template <class... Parts>
@@ -885,8 +934,9 @@ SCOREMATCH_INLINE auto concat(const A& a, const Rest&... rest) {
 }
 
 /// f(0) + … + f(n − 1)
-template <class F>
-requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto sum(int n, F f) {
+template <std::integral N, class F>
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto sum(N count, F f) {
+  const int n = static_cast<int>(count);
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsUniform<Term> || Term::is_scalar) {
     auto all = f(0);
@@ -905,8 +955,9 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
 }
 
 /// The vector (f(0), …, f(n − 1)).
-template <class F>
-requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto stack(int n, F f) {
+template <std::integral N, class F>
+requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS auto stack(N count, F f) {
+  const int n = static_cast<int>(count);
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsMixed<Term>) {
     const auto first = f(0);

@@ -187,7 +187,7 @@ EnergyModel mixture(const std::vector<EnergyModel>& components) {
       parts,
       [](const std::vector<formula::Value>& f, const formula::Theta& theta) {
         const formula::Value log_weights = theta("log_weights", static_cast<int>(f.size()));
-        return log_sum_exp(log_weights) - log_sum_exp(log_weights - formula::concat(f));
+        return log_sum_exp(log_weights) - log_sum_exp(log_weights - formula::concatenated(f));
       },
       "log_weights"));
 }

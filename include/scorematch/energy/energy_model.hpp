@@ -44,10 +44,14 @@ EnergyModel energy_model(Index dimension, classes of, F&& formula) {
 /// An EnergyModel of fixed dimension D whose formula F is also compiled into the loops over samples.
 template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {
+  using Jet = compiled::Jet<simd::Lanes<double>, D, 0, false>;
+  static constexpr bool takes_x_and_theta =  // asked first: see there
+      formula::takes_two<F, compiled::Input<Jet>, compiled::CompiledTheta<0>>();
+
  public:
   static constexpr int dimension_at_compile_time = D;
   static_assert(
-      compiled::CompiledFormula<F, compiled::Jet<simd::Lanes<double>, D, 0, false>>,
+      takes_x_and_theta || compiled::CompiledFormula<F, Jet>,
       "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
 
   CompiledEnergyModel(formula::Record record, F formula)
@@ -64,8 +68,18 @@ class CompiledEnergyModel : public EnergyModel {
   std::shared_ptr<const F> formula_;
 };
 
-/// The same model with its formula compiled for the dimension D ≤ 10, known where it is written: several times faster
-/// for small formulas, at the price of compile time. Same interface, same results to rounding.
+namespace compiled {
+
+/// energy_model<D> is for dimensions from 1 to this.
+inline constexpr int most_dimensions = 10;
+
+template <int D>
+concept Dimension = D >= 1 && D <= most_dimensions;
+
+}  // namespace compiled
+
+/// The same model with its formula compiled for a dimension D from 1 to 10, known where it is written: several times
+/// faster for small formulas, at the price of compile time. Same interface, same results to rounding.
 ///
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
 ///
@@ -74,14 +88,23 @@ class CompiledEnergyModel : public EnergyModel {
 /// formula calls are inlined by g++; for clang++ they must say so: SCOREMATCH_INLINE auto well(const auto& x) { … }, or
 /// [&](int j) SCOREMATCH_INLINE_LAMBDA { … }.
 template <int D, class F>
-CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(F&& formula) {
+requires compiled::Dimension<D> CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(F&& formula) {
   return {formula::record(D, formula), std::forward<F>(formula)};
 }
 
 /// The same with a class label: f(x, sigma, label, theta).
 template <int D, class F>
-CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(classes of, F&& formula) {
+requires compiled::Dimension<D> CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(classes of, F&& formula) {
   return {formula::record(D, formula, of.count), std::forward<F>(formula)};
+}
+
+/// Other dimensions: one error, and no attempt.
+template <int D, class... Arguments>
+EnergyModel energy_model(Arguments&&...) requires(!compiled::Dimension<D>) {
+  static_assert(compiled::Dimension<D>,
+                "energy_model<D>(formula) is compiled for dimensions D from 1 to 10: for others write "
+                "energy_model(D, formula)");
+  return EnergyModel(formula::Record{});
 }
 
 }  // namespace scorematch

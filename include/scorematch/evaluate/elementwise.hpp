@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "scorematch/formula/record.hpp"
@@ -17,6 +18,15 @@ template <class V>
 struct Slopes {
   V first, second, third;
 };
+
+/// √a, aᵖ and their like have slopes without bound at a = 0, where their values are numbers.
+constexpr bool has_edge_at_zero(Function f) {
+  return f == Function::sqrt || f == Function::power || f == Function::log_of_base;
+}
+
+/// log_of_base at 0: p times it is the logarithm of 0 for every exponent p, and the cube of it still a number.
+template <class S>
+inline constexpr S log_of_zero = sizeof(S) == 8 ? S(-1e100) : S(-1e12);
 
 /// The exponent of power and integer_power.
 struct Exponent {
@@ -44,6 +54,21 @@ SCOREMATCH_INLINE V function_value(V a, const Exponent& p) {
   if constexpr (function == Function::abs) return simd::abs(a);
   if constexpr (function == Function::power) return simd::pow(a, static_cast<S>(p.real));
   if constexpr (function == Function::integer_power) return simd::pow_integer(a, p.whole);
+  if constexpr (function == Function::log_of_base)
+    return simd::select(a == 0, simd::broadcast<V>(log_of_zero<S>), simd::log(a));
+}
+
+/// 1 − tanh² a = 4 σ(2a) σ(−2a), which loses no digits where tanh a is nearly ±1.
+template <class V>
+[[gnu::noinline, gnu::cold]] V saturated_tanh_slope(V a) {
+  const simd::Sigmoids<V> s = simd::sigmoids(a + a);
+  return simd::Scalar<V>(4) * s.of_x * s.of_minus_x;
+}
+
+/// 1 − σ(a).
+template <class V>
+[[gnu::noinline, gnu::cold]] V saturated_sigmoid_rest(V a) {
+  return simd::sigmoids(a).of_minus_x;
 }
 
 /// The derivatives at a, where r = φ(a) is known.
@@ -62,8 +87,9 @@ SCOREMATCH_INLINE Slopes<V> function_slopes(V a, V r, const Exponent& p) {
     return {first, number(-0.5) * q, number(0.75) * q / a};
   }
   if constexpr (function == Function::exp) return {r, r, r};
-  if constexpr (function == Function::log || function == Function::log1p) {
-    const V q = simd::reciprocal(function == Function::log ? a : a + number(1));
+  if constexpr (function == Function::log || function == Function::log1p || function == Function::log_of_base) {
+    const V at = function == Function::log1p ? a + number(1) : a;  // below 0 there is no logarithm, and so no slope
+    const V q = simd::select(at < 0, simd::broadcast<V>(std::numeric_limits<S>::quiet_NaN()), simd::reciprocal(at));
     return {q, -(q * q), number(2) * q * q * q};
   }
   if constexpr (function == Function::expm1) {
@@ -71,21 +97,30 @@ SCOREMATCH_INLINE Slopes<V> function_slopes(V a, V r, const Exponent& p) {
     return {e, e, e};
   }
   if constexpr (function == Function::tanh) {
-    const V first = number(1) - r * r;
-    const V second = number(-2) * r * first;
-    return {first, second, number(-2) * (first * first + r * second)};
+    constexpr S saturates = sizeof(S) == 8 ? S(3) : S(2);  // from here on 1 − r² would lose digits
+    V first = number(1) - r * r;
+    const V distance = simd::abs(a);
+    if (simd::detail::any_above(distance, saturates)) [[unlikely]]
+      first = simd::select(distance > saturates, saturated_tanh_slope(a), first);
+    const V q = r * first;
+    return {first, number(-2) * q, number(4) * r * q - number(2) * first * first};
   }
   if constexpr (function == Function::sigmoid) {
-    const V first = r * (number(1) - r);
-    return {first, first * (number(1) - number(2) * r), first * (number(1) - number(6) * first)};
+    constexpr S saturates = sizeof(S) == 8 ? S(6) : S(3);  // from here on 1 − r would lose digits
+    V rest = number(1) - r;
+    if (simd::detail::any_above(a, saturates)) [[unlikely]]
+      rest = simd::select(a > saturates, saturated_sigmoid_rest(a), rest);
+    const V first = r * rest;
+    return {first, first * (rest - r), first * (number(1) - number(6) * first)};
   }
   if constexpr (function == Function::softplus) {
-    const V s = simd::sigmoid(a), second = s * (number(1) - s);
-    return {s, second, second * (number(1) - number(2) * s)};
+    const auto [s, rest] = simd::sigmoids(a);
+    const V second = s * rest;
+    return {s, second, second * (rest - s)};
   }
   if constexpr (function == Function::silu) {
-    const V s = simd::sigmoid(a);
-    const V s1 = s * (number(1) - s), s2 = s1 * (number(1) - number(2) * s), s3 = s1 * (number(1) - number(6) * s1);
+    const auto [s, rest] = simd::sigmoids(a);
+    const V s1 = s * rest, s2 = s1 * (rest - s), s3 = s1 * (number(1) - number(6) * s1);
     return {s + a * s1, number(2) * s1 + a * s2, number(3) * s2 + a * s3};
   }
   if constexpr (function == Function::sin) {
@@ -116,6 +151,17 @@ SCOREMATCH_INLINE Slopes<V> function_slopes(V a, V r, const Exponent& p) {
     const double n = p.whole;
     return {slope(n, p.whole - 1), slope(n * (n - 1), p.whole - 2), slope(n * (n - 1) * (n - 2), p.whole - 3)};
   }
+}
+
+/// The slopes of r = φ(a) if a does not move where it is 0: √a of a = ‖x‖² is taken as flat there, as |x| is.
+template <class V>
+SCOREMATCH_INLINE Slopes<V> at_rest(const Slopes<V>& slopes, V a, V r) {
+  const V infinity = simd::broadcast<V>(std::numeric_limits<simd::Scalar<V>>::infinity());
+  const auto number = [&](V slope) SCOREMATCH_INLINE_LAMBDA {
+    const V flat = simd::select(simd::abs(slope) < infinity, slope, V{});
+    return simd::select(a == 0, simd::select(simd::abs(r) < infinity, flat, slope), slope);
+  };
+  return {number(slopes.first), number(slopes.second), number(slopes.third)};
 }
 
 /// Calls body(std::integral_constant<Function, f>{}) for the function f: the one place where the switch stands.
@@ -159,6 +205,8 @@ void with_function(Function f, Body body) {
       return call.template operator()<Function::power>();
     case Function::integer_power:
       return call.template operator()<Function::integer_power>();
+    case Function::log_of_base:
+      return call.template operator()<Function::log_of_base>();
   }
 }
 
@@ -182,15 +230,19 @@ void function_values(Function f, const Exponent& p, const T* in, T* out, Index c
   std::copy_n(result, rest, out + full);
 }
 
-/// slopes = φ', φ'' and φ''' at `in`, where `value` holds φ: three runs of `count` numbers.
+/// slopes = φ', φ'' and φ''' at `in`, where `value` holds φ: three runs of `count` numbers. With `rests`
+/// they are those of an argument that does not move where it is 0.
 template <class T>
-void function_slopes(Function f, const Exponent& p, const T* in, const T* value, T* slopes, Index count) {
+void function_slopes(Function f, const Exponent& p, const T* in, const T* value, T* slopes, Index count,
+                     bool rests = false) {
   using V = simd::Lanes<T>;
   constexpr Index width = simd::width<V>;
   const auto whole = [&](const T* from, const T* at, T* to, Index numbers, Index stride) {
     with_function(f, [&](auto which) {
       for (Index i = 0; i < numbers; i += width) {
-        const Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(from + i), simd::load<V>(at + i), p);
+        Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(from + i), simd::load<V>(at + i), p);
+        if constexpr (has_edge_at_zero(which.value))
+          if (rests) s = at_rest(s, simd::load<V>(from + i), simd::load<V>(at + i));
         simd::store<V>(to + i, s.first);
         simd::store<V>(to + stride + i, s.second);
         simd::store<V>(to + 2 * stride + i, s.third);
@@ -212,12 +264,14 @@ void function_slopes(Function f, const Exponent& p, const T* in, const T* value,
 /// to = φ'(in) bar, or to += φ'(in) bar, where `value` holds φ, for `count` numbers, a multiple of the lane count.
 template <class T>
 void add_first_slopes(Function f, const Exponent& p, const T* in, const T* value, const T* bar, T* to, bool fresh,
-                      Index count) {
+                      Index count, bool rests) {
   using V = simd::Lanes<T>;
   with_function(f, [&](auto which) {
     for (Index i = 0; i < count; i += simd::width<V>) {
-      const V slope = function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p).first;
-      const V term = slope * simd::load<V>(bar + i);
+      Slopes<V> s = function_slopes<which.value, V>(simd::load<V>(in + i), simd::load<V>(value + i), p);
+      if constexpr (has_edge_at_zero(which.value))
+        if (rests) s = at_rest(s, simd::load<V>(in + i), simd::load<V>(value + i));
+      const V term = s.first * simd::load<V>(bar + i);
       simd::store<V>(to + i, fresh ? term : simd::load<V>(to + i) + term);
     }
   });

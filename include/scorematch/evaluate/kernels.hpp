@@ -155,8 +155,10 @@ struct Kernels {
   }
 
   /// ā of r = a b; call it again with a and b exchanged for b̄. With `twice` it is that of r = a², b being a.
+  /// (Not inlined: inside its caller g++ 12 makes the loop slower, a mixture's score by a fifth.)
   template <bool twice = false>
-  void product_adjoint(T* a_bar, int rows_a, bool fresh, const T* b, int rows_b, const T* r_bar, int rows_r) const {
+  [[gnu::noinline]] void product_adjoint(T* a_bar, int rows_a, bool fresh, const T* b, int rows_b, const T* r_bar,
+                                         int rows_r) const {
     const Index second = (1 + jets.directions()) * samples;
     for (Index i = 0; i < samples; i += width) {
       const auto of_b = [&](Index k) {
@@ -237,6 +239,21 @@ struct Kernels {
     }
   }
 
+  /// The slopes of an argument a that moves in no direction up to `last` where it is 0.
+  void rest(T* slopes, const T* a, int last, const T* r) const {
+    for (Index i = 0; i < samples; i += width) {
+      V moves_by = V{};
+      for (int c = 0; c < last; ++c) moves_by += simd::abs(simd::load<V>(a + (1 + c) * samples + i));
+      const Slopes<V> plain = {simd::load<V>(slopes + i), simd::load<V>(slopes + samples + i),
+                               simd::load<V>(slopes + 2 * samples + i)};
+      const Slopes<V> flat = at_rest(plain, simd::load<V>(a + i), simd::load<V>(r + i));
+      const auto rests = moves_by == 0;
+      simd::store<V>(slopes + i, simd::select(rests, flat.first, plain.first));
+      simd::store<V>(slopes + samples + i, simd::select(rests, flat.second, plain.second));
+      simd::store<V>(slopes + 2 * samples + i, simd::select(rests, flat.third, plain.third));
+    }
+  }
+
   // --- comparison and choice ---
 
   void less(T* out, const T* a, const T* b, bool or_equal) const {
@@ -270,10 +287,49 @@ struct Kernels {
     });
   }
 
-  // --- log-sum-exp over n columns, w_j = exp(a_j − r):
-  //   r_c = Σ_j w_j a_jc     r_L = Σ_j w_j (a_jL + Σ_c a_jc²) − Σ_c r_c² ---
+  // --- what is taken: rows of 1 for the samples that need an element, and 0 for those that took another branch ---
 
-  /// What a log-sum-exp computes of its first terms is kept for their second use; of further terms it is computed again.
+  /// Adds those who need r, `of_r` (null: all do), to those who need a: with a condition, as far as it is `chosen`.
+  void take(T* of_a, const T* of_r, const T* condition = nullptr, bool chosen = true) const {
+    const V one = simd::broadcast<V>(1), zero = V{};
+    for (Index i = 0; i < samples; i += width) {
+      V needed = of_r == nullptr ? one : simd::load<V>(of_r + i);
+      if (condition != nullptr) {
+        const auto holds = simd::load<V>(condition + i) != 0;
+        needed = chosen ? simd::select(holds, needed, zero) : simd::select(holds, zero, needed);
+      }
+      simd::store<V>(of_a + i, simd::select(needed != 0, one, simd::load<V>(of_a + i)));
+    }
+  }
+
+  /// out = in over so many rows, 0 for the samples that do not take it.
+  void keep_taken(T* out, const T* in, int rows, const T* taken) const {
+    for (int row = 0; row < rows; ++row)
+      for (Index i = 0; i < samples; i += width)
+        simd::store<V>(out + row * samples + i,
+                       simd::select(simd::load<V>(taken + i) != 0, simd::load<V>(in + row * samples + i), V{}));
+  }
+
+  /// out = α in, or out += α in, in a column of so many rows, for the samples that take it.
+  void add_taken(T* out, const T* in, T alpha, int rows, bool fresh, const T* taken) const {
+    for_each_run(rows, [&](Index first, Index count) {
+      for (Index k = first; k < first + count; k += samples)
+        for (Index i = 0; i < samples; i += width)
+          put(out + k + i, simd::select(simd::load<V>(taken + i) != 0, alpha * simd::load<V>(in + k + i), V{}), fresh);
+    });
+  }
+
+  /// out = a b, or out += a b, over one row.
+  void add_times(T* out, const T* a, const T* b, bool fresh) const {
+    for (Index i = 0; i < samples; i += width) put(out + i, simd::load<V>(a + i) * simd::load<V>(b + i), fresh);
+  }
+
+  // --- log-sum-exp over n columns, w_j = exp(a_j − r):
+  //   r_c = Σ_j w_j a_jc     r_L = Σ_j w_j (a_jL + Σ_c (a_jc − r_c)²)
+  // (Σ_j w_j a_jc² − r_c² would cancel where one term outweighs the others.) ---
+
+  /// What a log-sum-exp computes of its first terms is kept for their second use; of further terms it is computed
+  /// again.
   static constexpr Index most_kept = 32;
 
   void log_sum_exp(T* r, int rows_r, const T* a, Index stride, int rows_a, Index n) const {
@@ -297,28 +353,30 @@ struct Kernels {
       const V value = shift + simd::log(total), scale = simd::broadcast<V>(T(1)) / total;
       simd::store<V>(r + i, value);
       if (!moves(rows_r)) continue;
+      const auto weight = [&](Index j) {
+        return j < most_kept ? kept[j] * scale : simd::exp(simd::load<V>(a + j * stride + i) - value);
+      };
       for (int c = written.first; c < written.last; ++c) simd::store<V>(r + (1 + c) * samples + i, V{});
-      if (second_too) simd::store<V>(r + second + i, V{});
       for (Index j = 0; j < n; ++j) {
-        const T* column = a + j * stride + i;
-        const V weight = j < most_kept ? kept[j] * scale : simd::exp(simd::load<V>(column) - value);
-        V squares = V{};
+        const V w = weight(j);
         for (int c = written.first; c < written.last; ++c) {
-          const V ac = simd::load<V>(column + (1 + c) * samples);
-          put(r + (1 + c) * samples + i, weight * ac, false);
-          if (c < jets.curved) squares += ac * ac;
+          const Index k = (1 + c) * samples + i;
+          put(r + k, w * simd::load<V>(a + j * stride + k), false);
         }
-        if (!second_too) continue;
-        if (curves(rows_a)) squares += simd::load<V>(column + second);
-        put(r + second + i, weight * squares, false);
       }
       if (!second_too) continue;
-      V squares = V{};
-      for (int c = 0; c < jets.curved; ++c) {
-        const V rc = simd::load<V>(r + (1 + c) * samples + i);
-        squares += rc * rc;
+      V last = V{};
+      for (Index j = 0; j < n; ++j) {
+        const T* column = a + j * stride + i;
+        V squares = curves(rows_a) ? simd::load<V>(column + second) : V{};
+        for (int c = 0; c < jets.curved; ++c) {
+          const Index k = (1 + c) * samples;
+          const V apart = simd::load<V>(column + k) - simd::load<V>(r + k + i);
+          squares += apart * apart;
+        }
+        last += weight(j) * squares;
       }
-      put(r + second + i, -squares, false);
+      simd::store<V>(r + second + i, last);
     }
   }
 
@@ -328,17 +386,16 @@ struct Kernels {
     for (Index i = 0; i < samples; i += width) {
       const V value = simd::load<V>(r + i), value_bar = simd::load<V>(r_bar + i);
       const V last = curves(rows_r) ? simd::load<V>(r_bar + second + i) : V{};
-      // r̄_c seen through r_L = … − Σ_c r_c²
-      const auto slope_bar = [&](int c) {
-        const V rc = simd::load<V>(r_bar + (1 + c) * samples + i);
-        return c < jets.curved ? rc - (last + last) * simd::load<V>(r + (1 + c) * samples + i) : rc;
+      const auto apart = [&](const T* column, int c) {
+        const Index k = (1 + c) * samples;
+        return simd::load<V>(column + k) - simd::load<V>(r + k + i);
       };
-      const auto pull = [&](const T* column) {  // ∂/∂w_j
+      const auto pull = [&](const T* column) {  // ∂/∂w_j, up to what all j share
         V g = V{};
         for (int c = 0; c < jets.directions(); ++c) {
-          const V ac = simd::load<V>(column + (1 + c) * samples);
-          g += slope_bar(c) * ac;
-          if (c < jets.curved) g += last * ac * ac;
+          const V from_mean = apart(column, c);
+          g += simd::load<V>(r_bar + (1 + c) * samples + i) * from_mean;
+          if (c < jets.curved) g += last * from_mean * from_mean;
         }
         if (curves(rows_a)) g += last * simd::load<V>(column + second);
         return g;
@@ -365,8 +422,8 @@ struct Kernels {
         }
         put(bar, weight * (value_bar + (kept ? pulls[j] : pull(column)) - mean), fresh);
         for (int c = 0; c < written.last; ++c) {
-          V term = slope_bar(c);
-          if (c < jets.curved) term += (last + last) * simd::load<V>(column + (1 + c) * samples);
+          V term = simd::load<V>(r_bar + (1 + c) * samples + i);
+          if (c < jets.curved) term += (last + last) * apart(column, c);
           put(bar + (1 + c) * samples, weight * term, fresh);
         }
         if (curves(rows_a) && written.second) put(bar + second, weight * last, fresh);

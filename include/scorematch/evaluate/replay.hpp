@@ -1,6 +1,11 @@
 // Replaying a record over a block of samples: a forward sweep that carries jets, and a reverse sweep that gives the
 // adjoints of θ, of x, or of both.
 //
+// A sample's derivatives do not see the branches of `where` that it does not take: neither 0 · NaN nor 0 · ∞ must leave
+// them. Going forward, whole jets are chosen. Going back, the adjoints that enter such a branch are 0, and what they
+// are multiplied by there is 0 too: which samples need an element is carried back with its adjoint, in rows of 1 and 0.
+// Only nodes that branches alone read (`Node::optional`) have such rows.
+//
 // What depends on θ alone is evaluated first, once a batch (UniformPart, in double); the blocks read it as plain
 // numbers and add their adjoints to it; at the end one small reverse sweep turns these into the gradient with respect
 // to θ.
@@ -65,7 +70,9 @@ struct Slot {
   T* value = nullptr;
   T* bar = nullptr;
   Index stride = 0, bar_stride = 0;
-  Index place = 0;  ///< of its first column among all columns
+  Index place = 0;      ///< of its first column among all columns
+  T* taken = nullptr;   ///< of an optional node, in reverse sweeps: which samples take it, a row an element
+  int taken_with = -1;  ///< the node whose rows these are
   int rows = 0;
   int owner = 0;         ///< the node whose columns these are: another one for a segment
   bool shared = false;   ///< a segment, or the source of one
@@ -265,6 +272,7 @@ class Replay {
     for (std::size_t i = 0; i < record.nodes.size(); ++i)  // a segment of a segment learns that it is shared only now
       if (slots_[i].shared) slots_[static_cast<std::size_t>(slots_[i].owner)].shared = true;
     find_single_summands();
+    find_takers();
     if (host == nullptr) return;
     host->place_adjoints();
     adjoints_placed_ = true;
@@ -301,7 +309,55 @@ class Replay {
       if (x_bar != nullptr && input_ >= 0 && s.owner == input_) s.bar = x_bar + (s.place - input().place);
     }
     x_bar_ = x_bar;
+    nothing_taken();
     touch(slot(record_->output).owner, true);
+  }
+
+  void nothing_taken() {
+    if (optional_numbers_ == 0) return;
+    T* at = taken_.reserve(optional_numbers_);
+    Kernels<V>::fill(at, 0, optional_numbers_);
+    for (std::size_t i = slots_.size(); i-- > 0;)
+      if (slots_[i].taken_with >= 0) {
+        slots_[i].taken = slot(slots_[i].taken_with).taken;
+      } else if (is_optional(record_->nodes[i])) {
+        slots_[i].taken = at;
+        at += record_->nodes[i].size() * samples();
+      }
+  }
+
+  // Which optional nodes are taken by whom another one is, their only user; the others have rows of their own.
+  void find_takers() {
+    const std::vector<int> uses = uses_of_nodes();
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const Node& n = record_->nodes[i];
+      if (!is_optional(n)) continue;
+      optional_numbers_ += n.size() * samples();
+      if (n.operation != Operation::combine && n.operation != Operation::multiply && n.operation != Operation::function)
+        continue;
+      for (const int operand : {n.a, n.b})
+        if (operand >= 0 && is_optional(node(operand)) && uses[static_cast<std::size_t>(operand)] == 1 &&
+            node(operand).size() == n.size())
+          slot(operand).taken_with = static_cast<int>(i);
+    }
+    for (const Slot<T>& s : slots_)
+      if (s.taken_with >= 0) optional_numbers_ -= node(static_cast<int>(&s - slots_.data())).size() * samples();
+  }
+
+  static bool is_optional(const Node& n) { return n.optional && !n.uniform; }
+
+  /// Element j of an optional node: which samples take it. Null for other nodes: all do.
+  const T* taken(int index, Index j) const {
+    const T* rows = slots_[static_cast<std::size_t>(index)].taken;
+    return rows == nullptr ? nullptr : rows + (node(index).size() == 1 ? 0 : j) * samples();
+  }
+
+  /// A column of so many rows as the samples see it that take it: where it lies, or a copy with 0 for the others.
+  const T* seen(const T* column, int rows, const T* taken) {
+    if (taken == nullptr) return column;
+    T* copy = seen_.reserve(rows * samples());
+    kernels_.keep_taken(copy, column, rows, taken);
+    return copy;
   }
 
   // The adjoints of the straight direction; of a value constant in x those of its one row, which a sweep for x clears
@@ -350,9 +406,10 @@ class Replay {
   static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
 
   // φ', φ'', φ''' of a column, in three runs.
-  T* slopes(const Node& n, const T* a, const T* r) {
+  T* slopes(const Node& n, const T* a, const T* r, int last) {
     T* out = slopes_.reserve(3 * kernels_.samples);
-    function_slopes<T>(n.function, exponent(n), a, r, out, kernels_.samples);
+    function_slopes<T>(n.function, exponent(n), a, r, out, kernels_.samples, node(n.a).rests_at_zero);
+    if (has_edge_at_zero(n.function)) kernels_.rest(out, a, last, r);
     return out;
   }
 
@@ -471,21 +528,25 @@ class Replay {
   void reverse_steady(int index, T bar);
   void forward_linear(const Node& n, Slot<T>& out);
   void forward_matrix(const Node& n, Slot<T>& out);
-  void reverse_matrix(const Node& n, Slot<T>& out);
+  void reverse_matrix(int index);
   void withhold(const Node& n, const Slot<T>& out, const Slot<T>& in);
-  void reverse_multiply(const Node& n, Slot<T>& out, int target, int other);
+  void reverse_multiply(int index, int target, int other);
+  void reverse_function(int index);
+  void reverse_log_sum_exp(int index);
   void add_linear_adjoint(int target, const T* r_bar, Index r_step, T alpha, Index n);
+  void take_operands(int index);
 
   const Record* record_;
   std::vector<Slot<T>> slots_;
   Kernels<V> kernels_;
   Outside outside_;
-  Buffer<T> values_, bars_, slopes_, room_;
+  Buffer<T> values_, bars_, slopes_, room_, taken_, seen_, seen_columns_;
   int input_ = -1, sigma_ = -1, label_ = -1;
   Index axis_ = -1;  ///< the jets' directions are the axes from this one on; −1: they are not axes
   Wanted wanted_;
   T* x_bar_ = nullptr;
   const T* second_ = nullptr;
+  Index optional_numbers_ = 0;  ///< in the rows of what is taken
   bool adjoints_placed_ = false;
   std::vector<char> read_for_x_;
   std::vector<double> steady_;  ///< of a node, its adjoint over the output's in a sweep for x alone; 0: not known
@@ -576,13 +637,14 @@ void Replay<T>::forward(int index) {
         }
         if (k.written.value) function_values<T>(n.function, exponent(n), from, to, B);
         if (!k.moves(out.rows)) continue;
-        const T* slope = slopes(n, from, to);
+        const T* slope = slopes(n, from, to, k.written.last);
         k.function(to, out.rows, from, a.rows, slope, slope + B);
       }
       break;
     }
     case Operation::less:
     case Operation::less_equal: {
+      if (!k.written.value) break;
       const Slot<T>&a = slot(n.a), &b = slot(n.b);
       for (Index j = 0; j < n.size(); ++j)
         k.less(out.value + j * out.stride, a.value + j * a.step(node(n.a)), b.value + j * b.step(node(n.b)),
@@ -637,7 +699,9 @@ void Replay<T>::forward_matrix(const Node& n, Slot<T>& out) {
 }
 
 template <class T>
-void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
+void Replay<T>::reverse_matrix(int index) {
+  const Node& n = node(index);
+  const Slot<T>& out = slot(index);
   const Index B = kernels_.samples, tall = out.rows * B, m = n.rows, inner = node(n.b).size();
   const Slot<T>& in = slot(n.b);
   if (wanted_.theta && n.c >= 0 && node(n.c).trainable)
@@ -645,10 +709,20 @@ void Replay<T>::reverse_matrix(const Node& n, Slot<T>& out) {
   if (wanted_.theta && node(n.a).trainable) {  // Ā = Σ r̄ bᵀ over samples and derivative rows
     const bool along_axes = reads_axes(n);
     double* bar = number_bar(n.a);
+    const T* values = in.value;
+    Index stride = in.stride;
+    if (out.taken != nullptr) {  // of b, what a sample needs that takes any row of A b
+      T* any = seen_columns_.reserve(B + inner * tall);
+      Kernels<V>::fill(any, 0, B);
+      for (Index j = 0; j < m; ++j) kernels_.take(any, taken(index, j));
+      T* copies = any + B;
+      for (Index l = 0; l < inner; ++l) kernels_.keep_taken(copies + l * tall, in.value + l * in.stride, out.rows, any);
+      values = copies, stride = tall;
+    }
     if (outside_.withheld != nullptr && outside_.product_matrix[n.a] >= 0)
       withhold(n, out, in);
     else
-      Gemm<T>::multiply_transposed(m, inner, along_axes ? B : tall, out.bar, out.bar_stride, in.value, in.stride, bar,
+      Gemm<T>::multiply_transposed(m, inner, along_axes ? B : tall, out.bar, out.bar_stride, values, stride, bar,
                                    room_.reserve(Gemm<T>::transposed_room));
     if (along_axes)
       for (Index j = 0; j < m; ++j)
@@ -697,8 +771,10 @@ void Replay<T>::add_linear_adjoint(int target, const T* r_bar, Index r_step, T a
 
 /// The adjoint of one factor of multiply or dot.
 template <class T>
-void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int other) {
+void Replay<T>::reverse_multiply(int index, int target, int other) {
   if (!wanted_.any(node(target))) return;
+  const Node& n = node(index);
+  const Slot<T>& out = slot(index);
   const Index B = kernels_.samples;
   const bool reduce = n.operation == Operation::dot;
   const Index count = reduce ? node(n.a).size() : n.size(), r_step = reduce ? 0 : out.bar_stride;
@@ -706,8 +782,8 @@ void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int ot
     const Slot<T>& a = slot(other);
     const Index step = node(target).size() == 1 ? 0 : 1;
     for (Index j = 0; j < count; ++j)
-      number_bar(target)[j * step] +=
-          Kernels<V>::dot(a.value + j * a.step(node(other)), out.bar + j * r_step, a.rows * B);
+      number_bar(target)[j * step] += Kernels<V>::dot(seen(a.value + j * a.step(node(other)), a.rows, taken(index, j)),
+                                                      out.bar + j * r_step, a.rows * B);
     return;
   }
   bool fresh = false;
@@ -715,14 +791,125 @@ void Replay<T>::reverse_multiply(const Node& n, Slot<T>& out, int target, int ot
   const Index step = to.bar_step(node(target));
   for (Index j = 0; j < count; ++j) {
     const bool first = fresh && (step != 0 || j == 0);
+    const T* takers = taken(index, j);
     if (outside(other)) {
-      kernels_.add_column(to.bar + j * step, out.bar + j * r_step, number(other)[node(other).size() == 1 ? 0 : j],
-                          to.rows, first);
+      const T factor = number(other)[node(other).size() == 1 ? 0 : j];
+      if (takers == nullptr)
+        kernels_.add_column(to.bar + j * step, out.bar + j * r_step, factor, to.rows, first);
+      else
+        kernels_.add_taken(to.bar + j * step, out.bar + j * r_step, factor, to.rows, first, takers);
     } else {
       const Slot<T>& b = slot(other);
-      kernels_.product_adjoint(to.bar + j * step, to.rows, first, b.value + j * b.step(node(other)), b.rows,
-                               out.bar + j * r_step, out.rows);
+      kernels_.product_adjoint(to.bar + j * step, to.rows, first,
+                               seen(b.value + j * b.step(node(other)), b.rows, takers), b.rows, out.bar + j * r_step,
+                               out.rows);
     }
+  }
+}
+
+template <class T>
+void Replay<T>::reverse_function(int index) {
+  const Node& n = node(index);
+  const Kernels<V>& k = kernels_;
+  const Index B = k.samples;
+  const Slot<T>&a = slot(n.a), &out = slot(index);
+  bool fresh = false;
+  Slot<T>& to = adjoint(n.a, fresh);
+  const bool value_only = !k.moves(out.rows);
+  if (value_only && out.taken == nullptr) {
+    const bool together = a.stride == B && out.stride == B && out.bar_stride == B && to.bar_stride == B;
+    const Index runs = together ? 1 : n.size(), count = n.size() / runs * B;
+    for (Index j = 0; j < runs; ++j)
+      add_first_slopes<T>(n.function, exponent(n), a.value + j * a.stride, out.value + j * out.stride,
+                          out.bar + j * out.bar_stride, to.bar + j * to.bar_stride, fresh, count,
+                          node(n.a).rests_at_zero);
+    return;
+  }
+  for (Index j = 0; j < n.size(); ++j) {
+    const T *from = a.value + j * a.stride, *bar = out.bar + j * out.bar_stride, *takers = taken(index, j);
+    T* into = to.bar + j * to.bar_stride;
+    if (n.function == Function::square && !value_only) {
+      k.template product_adjoint<true>(into, to.rows, fresh, seen(from, a.rows, takers), a.rows, bar, out.rows);
+      continue;
+    }
+    T* slope = slopes(n, from, out.value + j * out.stride, value_only ? 0 : k.jets.directions());
+    if (takers != nullptr) k.keep_taken(slope, slope, value_only ? 1 : 3, takers);
+    if (value_only)
+      k.add_times(into, slope, bar, fresh);
+    else
+      k.function_adjoint(into, to.rows, fresh, seen(from, a.rows, takers), bar, out.rows, slope, slope + B,
+                         slope + 2 * B);
+  }
+}
+
+template <class T>
+void Replay<T>::reverse_log_sum_exp(int index) {
+  const Node& n = node(index);
+  const Slot<T>&a = slot(n.a), &out = slot(index);
+  const Index B = kernels_.samples, count = node(n.a).size();
+  const T *values = a.value, *r = out.value;
+  Index stride = a.stride;
+  if (out.taken != nullptr) {
+    stride = a.rows * B;
+    T* copies = seen_columns_.reserve(count * stride);
+    for (Index j = 0; j < count; ++j)
+      kernels_.keep_taken(copies + j * stride, a.value + j * a.stride, a.rows, out.taken);
+    values = copies;
+    r = seen(out.value, out.rows, out.taken);
+  }
+  bool fresh = false;
+  Slot<T>& to = adjoint(n.a, fresh);
+  kernels_.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, values, stride, r, out.bar, out.rows, count);
+}
+
+/// Those who take a node take its operands, but for the branches that they do not choose. What only comparisons read
+/// has no adjoint.
+template <class T>
+void Replay<T>::take_operands(int index) {
+  const Node& n = node(index);
+  const Kernels<V>& k = kernels_;
+  const Index B = k.samples;
+  const auto take = [&](int operand, Index j, const T* takers, const T* condition = nullptr, bool chosen = true) {
+    T* rows = operand < 0 || slot(operand).taken_with >= 0 ? nullptr : slot(operand).taken;
+    if (rows != nullptr) k.take(rows + (node(operand).size() == 1 ? 0 : j) * B, takers, condition, chosen);
+  };
+  switch (n.operation) {
+    case Operation::combine:
+    case Operation::multiply:
+    case Operation::function:
+      for (Index j = 0; j < n.size(); ++j) take(n.a, j, taken(index, j)), take(n.b, j, taken(index, j));
+      break;
+    case Operation::sum:
+    case Operation::dot:
+    case Operation::log_sum_exp:
+      for (Index j = 0; j < node(n.a).size(); ++j) take(n.a, j, taken(index, 0)), take(n.b, j, taken(index, 0));
+      break;
+    case Operation::segment:
+      for (Index j = 0; j < n.size(); ++j) take(n.a, n.first + j, taken(index, j));
+      break;
+    case Operation::concat: {
+      Index column = 0;
+      for (Index part = 0; part < n.count; ++part) {
+        const int operand = record_->lists[static_cast<std::size_t>(n.first + part)];
+        for (Index j = 0; j < node(operand).size(); ++j, ++column) take(operand, j, taken(index, column));
+      }
+      break;
+    }
+    case Operation::matrix_vector:
+      for (Index l = 0; l < node(n.b).size(); ++l)
+        for (Index j = 0; j < (slot(index).taken == nullptr ? 1 : n.rows); ++j) take(n.b, l, taken(index, j));
+      break;
+    case Operation::select: {
+      const Slot<T>& condition = slot(n.a);
+      for (Index j = 0; j < n.size(); ++j) {
+        const T* holds = condition.value + j * condition.step(node(n.a));
+        take(n.b, j, taken(index, j), holds, true);
+        take(n.c, j, taken(index, j), holds, false);
+      }
+      break;
+    }
+    default:
+      break;
   }
 }
 
@@ -754,8 +941,8 @@ void Replay<T>::reverse(int index) {
   const Node& n = node(index);
   Slot<T>& out = slot(index);
   if (!wanted_.any(n) || !slot(out.owner).touched) return;
+  if (optional_numbers_ > 0) take_operands(index);
   const Kernels<V>& k = kernels_;
-  const Index B = k.samples;
   switch (n.operation) {
     case Operation::input:
     case Operation::sigma:
@@ -781,37 +968,15 @@ void Replay<T>::reverse(int index) {
     case Operation::dot:
       if (n.symmetric) {  // vᵀAv: both factors give the same adjoint of v
         k.add_column(out.bar, out.bar, 1, out.rows, false);
-        reverse_multiply(n, out, form_vector(n), form_product(n));
+        reverse_multiply(index, form_vector(n), form_product(n));
         break;
       }
-      reverse_multiply(n, out, n.a, n.b);
-      reverse_multiply(n, out, n.b, n.a);
+      reverse_multiply(index, n.a, n.b);
+      reverse_multiply(index, n.b, n.a);
       break;
-    case Operation::function: {
-      const Slot<T>& a = slot(n.a);
-      bool fresh = false;
-      Slot<T>& to = adjoint(n.a, fresh);
-      if (!k.moves(out.rows)) {
-        const bool together = a.stride == B && out.stride == B && out.bar_stride == B && to.bar_stride == B;
-        const Index runs = together ? 1 : n.size(), count = n.size() / runs * B;
-        for (Index j = 0; j < runs; ++j)
-          add_first_slopes<T>(n.function, exponent(n), a.value + j * a.stride, out.value + j * out.stride,
-                              out.bar + j * out.bar_stride, to.bar + j * to.bar_stride, fresh, count);
-        break;
-      }
-      for (Index j = 0; j < n.size(); ++j) {
-        const T* from = a.value + j * a.stride;
-        if (n.function == Function::square) {
-          k.template product_adjoint<true>(to.bar + j * to.bar_stride, to.rows, fresh, from, a.rows,
-                                           out.bar + j * out.bar_stride, out.rows);
-          continue;
-        }
-        const T* slope = slopes(n, from, out.value + j * out.stride);
-        k.function_adjoint(to.bar + j * to.bar_stride, to.rows, fresh, from, out.bar + j * out.bar_stride, out.rows,
-                           slope, slope + B, slope + 2 * B);
-      }
+    case Operation::function:
+      reverse_function(index);
       break;
-    }
     case Operation::select: {
       const Slot<T>& condition = slot(n.a);
       for (const bool chosen : {true, false}) {
@@ -826,14 +991,9 @@ void Replay<T>::reverse(int index) {
       }
       break;
     }
-    case Operation::log_sum_exp: {
-      const Slot<T>& a = slot(n.a);
-      bool fresh = false;
-      Slot<T>& to = adjoint(n.a, fresh);
-      k.log_sum_exp_adjoint(to.bar, to.bar_stride, to.rows, fresh, a.value, a.stride, out.value, out.bar, out.rows,
-                            node(n.a).size());
+    case Operation::log_sum_exp:
+      reverse_log_sum_exp(index);
       break;
-    }
     case Operation::concat: {
       Index column = 0;
       for (Index part = 0; part < n.count; ++part) {
@@ -844,7 +1004,7 @@ void Replay<T>::reverse(int index) {
       break;
     }
     case Operation::matrix_vector:
-      reverse_matrix(n, out);
+      reverse_matrix(index);
       break;
   }
 }

@@ -148,7 +148,9 @@ class UniformPart {
     for (const Node& n : record_->nodes)
       if (!n.uniform || n.operation == Operation::segment)
         record_->for_each_operand(n, [&](int operand) {
-          if (n.operation != Operation::matrix_vector || operand != n.a || n.b == n.a || n.c == n.a) at(operand) = none;
+          const bool in_product_alone =
+              n.operation == Operation::matrix_vector && operand == n.a && n.b != n.a && n.c != n.a && !n.optional;
+          if (!in_product_alone) at(operand) = none;
         });
     std::vector<ProductMatrix>& list = product_matrices_.list;
     for (std::size_t i = 0; i < record_->nodes.size(); ++i)
@@ -262,6 +264,7 @@ class UniformPart {
 
   void reverse(const Node& n, const double* r, const double* r_bar) {
     const Index size = n.size();
+    const auto reaches = [&](Index j) { return !n.optional || r_bar[j] != 0; };  // a branch not taken: no 0 · NaN
     switch (n.operation) {
       case Operation::combine:
         for (Index j = 0; j < size; ++j) {
@@ -272,6 +275,7 @@ class UniformPart {
       case Operation::multiply:
       case Operation::dot:
         for (Index j = 0; j < std::max(node(n.a).size(), node(n.b).size()); ++j) {
+          if (!reaches(n.operation == Operation::dot ? 0 : j)) continue;
           const double up = r_bar[n.operation == Operation::dot ? 0 : j];
           bar_at(n.a, j) += at(n.b, j) * up;
           bar_at(n.b, j) += at(n.a, j) * up;
@@ -279,8 +283,9 @@ class UniformPart {
         break;
       case Operation::function: {
         slopes_.resize(static_cast<std::size_t>(3 * size));
-        function_slopes<double>(n.function, exponent(n), value(n.a), r, slopes_.data(), size);
-        for (Index j = 0; j < size; ++j) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
+        function_slopes<double>(n.function, exponent(n), value(n.a), r, slopes_.data(), size, node(n.a).rests_at_zero);
+        for (Index j = 0; j < size; ++j)
+          if (reaches(j)) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
         break;
       }
       case Operation::select:
@@ -290,7 +295,8 @@ class UniformPart {
         for (Index j = 0; j < node(n.a).size(); ++j) bar(n.a)[j] += r_bar[0];
         break;
       case Operation::log_sum_exp:
-        for (Index j = 0; j < node(n.a).size(); ++j) bar(n.a)[j] += std::exp(value(n.a)[j] - r[0]) * r_bar[0];
+        for (Index j = 0; j < node(n.a).size(); ++j)
+          if (reaches(0)) bar(n.a)[j] += std::exp(value(n.a)[j] - r[0]) * r_bar[0];
         break;
       case Operation::concat:
         for_each_part(n, [&](int part, Index first) {
@@ -299,6 +305,7 @@ class UniformPart {
         break;
       case Operation::matrix_vector:
         for_each_product(n, [&](Index out, Index a, Index b, bool first) {
+          if (!reaches(out)) return;
           if (first && n.c >= 0) bar_at(n.c, out % n.rows) += r_bar[out];
           bar(n.a)[a] += r_bar[out] * value(n.b)[b];
           bar(n.b)[b] += r_bar[out] * value(n.a)[a];

@@ -27,7 +27,7 @@ inline formula::Value activate(Activation activation, const formula::Value& h) {
   return h;
 }
 
-namespace formula {
+namespace formula::recording {
 
 /// Networks are evaluated from the record: there are none for compiled formulas.
 template <class X>
@@ -38,7 +38,7 @@ constexpr bool require_recorded() {
   return std::is_same_v<X, Value>;
 }
 
-}  // namespace formula
+}  // namespace formula::recording
 
 /// An affine layer W h + b with `width` outputs; its parameters are NAME.weight (width × the size of h), started by
 /// `weight`, and NAME.bias, which starts at 0.
@@ -74,7 +74,7 @@ U fourier_features(const U& u, const Frequencies& options = {}) {
     require(std::isfinite(options.fastest) && options.fastest >= options.slowest,
             {"Frequencies: fastest is ", options.fastest, "; it must be a finite number from slowest, ",
              options.slowest, ", on"});
-    require(u.size() == 1, {"fourier_features takes a number; this is ", shape_text(u)});
+    require(u.size() == 1, {"fourier_features takes a number; this is ", formula::shape_text(u)});
     Eigen::VectorXd omega(options.count);
     for (int k = 0; k < options.count; ++k)
       omega[k] = options.slowest *

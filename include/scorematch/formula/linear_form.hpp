@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,9 @@ struct Linearity {
 namespace linear {
 
 inline const char* name_of(Function function) {
-  constexpr const char* names[] = {"none",    "1/",       "square", "sqrt", "exp", "log", "log1p", "expm1", "tanh",
-                                   "sigmoid", "softplus", "silu",   "sin",  "cos", "erf", "abs",   "pow",   "pow"};
+  constexpr const char* names[] = {"none",  "1/",   "square",  "sqrt",     "exp",  "log", "log1p",
+                                   "expm1", "tanh", "sigmoid", "softplus", "silu", "sin", "cos",
+                                   "erf",   "abs",  "pow",     "pow",      "pow"};
   return names[static_cast<std::size_t>(function)];
 }
 
@@ -98,17 +100,20 @@ class FeatureWriter {
           for (const Part& part : disjoint(i)) pass_on(from_.nodes[i], part);
       for (const ParameterBlock& block : from_.parameters) collect(block, features);
     }
-    Record made = to_.finish(concat(features).index());
+    Record made = to_.finish(concatenated(features).index());
     made.takes_sigma = from_.takes_sigma;
     made.classes = from_.classes;
     return made;
   }
 
  private:
-  /// The adjoint of the elements from `first` on of a node (column-major, as one vector).
+  /// The adjoint of the elements from `first` on of a node (column-major, as one vector). Behind a choice it is 0 for
+  /// the samples that do not take the branch: `taken` is 1 for those that do, and 0 for the others, whose products must
+  /// stay 0 whatever they are multiplied by.
   struct Part {
     Index first;
     Value value;
+    std::optional<Value> taken = {};
   };
 
   const Node& node(int i) const { return from_.nodes[static_cast<std::size_t>(i)]; }
@@ -156,10 +161,29 @@ class FeatureWriter {
   }
 
   // Adds `value` to the adjoint of an operand of the elements from `first`; a number that met them gets their sum.
-  void add(int operand, Index first, const Value& value) {
+  void add(int operand, Index first, const Value& value, const std::optional<Value>& taken) {
     if (!depends_[static_cast<std::size_t>(operand)]) return;
     const bool met_all = node(operand).size() == 1;
-    parts_[static_cast<std::size_t>(operand)].push_back({met_all ? 0 : first, met_all ? sum(value) : value});
+    parts_[static_cast<std::size_t>(operand)].push_back(
+        {met_all ? 0 : first, met_all ? sum(value) : value, met_all ? any_of(taken, 1) : taken});
+  }
+
+  /// Who takes any of the elements, for `count` elements.
+  std::optional<Value> any_of(const std::optional<Value>& taken, Index count) {
+    if (!taken || (taken->size() == 1 && count == 1)) return taken;
+    const Value any = taken->size() == 1 ? *taken : compared(Operation::less, number(0), sum(*taken)).value();
+    return count == 1 ? any : any + zeros(count);
+  }
+
+  std::optional<Value> elements(const std::optional<Value>& taken, Index first, Index count) {
+    if (!taken) return {};
+    return elements(*taken, first, count);
+  }
+
+  /// factor · r, and 0 where r is not taken.
+  Value times(const Value& factor, const Value& r, const std::optional<Value>& taken) {
+    const Value product = factor * r;
+    return taken ? selected(*taken, product, zeros(product.size())) : product;
   }
 
   // What was added to node i, its overlaps summed up.
@@ -169,17 +193,25 @@ class FeatureWriter {
     for (const Part& part : parts) ends.insert(ends.end(), {part.first, part.first + part.value.size()});
     std::sort(ends.begin(), ends.end());
     ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
-    std::vector<std::vector<Value>> terms(ends.size());
+    std::vector<std::vector<Part>> terms(ends.size());
     for (const Part& part : parts)
       for (auto at = std::lower_bound(ends.begin(), ends.end(), part.first); *at < part.first + part.value.size(); ++at)
         terms[static_cast<std::size_t>(at - ends.begin())].push_back(
-            elements(part.value, *at - part.first, at[1] - *at));
+            {*at, elements(part.value, *at - part.first, at[1] - *at),
+             elements(part.taken, *at - part.first, at[1] - *at)});
     std::vector<Part> sums;
     for (std::size_t k = 0; k < terms.size(); ++k) {
       if (terms[k].empty()) continue;
-      Value total = terms[k].front();
-      for (std::size_t t = 1; t < terms[k].size(); ++t) total = total + terms[k][t];
-      sums.push_back({ends[k], total});
+      Part total = terms[k].front();
+      for (std::size_t t = 1; t < terms[k].size(); ++t) {
+        const Part& term = terms[k][t];
+        total.value = total.value + term.value;
+        if (total.taken && term.taken)
+          total.taken = selected(*total.taken, *total.taken, *term.taken);
+        else
+          total.taken.reset();
+      }
+      sums.push_back(total);
     }
     return sums;
   }
@@ -187,42 +219,45 @@ class FeatureWriter {
   // The adjoints of a node's operands, of one part of its own.
   void pass_on(const Node& n, const Part& part) {
     const Value& r = part.value;
+    const std::optional<Value>& taken = part.taken;
     const Index first = part.first, count = r.size();
     switch (n.operation) {
       case Operation::combine:
-        add(n.a, first, n.alpha * r);
-        if (n.b >= 0) add(n.b, first, n.beta * r);
+        add(n.a, first, n.alpha * r, taken);
+        if (n.b >= 0) add(n.b, first, n.beta * r, taken);
         break;
       case Operation::multiply:
         if (depends_[static_cast<std::size_t>(n.a)])
-          add(n.a, first, factor(n.b, first, count) * r);
+          add(n.a, first, times(factor(n.b, first, count), r, taken), taken);
         else
-          add(n.b, first, factor(n.a, first, count) * r);
+          add(n.b, first, times(factor(n.a, first, count), r, taken), taken);
         break;
       case Operation::dot: {
         const bool left = depends_[static_cast<std::size_t>(n.a)] != 0;
-        add(left ? n.a : n.b, 0, factor(left ? n.b : n.a, 0, node(n.a).size()) * r);
+        const Index size = node(n.a).size();
+        add(left ? n.a : n.b, 0, times(factor(left ? n.b : n.a, 0, size), r, taken), any_of(taken, size));
         break;
       }
       case Operation::sum:
-        add(n.a, 0, r + zeros(node(n.a).size()));
+        add(n.a, 0, r + zeros(node(n.a).size()), any_of(taken, node(n.a).size()));
         break;
       case Operation::segment:
-        add(n.a, n.first + first, r);
+        add(n.a, n.first + first, r, taken);
         break;
       case Operation::spread:
-        add(n.a, first, r);
+        add(n.a, first, r, taken);
         break;
       case Operation::transpose:
         for (Index k = 0; k < count; ++k) {
           const Index row = (first + k) % n.rows, column = (first + k) / n.rows;
-          add(n.a, row * n.cols + column, elements(r, k, 1));
+          add(n.a, row * n.cols + column, elements(r, k, 1), elements(taken, k, 1));
         }
         break;
       case Operation::select: {
-        const Value condition = factor(n.a, first, count);
-        add(n.b, first, selected(condition, r, zeros(count)));
-        add(n.c, first, selected(condition, zeros(count), r));
+        const Value condition = factor(n.a, first, count) + zeros(count);
+        const Value before = taken ? *taken : zeros(count) + number(1);
+        add(n.b, first, selected(condition, r, zeros(count)), selected(condition, before, zeros(count)));
+        add(n.c, first, selected(condition, zeros(count), r), selected(condition, zeros(count), before));
         break;
       }
       case Operation::concat: {
@@ -230,7 +265,9 @@ class FeatureWriter {
         for (Index k = 0; k < n.count; ++k) {
           const int operand = from_.lists[static_cast<std::size_t>(n.first + k)];
           const Index begin = std::max(at, first), end = std::min(at + node(operand).size(), first + count);
-          if (begin < end) add(operand, begin - at, elements(r, begin - first, end - begin));
+          if (begin < end)
+            add(operand, begin - at, elements(r, begin - first, end - begin),
+                elements(taken, begin - first, end - begin));
           at += node(operand).size();
         }
         break;
@@ -250,15 +287,17 @@ class FeatureWriter {
       const Index begin = std::max(part.first, column * m), count = std::min(end, (column + 1) * m) - begin,
                   row = begin - column * m;
       const Value r = elements(part.value, begin - part.first, count);
-      if (n.c >= 0) add(n.c, row, r);
+      const std::optional<Value> taken = elements(part.taken, begin - part.first, count);
+      if (n.c >= 0) add(n.c, row, r, taken);
       if (depends_[static_cast<std::size_t>(n.a)]) {
-        for (Index l = 0; l < inner; ++l) add(n.a, l * m + row, r * factor(n.b, column * inner + l, 1));
+        for (Index l = 0; l < inner; ++l)
+          add(n.a, l * m + row, times(factor(n.b, column * inner + l, 1), r, taken), taken);
       } else if (depends_[static_cast<std::size_t>(n.b)]) {
         std::vector<Value> whole;
         if (row > 0) whole.push_back(zeros(row));
         whole.push_back(r);
         if (row + count < m) whole.push_back(zeros(m - row - count));
-        add(n.b, column * inner, transposed_product(n.a, concat(whole)));
+        add(n.b, column * inner, transposed_product(n.a, concatenated(whole)), any_of(taken, inner));
       }
     }
   }

@@ -30,7 +30,7 @@ formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, c
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d, c_in = 1 / sqrt(variance);
   const formula::Value F_x = network(c_in * x, 0.25 * log(sigma));
-  require(F_x.size() == x.size(), {"edm_score: the network returns ", shape_text(F_x),
+  require(F_x.size() == x.size(), {"edm_score: the network returns ", formula::shape_text(F_x),
                                    "; it must return a vector of size ", x.size(), ", that of x"});
   return (d * c_in / sigma) * F_x - x / variance;
 }
@@ -44,7 +44,7 @@ formula::Value edm_energy(const formula::Value& x, const formula::Value& sigma, 
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d;
   const formula::Value F_x = network((1 / sqrt(variance)) * x, 0.25 * log(sigma));
-  require(F_x.size() == 1, {"edm_energy: the network returns ", shape_text(F_x), "; it must return a number"});
+  require(F_x.size() == 1, {"edm_energy: the network returns ", formula::shape_text(F_x), "; it must return a number"});
   return 0.5 * squared_norm(x) / variance - (d / sigma) * F_x;
 }
 

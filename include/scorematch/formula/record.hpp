@@ -5,7 +5,9 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,6 +59,7 @@ enum class Function : std::uint8_t {
   abs,
   power,          ///< a^α, α real, a > 0
   integer_power,  ///< a^n, n = Node::first
+  log_of_base,    ///< log a, but a very small number at a = 0, so that exp(p log a) is a^p there too
 };
 
 /// How a value depends on x along a line: decides which derivative rows exist at all.
@@ -77,6 +80,8 @@ struct Node {
   bool trainable = false;  ///< depends on θ
   InX in_x = InX::constant;
   bool symmetric = false;  ///< dot: of v and A v, A a symmetric constant, and A v is used nowhere else
+  bool optional = false;   ///< reaches the output through branches of `select` alone; of a uniform value: through one
+  bool rests_at_zero = false;  ///< is never negative, and has no slope where it is 0: a sum of squares
 
   Index size() const { return rows * cols; }
 };
@@ -89,6 +94,12 @@ struct ParameterBlock {
 
   Index size() const { return rows * cols; }
 };
+
+/// The last of `count` elements from `first` on, for messages: as far as there are such numbers.
+inline Index last_element(Index first, Index count) {
+  constexpr Index most = std::numeric_limits<Index>::max();
+  return first >= 0 && count > most - first ? most : first + (count - 1);
+}
 
 /// "layer2" before "layer10": runs of digits compare as numbers, everything else by character.
 inline bool natural_less(std::string_view a, std::string_view b) {
@@ -149,9 +160,27 @@ struct Record {
 };
 
 /// Builds a Record while a formula runs. Equal operations on equal operands are recorded once.
+///
+/// Values outlive their formula where its user keeps them (in a static variable, say), and an address is soon used
+/// again. So each recorder has a number of its own, and those at work are known by it.
 class Recorder {
  public:
-  explicit Recorder(Index dimension) { record_.dimension = dimension; }
+  explicit Recorder(Index dimension) : number_(next_number()) {
+    record_.dimension = dimension;
+    at_work().push_back(number_);
+  }
+  ~Recorder() { retire(); }
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  std::uint64_t number() const { return number_; }
+
+  /// Whether the recorder of this number is still building its record, in this thread.
+  static bool works(std::uint64_t number) {
+    for (const std::uint64_t other : at_work())
+      if (other == number) return true;
+    return false;
+  }
 
   const Node& node(int index) const { return record_.nodes[static_cast<std::size_t>(index)]; }
 
@@ -165,6 +194,7 @@ class Recorder {
   }
 
   int constant(const double* numbers, Index rows, Index cols) {
+    for (Index i = 0; i < rows * cols; ++i) require(numbers[i] == numbers[i], {"a formula uses the number NaN"});
     Node node{.operation = Operation::constant, .rows = rows, .cols = cols};
     node.first = static_cast<Index>(record_.constants.size());
     if (rows * cols == 1)  // the same number twice is the same node
@@ -190,6 +220,8 @@ class Recorder {
     require(!name.empty(), {"a parameter has an empty name; theta(\"name\", …) needs one"});
     require(rows >= 1 && cols >= 1,
             {"theta(\"", name, "\") has the shape ", rows, " × ", cols, "; both must be at least 1"});
+    require(cols <= most_numbers / rows, {"theta(\"", name, "\") has the shape ", rows, " × ", cols,
+                                          "; a parameter has at most ", most_numbers, " numbers"});
     for (std::size_t i = 0; i < record_.parameters.size(); ++i) {
       const ParameterBlock& block = record_.parameters[i];
       if (block.name != name) continue;
@@ -212,6 +244,21 @@ class Recorder {
   Record finish(int output);
 
  private:
+  static constexpr Index most_numbers = Index{1} << 40;
+
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+  }
+  static std::vector<std::uint64_t>& at_work() {
+    static thread_local std::vector<std::uint64_t> numbers;
+    return numbers;
+  }
+  void retire() {
+    std::vector<std::uint64_t>& numbers = at_work();
+    numbers.erase(std::remove(numbers.begin(), numbers.end(), number_), numbers.end());
+  }
+
   static bool same(const Node& m, const Node& n) {
     return m.operation == n.operation && m.a == n.a && m.b == n.b && m.c == n.c && m.function == n.function &&
            m.alpha == n.alpha && m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
@@ -227,11 +274,32 @@ class Recorder {
   void spread_uniform_operands();
   template <class = void>
   void keep_what_the_output_needs(int output);
+  template <class = void>
+  void find_optional();
+  bool rests_at_zero(const Node& node) const;
+  bool never_negative(int index) const;
   void classify();
   void classify(Node& node) const;
 
+  std::uint64_t number_;
   Record record_;
   std::vector<int> parameter_nodes_;
+};
+
+/// A recorder that may have ended its work.
+class RecorderAtWork {
+ public:
+  explicit RecorderAtWork(Recorder& recorder) : recorder_(&recorder), number_(recorder.number()) {}
+
+  Recorder& get() const {
+    require(Recorder::works(number_),
+            {"a formula uses a value of another formula; values and theta live only while their formula runs"});
+    return *recorder_;
+  }
+
+ private:
+  Recorder* recorder_;
+  std::uint64_t number_;
 };
 
 // θ is laid out by sorted name, since C++ leaves open in which order a formula's operands are evaluated.
@@ -298,6 +366,78 @@ inline void Recorder::classify(Node& node) const {
       break;
     default:
       node.in_x = operands;
+  }
+  node.rests_at_zero = rests_at_zero(node);
+}
+
+/// Of a number or vector of θ and constants.
+inline bool Recorder::never_negative(int index) const {
+  const Node& n = node(index);
+  if (n.rests_at_zero) return true;
+  if (n.operation == Operation::constant) {
+    const double* numbers = record_.constants.data() + n.first;
+    return std::all_of(numbers, numbers + n.size(), [](double a) { return a >= 0; });
+  }
+  if (n.operation != Operation::function) return false;
+  return n.function == Function::exp || n.function == Function::sigmoid || n.function == Function::softplus ||
+         n.function == Function::sqrt;
+}
+
+inline bool Recorder::rests_at_zero(const Node& n) const {
+  const auto rests = [&](int operand) { return operand >= 0 && node(operand).rests_at_zero; };
+  switch (n.operation) {
+    case Operation::function:
+      switch (n.function) {
+        case Function::square:
+        case Function::abs:
+          return true;
+        case Function::integer_power:
+          return n.first > 0 && (n.first % 2 == 0 || rests(n.a));
+        case Function::sqrt:
+          return rests(n.a);
+        case Function::power:
+          return n.alpha > 0 && rests(n.a);
+        default:
+          return false;
+      }
+    case Operation::dot:
+      return n.a == n.b || (rests(n.a) && never_negative(n.b)) || (rests(n.b) && never_negative(n.a));
+    case Operation::multiply:
+      return n.a == n.b || (rests(n.a) && never_negative(n.b)) || (rests(n.b) && never_negative(n.a));
+    case Operation::combine:
+      return n.alpha >= 0 && rests(n.a) && (n.b < 0 || (n.beta >= 0 && rests(n.b)));
+    case Operation::select:
+      return rests(n.b) && rests(n.c);
+    case Operation::sum:
+    case Operation::segment:
+      return rests(n.a);
+    case Operation::concat: {
+      bool all = true;
+      record_.for_each_operand(n, [&](int operand) { all = all && rests(operand); });
+      return all;
+    }
+    default:
+      return false;
+  }
+}
+
+// A branch of `where` that a sample does not take must not reach its derivatives: the reverse sweeps treat what only
+// branches read with care (evaluate/replay.hpp). What only a comparison reads has no adjoint.
+template <class>
+void Recorder::find_optional() {
+  std::vector<char> always(record_.nodes.size(), 0), sometimes(record_.nodes.size(), 0);
+  always[static_cast<std::size_t>(record_.output)] = 1;
+  for (std::size_t i = record_.nodes.size(); i-- > 0;) {
+    Node& node = record_.nodes[i];
+    node.optional = sometimes[i] && (node.uniform || !always[i]);
+    if (node.operation == Operation::less || node.operation == Operation::less_equal) continue;
+    const bool chooses = node.operation == Operation::select;
+    record_.for_each_operand(node, [&](int operand) {
+      if (chooses && operand != node.b && operand != node.c) return;
+      const auto o = static_cast<std::size_t>(operand);
+      if (chooses || node.optional) sometimes[o] = 1;
+      if (!chooses && always[i]) always[o] = 1;
+    });
   }
 }
 
@@ -429,6 +569,8 @@ Record Recorder::finish(int output) {
   find_symmetric_forms();
   spread_uniform_operands();
   classify();
+  find_optional();
+  retire();
   return std::move(record_);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "scorematch/formula/value.hpp"
@@ -75,7 +76,7 @@ concept Initialiser = !requires {
 /// The same name with the same shape is the same parameter; with another shape it throws std::invalid_argument.
 class Theta {
  public:
-  explicit Theta(Recorder& recorder, std::string prefix = {}) : recorder_(&recorder), prefix_(std::move(prefix)) {}
+  explicit Theta(Recorder& recorder, std::string prefix = {}) : recorder_(recorder), prefix_(std::move(prefix)) {}
 
   Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start(0)); }
 
@@ -120,14 +121,14 @@ class Theta {
   /// The same θ with "prefix." before every name.
   Theta under(std::string_view prefix) const {
     require(!prefix.empty(), {"named(\"\", theta) has an empty name; parameters are called NAME.parameter"});
-    return Theta(*recorder_, prefix_ + std::string(prefix) + ".");
+    return Theta(recorder_.get(), prefix_ + std::string(prefix) + ".");
   }
 
  private:
   template <class I>
   Value declare(const std::string& short_name, Index rows, Index cols, const I& initialiser) const;
 
-  Recorder* recorder_;
+  RecorderAtWork recorder_;
   std::string prefix_;  ///< put before every name
 };
 
@@ -147,17 +148,41 @@ Value Theta::declare(const std::string& short_name, Index rows, Index cols, cons
     std::copy_n(block.data(), block.size(), numbers.data());
     return numbers;
   };
-  return {*recorder_, recorder_->parameter(name, rows, cols, values)};
+  return {recorder_.get(), recorder_.get().parameter(name, rows, cols, values)};
 }
 
 /// θ for a part of a formula: what the part calls theta("a") is the parameter "prefix.a".
 ///   return gaussian(x, named("prior", theta)) + gaussian(x, named("noise", theta));
 inline Theta named(std::string_view prefix, const Theta& theta) { return theta.under(prefix); }
 
+namespace recording {
+
+struct TakesTwo {
+  template <class A, class B>
+  void operator()(A, B) const;
+};
+template <class F>
+struct BesideTakesTwo : F, TakesTwo {
+  using F::operator();
+  using TakesTwo::operator();
+};
+
+/// Whether F takes (x, theta), as far as that can be told without its body: an error inside a formula must not be put
+/// down to how it is called. If a generic F does, the call is ambiguous. To be asked before F is called anywhere:
+/// compilers forget functions with errors.
+template <class F, class X, class Theta>
+constexpr bool takes_two() {
+  if constexpr (!std::is_class_v<F> || std::is_final_v<F>)
+    return std::is_invocable_v<F&, X, Theta>;
+  else
+    return !requires(const BesideTakesTwo<F>& f, X x, Theta theta) { f(x, theta); };
+}
+
 /// Runs `formula` once: (x, theta), (x, sigma, theta) for a noise-conditional one, or (x, sigma, label, theta) for one
 /// of `classes` classes as well. x is a vector of size `dimension`, label one of size `classes`.
 template <class F>
 Record record(Index dimension, F&& formula, Index classes = 0) {
+  constexpr bool takes_x_and_theta = takes_two<std::remove_cvref_t<F>, Value, Theta>();
   require_at_least(dimension, 1, "dimension");
   Recorder recorder(dimension);
   const Value x(recorder, recorder.add({.operation = Operation::input, .rows = dimension}));
@@ -193,13 +218,16 @@ Record record(Index dimension, F&& formula, Index classes = 0) {
     made = run(x, theta);
   } else {
     static_assert(
-        std::is_invocable_v<F&, Value, Theta>,
+        takes_x_and_theta,
         "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
   }
   require(made.classes == classes,
           {"classes{", classes, "} is given, but the formula takes no label; write it as f(x, sigma, label, theta)"});
   return made;
 }
+
+}  // namespace recording
+using namespace recording;
 
 }  // namespace scorematch::formula
 

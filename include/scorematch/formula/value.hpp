@@ -15,7 +15,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -34,7 +36,7 @@ class Condition;
 /// matrix-vector product when A is a matrix, else the product of the elements.
 class Value {
  public:
-  Value(Recorder& recorder, int index) : recorder_(&recorder), index_(index) {}
+  Value(Recorder& recorder, int index) : recorder_(recorder), index_(index) {}
 
   Index size() const { return node().size(); }
   Index rows() const { return node().rows; }
@@ -51,22 +53,22 @@ class Value {
   Value segment(Index first, Index count) const {
     require(cols() == 1,
             {"a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements"});
-    require(first >= 0 && count >= 1 && first + count <= size(),
-            {"a formula takes elements ", first, " to ", first + count - 1, " of a vector of size ", size()});
+    require(first >= 0 && first < size() && count >= 1 && count <= size() - first,
+            {"a formula takes elements ", first, " to ", last_element(first, count), " of a vector of size ", size()});
     if (first == 0 && count == size()) return *this;
-    if (node().operation == Operation::segment)  // a view of a view is a view
-      return {*recorder_,
-              recorder_->add(
-                  {.operation = Operation::segment, .a = node().a, .rows = count, .first = node().first + first})};
-    return {*recorder_, recorder_->add({.operation = Operation::segment, .a = index_, .rows = count, .first = first})};
+    const bool view = node().operation == Operation::segment;  // a view of a view is a view
+    return {recorder(), recorder().add({.operation = Operation::segment,
+                                        .a = view ? node().a : index_,
+                                        .rows = count,
+                                        .first = (view ? node().first : 0) + first})};
   }
 
-  Recorder& recorder() const { return *recorder_; }
+  Recorder& recorder() const { return recorder_.get(); }
   int index() const { return index_; }
-  const Node& node() const { return recorder_->node(index_); }
+  const Node& node() const { return recorder().node(index_); }
 
  private:
-  Recorder* recorder_;
+  RecorderAtWork recorder_;
   int index_;
 };
 
@@ -90,6 +92,11 @@ class Condition {
   Value value_;
 };
 
+// How operations are recorded. Argument-dependent look-up finds in this namespace's parent, where values live, the
+// operators and the language alone: a formula's call of its user's own scaled(a, b) must not find ours beside it.
+// (Templates, so that who links scorematch::precompiled need not compile them.)
+namespace recording {
+
 inline Value constant(const Value& like, double number) {
   return {like.recorder(), like.recorder().constant(&number, 1, 1)};
 }
@@ -104,8 +111,6 @@ Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
   return {like.recorder(), like.recorder().constant(plain.data(), plain.rows(), plain.cols())};
 }
 
-// --- how operations are recorded: templates, so that who links scorematch::precompiled need not compile them ---
-
 inline std::string shape_text(const Value& v) {
   if (v.size() == 1) return "a number";
   if (v.cols() == 1) return text("a vector of size ", v.size());
@@ -116,9 +121,6 @@ inline void require_one_formula(const Value& a, const Value& b) {
   require(&a.recorder() == &b.recorder(),
           {"a formula uses a value of another formula; values live only while theirs runs"});
 }
-
-// Names apart: a formula's call of the user's own scaled(a, b) must not find ours beside it.
-namespace recording {
 
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
 template <class = void>
@@ -134,11 +136,14 @@ Node paired(Operation operation, const Value& a, const Value& b, const char* sym
 // α a, folding a scale of a scale.
 template <class = void>
 Value scaled(const Value& a, double alpha) {
-  require(alpha == alpha, {"a formula multiplies by NaN"});
+  require(std::isfinite(alpha), {"a formula multiplies by ", alpha, "; a factor must be finite"});
   Node node{.operation = Operation::combine, .a = a.index(), .rows = a.rows(), .cols = a.cols(), .alpha = alpha};
   if (a.node().operation == Operation::combine && a.node().b < 0) {
-    node.a = a.node().a;
-    node.alpha *= a.node().alpha;
+    const double product = alpha * a.node().alpha;
+    if (std::isnormal(product) || alpha == 0 || a.node().alpha == 0) {  // else the factors reach further than it
+      node.a = a.node().a;
+      node.alpha = product;
+    }
   }
   if (node.alpha == 1) return {a.recorder(), node.a};
   return {a.recorder(), a.recorder().add(node)};
@@ -181,6 +186,64 @@ Value matrix_times(const Value& a, const Value& b) {
           {.operation = Operation::matrix_vector, .a = a.index(), .b = b.index(), .rows = a.rows(), .cols = b.cols()})};
 }
 
+template <class = void>
+Value product(const Value& a, const Value& b) {
+  if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
+  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, b, "×"))};
+}
+
+template <class = void>
+Value dot_product(const Value& a, const Value& b) {
+  require(a.size() == b.size(),
+          {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
+  if (a.size() == 1) return product(a, b);
+  Node node = paired(Operation::dot, a, b, "dot");
+  node.rows = node.cols = 1;
+  return {a.recorder(), a.recorder().add(node)};
+}
+
+inline Condition compared(Operation operation, const Value& a, const Value& b) {
+  return Condition({a.recorder(), a.recorder().add(paired(operation, a, b, "compared with"))});
+}
+
+inline Value selected(const Value& condition, const Value& a, const Value& b) {
+  require_one_formula(condition, a);
+  Node node = paired(Operation::select, a, b, "or");
+  require(condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
+          {"where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
+           "; the sizes must agree, or one of the two must be 1"});
+  if (condition.size() > node.size()) node.rows = condition.rows(), node.cols = condition.cols();
+  node.c = node.b;
+  node.b = node.a;
+  node.a = condition.index();
+  return {a.recorder(), a.recorder().add(node)};
+}
+
+inline Value concatenated(const std::vector<Value>& parts) {
+  require(!parts.empty(), {"concat has no parts; at least one is needed"});
+  if (parts.size() == 1) return parts.front();
+  std::vector<int> indices;
+  Index total = 0;
+  for (const Value& part : parts) {
+    require_one_formula(parts.front(), part);
+    require(part.cols() == 1, {"concat has ", shape_text(part), "; only numbers and vectors can be joined"});
+    indices.push_back(part.index());
+    total += part.size();
+  }
+  Recorder& recorder = parts.front().recorder();
+  return {recorder, recorder.concat(indices, total)};
+}
+
+/// n of sum(n, f) and stack(n, f), for f(0) … f(n − 1) with int arguments.
+template <std::integral N>
+int count_of(N n, const char* what) {
+  require(n >= 1, {what, "(n, f) has n = ", n, "; at least one ", what == std::string("sum") ? "term" : "element",
+                   " is needed"});
+  require(std::cmp_less_equal(n, std::numeric_limits<int>::max()),
+          {what, "(n, f) has n = ", n, "; at most ", std::numeric_limits<int>::max(), " are possible"});
+  return static_cast<int>(n);
+}
+
 }  // namespace recording
 using namespace recording;
 
@@ -191,12 +254,7 @@ inline Value operator-(const Value& a) { return scaled(a, -1); }
 inline Value operator+(const Value& a, const Value& b) { return combined(a, 1, b, 1, "+"); }
 inline Value operator-(const Value& a, const Value& b) { return combined(a, 1, b, -1, "−"); }
 
-template <class = void>
-Value recorded_product(const Value& a, const Value& b) {
-  if (a.cols() > 1 && b.size() > 1) return matrix_times(a, b);
-  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, b, "×"))};
-}
-inline Value operator*(const Value& a, const Value& b) { return recorded_product(a, b); }
+inline Value operator*(const Value& a, const Value& b) { return product(a, b); }
 
 inline Value operator/(const Value& a, const Value& b) {
   require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
@@ -302,24 +360,28 @@ inline Value erf(const Value& a) { return elementwise(Function::erf, a); }
 /// misses the mass that sits on the kink.
 inline Value abs(const Value& a) { return elementwise(Function::abs, a); }
 
-/// aⁿ for a whole number n, negative ones included; any a.
+/// aⁿ for a whole number n from −10⁹ to 10⁹; any a.
 template <std::integral N>
 Value pow(const Value& a, N n) {
-  if (n == 1) return a;
-  if (n == 2) return square(a);
-  if (n == -1) return reciprocal(a);
+  constexpr int most = 1'000'000'000;
+  require(std::cmp_less_equal(n, most) && std::cmp_greater_equal(n, -most),
+          {"a formula raises to the power ", n, "; whole powers are possible from ", -most, " to ", most});
+  const int whole = static_cast<int>(n);
+  if (whole == 1) return a;
+  if (whole == 2) return square(a);
+  if (whole == -1) return reciprocal(a);
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
                                           .function = Function::integer_power,
                                           .a = a.index(),
                                           .rows = a.rows(),
                                           .cols = a.cols(),
-                                          .first = static_cast<Index>(n)})};
+                                          .first = whole})};
 }
 
-/// a^p for a real number p; a > 0 (NaN below 0, as std::pow).
+/// a^p for a real number p; a ≥ 0 (NaN below 0, as std::pow).
 template <std::floating_point N>
 Value pow(const Value& a, N p) {
-  require(p == p, {"a formula raises to the power NaN"});
+  require(std::isfinite(p), {"a formula raises to the power ", static_cast<double>(p), "; a power must be finite"});
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
                                           .function = Function::power,
                                           .a = a.index(),
@@ -328,18 +390,15 @@ Value pow(const Value& a, N p) {
                                           .alpha = static_cast<double>(p)})};
 }
 
-/// a^p = exp(p log a) for a value p; a > 0.
-inline Value pow(const Value& a, const Value& p) { return exp(p * log(a)); }
+/// a^p = exp(p log a) for a value p; a ≥ 0.
+inline Value pow(const Value& a, const Value& p) { return exp(p * elementwise(Function::log_of_base, a)); }
 
 // --- comparisons ---
 
-inline Condition less(Operation operation, const Value& a, const Value& b) {
-  return Condition({a.recorder(), a.recorder().add(paired(operation, a, b, "compared with"))});
-}
-inline Condition operator<(const Value& a, const Value& b) { return less(Operation::less, a, b); }
-inline Condition operator>(const Value& a, const Value& b) { return less(Operation::less, b, a); }
-inline Condition operator<=(const Value& a, const Value& b) { return less(Operation::less_equal, a, b); }
-inline Condition operator>=(const Value& a, const Value& b) { return less(Operation::less_equal, b, a); }
+inline Condition operator<(const Value& a, const Value& b) { return compared(Operation::less, a, b); }
+inline Condition operator>(const Value& a, const Value& b) { return compared(Operation::less, b, a); }
+inline Condition operator<=(const Value& a, const Value& b) { return compared(Operation::less_equal, a, b); }
+inline Condition operator>=(const Value& a, const Value& b) { return compared(Operation::less_equal, b, a); }
 template <Number N>
 Condition operator<(const Value& a, N b) {
   return a < constant(a, static_cast<double>(b));
@@ -373,19 +432,6 @@ Condition operator>=(N a, const Value& b) {
   return constant(b, static_cast<double>(a)) >= b;
 }
 
-inline Value selected(const Value& condition, const Value& a, const Value& b) {
-  require_one_formula(condition, a);
-  Node node = paired(Operation::select, a, b, "or");
-  require(condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
-          {"where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
-           "; the sizes must agree, or one of the two must be 1"});
-  if (condition.size() > node.size()) node.rows = condition.rows(), node.cols = condition.cols();
-  node.c = node.b;
-  node.b = node.a;
-  node.a = condition.index();
-  return {a.recorder(), a.recorder().add(node)};
-}
-
 inline Condition operator&&(const Condition& a, const Condition& b) {
   return Condition(selected(a.value(), b.value(), a.value()));
 }
@@ -394,7 +440,8 @@ inline Condition operator||(const Condition& a, const Condition& b) {
 }
 inline Condition operator!(const Condition& a) { return Condition(1 - a.value()); }
 
-/// a where the condition holds, else b, element by element. Both are computed: keep both finite.
+/// a where the condition holds, else b, element by element. Both are computed, but only the one that a sample takes
+/// counts: where(x[0] > 0, sqrt(x[0]), 0) is 0 with slope 0 below 0.
 inline Value where(const Condition& condition, const Value& a, const Value& b) {
   return selected(condition.value(), a, b);
 }
@@ -441,17 +488,8 @@ Value min(N a, const Value& b) {
 inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operation::sum, a); }
 /// Σ_j a_j / size
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
-template <class = void>
-Value recorded_dot(const Value& a, const Value& b) {
-  require(a.size() == b.size(),
-          {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
-  if (a.size() == 1) return a * b;
-  Node node = paired(Operation::dot, a, b, "dot");
-  node.rows = node.cols = 1;
-  return {a.recorder(), a.recorder().add(node)};
-}
 /// Σ_j a_j b_j
-inline Value dot(const Value& a, const Value& b) { return recorded_dot(a, b); }
+inline Value dot(const Value& a, const Value& b) { return dot_product(a, b); }
 template <class D>
 Value dot(const Value& a, const Eigen::MatrixBase<D>& b) {
   return dot(a, constant(a, b));
@@ -462,17 +500,17 @@ Value dot(const Eigen::MatrixBase<D>& a, const Value& b) {
 }
 /// Σ_j a_j²
 inline Value squared_norm(const Value& a) { return a.size() == 1 ? square(a) : dot(a, a); }
-/// √Σ_j a_j²; not differentiable at 0
+/// √Σ_j a_j². Not differentiable at 0: there its derivatives are taken as 0, as those of |a| are.
 inline Value norm(const Value& a) { return sqrt(squared_norm(a)); }
 /// log Σ_j exp a_j, without overflow
 inline Value log_sum_exp(const Value& a) { return a.size() == 1 ? a : reduction(Operation::log_sum_exp, a); }
 
 /// f(0) + … + f(n − 1), n ≥ 1
-template <class F>
-requires std::same_as<std::invoke_result_t<F&, int>, Value> Value sum(int n, F f) {
-  require(n >= 1, {"sum(n, f) has n = ", n, "; at least one term is needed"});
+template <std::integral N, class F>
+requires std::same_as<std::invoke_result_t<F&, int>, Value> Value sum(N n, F f) {
+  const int count = count_of(n, "sum");
   Value total = f(0);
-  for (int k = 1; k < n; ++k) total = total + f(k);
+  for (int k = 1; k < count; ++k) total = total + f(k);
   return total;
 }
 
@@ -483,22 +521,7 @@ inline Value segment(const Value& a, Index first, Index count) { return a.segmen
 /// The first `count` elements.
 inline Value head(const Value& a, Index count) { return a.segment(0, count); }
 /// The last `count` elements.
-inline Value tail(const Value& a, Index count) { return a.segment(a.size() - count, count); }
-
-inline Value concat(const std::vector<Value>& parts) {
-  require(!parts.empty(), {"concat has no parts; at least one is needed"});
-  if (parts.size() == 1) return parts.front();
-  std::vector<int> indices;
-  Index total = 0;
-  for (const Value& part : parts) {
-    require_one_formula(parts.front(), part);
-    require(part.cols() == 1, {"concat has ", shape_text(part), "; only numbers and vectors can be joined"});
-    indices.push_back(part.index());
-    total += part.size();
-  }
-  Recorder& recorder = parts.front().recorder();
-  return {recorder, recorder.concat(indices, total)};
-}
+inline Value tail(const Value& a, Index count) { return a.segment(count < 0 ? 0 : a.size() - count, count); }
 
 /// The elements of a, then of b, and so on, in one vector. Numbers may stand between values.
 template <class... Rest>
@@ -511,16 +534,16 @@ Value concat(const Value& a, const Rest&... rest) {
     else
       return constant(a, part);
   };
-  return concat(std::vector<Value>{a, value(rest)...});
+  return concatenated({a, value(rest)...});
 }
 
 /// The vector (f(0), …, f(n − 1)), n ≥ 1; each f(k) a number or a vector.
-template <class F>
-requires std::same_as<std::invoke_result_t<F&, int>, Value> Value stack(int n, F f) {
-  require(n >= 1, {"stack(n, f) has n = ", n, "; at least one element is needed"});
+template <std::integral N, class F>
+requires std::same_as<std::invoke_result_t<F&, int>, Value> Value stack(N n, F f) {
+  const int count = count_of(n, "stack");
   std::vector<Value> parts;
-  for (int k = 0; k < n; ++k) parts.push_back(f(k));
-  return concat(parts);
+  for (int k = 0; k < count; ++k) parts.push_back(f(k));
+  return concatenated(parts);
 }
 
 // --- matrices of θ and constants ---
@@ -531,10 +554,8 @@ inline Value column(const Value& a, Index k) {
           {"a formula takes a column of a value that depends on x; only matrices of theta and constants have columns"});
   require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of ", shape_text(a), "; it has ", a.cols()});
   if (a.cols() == 1) return a;
-  return {a.recorder(), a.recorder().add({.operation = Operation::segment,
-                                          .a = a.index(),
-                                          .rows = a.rows(),
-                                          .first = k * a.rows()})};
+  return {a.recorder(),
+          a.recorder().add({.operation = Operation::segment, .a = a.index(), .rows = a.rows(), .first = k * a.rows()})};
 }
 
 /// Aᵀ

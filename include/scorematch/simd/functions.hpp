@@ -574,6 +574,26 @@ SCOREMATCH_INLINE V sigmoid(V x) {
   return times_power_of_two(numerator / (times_power_of_two(numerator, shifted) + (even - odd)), shifted);
 }
 
+/// 1/(1 + e^−x) and 1/(1 + eˣ).
+template <class V>
+struct Sigmoids {
+  V of_x, of_minus_x;
+};
+
+/// The sigmoid of x and of −x with one division, both with full relative precision. Error ≤ 3 ulp.
+template <class V>
+SCOREMATCH_INLINE Sigmoids<V> sigmoids(V x) {
+  using namespace detail;
+  using T = Scalar<V>;
+  const V y = minimum(broadcast<V>(is_double<V> ? T(746) : T(104)), abs(x));  // there e^−y has become 0
+  const auto [r, shifted] = reduce_by_ln2(-y);
+  const auto [odd, even] = half_tangent(r);  // e^−y = 2ⁿ (even + odd)/(even − odd)
+  const V numerator = even + odd, denominator = even - odd;
+  const V inverse = T(1) / (times_power_of_two(numerator, shifted) + denominator);
+  const V small = times_power_of_two(numerator * inverse, shifted), large = denominator * inverse;
+  return {select(x < T(0), small, large), select(x < T(0), large, small)};
+}
+
 /// tanh x, by its addition theorem: with 2|x| = n ln 2 + r, t = 2ⁿ and tanh(r/2) = odd/even,
 /// tanh |x| = ((t − 1) even + (t + 1) odd)/((t + 1) even + (t − 1) odd). Error ≤ 3.5 ulp.
 template <class V>
