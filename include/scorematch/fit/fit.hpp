@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/fit/data_scale.hpp"
+#include "scorematch/fit/inspect_data.hpp"
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/fit/parameter_names.hpp"
 #include "scorematch/fit/quasi_newton.hpp"
@@ -370,11 +370,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   require_used(options, lbfgs, lbfgs ? "the method lbfgs" : "the method adam");
   if (options.held_out.cols() == 0) require_no_held_out(options, "this fit");
   auto function = objective::loss_function<T>(result.model, objective, data);
-  const DataScale scale = data_scale<T>(data);
-  for (const Index row : scale.constant)
-    result.warnings.push_back(text("row ", row, " of the data is constant: its density has no width to be learned"));
-  for (const std::string& sentence : scale.dependent)
-    result.warnings.push_back(sentence + ": the density across has no width to be learned");
+  const DataScale scale = inspect_data<T>(data, result.warnings);
   Eigen::VectorXd theta = result.model.parameters();
   if (options.carry_start) {
     Eigen::VectorXd carried = theta;

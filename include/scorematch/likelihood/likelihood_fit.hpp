@@ -131,14 +131,6 @@ inline double likelihood_floor(const fitting::DataScale& units) {
   return entropy;
 }
 
-template <class M>
-void warn(const fitting::DataScale& units, LikelihoodFit<M>& result) {
-  for (const Index row : units.constant)
-    result.warnings.push_back(text("row ", row, " of the data is constant: its density has no width to be learned"));
-  for (const std::string& sentence : units.dependent)
-    result.warnings.push_back(sentence + ": the density across has no width to be learned");
-}
-
 /// Minimises loss(θ, gradient) from θ, with fit's options.
 template <class M>
 void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor, DependentVector<M>& theta,

@@ -128,8 +128,7 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
     points = &expectation.nodes().points;
     weights = expectation.nodes().probabilities;
   };
-  const fitting::DataScale units = fitting::data_scale<double>(X);
-  warn(units, result);
+  const fitting::DataScale units = fitting::inspect_data<double>(X, result.warnings);
   DependentVector<M> gradient;
   DependentVector<M> theta =
       start_for(result.model, X, units, options, [&](const DependentVector<M>& at) { return loss(at, gradient); });

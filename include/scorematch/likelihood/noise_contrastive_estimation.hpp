@@ -146,8 +146,7 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
              count, ", noise_per_sample times the samples"});
     auto energy = likelihood::energy_function<double>(model);
     likelihood::NoiseContrast contrast(energy, data, noise, (*density)(data), (*density)(noise));
-    const fitting::DataScale units = fitting::data_scale<double>(data);
-    likelihood::warn(units, result);
+    const fitting::DataScale units = fitting::inspect_data<double>(data, result.warnings);
     DependentVector<M> gradient;
     const auto with_constant = [&](const DependentVector<M>& at) {
       DependentVector<M> both(at.size() + 1);

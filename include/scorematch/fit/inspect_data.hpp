@@ -1,0 +1,36 @@
+// What a fit looks at before any work: the data's units, and what in the data makes a fit doubtful.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "scorematch/fit/data_scale.hpp"
+#include "scorematch/fit/edges.hpp"
+#include "scorematch/fit/without_effect.hpp"
+
+namespace scorematch::fitting {
+
+/// The units of X (d × N), and a sentence for each row that is constant, combination of rows that is, and end that samples crowd. Throws
+/// what data_scale throws. Combinations are looked for among at most 4096 samples of at most 256 dimensions.
+template <class T>
+DataScale inspect_data(const MatrixView<T>& X, std::vector<std::string>& warnings) {
+  DataScale scale = data_scale<T>(X);
+  const auto add_lines = [&](const std::string& lines, const char* consequence) {
+    for (std::size_t from = 0, end; (end = lines.find('\n', from)) != std::string::npos; from = end + 1)
+      warnings.push_back(lines.substr(from, end - from) + consequence);
+  };
+  if (X.rows() <= 256) {
+    const Index count = std::min<Index>(X.cols(), 4096);
+    Matrix<T> some(X.rows(), count);
+    for (Index k = 0; k < count; ++k)
+      for (Index j = 0; j < X.rows(); ++j) some(j, k) = X(j, k * X.cols() / count);
+    const DegenerateRows rows = degenerate_rows(some);
+    scale.degenerate = rows.any();
+    add_lines(rows.text(), ": the density across has no width to be learned");
+  }
+  add_lines(describe_edges(sharp_edges(X)), "");
+  return scale;
+}
+
+}  // namespace scorematch::fitting
