@@ -7,7 +7,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/likelihood/energy_function.hpp"
-#include "scorematch/likelihood/modes.hpp"
+#include "scorematch/likelihood/survey.hpp"
 #include "scorematch/likelihood/weights.hpp"
 #include "scorematch/random/normal.hpp"
 
@@ -163,19 +163,16 @@ LogPartition log_partition(const M& model, const importance_sampling& method) {
     require(method.near.size() == 0 || method.near.rows() == d,
             {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
              " rows, a column a point"});
+    if (method.near.size() > 0) require_samples<double>(method.near, d, "importance_sampling: near");
     auto energy = likelihood::energy_function<double>(model);
-    const std::vector<likelihood::Mode> modes =
-        likelihood::find_modes(energy, likelihood::places_to_look(d, method.near), method.most_modes);
-    bool usable = !modes.empty();
-    for (const likelihood::Mode& mode : modes) usable = usable && mode.covariance.allFinite() && mode.point.allFinite();
-    if (!usable) {
-      result.status = PartitionStatus::non_finite;
-      result.evidence =
-          "no place was found where the energy and its curvature are finite; give points where they are "
-          "(importance_sampling: near)";
+    likelihood::Survey<decltype(energy)> found;
+    if (!likelihood::survey(energy, likelihood::places_to_look<M>(d, method.near),
+                            DependentVector<M>(likelihood::frame_of<M>(d, method.near).unit), method.most_modes, found,
+                            result)) {
+      result.evaluations = energy.evaluations();
       return result;
     }
-    likelihood::StudentMixture<M> proposal(modes, method.degrees);
+    likelihood::StudentMixture<M> proposal(found.modes, method.degrees);
     DependentMatrix<M> X, shares;
     DependentVector<M> f, log_r;
     for (Index round = 0; round <= method.rounds; ++round) {
