@@ -120,8 +120,8 @@ template <class D = void>
 bool is_known(const DependentVector<D>& point, const std::vector<Mode>& modes) {
   for (const Mode& mode : modes) {
     const DependentVector<D> scale = mode.covariance.diagonal().cwiseSqrt(), apart = point - mode.point;
-    const Eigen::LLT<DependentMatrix<D>> factor(DependentMatrix<D>(
-        scale.cwiseInverse().asDiagonal() * mode.covariance * scale.cwiseInverse().asDiagonal()));
+    const Eigen::LLT<DependentMatrix<D>> factor(
+        DependentMatrix<D>(scale.cwiseInverse().asDiagonal() * mode.covariance * scale.cwiseInverse().asDiagonal()));
     if (factor.matrixL().solve(DependentVector<D>(apart.cwiseQuotient(scale))).norm() < 0.5) return true;
   }
   return false;
@@ -231,7 +231,8 @@ class Descent {
   }
 
  private:
-  // The step that suits a curvature found with the present one: a thousandth of the length over which f's slope changes.
+  // The step that suits a curvature found with the present one: a thousandth of the length over which f's slope
+  // changes.
   double better_step(const Walker& walker, Index j, double curvature, char& grown) const {
     const double step = walker.step[j], least = least_step(walker.x, j);
     if (step < least) return least;
@@ -286,7 +287,7 @@ class Descent {
           walker.settled = walker.converged = true;
         } else if (walker.H.isZero(0)) {
           walker.settled = true;  // flat: nowhere to go
-        } else {  // at a saddle or on a crest: off it
+        } else {                  // at a saddle or on a crest: off it
           p = 0.1 * downhill(walker.H, scale);
         }
         if (walker.settled) continue;
@@ -387,7 +388,7 @@ Modes find_modes(Function& energy, const DependentMatrix<Function>& places, cons
   const Index d = places.rows();
   Modes modes;
   Descent<Function> descent(energy, unit);
-  std::vector<Walker> walkers = descent.from(places, 2 * std::min<Index>(most, places.cols()));
+  std::vector<Walker> walkers = descent.from(places, 2 * std::min(most, places.cols()));
   std::stable_sort(walkers.begin(), walkers.end(), [](const Walker& a, const Walker& b) { return a.f < b.f; });
   std::vector<Walker*> ends;
   for (Walker& walker : walkers)
@@ -441,14 +442,14 @@ Modes find_modes(Function& energy, const DependentMatrix<Function>& places, cons
         energy.values(up, f);
         for (Index j = 0; j < d && std::isfinite(f[0]); ++j)
           if (j != i && width[i] / unit[i] < width[j] / unit[j])
-            narrow[j] = std::min(narrow[j], width_along(energy, up, f[0], DependentVector<Function>::Unit(d, j), width[j]));
+            narrow[j] =
+                std::min(narrow[j], width_along(energy, up, f[0], DependentVector<Function>::Unit(d, j), width[j]));
       }
       mode.covariance = narrow.cwiseAbs2().asDiagonal();
     }
     const DependentVector<Function> deviation = mode.covariance.diagonal().cwiseSqrt();
-    const Eigen::LLT<DependentMatrix<Function>> root(
-        DependentMatrix<Function>(deviation.cwiseInverse().asDiagonal() * mode.covariance *
-                                  deviation.cwiseInverse().asDiagonal()));
+    const Eigen::LLT<DependentMatrix<Function>> root(DependentMatrix<Function>(
+        deviation.cwiseInverse().asDiagonal() * mode.covariance * deviation.cwiseInverse().asDiagonal()));
     mode.log_mass = -mode.energy + deviation.array().log().sum() +
                     DependentMatrix<Function>(root.matrixL()).diagonal().array().log().sum() +
                     0.5 * static_cast<double>(d) * 1.8378770664093454836 /* log 2π */;

@@ -81,7 +81,7 @@ class Quadrature {
   struct Box {
     std::array<double, 3> low{-1, -1, -1}, high{1, 1, 1};
     double integral = 0, error = 0;
-    int split = 0;   // the axis along which the rules disagree most
+    int split = 0;                 // the axis along which the rules disagree most
     bool at_rounding = false;      // the rules disagree by no more than x and f are rounded
     int rounded = 0, stalled = 0;  // how often in a row they did, and halving was of no use
     std::size_t child = 0;
@@ -274,7 +274,8 @@ class Quadrature {
   // At the rounding of x and f finer boxes help as far as its errors cancel: a little, where they are cheap.
   bool at_an_end(const Box& box) const { return box.rounded >= (d_ == 1 ? 6 : 3) || box.stalled >= 8; }
 
-  // Also QUADPACK's sign of rounding that nobody announced: the halves' error is that of the whole, and their integrals are.
+  // Also QUADPACK's sign of rounding that nobody announced: the halves' error is that of the whole, and their integrals
+  // are.
   void note_stall(const Box& box) {
     Box &lower = boxes_[box.child], &upper = boxes_[box.child + 1];
     const double error = lower.error + upper.error;
@@ -284,8 +285,8 @@ class Quadrature {
     for (Box* half : {&lower, &upper}) half->rounded = half->at_rounding ? box.rounded + 1 : 0;
   }
 
-  // The relative error of the density at a node by the rounding of x, ½ ε of it over the width there, and of f, as much as
-  // its noise shows, ½ ε |f| at least.
+  // The relative error of the density at a node by the rounding of x, ½ ε of it over the width there, and of f, as much
+  // as its noise shows, ½ ε |f| at least.
   double rounding(const std::vector<Mode>& modes) {
     rounding_of_x_ = 0;
     for (const Mode& mode : modes) {
@@ -301,10 +302,9 @@ class Quadrature {
   // The widths of a mode along the axes, the other coordinates held.
   static VectorXd widths_across(const Mode& mode) {
     const VectorXd deviation = mode.covariance.diagonal().cwiseSqrt();
-    const MatrixXd inverse =
-        Eigen::LLT<MatrixXd>(MatrixXd(deviation.cwiseInverse().asDiagonal() * mode.covariance *
-                                      deviation.cwiseInverse().asDiagonal()))
-            .solve(MatrixXd::Identity(mode.point.size(), mode.point.size()));
+    const MatrixXd inverse = Eigen::LLT<MatrixXd>(MatrixXd(deviation.cwiseInverse().asDiagonal() * mode.covariance *
+                                                           deviation.cwiseInverse().asDiagonal()))
+                                 .solve(MatrixXd::Identity(mode.point.size(), mode.point.size()));
     return deviation.cwiseQuotient(inverse.diagonal().cwiseMax(1).cwiseSqrt());
   }
 

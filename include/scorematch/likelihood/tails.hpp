@@ -48,12 +48,12 @@ std::string evidence_of_a_fall(Function& energy, const DependentMatrix<Function>
 
 /// Follows the energy along rays x = m + r u, r to 2¹⁰⁰ standard deviations.
 ///
-/// The mass between r and 2 r is about r exp(−f) times the widths across the ray; ∫ exp(−f) is finite only if that falls
-/// as r grows. It is judged at the far end, over two spans of four octaves each: nearer, a ray may come to the mass that
-/// it left. Where f falls on the way out the integral is infinite only if it also goes below the least energy known: by
-/// itself a fall from 10⁹ to 10⁴ is no evidence. Rays: the axes, the directions of the covariance, diagonals and 12
-/// random ones, both ways; from `others` (d × n, minima) the axes. They begin at a standard deviation, or a `unit` where
-/// that is longer. `least`: the lowest energy known.
+/// The mass between r and 2 r is about r exp(−f) times the widths across the ray; ∫ exp(−f) is finite only if that
+/// falls as r grows. It is judged at the far end, over two spans of four octaves each: nearer, a ray may come to the
+/// mass that it left. Where f falls on the way out the integral is infinite only if it also goes below the least energy
+/// known: by itself a fall from 10⁹ to 10⁴ is no evidence. Rays: the axes, the directions of the covariance, diagonals
+/// and 12 random ones, both ways; from `others` (d × n, minima) the axes. They begin at a standard deviation, or a
+/// `unit` where that is longer. `least`: the lowest energy known.
 template <class Function>
 Tails follow_tails(Function& energy, const DependentVector<Function>& mean, const DependentMatrix<Function>& root,
                    const DependentMatrix<Function>& others, const DependentVector<Function>& unit, double least) {
@@ -88,8 +88,8 @@ Tails follow_tails(Function& energy, const DependentVector<Function>& mean, cons
   }
   for (DependentVector<Function>& ray : rays) ray *= std::max(1.0, 1 / ray.cwiseQuotient(unit).cwiseAbs().maxCoeff());
 
-  constexpr int radii = 26, octaves = 4;                              // from 1 to 2¹⁰⁰
-  constexpr int last_wall = 15;                                       // beyond 2⁶⁰ a wall is an overflow
+  constexpr int radii = 26, octaves = 4;  // from 1 to 2¹⁰⁰
+  constexpr int last_wall = 15;           // beyond 2⁶⁰ a wall is an overflow
   const double fold = octaves * std::log(2.0), dimension = static_cast<double>(d);
   Tails tails;
   double lowest = least - 1e-3 * std::max(1.0, std::abs(least));
@@ -123,9 +123,8 @@ Tails follow_tails(Function& energy, const DependentVector<Function>& mean, cons
         double mass = std::log(r) - value(i);
         for (Index j = 1; j < d; ++j)
           mass += std::log(std::min(
-              r, width_along(energy,
-                             DependentVector<Function>(origins[k] + std::ldexp(1.0, octaves * i) * rays[k]), value(i),
-                             DependentVector<Function>(basis.col(j)), r, 1.0)));
+              r, width_along(energy, DependentVector<Function>(origins[k] + std::ldexp(1.0, octaves * i) * rays[k]),
+                             value(i), DependentVector<Function>(basis.col(j)), r, 1.0)));
         return mass;
       };
       const double outer = log_mass(last), inner = log_mass(last - 1);
@@ -136,11 +135,11 @@ Tails follow_tails(Function& energy, const DependentVector<Function>& mean, cons
       const double length = rays[k].norm();
       for (Index j = 0; j < d; ++j)
         direction += (j > 0 ? ", " : "") + text(std::round(rays[k][j] / length * 1e4) / 1e4);
-      tails.evidence = text(
-          "along the direction (", direction, ") the energy goes from ", value(last - 1), " to ", value(last),
-          " between the distances ", std::ldexp(length, octaves * (last - 1)), " and ",
-          std::ldexp(length, octaves * last), ", so that the mass between r and 2 r goes like r^",
-          std::abs(growth) < 1e-6 ? 0.0 : std::round(growth * 1e4) / 1e4, "; for a finite Z it must fall");
+      tails.evidence =
+          text("along the direction (", direction, ") the energy goes from ", value(last - 1), " to ", value(last),
+               " between the distances ", std::ldexp(length, octaves * (last - 1)), " and ",
+               std::ldexp(length, octaves * last), ", so that the mass between r and 2 r goes like r^",
+               std::abs(growth) < 1e-6 ? 0.0 : std::round(growth * 1e4) / 1e4, "; for a finite Z it must fall");
     }
   }
   return tails;
