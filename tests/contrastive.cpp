@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -316,6 +317,8 @@ TEST_CASE("Broken preconditions of fits by contrast throw, naming the argument")
                     Contains("data has 3 rows"));
   using nce = sm::noise_contrastive_estimation;
   CHECK_THROWS_WITH(sm::fit(gaussian(), nce{.noise_per_sample = 0}, X), Contains("noise_per_sample is 0"));
+  for (const Index many : {Index{1} << 60, std::numeric_limits<Index>::max()})
+    CHECK_THROWS_WITH(sm::fit(gaussian(), nce{.noise_per_sample = many}, X), Contains("it must be at most 3435973836"));
   CHECK_THROWS_WITH(sm::fit(gaussian(), nce{.noise = MatrixXd::Zero(2, 100)}, X), Contains("only noise is given"));
   CHECK_THROWS_WITH(sm::fit(gaussian(), nce{}, MatrixXd::Zero(2, 5)), Contains("covariance of the data is singular"));
   const auto density = sm::gaussian_density(VectorXd::Zero(2), MatrixXd::Identity(2, 2));

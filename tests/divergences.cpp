@@ -366,6 +366,80 @@ TEST_CASE("Ties: more than k equal samples have a distance of 0") {
   CHECK(sm::kl_divergence(Y, X, {.neighbours = 1}).status == DivergenceStatus::estimated);
 }
 
+TEST_CASE("Samples in a plane have no density: an entropy of −∞, a divergence of +∞ from samples outside it") {
+  const MatrixXd X = normals(2, 400, 21), Y = normals(2, 400, 22);
+  MatrixXd constant = X, multiple = X, scaled = X, sum(3, 400), other = Y;
+  constant.row(1).setConstant(1e6);
+  multiple.row(1) = 2 * X.row(0).array() - 7;
+  scaled.row(1) = 1e-9 * X.row(0).array() + 1e-9;
+  sum << X, X.row(0) - 3 * X.row(1);
+  other.row(1).setConstant(1e6);
+  for (const MatrixXd& flat : {constant, multiple, scaled, sum, MatrixXd(MatrixXd::Ones(2, 50))}) {
+    const sm::Divergence found = sm::entropy(flat);
+    CHECK(found.value == -infinity);
+    CHECK(found.status == DivergenceStatus::infinite);
+    CHECK(std::isnan(found.standard_error));
+  }
+  // Neither units nor an offset make a plane of what is none, nor a row that is nearly a multiple.
+  MatrixXd near = X;
+  near.row(1) = 1e6 * (X.row(0) + 1e-7 * X.row(1)).array() + 1e6;
+  for (const MatrixXd& full : {MatrixXd(1e-9 * X), MatrixXd(X.array() + 1e6), near})
+    CHECK(sm::entropy(full).status == DivergenceStatus::estimated);
+  CHECK(sm::kl_divergence(constant, Y).value == infinity);
+  CHECK(sm::kl_divergence(Y, constant).status == DivergenceStatus::infinite);
+  CHECK(sm::kl_divergence(constant, first().density()).value == infinity);
+  // Both in one plane: what they are within it.
+  const sm::Divergence within = sm::kl_divergence(constant, other);
+  CHECK(within.status == DivergenceStatus::estimated);
+  CHECK(within.value == Approx(sm::kl_divergence(MatrixXd(X.topRows(1)), MatrixXd(Y.topRows(1))).value).epsilon(1e-9));
+}
+
+TEST_CASE("Copies are no samples of a density: they are counted, and make the status tied where they matter") {
+  const MatrixXd X = normals(2, 1000, 23), Y = normals(2, 1000, 24);
+  const sm::Divergence itself = sm::kl_divergence(X, X);
+  CHECK(itself.status == DivergenceStatus::tied);
+  CHECK(itself.tied == 1000);
+  CHECK(std::isnan(itself.standard_error));
+  MatrixXd some = Y, twice(2, 2000), rounded = (10 * X).array().round() / 10;
+  some.leftCols(100) = X.leftCols(100);
+  twice << X, X;
+  CHECK(sm::kl_divergence(X, some).status == DivergenceStatus::tied);
+  CHECK(sm::kl_divergence(X, some).tied == 100);
+  CHECK(sm::kl_divergence(X, some, {.neighbours = 1}).status == DivergenceStatus::tied);
+  CHECK(sm::entropy(twice).status == DivergenceStatus::tied);
+  CHECK(sm::entropy(rounded).status == DivergenceStatus::tied);
+  CHECK(sm::kl_divergence(twice, first().density()).status == DivergenceStatus::tied);
+  // One pair among a thousand moves the estimate by a thousandth of a nat, far below its error.
+  MatrixXd pair = X;
+  pair.col(1) = pair.col(0);
+  CHECK(sm::entropy(pair).status == DivergenceStatus::estimated);
+  CHECK(sm::entropy(pair).tied == 2);
+  CHECK(std::abs(sm::entropy(pair).value - sm::entropy(X).value) < 0.1 * sm::entropy(X).standard_error);
+  CHECK(sm::kl_divergence(X, Y).tied == 0);
+}
+
+TEST_CASE("The groups of a nearest-neighbour error: every 20th sample, fewer where they would be small") {
+  const auto by_hand = [](const MatrixXd& X, Index groups) {
+    VectorXd values(groups);
+    for (Index g = 0; g < groups; ++g) {
+      MatrixXd group(X.rows(), 0);
+      for (Index i = g; i < X.cols(); i += groups) {
+        group.conservativeResize(X.rows(), group.cols() + 1);
+        group.col(group.cols() - 1) = X.col(i);
+      }
+      values[g] = sm::entropy(group).value;
+    }
+    const double mean = values.mean(), n = static_cast<double>(groups);
+    return std::sqrt((values.array() - mean).square().sum() / (n - 1) / n);
+  };
+  const MatrixXd X = normals(2, 1500, 25);
+  CHECK(sm::entropy(X).standard_error == Approx(by_hand(X, 20)).epsilon(1e-12));
+  const MatrixXd few = X.leftCols(349);  // 50 a group: 6 groups
+  CHECK(sm::entropy(few).standard_error == Approx(by_hand(few, 6)).epsilon(1e-12));
+  CHECK(std::isfinite(sm::entropy(MatrixXd(X.leftCols(100))).standard_error));
+  CHECK(std::isnan(sm::entropy(MatrixXd(X.leftCols(99))).standard_error));
+}
+
 // --- bad input ---
 
 TEST_CASE("Divergences refuse what they cannot use, and name it") {

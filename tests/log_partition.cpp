@@ -4,6 +4,7 @@
 // probability 6·10⁻⁵ a check (some 60 of them), counts of covered intervals as said beside them.
 #include "catch.hpp"
 
+#include <Eigen/Cholesky>
 #include <Eigen/LU>
 #include <cmath>
 #include <cstring>
@@ -283,11 +284,228 @@ TEST_CASE("Sampled partition functions are the same bits again") {
   CHECK(std::memcmp(&c, &e, sizeof c) == 0);
 }
 
-TEST_CASE("Without a method: quadrature up to three dimensions, annealing beyond") {
+TEST_CASE("Without a method: quadrature up to three dimensions, beyond what a pilot finds to converge") {
   CHECK(sm::log_partition(normal(2)).effective_sample_size == 0);
   const auto z = sm::log_partition(normal(4));
-  CHECK(z.effective_sample_size > 0);
+  CHECK(z.effective_sample_size > 50'000);  // importance sampling
   CHECK(std::abs(z.value - 2 * log_two_pi) < 4 * z.error);
+  // 1024 wells: of these sixteen are found, so that importance weights are poor and annealing takes over.
+  const auto well = sm::energy_model(1, [](auto x, auto) { return 2 * square(square(x[0]) - 1.0); });
+  const auto wells =
+      sm::log_partition(sm::energy_model(10, [](auto x, auto) { return 2 * sum(square(square(x) - 1.0)); }));
+  CHECK(wells.status == PartitionStatus::converged);
+  CHECK(wells.effective_sample_size < 1000);
+  CHECK(std::abs(wells.value - 10 * sm::log_partition(well).value) < 4 * wells.error);
+  // A regression's posterior, columns of scales 1, 30 and 1000, two of them nearly equal: log Z in closed form.
+  sm::Stream stream({7});
+  MatrixXd A(40, 5);
+  for (Index i = 0; i < 40; ++i) {
+    const VectorXd z_i = stream.normals(5);
+    A.row(i) << z_i[0], 30 * z_i[1], z_i[0] + 0.01 * z_i[2], z_i[3], 1000 + z_i[4];
+  }
+  const VectorXd y = A.col(0) - 2 * A.col(1) + 0.1 * A.col(4) + 0.1 * stream.normals(40);
+  const auto posterior =
+      sm::energy_model(5, [&](auto x, auto) { return 50 * squared_norm(A * x - y) + 0.005 * squared_norm(x); });
+  const MatrixXd precision = 100 * A.transpose() * A + 0.01 * MatrixXd::Identity(5, 5);
+  const Eigen::LLT<MatrixXd> factor(precision);
+  const VectorXd mean = factor.solve(100 * A.transpose() * y);
+  const MatrixXd L = factor.matrixL();
+  const double truth =
+      2.5 * log_two_pi - L.diagonal().array().log().sum() - 0.5 * (100 * y.squaredNorm() - 100 * y.dot(A * mean));
+  const auto regression = sm::log_partition(posterior);
+  CHECK(regression.status == PartitionStatus::converged);
+  CHECK(std::abs(regression.value - truth) < 4 * regression.error);
+  CHECK(regression.error < 0.01);
+}
+
+// --- what a status promises ---
+
+TEST_CASE("Every method says at once, without a signal, that an energy is nowhere a number") {
+  const auto check = [](const auto& model) {
+    const Index d = model.dimension();
+    for (const sm::LogPartition& z :
+         {sm::log_partition(model), d <= 3 ? sm::log_partition(model, sm::quadrature{}) : sm::log_partition(model),
+          sm::log_partition(model, sm::importance_sampling{}),
+          sm::log_partition(model, sm::annealed_importance_sampling<>{}),
+          sm::log_partition<float>(model, sm::annealed_importance_sampling<>{.adapt = false}),
+          sm::log_partition(model, MatrixXd::Ones(d, 3))}) {
+      CHECK(z.status == PartitionStatus::non_finite);
+      CHECK(std::isnan(z.value));
+      CHECK_FALSE(z.evidence.empty());
+      CHECK(z.evaluations < 1000);
+    }
+  };
+  for (const Index d : {1, 3, 5}) {
+    auto model =
+        sm::energy_model(d, [](auto x, auto theta) { return 0.5 * exp(theta("k")) * squared_norm(x) + theta("c"); });
+    for (const double k : {std::nan(""), 800.0}) {
+      model.set_parameters(Eigen::Vector2d(0, k));
+      check(model);
+    }
+    check(sm::energy_model(d, [](auto x, auto) { return log(-1 - squared_norm(x)); }));
+  }
+  auto compiled = sm::energy_model<2>([](auto x, auto theta) { return 0.5 * theta("k") * squared_norm(x); });
+  compiled.set_parameters(VectorXd::Constant(1, std::nan("")));
+  check(compiled);
+  // NaN in a part of space that chains and samples meet
+  const auto part = sm::energy_model(4, [](auto x, auto) { return 0.5 * squared_norm(x) + 0 * log(x[0] + 2); });
+  CHECK(sm::log_partition(part, sm::annealed_importance_sampling<>{.temperatures = 100}).status ==
+        PartitionStatus::non_finite);
+  CHECK(sm::log_partition(part, sm::importance_sampling{.samples = 1000}).status == PartitionStatus::non_finite);
+}
+
+TEST_CASE("Quadrature knows no units of x, down to the rounding of x and f, and says where that ends it") {
+  for (const double s : {1e-9, 1.0, 1e9}) {
+    CAPTURE(s);
+    check_quadrature(sm::energy_model(1, [s](auto x, auto) { return log1p(square(x[0] / s - 4)); }), std::log(pi * s));
+    check_quadrature(sm::energy_model(1,
+                                      [s](auto x, auto) {
+                                        const auto y = x[0] / s - 7;
+                                        return -log_sum_exp(sm::concat(-0.5 * square(y - 30), -0.5 * square(y + 30)));
+                                      }),
+                     0.5 * log_two_pi + std::log(2 * s));
+    check_quadrature(sm::energy_model(2, [s](auto x, auto) { return 2.5 * log1p(squared_norm(x / s - 4) / 3.0); }),
+                     log_two_pi + 2 * std::log(s));
+  }
+  check_quadrature(
+      sm::energy_model(2, [](auto x, auto) { return 0.5 * square(x[0] / 1e-9 - 5) + 0.5 * square(x[1] / 1e9 + 3); }),
+      log_two_pi);
+  for (const double width : {1e-150, 1e-12})
+    check_quadrature(sm::energy_model(1, [width](auto x, auto) { return 0.5 * square(x[0] / width); }),
+                     0.5 * log_two_pi + std::log(width));
+  const auto rounded = [](auto formula, double truth) {
+    const auto z = sm::log_partition(sm::energy_model(1, formula));
+    CAPTURE(z.value - truth, z.error, z.evidence);
+    CHECK(z.status == PartitionStatus::not_converged);
+    CHECK(std::abs(z.value - truth) < z.error);
+    CHECK(z.error < 1e-3);
+    CHECK(z.evidence.find("rounding") != std::string::npos);
+    CHECK(z.evaluations < 20'000);
+  };
+  rounded([](auto x, auto) { return 0.5 * square(x[0] - 1e8); }, 0.5 * log_two_pi);
+  rounded([](auto x, auto) { return 0.5 * square((x[0] + 1e5) / 1e-3); }, 0.5 * log_two_pi + std::log(1e-3));
+  rounded([](auto x, auto) { return 0.5 * square(x[0]) + 1e8; }, 0.5 * log_two_pi - 1e8);
+  rounded([](auto x, auto) { return 0.5 * square(x[0] + 1e6) - 1e6 * x[0] - 5e11; }, 0.5 * log_two_pi);
+  for (const double width : {1e-17, 1e-150}) {  // narrower than the numbers near 0.3 are apart
+    const auto z =
+        sm::log_partition(sm::energy_model(1, [width](auto x, auto) { return 0.5 * square((x[0] - 0.3) / width); }));
+    CHECK(z.status == PartitionStatus::not_converged);
+    CHECK(std::isinf(z.error));
+    CHECK(z.evaluations < 20'000);
+  }
+}
+
+TEST_CASE("Posteriors of means and log variances are normalisable where they are, and are not where they are not") {
+  // n u + b e^{−2u}: ½ Γ(n/2) b^{−n/2}
+  for (const double n : {0.1, 5.0, 1e4}) {
+    CAPTURE(n);
+    check_quadrature(sm::energy_model(1, [n](auto u, auto) { return n * u[0] + 3 * exp(-2 * u[0]); }),
+                     std::log(0.5) + std::lgamma(n / 2) - n / 2 * std::log(3.0));
+  }
+  // A regression's: two coefficients far from orthogonal, and log σ
+  const auto posterior = sm::energy_model(3, [](auto u, auto) {
+    const auto slope = u[1] - 2, level = u[0] + 3 + 50 * slope;
+    return 20 * (square(level) + 100 * square(slope) + 1) * exp(-2 * u[2]) + 40 * u[2];
+  });
+  // ∫ over both: (π/20) e^{2w}/10; then n = 38, b = 20
+  const auto z = sm::log_partition(posterior, sm::quadrature{.tolerance = 1e-7});
+  CHECK(z.status == PartitionStatus::converged);
+  CHECK(std::abs(z.value - (std::log(pi / 200) + std::log(0.5) + std::lgamma(19.0) - 19 * std::log(20.0))) < 1e-6);
+  // A funnel: x₀ ~ N(0, 9), x₁ ~ N(0, e^{x₀})
+  check_quadrature(
+      sm::energy_model(2,
+                       [](auto x, auto) { return square(x[0]) / 18.0 + 0.5 * square(x[1]) * exp(-x[0]) + 0.5 * x[0]; }),
+      log_two_pi + std::log(3.0));
+  const auto status = [](auto formula, Index d) { return sm::log_partition(sm::energy_model(d, formula)).status; };
+  // Random effects without a prior on their log variance: the mass around θ = μ, u → −∞ does not fall.
+  CHECK(status([](auto x, auto) { return 0.5 * (square(x[0] - 1) + square(x[1] - 1)) * exp(-2 * x[2]) + 2 * x[2]; },
+               3) == PartitionStatus::not_normalisable);
+  CHECK(status([](auto x, auto) { return 3 * exp(-2 * x[0]); }, 1) == PartitionStatus::not_normalisable);
+  CHECK(status([](auto x, auto) { return x[0] + square(x[1]); }, 2) == PartitionStatus::not_normalisable);
+  // A logistic regression of two classes that a line parts
+  CHECK(status([](auto x, auto) { return softplus(-x[0] - x[1]) + softplus(-2 * x[0] - x[1]); }, 2) ==
+        PartitionStatus::not_normalisable);
+}
+
+TEST_CASE("A search for minima returns minima, each once, and a ray's far end is what it is judged by") {
+  const auto model = sm::energy_model(3, [](auto u, auto) {
+    const auto db = u[1] - 1, da = u[0] - 1 + 100 * db;
+    return 217 * (square(da) + 225 * square(db) + 1) * exp(-2 * u[2]) + 434 * u[2];
+  });
+  auto energy = sm::likelihood::energy_function<double>(model);
+  const auto modes = sm::likelihood::find_modes(energy, sm::likelihood::places_to_look(3, MatrixXd()),
+                                                VectorXd(VectorXd::Ones(3)), 32);
+  REQUIRE(modes.found.size() == 1);
+  CHECK((modes.found[0].point - Eigen::Vector3d(1, 1, 0)).norm() < 1e-6);
+  CHECK(std::abs(sm::log_partition(model, sm::quadrature{.tolerance = 1e-6}).value + 226.402372) < 2e-6);
+  // A saddle on a place to look is none.
+  auto two = sm::likelihood::energy_function<double>(two_modes());
+  CHECK(sm::likelihood::find_modes(two, sm::likelihood::places_to_look(2, MatrixXd()), VectorXd(VectorXd::Ones(2)), 32)
+            .found.size() == 2);
+}
+
+TEST_CASE("Tails too long for any Z are named by every method, in any dimension") {
+  for (const Index d : {4, 5, 10}) {
+    const auto half = sm::energy_model(d, [](auto x, auto) { return 0.5 * log1p(squared_norm(x)); });
+    const auto flat = sm::energy_model(d, [](auto x, auto) { return 0.5 * squared_norm(x) - 0.5 * square(x[1]); });
+    for (const auto& model : {half, flat})
+      for (const sm::LogPartition& z : {sm::log_partition(model), sm::log_partition(model, sm::importance_sampling{}),
+                                        sm::log_partition(model, sm::annealed_importance_sampling<>{}),
+                                        sm::log_partition(model, sm::annealed_importance_sampling<>{
+                                                                     .covariance = 1e6 * MatrixXd::Identity(d, d)})}) {
+        CHECK(z.status == PartitionStatus::not_normalisable);
+        CHECK(std::isinf(z.value));
+        CHECK(z.evidence.find("along the direction") != std::string::npos);
+      }
+  }
+}
+
+TEST_CASE("Annealing and importance sampling do not say converged of what they have not reached") {
+  // x₀ ~ N(0, 9), x_i ~ N(0, e^{x₀}): the neck is never entered, the mouth never left, and weights alone do not show
+  // it.
+  for (const Index d : {4, 10, 20}) {
+    const auto funnel = sm::energy_model(d, [d](auto x, auto) {
+      return square(x[0]) / 18.0 + 0.5 * (squared_norm(x) - square(x[0])) * exp(-x[0]) +
+             0.5 * static_cast<double>(d - 1) * x[0];
+    });
+    const double truth = 0.5 * static_cast<double>(d) * log_two_pi + std::log(3.0);
+    sm::Stream stream({5});
+    MatrixXd exact(d, 200);
+    for (Index i = 0; i < 200; ++i) {
+      exact.col(i) = stream.normals(d);
+      exact(0, i) *= 3;
+      exact.col(i).tail(d - 1) *= std::exp(exact(0, i) / 2);
+    }
+    for (unsigned seed = 0; seed < 4; ++seed) {
+      const sm::annealed_importance_sampling<> method{.chains = 500, .temperatures = 250, .seed = seed};
+      const auto z = sm::log_partition(funnel, method);
+      CAPTURE(d, seed, z.value - truth, z.error);
+      CHECK(z.status != PartitionStatus::converged);
+      auto with_samples = method;
+      with_samples.target_samples = exact;
+      const auto both = sm::log_partition(funnel, with_samples);
+      CHECK(both.status != PartitionStatus::converged);
+      CHECK(both.upper > truth);
+    }
+    CHECK(sm::log_partition(funnel, sm::importance_sampling{.samples = 10'000}).status != PartitionStatus::converged);
+  }
+  // Scales 900 times apart: every chain's steps fit the narrow coordinate.
+  const auto scales = sm::energy_model(
+      3, [](auto x, auto) { return 0.5 * square(x[0] / 30) + 0.5 * square(30 * x[1]) + 0.5 * square(x[2]); });
+  for (unsigned seed = 0; seed < 3; ++seed)
+    CHECK(sm::log_partition(scales, sm::annealed_importance_sampling<>{.temperatures = 300, .seed = seed}).status !=
+          PartitionStatus::converged);
+  // Walls and heavy tails that importance sampling does reach
+  const auto wall = sm::energy_model(
+      4, [](auto x, auto) { return where(x[0] > 0, sum(abs(x)), std::numeric_limits<double>::infinity()); });
+  const auto behind = sm::log_partition(wall, sm::annealed_importance_sampling<>{.temperatures = 300});
+  CHECK(behind.status == PartitionStatus::converged);
+  CHECK(std::abs(behind.value - 3 * std::log(2.0)) < 4 * behind.error);
+  const auto cauchy = sm::energy_model(4, [](auto x, auto) { return 2.5 * log1p(squared_norm(x)); });
+  const auto heavy = sm::log_partition(cauchy, sm::importance_sampling{.samples = 40'000});
+  CAPTURE(heavy.evidence, heavy.value, heavy.error);
+  CHECK(heavy.status != PartitionStatus::degenerate);  // weights are bounded: a tenth of the draws are Cauchy's
+  CHECK(std::abs(heavy.value - (2 * std::log(pi) + std::lgamma(0.5) - std::lgamma(2.5))) < 4 * heavy.error);
 }
 
 TEST_CASE("log_likelihood is the sum of −f − log Z") {
@@ -324,4 +542,21 @@ TEST_CASE("Broken preconditions of partition functions throw, naming the argumen
                     Contains("not positive definite"));
   CHECK_THROWS_WITH(sm::log_partition(normal(2), annealed{.target_samples = MatrixXd::Zero(3, 2)}),
                     Contains("target_samples has 3 rows"));
+  Eigen::Matrix2d bad = Eigen::Matrix2d::Identity();
+  bad(0, 1) = 0.5;
+  CHECK_THROWS_WITH(sm::log_partition(normal(2), annealed{.covariance = bad}), Contains("covariance is not symmetric"));
+  for (const double number : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    bad = Eigen::Matrix2d::Identity();
+    bad(1, 1) = number;
+    CHECK_THROWS_WITH(sm::log_partition(normal(2), annealed{.covariance = bad}), Contains("covariance has"));
+    CHECK_THROWS_WITH(sm::log_partition(normal(2), annealed{.mean = Vector2d(0, number)}), Contains("mean has"));
+    const MatrixXd points = MatrixXd::Constant(2, 3, number);
+    CHECK_THROWS_WITH(sm::log_partition(normal(2), annealed{.near = points}), Contains("near has"));
+    CHECK_THROWS_WITH(sm::log_partition(normal(2), sm::quadrature{.near = points}), Contains("quadrature: near has"));
+    CHECK_THROWS_WITH(sm::log_partition(normal(2), sm::importance_sampling{.near = points}),
+                      Contains("importance_sampling: near has"));
+  }
+  CHECK_THROWS_WITH(sm::log_partition(normal(1), sm::importance_sampling{.degrees = 1e308}), Contains("at most 1e6"));
+  CHECK_THROWS_WITH(sm::log_partition(normal(1), sm::importance_sampling{.rounds = std::numeric_limits<Index>::max()}),
+                    Contains("at most 1000"));
 }

@@ -2,9 +2,11 @@
 #include "catch.hpp"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "scorematch/energy/energy_model.hpp"
+#include "scorematch/energy/ready.hpp"
 #include "scorematch/likelihood/log_partition.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/sampler/mala.hpp"
@@ -217,6 +219,53 @@ TEST_CASE("Maximum likelihood from a model that is not normalisable ends with th
   const auto good = sm::fit(bowl, sm::maximum_likelihood{}, X);
   CHECK(good.status == sm::FitStatus::converged);
   CHECK(good.model.parameters()[0] == Approx(0.5 / (X.squaredNorm() / 20)).epsilon(1e-5));
+}
+
+TEST_CASE("A likelihood that grows without bound ends as diverged, whatever the samples agree in") {
+  const MatrixXd X = skewed_data(2, 30);
+  MatrixXd constant = X, multiple = X;
+  constant.row(1).setConstant(4);
+  multiple.row(0) = 3 * X.row(1).array() + 1;
+  const auto status = [](Index d, const MatrixXd& data, Index iterations = 0) {
+    const auto fit = sm::fit(sm::gaussian(d), sm::maximum_likelihood{}, data, {.iterations = iterations});
+    CHECK(fit.iterations <= 100);
+    CHECK(fit.loss < fit.history.front().loss);
+    return fit.status;
+  };
+  CHECK(status(1, MatrixXd::Constant(1, 1, -0.7)) == sm::FitStatus::diverged);
+  CHECK(status(1, MatrixXd::Constant(1, 9, 2.0)) == sm::FitStatus::diverged);
+  CHECK(status(1, MatrixXd::Zero(1, 20)) == sm::FitStatus::diverged);
+  CHECK(status(2, MatrixXd::Constant(2, 1, 2.0), 30) == sm::FitStatus::diverged);
+  CHECK(status(2, constant) == sm::FitStatus::diverged);
+  VectorXd unit;
+  const MatrixXd flat = sm::likelihood::flat_directions(multiple, unit);
+  REQUIRE(flat.cols() == 1);
+  const VectorXd along = (flat.col(0).cwiseQuotient(unit).transpose() * multiple).transpose();
+  CHECK(along.maxCoeff() - along.minCoeff() < 1e-12 * along.cwiseAbs().maxCoeff());
+  CHECK(sm::likelihood::flat_directions(X, unit).cols() == 0);
+  // A model whose width is fixed has a maximum there all the same.
+  const auto mean_alone = sm::energy_model(1, [](auto x, auto theta) { return 0.5 * square(x[0] - theta("mean")); });
+  for (const Index n : {1, 9}) {
+    const auto fit = sm::fit(mean_alone, sm::maximum_likelihood{}, MatrixXd::Constant(1, n, 5.0));
+    CHECK(fit.status == sm::FitStatus::converged);
+    CHECK(fit.model.parameters()[0] == Approx(5));
+  }
+}
+
+TEST_CASE("Samples and parameters at the ends of the numbers end a likelihood fit with a status") {
+  auto scale = sm::energy_model(1, [](auto x, auto theta) { return 0.5 * exp(theta("k")) * square(x[0]); });
+  MatrixXd X(1, 4);
+  X << 1, -1, 2, -2;
+  const auto tiny = sm::fit(scale, sm::maximum_likelihood{}, MatrixXd(1e-170 * X));
+  CHECK(tiny.status != sm::FitStatus::converged);  // the optimum's precision, 1e340, is no number
+  CHECK(sm::fit(scale, sm::maximum_likelihood{}, MatrixXd(1e-100 * X)).model.parameters()[0] ==
+        Approx(200 * std::log(10.0) - std::log(2.5)).epsilon(1e-6));
+  for (const double k : {800.0, std::numeric_limits<double>::quiet_NaN()}) {
+    scale.set_parameters(VectorXd::Constant(1, k));
+    const auto fit = sm::fit(scale, sm::maximum_likelihood{}, X);
+    CHECK(fit.status == sm::FitStatus::non_finite);
+    CHECK(fit.log_partition.status == sm::PartitionStatus::non_finite);
+  }
 }
 
 TEST_CASE("Broken preconditions of maximum likelihood throw, naming the argument") {

@@ -309,6 +309,26 @@ TEST_CASE("A coordinate that is constant, and samples that are all the same, are
   CHECK(sm::sliced_wasserstein(same, same).value == 0);
 }
 
+TEST_CASE("The test of two samples does not mind units, as large or small as numbers are") {
+  const MatrixXd X = normals(3, 60, 42), Y = (normals(3, 60, 43).array() + 0.7).matrix();
+  for (const auto classifier : {sm::Classifier::nearest_neighbour, sm::Classifier::logistic}) {
+    const sm::TwoSampleTestOptions options{.classifier = classifier};
+    const sm::TwoSampleTest test = sm::classifier_two_sample_test(X, Y, options);
+    CHECK(test.p_value < 0.05);
+    for (const int exponent : {1020, 700, -700, -1000}) {
+      const double unit = std::ldexp(1.0, exponent);
+      const sm::TwoSampleTest scaled = sm::classifier_two_sample_test(unit * X, unit * Y, options);
+      CHECK(scaled.accuracy == test.accuracy);
+      CHECK(scaled.p_value == test.p_value);
+    }
+    // A coordinate that is the same for all sets no unit.
+    MatrixXd with_X(4, 60), with_Y(4, 60);
+    with_X << X, MatrixXd::Constant(1, 60, 1e300);
+    with_Y << Y, MatrixXd::Constant(1, 60, 1e300);
+    CHECK(sm::classifier_two_sample_test(with_X, with_Y, options).accuracy == test.accuracy);
+  }
+}
+
 TEST_CASE("Comparisons of samples are the same bits on one thread and on two") {
   const MatrixXd X = normals(5, 150, 36), Y = normals(5, 150, 37);
   const auto all = [&] {

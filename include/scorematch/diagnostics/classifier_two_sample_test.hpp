@@ -1,6 +1,7 @@
 // Can a classifier tell generated samples from real ones? Of good ones it cannot.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -181,6 +182,25 @@ TwoSampleTest logistic_test(const Samples& X, const Samples& Y, const TwoSampleT
   return test;
 }
 
+/// Both samples divided by a power of two, where their numbers are so large or small that squares of differences would
+/// over- or underflow; halved first, so that differences do not. Distances keep their order and ties. A coordinate in
+/// which all are equal sets no scale.
+template <class Samples>
+void bring_into_range(Samples& X, Samples& Y) {
+  for (Index j = 0; j < X.rows(); ++j) {
+    const double first = X(j, 0);
+    if ((X.row(j).array() != first).any() || (Y.row(j).array() != first).any()) continue;
+    X.row(j).setZero();
+    Y.row(j).setZero();
+  }
+  const double most = std::max(X.cwiseAbs().maxCoeff(), Y.cwiseAbs().maxCoeff());
+  if (most == 0 || (most < 1e140 && most > 1e-140)) return;
+  int exponent = 0;
+  std::frexp(most, &exponent);
+  for (Samples* samples : {&X, &Y})
+    for (Index i = 0; i < samples->size(); ++i) samples->data()[i] = std::ldexp(samples->data()[i], -exponent - 1);
+}
+
 }  // namespace diagnostics
 
 /// Classifies the samples of X and Y (d × N each) as of the one or the other (Lopez-Paz & Oquab 2017, "Revisiting
@@ -201,11 +221,12 @@ template <class D1, class D2>
 TwoSampleTest classifier_two_sample_test(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                          const TwoSampleTestOptions& options = {}) {
   require_positive(options.ridge, "classifier_two_sample_test: ridge");
-  const DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
+  DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "classifier_two_sample_test");
   require(from.cols() == to.cols() && from.cols() >= 4,
           {"classifier_two_sample_test: X has ", from.cols(), " columns, Y ", to.cols(),
            "; both must have as many, and at least 4"});
+  diagnostics::bring_into_range(from, to);
   TwoSampleTest test = options.classifier == Classifier::logistic ? diagnostics::logistic_test(from, to, options)
                                                                   : diagnostics::nearest_neighbour_test(from, to);
   test.dimension = from.rows();

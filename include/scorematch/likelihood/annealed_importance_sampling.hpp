@@ -3,14 +3,19 @@
 
 #include <Eigen/Cholesky>
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
 #include "scorematch/check.hpp"
 #include "scorematch/evaluate/formula_workspace.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/likelihood/draws.hpp"
 #include "scorematch/likelihood/energy_function.hpp"
+#include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/likelihood/tails.hpp"
 #include "scorematch/likelihood/weights.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
@@ -30,7 +35,7 @@ namespace scorematch {
 ///
 /// The β and the kernel's step at each are chosen by two pilot runs, so that every ratio has about the same variance
 /// and about 57 % of the proposals are accepted; the kernel works in coordinates in which the normal law is N(0, I).
-/// What no chain reaches is not seen: neither a mode behind a wall nor that the mass there is infinite.
+/// What no chain reaches is not seen: a mode behind a wall, say.
 template <class Kernel = mala>
 struct annealed_importance_sampling {
   Index chains = 1000;        ///< ≥ 2
@@ -55,59 +60,6 @@ struct annealed_importance_sampling {
 
 namespace likelihood {
 
-/// A bound energy in the coordinates u, x = m + L u, at inverse temperature β: (1 − β) ½‖u‖² + β f(m + L u). What
-/// kernels ask a target for; keeps the energy of both ends for the weights.
-template <class T, class Bound>
-class Bridge {
- public:
-  Bridge(const Bound& bound, const Matrix<T>& root, const Vector<T>& mean) : target_(bound), root_(root), mean_(mean) {}
-
-  void set(double beta) { beta_ = static_cast<T>(beta); }
-
-  void energy_and_score(Matrix<T>& U, Vector<T>& f, Matrix<T>& S) {
-    const Index B = U.rows(), d = U.cols();
-    X_.resize(B, d);
-    for (Index j = 0; j < d; ++j) {
-      T* x = X_.data() + j * B;
-      std::fill_n(x, B, mean_[j]);
-      for (Index l = 0; l <= j; ++l)
-        if (root_(j, l) != T(0)) evaluate::add_row(U.data() + l * B, root_(j, l), x, B);
-    }
-    target_.energy_and_score(X_, model_, model_S_);
-    base_.resize(B);
-    std::fill_n(base_.data(), B, T(0));
-    f.resize(B);
-    S.resize(B, d);
-    for (Index j = 0; j < d; ++j) {
-      const T* u = U.data() + j * B;
-      T* s = S.data() + j * B;
-      T* base = base_.data();
-      simd::for_lanes<simd::Lanes<T>>(B, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
-        const V here = simd::load<V>(u + i);
-        simd::store<V>(base + i, simd::load<V>(base + i) + T(0.5) * here * here);
-        simd::store<V>(s + i, (beta_ - T(1)) * here);
-      });
-      for (Index l = j; l < d; ++l)
-        if (const T factor = beta_ * root_(l, j); factor != T(0))
-          evaluate::add_row(model_S_.data() + l * B, factor, s, B);
-    }
-    // β = 0 keeps an infinite f of the model out: 0 · ∞ is no number.
-    for (Index i = 0; i < B; ++i) f[i] = (T(1) - beta_) * base_[i] + (beta_ == T(0) ? T(0) : beta_ * model_[i]);
-  }
-
-  /// Of the points last asked for: ½‖u‖² and f(m + L u).
-  const Vector<T>& base() const { return base_; }
-  const Vector<T>& model() const { return model_; }
-
- private:
-  Target<T, Bound> target_;
-  const Matrix<T>& root_;
-  const Vector<T>& mean_;
-  T beta_ = 0;
-  Matrix<T> X_, model_S_;
-  Vector<T> model_, base_;
-};
-
 /// β_0 = 0 < β_1 < … < β_K = 1 and the kernel's step at each.
 struct AnnealingPlan {
   std::vector<double> beta, step;
@@ -122,6 +74,7 @@ class Annealing {
 
   Index evaluations() const { return evaluations_; }
   bool stopped() const { return stopped_; }
+  bool broken() const { return broken_; }
 
   AnnealingPlan plan() {
     AnnealingPlan plan;
@@ -147,13 +100,16 @@ class Annealing {
     return plan;
   }
 
-  /// The log weights of all chains: forward from N(0, I), or backward from the given u (d × chains).
-  DependentVector<Bound> log_weights(const AnnealingPlan& plan, const DependentMatrix<Bound>* from) {
+  /// The log weights of all chains: forward from N(0, I), or backward from the given u (d × chains). `ends`, if given:
+  /// where the chains end, d × chains.
+  DependentVector<Bound> log_weights(const AnnealingPlan& plan, const DependentMatrix<Bound>* from,
+                                     DependentMatrix<Bound>* ends = nullptr) {
     const Index d = mean_.size(), lanes = simd::width<simd::Lanes<T>>, chains = options_.chains;
     const Index K = static_cast<Index>(plan.beta.size()) - 1;
     const sampling::ChainBlocks blocks(chains, lanes);
     const bool backward = from != nullptr;
     DependentVector<Bound> weights(chains);
+    if (ends != nullptr) ends->resize(d, chains);
     struct State {
       Chains<T> chains;
       DependentMatrix<Bound> z;
@@ -190,7 +146,7 @@ class Annealing {
               const std::size_t now = static_cast<std::size_t>(k), before = now - 1;
               const double change = plan.beta[now] - plan.beta[before];
               if (backward) {
-                advance(bridge, kernel, c, plan, now, first, true);
+                advance(bridge, kernel, c, plan, now, first);
                 bridge.set(plan.beta[before]);
                 bridge.energy_and_score(c.X, c.f, c.S);
               } else {
@@ -202,9 +158,13 @@ class Annealing {
                 state.log_w[i] +=
                     change * (static_cast<double>(bridge.base()[i]) - static_cast<double>(bridge.model()[i]));
               // The last step of a forward chain would move it where nobody looks.
-              if (!backward && k < K) kernel.advance(bridge, c, noise(k, first, false));
+              if (!backward && k < K) kernel.advance(bridge, c, noise(k, first, Direction::forward));
             }
             weights.segment(first, count) = state.log_w.head(count);
+            if (ends != nullptr)
+              for (Index i = 0; i < count; ++i)
+                for (Index j = 0; j < d; ++j) (*ends)(j, first + i) = static_cast<double>(c.X(i, j));
+            if (bridge.broken()) broken_ = true;
           });
       evaluations_ += (blocks.first(until) - blocks.first(done)) * 2 * K;
       if (options_.progress &&
@@ -216,6 +176,8 @@ class Annealing {
   }
 
  private:
+  enum class Direction { forward, backward };
+
   static void start(Chains<T>& c) {
     const Index rows = c.X.rows();
     c.accepted.setZero(rows);
@@ -224,16 +186,17 @@ class Annealing {
   }
 
   // Forward, backward and pilot chains share no random number.
-  ChainNoise noise(Index k, Index first, bool backward) const {
-    return {options_.seed, static_cast<std::uint64_t>(k) + (std::uint64_t{backward ? 2u : 1u} << 36), first};
+  ChainNoise noise(Index k, Index first, Direction direction) const {
+    return {options_.seed,
+            static_cast<std::uint64_t>(k) + (std::uint64_t{direction == Direction::forward ? 1u : 2u} << 36), first};
   }
 
   void advance(Bridge<T, Bound>& bridge, Kernel& kernel, Chains<T>& c, const AnnealingPlan& plan, std::size_t k,
-               Index first, bool backward) {
+               Index first) {
     bridge.set(plan.beta[k]);
     kernel.step = plan.step[k];
     kernel.start(bridge, c);
-    kernel.advance(bridge, c, noise(static_cast<Index>(k), first, backward));
+    kernel.advance(bridge, c, noise(static_cast<Index>(k), first, Direction::backward));
   }
 
   // A few chains along plan.beta, five steps at each: sets plan.step, and the standard deviation of f₀ − f at each β.
@@ -277,6 +240,7 @@ class Annealing {
       plan.step[k] = std::exp(log_step);
       evaluations_ += 2 * steps * count;
     }
+    if (bridge.broken()) broken_ = true;
   }
 
   // K + 1 values of β between which the integral of the deviation, the thermodynamic length, is the same.
@@ -303,6 +267,7 @@ class Annealing {
   std::uint64_t pilots_ = 0;
   Index evaluations_ = 0;
   bool stopped_ = false;
+  std::atomic<bool> broken_ = false;  // f was NaN or −∞
 };
 
 }  // namespace likelihood
@@ -313,9 +278,13 @@ class Annealing {
 ///
 /// `value`, `error` and `effective_sample_size` are the forward chains'. `lower` is their mean log weight less two
 /// standard errors; with `target_samples` `upper` is the backward chains' mean log weight plus two: each holds with a
-/// probability of some 98 %, the upper one only as far as those samples are exact. The same bits for any number of
-/// threads. T: float or double. Throws std::invalid_argument for options out of range or of the wrong shape, and a
-/// covariance that is not positive definite.
+/// probability of some 98 %, the upper one only as far as those samples are exact. `converged` is said where the
+/// weights are many and light enough, the chains' ends pass for draws of the model (the kernel moves there, and Stein's
+/// identities hold along the way of chains that go on), and the way back from there, or from `target_samples`, agrees:
+/// the chains go on for half as many steps as they came, and all the way back, which makes 2.5 times the evaluations of
+/// the forward chains. Where these doubts speak the status is not_converged, and `error` at least the gap between the
+/// ways. The same bits for any number of threads. T: float or double. Throws std::invalid_argument for options out of
+/// range or of the wrong shape, and a mean or covariance that is not finite, not symmetric or not positive definite.
 template <class T = double, class M, class Kernel>
 LogPartition log_partition(const M& model, const annealed_importance_sampling<Kernel>& method) {
   LogPartition result;
@@ -335,6 +304,7 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
       mean = method.near.size() > 0 ? DependentVector<M>(method.near.rowwise().mean()) : DependentVector<M>::Zero(d);
     require(mean.size() == d,
             {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
+    require_samples<double>(mean, d, "annealed_importance_sampling: mean");
     DependentMatrix<M> covariance = method.covariance;
     if (covariance.size() == 0 && method.near.cols() > 1) {
       const DependentMatrix<M> centred = method.near.colwise() - method.near.rowwise().mean();
@@ -342,45 +312,114 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
     } else if (covariance.size() == 0) {
       covariance.setIdentity(d, d);
     }
-    require(covariance.rows() == d && covariance.cols() == d,
-            {"annealed_importance_sampling: covariance is ", covariance.rows(), " × ", covariance.cols(),
-             "; it must be ", d, " × ", d});
-    const Eigen::LLT<DependentMatrix<M>> factor(covariance);
-    require(factor.info() == Eigen::Success,
-            {"annealed_importance_sampling: the covariance ", method.covariance.size() > 0 ? "" : "of `near` ",
-             "is not positive definite"});
-    const DependentMatrix<M> root = factor.matrixL();
-    const double log_base = root.diagonal().array().log().sum() + 0.5 * static_cast<double>(d) * 1.8378770664093454836;
+    const DependentMatrix<M> root =
+        detail::cholesky_of_covariance<double>(covariance, d,
+                                               method.covariance.size() > 0
+                                                   ? "annealed_importance_sampling: covariance"
+                                                   : "annealed_importance_sampling: the covariance of near")
+            .matrixL();
+    const double log_base = root.diagonal().array().log().sum() + 0.5 * static_cast<double>(d) * detail::log_two_pi;
+
+    // The tails, from draws of the normal law on: the chains could only show that they are long.
+    auto energy = likelihood::energy_function<double>(model);
+    constexpr Index draws = 96;
+    DependentMatrix<M> z(draws, d), X;
+    fill_normals<double>({method.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
+    X = (root * z.transpose()).colwise() + mean;
+    DependentVector<M> f;
+    energy.values(X, f);
+    result.evaluations = energy.evaluations();
+    for (Index i = 0; i < draws; ++i)
+      if (!(f[i] > -std::numeric_limits<double>::infinity())) {
+        result.status = PartitionStatus::non_finite;
+        result.evidence = text("the energy is ", f[i], " at a draw of the normal law");
+        return result;
+      }
+    if (!f.array().isFinite().any()) {
+      result.status = PartitionStatus::non_finite;
+      result.evidence = text("the energy is not finite at any of ", draws,
+                             " draws of the normal law; name points where it is (near, or mean and covariance)");
+      return result;
+    }
+    const likelihood::Tails tails = likelihood::follow_tails(energy, mean, root, DependentMatrix<M>(d, 0),
+                                                             DependentVector<M>(root.rowwise().norm()), f.minCoeff());
+    const Index looked = energy.evaluations();
+    if (!tails.evidence.empty()) {
+      result.status = PartitionStatus::not_normalisable;
+      result.evidence = tails.evidence;
+      result.value = result.upper = std::numeric_limits<double>::infinity();
+      result.evaluations = looked;
+      return result;
+    }
 
     const auto bound = bind<T>(model);
     likelihood::Annealing<T, std::remove_const_t<decltype(bound)>, Kernel> annealing(bound, method, root, mean);
-    const likelihood::AnnealingPlan plan = annealing.plan();
-    const DependentVector<M> forward = annealing.log_weights(plan, nullptr);
-    result.evaluations = annealing.evaluations();
-    if (annealing.stopped()) {
+    Index stayed = 0;
+    const auto ended = [&](const char* before) {
+      result.evaluations = looked + stayed + annealing.evaluations();
+      if (annealing.broken()) {
+        result = {.evaluations = result.evaluations,
+                  .status = PartitionStatus::non_finite,
+                  .evidence = "the energy was NaN or −∞ where the chains went"};
+        return true;
+      }
+      if (!annealing.stopped()) return false;
       result.status = PartitionStatus::stopped;
-      result.evidence = "stopped before all chains had run";
-      return result;
-    }
+      result.evidence = text("stopped before all chains had ", before);
+      return true;
+    };
+    const likelihood::AnnealingPlan plan = annealing.plan();
+    if (ended("started")) return result;
+    DependentMatrix<M> ends;
+    const DependentVector<M> forward = annealing.log_weights(plan, nullptr, &ends);
+    if (ended("run")) return result;
     const auto standard_error = [](const DependentVector<M>& x) {
       return std::sqrt((x.array() - x.mean()).square().mean() / static_cast<double>(x.size() - 1));
     };
     likelihood::from_log_weights<M>(forward.array() + log_base, result);
     if (result.status == PartitionStatus::non_finite) return result;
     if (forward.allFinite()) result.lower = forward.mean() + log_base - 2 * standard_error(forward);
-    if (method.target_samples.size() == 0) return result;
-    DependentMatrix<M> from(d, method.chains);
-    for (Index c = 0; c < method.chains; ++c)
-      from.col(c) = root.template triangularView<Eigen::Lower>().solve(
-          method.target_samples.col(c % method.target_samples.cols()) - mean);
-    const DependentVector<M> backward = annealing.log_weights(plan, &from);
-    result.evaluations = annealing.evaluations();
-    if (annealing.stopped()) {
-      result.status = PartitionStatus::stopped;
-      result.evidence = "stopped before all chains had gone back: there is no upper bound";
-      return result;
+    const bool given = method.target_samples.size() > 0;
+    if (!given && result.status == PartitionStatus::degenerate) return result;
+
+    // The judgement: what the ends are worth, and whether the way back agrees.
+    const DependentArray<M> w = (forward.array() - forward.maxCoeff()).exp();
+    std::string doubt;
+    if (result.status == PartitionStatus::converged) {
+      Kernel kernel = method.kernel;
+      kernel.step = plan.step.back();
+      const likelihood::StayingChains staying =
+          likelihood::stay<T>(bound, kernel, DependentMatrix<M>(root), DependentVector<M>(mean), method.seed,
+                              std::max<Index>(method.temperatures / 2, 20), ends);
+      stayed = staying.evaluations;
+      doubt = likelihood::doubts_on_draws<M>(w, staying);
     }
-    result.upper = backward.mean() + log_base + 2 * standard_error(backward);
+    DependentMatrix<M> from(d, method.chains);
+    if (given)
+      for (Index c = 0; c < method.chains; ++c)
+        from.col(c) = root.template triangularView<Eigen::Lower>().solve(
+            method.target_samples.col(c % method.target_samples.cols()) - mean);
+    else
+      from = likelihood::resampled<M>(ends, w, method.chains);
+    const DependentVector<M> backward = annealing.log_weights(plan, &from);
+    if (ended(given ? "gone back: there is no upper bound" : "gone back")) return result;
+    if (given) result.upper = backward.mean() + log_base + 2 * standard_error(backward);
+    const double worth =
+        given ? std::min<double>(static_cast<double>(method.target_samples.cols()), static_cast<double>(method.chains))
+              : result.effective_sample_size;
+    const auto [there, there_error] = likelihood::weighted_mean<M>(forward, w);
+    const double back_error = standard_error(backward) * std::sqrt(static_cast<double>(method.chains) / worth),
+                 gap = backward.mean() - there;
+    if (likelihood::disagree(gap, std::hypot(there_error, back_error)) && doubt.empty())
+      doubt = text("the ways there and back do not agree: the mean log weight of chains that go back is ",
+                   backward.mean() + log_base, " ± ", back_error, ", and by those that came it should be ",
+                   there + log_base, " ± ", there_error);
+    if (!doubt.empty() && result.status == PartitionStatus::converged) {
+      result.status = PartitionStatus::not_converged;
+      result.evidence = doubt;
+      result.error = std::max(result.error, std::abs(gap));
+      if (!given) result.upper = result.value + 2 * result.error;
+    }
   }
   return result;
 }

@@ -34,8 +34,10 @@ Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& p, 
 
 /// D(p‖q) from samples of both, X of p (d × N) and Y of q (d × M), with neither density known:
 ///   (d/N) Σ_i log(ν_i/ρ_i) + log(M/(N − 1)),   ρ_i, ν_i the distances from x_i to its k-th neighbour in X and in Y
-/// (Wang, Kulkarni & Verdú 2009). Bias, standard error, cost and errors as for `entropy` by nearest
-/// neighbours; where q has far thinner tails than p the bias is large: no sample of q tells how thin.
+/// (Wang, Kulkarni & Verdú 2009); d is the dimension of the plane that all lie in. Where only X's or only Y's lie in a
+/// smaller one, the divergence is +∞. Samples of X that are copies, of each other or of Y's, make the status `tied`.
+/// Bias, standard error, cost and errors as for `entropy` by nearest neighbours; where q has far thinner tails than p
+/// the bias is large: no sample of q tells how thin.
 template <class D1, class D2>
 Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                          const NearestNeighbours& options = {}) {
@@ -48,25 +50,33 @@ Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase
   const int k = options.neighbours;
   detail::require_neighbours(from.cols(), k, "X");
   detail::require_neighbours(to.cols(), k, "Y");
-  const auto estimate = [k](const auto& P, const auto& Q) {
-    const auto log_far = detail::log_distances(P, Q, k), log_near = detail::log_own_distances(P, k);
-    return static_cast<double>(P.rows()) * (log_far - log_near).mean() +
-           std::log(static_cast<double>(Q.cols()) / static_cast<double>(P.cols() - 1));
-  };
   Divergence result;
   result.samples = from.cols();
+  Eigen::MatrixXd both(from.rows(), from.cols() + to.cols());
+  both << from, to;
+  const Index dimension = detail::dimension_of_plane(both);
+  if (detail::dimension_of_plane(from) < dimension || detail::dimension_of_plane(to) < dimension) {
+    result.value = std::numeric_limits<double>::infinity();
+    result.standard_error = std::numeric_limits<double>::quiet_NaN();
+    result.status = DivergenceStatus::infinite;
+    return result;
+  }
+  const auto estimate = [k, dimension](const auto& P, const auto& Q) {
+    const auto log_far = detail::log_distances(P, Q, k), log_near = detail::log_own_distances(P, k);
+    return static_cast<double>(dimension) * (log_far - log_near).mean() +
+           std::log(static_cast<double>(Q.cols()) / static_cast<double>(P.cols() - 1));
+  };
   result.value = estimate(from, to);
   const Index groups = detail::groups_of(std::min(from.cols(), to.cols()), k);
   result.standard_error = detail::error_by_groups(
       groups, [&](Index g) { return estimate(detail::every(from, g, groups), detail::every(to, g, groups)); });
-  if (std::isfinite(result.value)) return result;
-  result.status = DivergenceStatus::tied;
-  result.standard_error = std::numeric_limits<double>::quiet_NaN();
+  detail::judge_ties(detail::count_tied(from) + detail::count_tied(from, to), from.cols(), result);
+  if (result.status != DivergenceStatus::estimated) result.standard_error = std::numeric_limits<double>::quiet_NaN();
   return result;
 }
 
 /// D(p‖q) from samples X of p (d × N), whose density is unknown, and q's density: the entropy by nearest neighbours,
-/// and −E_p[log q]. Bias, standard error and errors as for these.
+/// and −E_p[log q]; +∞ for samples in a plane. Bias, standard error, ties and errors as for these.
 template <class Derived>
 Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& q, const NearestNeighbours& options = {}) {
   options.validate();
@@ -86,7 +96,13 @@ Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& q, 
            detail::neighbour_entropy(detail::every(points, g, groups), k);
   });
   result.standard_error = std::hypot(result.standard_error, q.log_partition_error());
-  if (result.status == DivergenceStatus::estimated && !std::isfinite(own)) result.status = DivergenceStatus::tied;
+  if (result.status == DivergenceStatus::estimated) {
+    detail::judge_ties(detail::count_tied(points), points.cols(), result);
+    if (detail::dimension_of_plane(points) < points.rows()) {
+      result.value = std::numeric_limits<double>::infinity();
+      result.status = DivergenceStatus::infinite;
+    }
+  }
   if (result.status != DivergenceStatus::estimated) result.standard_error = std::numeric_limits<double>::quiet_NaN();
   return result;
 }

@@ -78,8 +78,10 @@ class EnergyFunction {
     Eigen::VectorXd sums;
   };
 
+  // No columns: no blocks.
   template <class Read>
   void for_each_block(MatrixView<T> X, Read read) {
+    if (X.cols() == 0) return;
     const auto work = blocks(X, read);
     evaluate::for_each_piece(
         count(X), states_, [](State&) {}, work);
@@ -87,6 +89,7 @@ class EnergyFunction {
 
   template <class Read, class Reduce>
   void for_each_block(MatrixView<T> X, Read read, Reduce reduce) {
+    if (X.cols() == 0) return;
     const auto work = blocks(X, read);
     evaluate::for_each_piece(
         count(X), states_, [](State&) {}, work, [&](State& state, Index) { reduce(state); });

@@ -14,8 +14,12 @@ namespace scorematch {
 
 enum class DivergenceStatus {
   estimated,  ///< every number that went into it was finite
-  infinite,   ///< a density is 0 at a sample where it must not be: the value is +∞, and this is not a rounding matter
-  tied,       ///< nearest neighbours: more than k samples are the same point, so that a distance is 0
+  /// A density is 0 at a sample where it must not be: the value is +∞, and this is not a rounding matter. Nearest
+  /// neighbours: the samples lie in a plane, so that they have no density: an entropy is −∞, a divergence from samples
+  /// outside it +∞.
+  infinite,
+  tied,        ///< nearest neighbours: samples lie at the very same point, which those of a density do not, too many to
+               ///< matter not
   non_finite,  ///< a log density or score was NaN, +∞, or p = 0 at one of p's own samples
 };
 
@@ -41,6 +45,7 @@ struct [[nodiscard]] Divergence {
   std::vector<Estimate> terms = {};  ///< parts worth reading apart
   Index samples = 0;
   Index non_finite = 0;  ///< samples whose part was not finite
+  Index tied = 0;        ///< nearest neighbours: samples at the very same point as another
   DivergenceStatus status = DivergenceStatus::estimated;
 };
 
@@ -142,6 +147,65 @@ double neighbour_entropy(const Matrix<T>& X, int k) {
   return digamma(X.cols()) - digamma(k) + log_unit_ball(X.rows()) + d * log_own_distances(X, k).mean();
 }
 
+/// How many columns lie at the very same point as another one: of the same matrix, or of `Y`.
+template <class T>
+Index count_tied(const Matrix<T>& X) {
+  return (NeighbourTree<T>(X).distances(X, 1, true).array() == 0).count();
+}
+template <class T>
+Index count_tied(const Matrix<T>& X, const Matrix<T>& Y) {
+  return (NeighbourTree<T>(Y).distances(X, 1, false).array() == 0).count();
+}
+
+/// Samples at the same point as another make the k-th neighbour the (k − 1)-th, which is nearer by 1/(k − 1) of a nat.
+/// Whether a share `tied` of them matters beside the standard error: makes the status `tied`.
+inline void judge_ties(Index tied, Index samples, Divergence& result) {
+  result.tied = tied;
+  if (tied > 0 && !(static_cast<double>(tied) / static_cast<double>(samples) <= 0.1 * result.standard_error))
+    result.status = DivergenceStatus::tied;
+}
+
+/// The dimension of the plane that the columns of X lie in, at the precision of their numbers, whatever the units of
+/// the rows: Gram and Schmidt's method on the centred rows, the longest rest first.
+template <class T>
+Index dimension_of_plane(const Matrix<T>& X) {
+  const Index d = X.rows(), n = X.cols();
+  constexpr double epsilon = std::numeric_limits<double>::epsilon();
+  Matrix<T> rows(n, d);
+  Vector<T> noise(d);  // of each row, in units of its length
+  for (Index j = 0; j < d; ++j) {
+    const double most = X.row(j).cwiseAbs().maxCoeff(), scale = most > 0 ? most : 1;
+    rows.col(j) = X.row(j).transpose() / scale;
+    rows.col(j).array() -= rows.col(j).mean();
+    const double length = rows.col(j).norm();
+    noise[j] = length > 0 ? 16 * epsilon * std::sqrt(static_cast<double>(n)) / length : 1;
+    if (length > 0) rows.col(j) /= length;
+  }
+  Index rank = 0;
+  std::vector<char> used(static_cast<std::size_t>(d), 0);
+  while (rank < d) {
+    Index next = -1;
+    double longest = 0;
+    for (Index j = 0; j < d; ++j) {
+      const double length = rows.col(j).norm();
+      if (!used[static_cast<std::size_t>(j)] && length > std::max(noise[j], 16 * epsilon) && length > longest) {
+        next = j;
+        longest = length;
+      }
+    }
+    if (next < 0) break;
+    used[static_cast<std::size_t>(next)] = 1;
+    ++rank;
+    const Vector<T> axis = rows.col(next) / longest;
+    for (Index j = 0; j < d; ++j) {
+      if (used[static_cast<std::size_t>(j)]) continue;
+      for (int twice = 0; twice < 2; ++twice) rows.col(j) -= axis.dot(rows.col(j)) * axis;
+      noise[j] += noise[next] / longest;  // what it takes over of the other's noise
+    }
+  }
+  return rank;
+}
+
 inline void require_neighbours(Index samples, int k, const char* argument) {
   require(samples > k,
           {argument, " has ", samples, " columns; for ", k, " nearest neighbours it needs at least ", k + 1});
@@ -165,8 +229,9 @@ Divergence entropy(const Eigen::MatrixBase<Derived>& X, const Density& p) {
 ///   ψ(N) − ψ(k) + log c_d + (d/N) Σ_i log ε_i,   ε_i the distance from x_i to its k-th nearest neighbour
 /// (Kozachenko & Leonenko 1987; k > 1: Goria, Leonenko, Mergel & Novi Inverardi 2005). Its bias falls like N^(−2/d),
 /// and is not in the standard error, which comes from the spread over groups of the samples (NaN below 20 (k + 1)
-/// samples). Cost: N log N in few dimensions. Throws std::invalid_argument for fewer than k + 1 samples and non-finite
-/// entries.
+/// samples). Samples in a plane (a constant row, one row a multiple of another) have no density: −∞, `infinite`; many
+/// equal ones make the status `tied`. Cost: N log N in few dimensions. Throws std::invalid_argument for fewer than k +
+/// 1 samples and non-finite entries.
 template <class Derived>
 Divergence entropy(const Eigen::MatrixBase<Derived>& X, const NearestNeighbours& options = {}) {
   options.validate();
@@ -180,7 +245,11 @@ Divergence entropy(const Eigen::MatrixBase<Derived>& X, const NearestNeighbours&
   const Index groups = detail::groups_of(points.cols(), k);
   result.standard_error = detail::error_by_groups(
       groups, [&](Index g) { return detail::neighbour_entropy(detail::every(points, g, groups), k); });
-  if (!std::isfinite(result.value)) result.status = DivergenceStatus::tied;
+  detail::judge_ties(detail::count_tied(points), points.cols(), result);
+  if (detail::dimension_of_plane(points) < points.rows()) {
+    result.value = -std::numeric_limits<double>::infinity();
+    result.status = DivergenceStatus::infinite;
+  }
   if (result.status != DivergenceStatus::estimated) result.standard_error = std::numeric_limits<double>::quiet_NaN();
   return result;
 }

@@ -1,6 +1,8 @@
 // Maximum likelihood, exact: log Z and the expectation under the model by quadrature, in up to three dimensions.
 #pragma once
 
+#include <Eigen/QR>
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -14,7 +16,9 @@ namespace scorematch {
 /// Minimises −(1/N) Σ_n log q_θ(x_n) = (1/N) Σ f_θ(x_n) + log Z(θ) (the study note's (1.7)–(1.12)); its gradient is
 ///   (1/N) Σ ∂f/∂θ(x_n) − E_q[∂f/∂θ]    (1.13)–(1.16),
 /// with both log Z and E_q by quadrature at every step. θ for which the integral cannot be told are walls, from which
-/// the line search steps back.
+/// the line search steps back. Samples that agree in a direction (one sample, a constant row, a row that is a multiple
+/// of another) make the likelihood of a model with a scale of its own grow without bound: the fit ends as diverged when
+/// the model is a thousandth as wide there as it was at the start.
 struct maximum_likelihood {
   quadrature integral = {.tolerance = 1e-8};  ///< the data are added to its `near`
 
@@ -105,6 +109,72 @@ void grouped_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& 
     error = ((means.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(groups * (groups - 1))).cwiseSqrt();
 }
 
+/// Directions v in which all columns of X (d × N) agree, vᵀ(x/scale) being the same number for all, as columns: none
+/// where the samples fill the space. `scale`: of each row.
+template <class D = void>
+DependentMatrix<D> flat_directions(const DependentMatrix<D>& X, DependentVector<D>& scale) {
+  const Index d = X.rows(), n = X.cols();
+  constexpr double epsilon = std::numeric_limits<double>::epsilon();
+  scale.resize(d);
+  DependentMatrix<D> rows(n, d);
+  double noise = 0;
+  for (Index j = 0; j < d; ++j) {
+    const double most = X.row(j).cwiseAbs().maxCoeff(), unit = most > 0 ? most : 1;
+    rows.col(j) = X.row(j).transpose() / unit;
+    rows.col(j).array() -= rows.col(j).mean();
+    const double length = rows.col(j).norm() / std::sqrt(static_cast<double>(n));
+    const bool differs = length > 16 * epsilon;
+    scale[j] = differs ? unit * length : unit;
+    if (!differs) rows.col(j).setZero();
+    if (differs) rows.col(j) /= rows.col(j).norm();
+    if (differs) noise = std::max(noise, 16 * epsilon / length);
+  }
+  // With R from the factorisation of the columns, the longest first: R₁₁ y₁ + R₁₂ y₂ = 0.
+  DependentMatrix<D> padded = DependentMatrix<D>::Zero(std::max(n, d), d);
+  padded.topRows(n) = rows;
+  const Eigen::ColPivHouseholderQR<DependentMatrix<D>> factor(padded);
+  const DependentMatrix<D> R = factor.matrixR().topRows(d);
+  Index rank = 0;
+  while (rank < d && std::abs(R(rank, rank)) > std::max(10 * noise, 1e-14)) ++rank;
+  DependentMatrix<D> flat = DependentMatrix<D>::Zero(d, d - rank);
+  for (Index k = 0; k < d - rank; ++k) {
+    flat(rank + k, k) = 1;
+    if (rank > 0)
+      flat.col(k).head(rank) = -R.topLeftCorner(rank, rank)
+                                    .template triangularView<Eigen::Upper>()
+                                    .solve(DependentVector<D>(R.col(rank + k).head(rank)));
+  }
+  return factor.colsPermutation() * flat;
+}
+
+/// Where samples agree in a direction a model may grow narrower along it for ever, and its likelihood without bound.
+template <class D = void>
+class Collapse {
+ public:
+  explicit Collapse(const DependentMatrix<D>& X) : directions_(flat_directions<D>(X, scale_)) {
+    if (directions_.cols() == 0) return;
+    start_.resize(0);
+    magnitude_ = (directions_.cwiseAbs().transpose() * X.cwiseAbs().rowwise().maxCoeff().cwiseQuotient(scale_));
+  }
+
+  /// Whether the model with these nodes is a thousandth as wide along such a direction as the first one was, or nearly
+  /// as narrow as the numbers there are apart.
+  bool reached(const QuadratureNodes& nodes) {
+    if (directions_.cols() == 0) return false;
+    const DependentMatrix<D> along = directions_.transpose() * scale_.cwiseInverse().asDiagonal() * nodes.points;
+    const DependentVector<D> mean = along * nodes.probabilities;
+    const DependentVector<D> width = ((along.colwise() - mean).cwiseAbs2() * nodes.probabilities).cwiseSqrt();
+    if (start_.size() == 0) start_ = width;
+    for (Index k = 0; k < width.size(); ++k)
+      if (width[k] < 1e-3 * start_[k] || width[k] < 1e-10 * magnitude_[k]) return true;
+    return false;
+  }
+
+ private:
+  DependentVector<D> scale_, start_, magnitude_;
+  DependentMatrix<D> directions_;
+};
+
 template <class M>
 void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, const FitOptions& options,
               LikelihoodFit<M>& result) {
@@ -114,6 +184,13 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
   auto energy = energy_function<double>(result.model);
   ExactExpectation<decltype(energy)> expectation(energy, integral);
   DependentVector<M> model_term;
+  Collapse<M> collapse(X);
+  bool collapsed = false;
+  FitOptions until_collapse = options;
+  until_collapse.progress = [&](const Progress& progress) {
+    const bool go_on = !options.progress || options.progress(progress);
+    return go_on && !collapsed;
+  };
   const auto loss = [&](const DependentVector<M>& at, DependentVector<M>& gradient) {
     gradient.setZero(at.size());
     if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
@@ -121,6 +198,7 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
     mean_gradient<double>(energy, X, gradient, &mean_energy);
     expectation.gradient(model_term);
     gradient -= model_term;
+    collapsed = collapsed || collapse.reached(expectation.nodes());
     return mean_energy + expectation.log_partition().value;
   };
   const auto nodes = [&](const DependentVector<M>& at, const DependentMatrix<M>*& points, DependentVector<M>& weights) {
@@ -132,7 +210,8 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
   DependentVector<M> gradient;
   DependentVector<M> theta =
       start_for(result.model, X, units, options, [&](const DependentVector<M>& at) { return loss(at, gradient); });
-  by_lbfgs(loss, information(energy, nodes, true), likelihood_floor(units), theta, options, result);
+  by_lbfgs(loss, information(energy, nodes, true), likelihood_floor(units), theta, until_collapse, result);
+  if (collapsed) result.status = FitStatus::diverged;
   result.model.set_parameters(theta);
   (void)expectation.at(theta);
   result.log_partition = expectation.log_partition();

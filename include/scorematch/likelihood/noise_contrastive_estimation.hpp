@@ -1,6 +1,7 @@
 // Noise contrastive estimation: θ and log Z by telling data from noise.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -121,7 +122,13 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
   if constexpr (check_trainable_energy<M>()) {
     method.validate();
     options.validate();
-    const Index d = static_cast<Index>(model.dimension()), N = X.cols(), count = method.noise_per_sample * N;
+    const Index d = static_cast<Index>(model.dimension()), N = X.cols();
+    // The noise is kept: at most 2³⁶ numbers, half a terabyte.
+    const Index most = (Index{1} << 36) / std::max<Index>(1, d * N);
+    require(method.noise_per_sample <= most,
+            {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
+             " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
+    const Index count = method.noise_per_sample * N;
     likelihood::require_used(options, "noise_contrastive_estimation");
     const DependentMatrix<M> data = X.template cast<double>();
     require_samples<double>(data, d, "data");

@@ -10,9 +10,8 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/likelihood/energy_function.hpp"
-#include "scorematch/likelihood/modes.hpp"
 #include "scorematch/likelihood/partition_result.hpp"
-#include "scorematch/likelihood/tails.hpp"
+#include "scorematch/likelihood/survey.hpp"
 #include "scorematch/progress.hpp"
 
 namespace scorematch {
@@ -82,7 +81,9 @@ class Quadrature {
   struct Box {
     std::array<double, 3> low{-1, -1, -1}, high{1, 1, 1};
     double integral = 0, error = 0;
-    int split = 0;  // the axis along which the rules disagree most
+    int split = 0;                 // the axis along which the rules disagree most
+    bool at_rounding = false;      // the rules disagree by no more than x and f are rounded
+    int rounded = 0, stalled = 0;  // how often in a row they did, and halving was of no use
     std::size_t child = 0;
 
     bool leaf() const { return child == 0; }
@@ -119,33 +120,24 @@ class Quadrature {
     LogPartition result;
     boxes_.clear();
     lower_found_ = non_finite_ = false;
-    const std::vector<Mode> modes = find_modes(energy_, places, 32);
-    if (modes.empty()) {
-      result.status = PartitionStatus::non_finite;
-      result.evidence = text("the energy is not finite at any of the ", places.cols(),
-                             " places where its minima were looked for; give points where it is (quadrature: near)");
+    Survey<Function> found;
+    if (!survey(energy_, places, DependentVector<Function>(frame_of<Function>(d_, options_.near).unit), 32, found,
+                result))
       return result;
-    }
-    MatrixXd covariance;
-    moments_of(modes, middle_, covariance);
-    root_ = Eigen::LLT<MatrixXd>(covariance).matrixL();
-    shift_ = modes.front().energy;
-    if (!root_.allFinite() || !(root_.diagonal().minCoeff() > 0) || !middle_.allFinite()) {
-      result.status = PartitionStatus::not_normalisable;
-      result.evidence = text("the energy falls without bound: it was found to be ", shift_, " at a distance of ",
-                             modes.front().point.norm(), " from the origin");
-      return result;
-    }
-    result.evidence = evidence_of_infinite_mass(energy_, middle_, covariance);
-    if (!result.evidence.empty()) {
-      result.status = PartitionStatus::not_normalisable;
-      result.value = result.upper = std::numeric_limits<double>::infinity();
+    root_ = found.root;
+    // Off the centre of symmetry by a little: a formula may be 0 · ∞ on it, far out where there is no mass.
+    middle_ = found.mean + 0.0137 * (root_ * VectorXd::Ones(d_));
+    shift_ = found.least;
+    rounding_ = rounding(found.modes);
+    if (!(rounding_ < 0.1)) {
+      result.evidence = text("the mass is as narrow as the numbers there are apart: ", of_rounding(),
+                             "; shift x to where the mass is, and f to where it is small");
       return result;
     }
     const double volume = root_.diagonal().array().log().sum() + static_cast<double>(d_) * std::log(scale);
 
     boxes_ = {Box{}};
-    split_at_modes(modes);
+    split_at_modes(found.modes);
     apply_rule(leaves());
     const Stopwatch watch;
     const Index start = energy_.evaluations();
@@ -153,7 +145,7 @@ class Quadrature {
     double total = 0, error = 0;
     for (;;) {
       total = error = 0;
-      double stays = 0;  // the error of boxes that cannot be halved any more
+      double stays = 0;  // the error of boxes that halving does not help any more
       for (const Box& box : boxes_)
         if (box.leaf()) {
           total += box.integral;
@@ -161,11 +153,11 @@ class Quadrature {
           if (!can_be_halved(box, box.split)) stays += box.error;
         }
       const double wanted = options_.tolerance * total;
-      if (non_finite_ || lower_found_ || stays > wanted) break;
+      if (non_finite_ || lower_found_ || (stays > wanted && error - stays < 0.1 * stays)) break;
       const bool accurate = total > 0 && error <= wanted;
       Places chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * error));
       if (!accurate) {
-        const Places inaccurate = worst(error, wanted);
+        const Places inaccurate = worst(error - stays, wanted);
         chosen.insert(chosen.end(), inaccurate.begin(), inaccurate.end());
         std::sort(chosen.begin(), chosen.end());
         chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
@@ -189,6 +181,7 @@ class Quadrature {
         halve(box, boxes_[box].split);
       }
       apply_rule(halves);
+      for (const std::size_t box : chosen) note_stall(boxes_[box]);
     }
     if (options_.progress)
       (void)options_.progress({"quadrature", options_.most_evaluations, options_.most_evaluations, error / total,
@@ -202,6 +195,13 @@ class Quadrature {
     if (non_finite_) {
       result.status = PartitionStatus::non_finite;
       result.evidence = "the energy is " + offence_;
+    } else if (!(total > 0) || !std::isfinite(result.value)) {
+      result.value = std::numeric_limits<double>::quiet_NaN();
+      result.lower = -std::numeric_limits<double>::infinity();
+      result.upper = std::numeric_limits<double>::infinity();
+      result.status = PartitionStatus::not_converged;
+      result.evidence = text("no mass was met around the lowest place found, where the energy is ", shift_);
+      result.error = std::numeric_limits<double>::infinity();
     } else if (!(error <= options_.tolerance * total)) {
       result.status = stopped ? PartitionStatus::stopped : PartitionStatus::not_converged;
       result.evidence = where_the_error_is(error);
@@ -269,7 +269,73 @@ class Quadrature {
     boxes_.push_back(upper);
   }
 
-  static bool can_be_halved(const Box& box, int axis) { return box.size(axis) > 1e-14; }
+  bool can_be_halved(const Box& box, int axis) const { return box.size(axis) > 1e-14 && !at_an_end(box); }
+
+  // At the rounding of x and f finer boxes help as far as its errors cancel: a little, where they are cheap.
+  bool at_an_end(const Box& box) const { return box.rounded >= (d_ == 1 ? 6 : 3) || box.stalled >= 8; }
+
+  // Also QUADPACK's sign of rounding that nobody announced: the halves' error is that of the whole, and their integrals
+  // are.
+  void note_stall(const Box& box) {
+    Box &lower = boxes_[box.child], &upper = boxes_[box.child + 1];
+    const double error = lower.error + upper.error;
+    const bool stalls = error > 0.75 * box.error && error < 1e-6 * box.integral &&
+                        std::abs(lower.integral + upper.integral - box.integral) < 1e-6 * box.integral;
+    lower.stalled = upper.stalled = stalls ? box.stalled + 1 : 0;
+    for (Box* half : {&lower, &upper}) half->rounded = half->at_rounding ? box.rounded + 1 : 0;
+  }
+
+  // The relative error of the density at a node by the rounding of x, ½ ε of it over the width there, and of f, as much
+  // as its noise shows, ½ ε |f| at least.
+  double rounding(const std::vector<Mode>& modes) {
+    rounding_of_x_ = 0;
+    for (const Mode& mode : modes) {
+      if (mode.energy - shift_ > 40) continue;
+      const VectorXd width = widths_across(mode);
+      rounding_of_x_ = std::max(rounding_of_x_, 0.5 * std::numeric_limits<double>::epsilon() *
+                                                    mode.point.cwiseAbs().cwiseQuotient(width).sum());
+    }
+    rounding_of_f_ = std::max(0.5 * std::numeric_limits<double>::epsilon() * std::abs(shift_), noise(modes.front()));
+    return rounding_of_x_ + rounding_of_f_;
+  }
+
+  // The widths of a mode along the axes, the other coordinates held.
+  static VectorXd widths_across(const Mode& mode) {
+    const VectorXd deviation = mode.covariance.diagonal().cwiseSqrt();
+    const MatrixXd inverse = Eigen::LLT<MatrixXd>(MatrixXd(deviation.cwiseInverse().asDiagonal() * mode.covariance *
+                                                           deviation.cwiseInverse().asDiagonal()))
+                                 .solve(MatrixXd::Identity(mode.point.size(), mode.point.size()));
+    return deviation.cwiseQuotient(inverse.diagonal().cwiseMax(1).cwiseSqrt());
+  }
+
+  // Sixth differences of f at steps of a thousandth of the width know nothing of a smooth f, only what its values are
+  // rounded by: the median of their size about the mode, in units of what independent noise of size 1 gives, √924.
+  double noise(const Mode& mode) {
+    constexpr int points = 7;
+    constexpr double places[] = {-1.7, -1.1, -0.7, 0.7, 1.1, 1.7}, binomial[points] = {1, -6, 15, -20, 15, -6, 1};
+    const VectorXd width = widths_across(mode);
+    MatrixXd X(d_, 6 * d_ * points);
+    Index column = 0;
+    for (Index j = 0; j < d_; ++j)
+      for (const double place : places)
+        for (int k = 0; k < points; ++k, ++column) {
+          X.col(column) = mode.point;
+          X(j, column) += (place + 1e-3 * k) * width[j];
+        }
+    energy_.values(X, f_);
+    std::vector<double> sizes;
+    for (Index first = 0; first < X.cols(); first += points) {
+      double difference = 0;
+      for (int k = 0; k < points; ++k) difference += binomial[k] * f_[first + k];
+      sizes.push_back(std::isfinite(difference) ? std::abs(difference) / std::sqrt(924.0) : 0);
+    }
+    std::nth_element(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2), sizes.end());
+    return sizes[sizes.size() / 2];
+  }
+
+  std::string of_rounding() const {
+    return text("x is rounded by up to ", rounding_of_x_, " of the mass's width, and f by ", rounding_of_f_);
+  }
 
   // The boxes with the largest errors, until what the others have is small.
   Places worst(double error, double wanted) const {
@@ -295,16 +361,19 @@ class Quadrature {
     std::array<double, 3> t{};
     for (const std::size_t i : leaves()) {
       if (!(boxes_[i].integral > mass)) continue;
-      for (int face = 0; face < 2 * static_cast<int>(d_); ++face) {
-        const int across = face / 2;
-        for (int j = 0; j < static_cast<int>(d_); ++j) {
+      // across every face, edge and corner: a ridge need not follow the axes
+      for (int side = 0, sides = d_ == 1 ? 3 : d_ == 2 ? 9 : 27; side < sides; ++side) {
+        bool inside = true, itself = true;
+        for (int j = 0, rest = side; j < static_cast<int>(d_); ++j, rest /= 3) {
           const std::size_t a = static_cast<std::size_t>(j);
-          t[a] = 0.5 * (boxes_[i].low[a] + boxes_[i].high[a]);
+          const double size = boxes_[i].size(j);
+          t[a] = rest % 3 == 0   ? 0.5 * (boxes_[i].low[a] + boxes_[i].high[a])
+                 : rest % 3 == 1 ? boxes_[i].low[a] - 0.25 * size
+                                 : boxes_[i].high[a] + 0.25 * size;
+          itself = itself && rest % 3 == 0;
+          inside = inside && t[a] > -1 && t[a] < 1;
         }
-        const std::size_t c = static_cast<std::size_t>(across);
-        t[c] = face % 2 == 0 ? boxes_[i].low[c] - 0.25 * boxes_[i].size(across)
-                             : boxes_[i].high[c] + 0.25 * boxes_[i].size(across);
-        if (!(t[c] > -1 && t[c] < 1)) continue;
+        if (itself || !inside) continue;
         const std::size_t other = leaf_at(t);
         if (known[other]) continue;
         for (int j = 0; j < static_cast<int>(d_); ++j)
@@ -392,11 +461,12 @@ class Quadrature {
         box.split = static_cast<int>(j);
       }
     }
+    box.at_rounding = most <= 4 * rounding_ * sum && rounding_ > 0;
     // QUADPACK's scaling: the Kronrod rule is far better than its difference to Gauss's.
     double deviation = 0;
     for (Index n = 0; n < nodes_; ++n) deviation += std::abs(mass[n] - shares_[n] * sum);
     if (deviation > 0 && error > 0) error = deviation * std::min(1.0, std::pow(200 * error / deviation, 1.5));
-    box.error = std::max(error, 50 * std::numeric_limits<double>::epsilon() * sum);
+    box.error = std::max({error, 50 * std::numeric_limits<double>::epsilon() * sum, rounding_ * sum});
   }
 
   // An energy that is NaN, −∞ or far below all known minima.
@@ -418,15 +488,18 @@ class Quadrature {
   std::string where_the_error_is(double error) const {
     Box worst;
     std::string place;
-    double outer = 0;
+    double outer = 0, rounded = 0;
     for (const Box& box : boxes_) {
       if (!box.leaf()) continue;
       if (box.error > worst.error) worst = box;
+      if (at_an_end(box)) rounded += box.error;
       bool at_end = false;
       for (Index j = 0; j < d_; ++j)
         at_end = at_end || box.low[static_cast<std::size_t>(j)] == -1 || box.high[static_cast<std::size_t>(j)] == 1;
       if (at_end) outer += box.error;
     }
+    if (rounded > 0.5 * error)
+      return text("most of the error is that of rounding, which finer boxes do not lessen: ", of_rounding());
     if (outer > 0.5 * error)
       return text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
     VectorXd u(d_);
@@ -467,6 +540,7 @@ class Quadrature {
   VectorXd middle_;
   MatrixXd root_;
   double shift_ = 0;
+  double rounding_ = 0, rounding_of_x_ = 0, rounding_of_f_ = 0;  // relative, of the density at a node
   std::vector<Box> boxes_;
   MatrixXd points_;
   VectorXd weights_, f_;
@@ -497,6 +571,7 @@ LogPartition log_partition(const M& model, const quadrature& method, QuadratureN
     require(method.near.size() == 0 || method.near.rows() == d,
             {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
              " rows, a column a point"});
+    if (method.near.size() > 0) require_samples<double>(method.near, d, "quadrature: near");
     auto energy = likelihood::energy_function<double>(model);
     result = likelihood::Quadrature<decltype(energy)>(energy, method).run(nodes);
   }

@@ -12,10 +12,10 @@
 namespace scorematch::likelihood {
 
 /// The shape k of the generalised Pareto law of the weights' upper tail: their moments of order up to 1/k exist. Above
-/// 0.7 neither the mean nor its error can be trusted at any practical number of samples (A. Vehtari et al., "Pareto
-/// smoothed importance sampling", JMLR 25, 2024); estimated from the largest min(n/5, 3√n) weights by J. Zhang and
-/// M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics 51,
-/// 2009. −∞ for fewer than 25 weights, or equal ones.
+/// 0.7, and with few weights above 1 − 1/log₁₀ n, neither the mean nor its error can be trusted (A. Vehtari et al.,
+/// "Pareto smoothed importance sampling", JMLR 25, 2024); estimated from the largest min(n/5, 3√n) weights by J. Zhang
+/// and M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics
+/// 51, 2009. −∞ for fewer than 25 weights, or equal ones.
 template <class D = void>
 double pareto_shape(const DependentVector<D>& log_weights) {
   constexpr double none = -std::numeric_limits<double>::infinity();
@@ -49,6 +49,7 @@ double pareto_shape(const DependentVector<D>& log_weights) {
 template <class D = void>
 void from_log_weights(const DependentVector<D>& log_weights, LogPartition& result) {
   const double n = static_cast<double>(log_weights.size()), most = log_weights.maxCoeff();
+  result.evidence.clear();
   if (log_weights.hasNaN() || most == std::numeric_limits<double>::infinity()) {
     result.status = PartitionStatus::non_finite;
     result.evidence = "the energy was NaN or −∞ at a sample";
@@ -70,7 +71,7 @@ void from_log_weights(const DependentVector<D>& log_weights, LogPartition& resul
   const double share = 1 / sum;  // of the largest weight, which is 1
   // Below that many equal weights the error's own error is as large as itself, and it is too small more often than not.
   constexpr double fewest = 50, largest_share = 0.1;
-  constexpr double heaviest = 0.7;
+  const double heaviest = std::min(0.7, 1 - 1 / std::log10(std::max(n, 11.0)));
   const double shape = pareto_shape<D>(log_weights);
   if (result.effective_sample_size < fewest || share > largest_share) {
     result.status = PartitionStatus::degenerate;
@@ -79,7 +80,7 @@ void from_log_weights(const DependentVector<D>& log_weights, LogPartition& resul
   } else if (shape > heaviest) {
     result.status = PartitionStatus::degenerate;
     result.evidence = text("the weights' tail is too heavy to trust their mean: its Pareto shape is ", shape,
-                           ", where 0.7 is the most");
+                           ", where ", heaviest, " is the most");
   } else {
     result.status = PartitionStatus::converged;
   }
