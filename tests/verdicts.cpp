@@ -17,12 +17,15 @@
 #include "scorematch/energy/ready.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/io/csv.hpp"
+#include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/perturbed.hpp"
 #include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/score/at_sigma.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -125,7 +128,7 @@ TEST_CASE("A fit in other units is the same fit: every objective, both optimiser
   const MatrixXd target = -X;  // the score of N(0, I): in units of scale, 1/scale times as large
   const auto in_units = [&](const auto& objective_for, Method method, double tolerance) {
     VectorXd base;
-    for (const std::size_t k : {1, 0, 2, 3, 4, 5, 6, 7, 8}) {
+    for (const std::size_t k : std::array<std::size_t, 9>{1, 0, 2, 3, 4, 5, 6, 7, 8}) {
       const Units units = all_units[k];
       const auto fit = sm::fit(round_gaussian(2), objective_for(units), units.of(X), {.method = method});
       VectorXd theta = fit.model.parameters();
@@ -386,6 +389,54 @@ TEST_CASE("An option that a method does not look at throws") {
   CHECK_THAT(with({.method = Method::adam, .memory = 3}), ContainsSubstring("memory"));
   CHECK_THAT(with({.patience = 3}), ContainsSubstring("no held_out data"));
   CHECK_THAT(with({.check_every = 3}), ContainsSubstring("no held_out data"));
+}
+
+/// Models made of a model offer all that it offers.
+template <class M>
+constexpr bool offers_all = sm::BoundTrainableEnergy<decltype(sm::bind<double>(std::declval<const M&>())), double>;
+static_assert(offers_all<sm::EnergyModel>);
+static_assert(offers_all<decltype(sm::at_sigma(std::declval<sm::EnergyModel>(), 0.3))>);
+static_assert(offers_all<decltype(std::declval<sm::EnergyModel>() + std::declval<sm::EnergyModel>())>);
+static_assert(offers_all<decltype(2.0 * std::declval<sm::EnergyModel>())>);
+static_assert(offers_all<decltype(sm::named("a", std::declval<sm::EnergyModel>()))>);
+static_assert(offers_all<decltype(sm::exp(std::declval<sm::EnergyModel>()))>);
+static_assert(offers_all<decltype(sm::mixture({std::declval<sm::EnergyModel>(), std::declval<sm::EnergyModel>()}))>);
+
+TEST_CASE("A noise-conditional energy at one level is fitted by likelihood") {
+  const MatrixXd X = 1.3 * normals(1, 400, 6);
+  const auto model = sm::energy_model(1, [](auto x, auto sigma, auto theta) {
+    return 0.5 * exp(theta("log_k")) * square(x[0]) / (1 + square(sigma));
+  });
+  const auto fit = sm::fit(sm::at_sigma(model, 2), sm::maximum_likelihood{}, X);
+  CHECK(fit.status == FitStatus::converged);
+  // exp(k)/(1 + σ²) is one over the mean square
+  CHECK(std::exp(fit.model.parameters()[0]) == Approx(5 * 400 / X.squaredNorm()).epsilon(1e-6));
+  CHECK_THAT(message_of([&] {
+               (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.held_out = X});
+             }),
+             ContainsSubstring("maximum_likelihood watches no held-out data"));
+  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.patience = 3}); }),
+             ContainsSubstring("patience"));
+  CHECK_THAT(message_of([&] {
+               (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.learning_rate = 0.3});
+             }),
+             ContainsSubstring("learning_rate"));
+}
+
+TEST_CASE("Likelihoods in other units are the same likelihoods") {
+  const MatrixXd X = two_wells(300, 3);
+  for (const Units units : {Units{0, 1}, Units{0, 1e-6}, Units{200, 10}, Units{1e6, 1}}) {
+    INFO("shift " << units.shift << ", scale " << units.scale);
+    const auto exact = sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, units.of(X));
+    CHECK(exact.status == FitStatus::converged);
+    CHECK((exact.model.parameter("mean")(0) - units.shift) / units.scale ==
+          Approx(X.mean()).margin(1e-6 + 10 * units.rounding()));
+    CHECK(std::exp(-exact.model.parameter("log_diagonal")(0)) / units.scale ==
+          Approx(std::sqrt(covariance(X)(0, 0))).epsilon(1e-5));
+    const auto contrast = sm::fit(sm::gaussian(1), sm::noise_contrastive_estimation{}, units.of(X));
+    CHECK(contrast.status == FitStatus::converged);
+    CHECK((contrast.model.parameter("mean")(0) - units.shift) / units.scale == Approx(X.mean()).margin(0.1));
+  }
 }
 
 // --- random starts ---

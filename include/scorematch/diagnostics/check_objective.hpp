@@ -239,7 +239,7 @@ class ObjectiveCheck {
     if (!repeats) return;
 
     bool differs = false;
-    for (const std::uint64_t draw : {1, 2, 3}) {
+    for (std::uint64_t draw = 1; draw <= 3; ++draw) {
       ask(order_, draw, other);
       differs = differs || !same_points(other.points, all.points) || other.losses.value != all.losses.value;
     }

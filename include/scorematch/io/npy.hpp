@@ -224,7 +224,9 @@ template <class T = double>
 Matrix<T> read_npy(const std::string& path) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "read_npy<T>: T must be float or double");
   const std::string file = io::read_file(path);
-  const auto [header, bytes] = io::parse_npy(path, file);
+  const io::Npy parsed = io::parse_npy(path, file);
+  const io::NpyHeader& header = parsed.header;  // no structured binding: clang 16 captures none
+  const std::string_view bytes = parsed.bytes;
   if (header.shape.size() > 2)
     io::file_error(path, "has ", header.shape.size(),
                    " dimensions; at most 2 can be read, (N, d): save x.reshape(len(x), -1)");
