@@ -312,6 +312,21 @@ TEST_CASE("Where a fit stopped beside a flat minimum the parameter is open, not 
     CHECK(errors.status == ErrorStatus::not_identified);
     CHECK(errors.weak.size() == 6);
   }
+  // Beside a valley its floor is curved by as much as the gradient is away from 0, up or down: k = a b c
+  const auto valley = sm::energy_model(2, [](auto x, auto theta) {
+    const auto one = sm::start(1);
+    return 0.5 * theta("a", one) * theta("b", one) * theta("c", one) * squared_norm(x);
+  });
+  const double best = 2 * 300 / X.squaredNorm();
+  for (const double beside : {-1e-5, -1e-6, 1e-6, 1e-5}) {
+    auto at = valley;
+    at.set_parameters(Eigen::Vector3d(0.5, 2, best * (1 + beside)));
+    const auto errors = sm::standard_errors(at, implicit, X);
+    INFO(beside << "\n" << errors.text());
+    CHECK(errors.status == ErrorStatus::not_identified);
+    CHECK(errors.weak.size() == 2);
+    for (const auto& weak : errors.weak) CHECK(weak.weakness == Weakness::flat);
+  }
   // A saddle is none, wherever a little beside it θ is.
   const auto saddle = sm::energy_model(2, [](auto x, auto theta) {
     return 0.5 * squared_norm(x) * (1 + square(theta("a")) * (square(theta("a")) - 1));

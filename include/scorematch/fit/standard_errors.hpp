@@ -306,8 +306,8 @@ DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const Depen
 
 /// Up to which size the eigenvalues of a scaled H that came by differences are not told from 0. A fit ends where the
 /// gradient is small, not 0, so that H is that of a place beside the minimum: where the scaled gradient is g, and s the
-/// deviation of a sample's own, curvature is off by about |g|/s. An eigenvalue that a tenfold step along its vector
-/// does not confirm is rounding.
+/// deviation of a sample's own, curvature is off by about |g|/s; three times that is allowed for. An eigenvalue that a
+/// tenfold step along its vector does not confirm is rounding.
 template <class T, class Fit, class Gradient>
 DependentVector<Fit> uncertain_eigenvalues(Fit& fit, Gradient& gradient, const DependentVector<Fit>& theta,
                                            const DependentVector<Fit>& mean, const ScaledSpectrum& spectrum, Index n) {
@@ -319,7 +319,7 @@ DependentVector<Fit> uncertain_eigenvalues(Fit& fit, Gradient& gradient, const D
   const DependentVector<Fit> variances = fit.sums(nothing, mean).products.diagonal() / static_cast<double>(n - 1);
   const double spread = std::sqrt(variances.dot(spectrum.scale.cwiseAbs2()) / static_cast<double>(p)),
                left = spectrum.scale.cwiseProduct(mean).norm();
-  if (spread > 0) least.array() = least.array().max(largest * std::min(1e-3, left / spread));
+  if (spread > 0) least.array() = least.array().max(largest * std::min(1e-3, 3 * left / spread));
   for (Index k = 0; k < p; ++k) {
     const double value = spectrum.values[k];
     if (!(value < 1e-3 * largest) || std::abs(value) <= least[k]) continue;
