@@ -161,8 +161,9 @@ Index count_tied(const Matrix<T>& X, const Matrix<T>& Y) {
 /// Whether a share `tied` of them matters beside the standard error: makes the status `tied`.
 inline void judge_ties(Index tied, Index samples, Divergence& result) {
   result.tied = tied;
-  if (tied > 0 && !(static_cast<double>(tied) / static_cast<double>(samples) <= 0.1 * result.standard_error))
-    result.status = DivergenceStatus::tied;
+  const double share = static_cast<double>(tied) / static_cast<double>(samples);
+  const bool slight = std::isfinite(result.value) && share <= 0.1 * result.standard_error;
+  if (tied > 0 && !slight) result.status = DivergenceStatus::tied;
 }
 
 /// The dimension of the plane that the columns of X lie in, at the precision of their numbers, whatever the units of
