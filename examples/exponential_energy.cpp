@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "exponential_energy_output";
   std::filesystem::create_directories(folder);
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
-  const MatrixXd data = sm::standardise(birds).apply(birds);  // mean 0, variance 1
+  const MatrixXd data = sm::standardise(birds).apply(birds);  // so that one sigma means the same in both measurements
 
   // --- the penguins ---
   const double sigma = 0.1;

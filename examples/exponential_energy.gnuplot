@@ -3,7 +3,7 @@
 set terminal pngcairo size 1500,1180 font "Sans,13" background "#ffffff"
 set output folder."/exponential_energy.png"
 set datafile separator ","
-set multiplot layout 2,2 margins 0.065,0.915,0.07,0.965 spacing 0.13,0.12
+set multiplot layout 2,2 margins 0.065,0.915,0.06,0.95 spacing 0.13,0.12
 set tics out nomirror
 set palette defined (0 "#f7f4e9", 0.05 "#cfe3c8", 0.15 "#3caea3", 0.3 "#20639b", 0.6 "#173f5f")
 set cbrange [0:0.5]

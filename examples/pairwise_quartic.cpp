@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> names = {"alcohol", "phenols", "colour", "OD280/315", "proline"};
   const Index d = static_cast<Index>(names.size());
   const MatrixXd wines = sm::read_csv("examples/data/wine.csv", columns), logs = wines.array().log().matrix();
+  // A fit does not need mean 0 and variance 1; interactions and ridges of different measurements compare by it.
   const sm::Standardisation units = sm::standardise(logs);
   const MatrixXd data = units.apply(logs), correlation = data * data.transpose() / static_cast<double>(data.cols());
 

@@ -14,10 +14,26 @@ set table folder."/contours3.dat"
 splot densities using 1:2:5
 unset table
 unset contour
+# Every contour's level stands at its lowest point; darker is denser.
+do for [k = 1:3] {
+  contours = sprintf("%s/contours%d.dat", folder, k)
+  set print sprintf("%s/levels%d.dat", folder, k)
+  stats contours using 1:2 nooutput
+  do for [level = 0:STATS_blocks - 1] {
+    stats contours index level using 1:2 nooutput
+    place = sprintf("%.6g %.6g", STATS_pos_min_y, STATS_min_y)
+    stats contours index level using 3 nooutput
+    print place, STATS_mean
+  }
+  unset print
+}
+set palette defined (0 "#8fb8d0", 1 "#20639b", 2 "#0b2239")
+unset colorbox
+set style textbox opaque fillcolor rgb "white" noborder margins 0.3,0.2
 
-set terminal pngcairo size 1500,560 font "Sans,13" background "#ffffff"
+set terminal pngcairo size 1500,600 font "Sans,13" background "#ffffff"
 set output folder."/pairwise_quartic.png"
-set multiplot layout 1,3 margins 0.065,0.99,0.12,0.91 spacing 0.045,0
+set multiplot layout 1,3 margins 0.065,0.99,0.17,0.92 spacing 0.045,0
 set logscale xy
 set xrange [low_x:high_x]
 set yrange [low_y:high_y]
@@ -25,14 +41,18 @@ set xtics (1, 1.5, 2, 3, 4, 6)
 set ytics (200, 300, 500, 750, 1000, 1500, 2500)
 set tics out nomirror
 set xlabel first
+set cbrange [log(0.02):log(0.15)]
 set key top left reverse Left samplen 1
 array titles[3] = ["Gaussian", "quartic energy by implicit score matching, closed form", "quartic energy by maximum likelihood"]
 wines = folder."/wines.dat"
 do for [k = 1:3] {
   set title titles[k]
   set ylabel k == 1 ? second : "" offset 1,0
+  unset label
+  if (k == 1) { set label "contours: the density of the standardised logarithms" at screen 0.5275,0.03 center }
   plot for [c = 0:2] wines using 1:($3 == c ? $2 : 1/0) with points pointtype 7 pointsize 0.8 \
          linecolor rgb word("#3caea3 #ed553b #f6b53c", c + 1) title (k == 1 ? sprintf("cultivar %d", c + 1) : ""), \
-       sprintf("%s/contours%d.dat", folder, k) using 1:2 with lines linewidth 1.6 linecolor rgb "#173f5f" notitle
+       sprintf("%s/contours%d.dat", folder, k) using 1:2:(log($3)) with lines linewidth 1.8 linecolor palette notitle, \
+       sprintf("%s/levels%d.dat", folder, k) using 1:2:(gprintf("%g", $3)) with labels boxed font "Sans,10" notitle
 }
 unset multiplot

@@ -48,7 +48,8 @@ int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "quickstart_output";
   std::filesystem::create_directories(folder);
 
-  // The data: two columns by name, in millimetres; then each with mean 0 and variance 1.
+  // The data: two columns by name, in millimetres; then each with mean 0 and variance 1. A fit does not need that, but
+  // one sigma and one step then mean the same in both measurements.
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
   const sm::Standardisation units = sm::standardise(birds);
   const MatrixXd data = units.apply(birds), training = every_fifth(data, false), held_out = every_fifth(data, true);

@@ -11,20 +11,21 @@ set xrange [STATS_min_x:STATS_max_x]
 set yrange [STATS_min_y:STATS_max_y]
 set cblabel "energy − its minimum" offset -1.2,0
 set cbrange [0:10]
-set palette defined (0 "#173f5f", 1.2 "#20639b", 3 "#3caea3", 6 "#cfe3c8", 10 "#f7f4e9")
+set palette defined (0 "#173f5f", 1.2 "#20639b", 3 "#3caea3", 6 "#b5d8bd", 10 "#e6dfc4")
 
-set key top right textcolor rgb "#173f5f"
+set key bottom left Left reverse opaque fillcolor rgb "#173f5f" textcolor rgb "white" box linecolor rgb "#173f5f" width -4 height 0.4 samplen 2.5
 set title "data, learnt energy and its score field"
+# The arrows show where the score points, not how large it is; they are short only where it all but vanishes.
 length = 0.9
 shrink(x, y) = length / (0.35 + sqrt(x**2 + y**2))
 plot folder."/energy.csv" using 1:2:3 skip 1 with image notitle, \
      folder."/score.csv" using 1:2:(2.2*$3*shrink($3, $4)):(0.8*$4*shrink($3, $4)) skip 1 \
-       with vectors head size 0.35,20,60 filled linecolor rgb "#80ffffff" linewidth 1.2 notitle, \
+       with vectors head size 0.35,20,60 filled linecolor rgb "#80ffffff" linewidth 1.2 title "score: direction only", \
      folder."/data.csv" using 1:2 skip 1 with points pointtype 7 pointsize 0.75 linecolor rgb "#f6d55c" title "penguins"
 
 unset colorbox
 set title "data and samples of the fitted energy (Langevin)"
-set key top right opaque textcolor rgb "black"
+set key top right Right noreverse opaque fillcolor rgb "white" textcolor rgb "black" nobox width 0 samplen 4
 plot folder."/samples.csv" using 1:2 skip 1 with points pointtype 7 pointsize 0.35 linecolor rgb "#b020639b" title "2000 samples", \
      folder."/data.csv" using 1:2 skip 1 with points pointtype 6 pointsize 0.9 linewidth 1.4 linecolor rgb "#ed553b" title "342 penguins"
 unset multiplot

@@ -50,11 +50,7 @@ sm::EnergyModel mixture(double noise = 0) {
 constexpr Index quantities = 6;
 const char* const quantity[] = {"share", "mean length", "mean depth", "sd length", "sd depth", "correlation"};
 
-struct Units {
-  Eigen::Vector2d mean, scale;
-};
-
-MatrixXd describe(const sm::EnergyModel& model, const Units& units) {
+MatrixXd describe(const sm::EnergyModel& model, const sm::Standardisation& units) {
   MatrixXd result(quantities, 3);
   double total = 1;
   for (Index k = 0; k < 3; ++k) {
@@ -64,8 +60,9 @@ MatrixXd describe(const sm::EnergyModel& model, const Units& units) {
     const MatrixXd centre = model.parameter(name + ".centre"),
                    diagonal = model.parameter(name + ".log_diagonal").array().exp();
     const double below = model.parameter(name + ".below")(0), depth = std::hypot(below, diagonal(1));
-    result.col(k) << weight, units.mean[0] + units.scale[0] * centre(0), units.mean[1] + units.scale[1] * centre(1),
-        units.scale[0] * diagonal(0), units.scale[1] * depth, below / depth;
+    result.col(k) << weight, units.mean[0] + units.deviation[0] * centre(0),
+        units.mean[1] + units.deviation[1] * centre(1), units.deviation[0] * diagonal(0), units.deviation[1] * depth,
+        below / depth;
   }
   result.row(0) /= total;
   return result;
@@ -116,7 +113,7 @@ Estimate by_denoising(const MatrixXd& X, double sigma) {
 }
 
 // Standard errors of describe(model), by the delta method.
-MatrixXd errors_of(const sm::EnergyModel& model, const Units& units, const MatrixXd& covariance) {
+MatrixXd errors_of(const sm::EnergyModel& model, const sm::Standardisation& units, const MatrixXd& covariance) {
   const auto described = [&](const VectorXd& theta) -> VectorXd {
     return describe(at(model, theta), units).reshaped();
   };
@@ -155,11 +152,10 @@ int main(int argc, char** argv) {
 
   const MatrixXd birds = sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"});
   const VectorXd kind = sm::read_csv("examples/data/penguins.csv", {"species"}).row(0);
-  Units units;
-  units.mean = birds.rowwise().mean();
-  units.scale =
-      ((birds.colwise() - units.mean).rowwise().squaredNorm() / static_cast<double>(birds.cols())).cwiseSqrt();
-  const MatrixXd data = units.scale.cwiseInverse().asDiagonal() * (birds.colwise() - units.mean);
+  // A fit does not need mean 0 and variance 1; the one sigma of denoising and the guesses of the centres do, so that
+  // they mean the same in both measurements.
+  const sm::Standardisation units = sm::standardise(birds);
+  const MatrixXd data = units.apply(birds);
 
   // The fits on all birds, and their errors.
   const char* const methods[] = {"likelihood", "implicit", "denoising"};
@@ -234,18 +230,18 @@ int main(int argc, char** argv) {
 
   // The picture: densities in birds per mm², and the shares.
   constexpr Index side = 161;
-  const VectorXd low = birds.rowwise().minCoeff() - units.scale, high = birds.rowwise().maxCoeff() + units.scale;
+  const VectorXd low = birds.rowwise().minCoeff() - units.deviation,
+                 high = birds.rowwise().maxCoeff() + units.deviation;
   MatrixXd places(2, side * side);
   for (Index i = 0; i < side; ++i)
     for (Index j = 0; j < side; ++j)
       places.col(i * side + j) << low[0] + (high[0] - low[0]) * static_cast<double>(j) / (side - 1),
           low[1] + (high[1] - low[1]) * static_cast<double>(i) / (side - 1);
-  const MatrixXd standardised = units.scale.cwiseInverse().asDiagonal() * (places.colwise() - units.mean);
   MatrixXd table(5, places.cols());
   table.topRows(2) = places;
   for (int m = 0; m < 3; ++m)
-    table.row(2 + m) =
-        (-sm::energy_of(estimates[m].model, standardised)).array().exp().matrix().transpose() / units.scale.prod();
+    table.row(2 + m) = (-sm::energy_of(estimates[m].model, units.apply(places))).array().exp().matrix().transpose() /
+                       units.deviation.prod();
   const auto write = [&](const char* name, const auto& lines) {
     std::FILE* file = std::fopen((folder + "/" + name).c_str(), "w");
     if (file == nullptr) return;
