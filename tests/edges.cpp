@@ -335,7 +335,7 @@ void check_slopes(double from, double to, const Slopes& exact, double allowed) {
       };
       const T slopes[] = {first(found.first), first(found.second), first(found.third)};
       for (std::size_t k = 0; k < 3; ++k) {
-        const long double size = std::max(std::abs(expected[k]), k < vanishes ? 0 : std::abs(expected[vanishes]) / 8);
+        const long double size = std::max(std::abs(expected[k]), k + 1 > vanishes ? std::abs(expected[vanishes]) / 8 : 0);
         if (size < 100 * std::numeric_limits<T>::min()) continue;
         const double error = static_cast<double>(std::abs(slopes[k] - expected[k]) / size);
         if (!(error <= worst)) worst = error, worst_at = a;
