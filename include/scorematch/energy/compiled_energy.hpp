@@ -140,7 +140,11 @@ class CompiledEnergy {
     return run<J>(lanes, slots);
   }
 
+  // Once a θ. g++ 12's vectoriser of straight code (slp) crashes on some formulas here (AVX-512, -O2), and has nothing to gain.
   template <class J>
+#if defined(__GNUC__) && !defined(__clang__)
+  [[gnu::optimize("no-tree-slp-vectorize")]]
+#endif
   [[gnu::noinline]] const Bound& bound(Bound& known) const {
     if (known.version == version_) return known;
     compiled::Slots<J::P> slots;

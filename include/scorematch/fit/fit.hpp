@@ -329,7 +329,7 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
                : end == MinibatchEnd::diverged    ? FitStatus::diverged
                : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
                                                   : FitStatus::stopped;
-  if (end == MinibatchEnd::all_steps && !held_out.any() &&
+  if (end == MinibatchEnd::all_steps &&
       arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1, theta, run.decrement))
     run.status = FitStatus::converged;
   return run;
