@@ -59,7 +59,7 @@ struct DegenerateRows {
   std::string text() const {
     std::string all;
     for (const Index row : constant) all += scorematch::text("row ", row, " of the data is constant\n");
-    for (const std::string& combination : dependent) all += combination + " is constant over the data\n";
+    for (const std::string& combination : dependent) all += combination + " is constant over the data (rows in units of their deviations)\n";
     return all;
   }
 };
@@ -128,18 +128,8 @@ DegenerateRows degenerate_rows(const Eigen::MatrixBase<Derived>& X, const std::v
   if (null.cols() == 0) return found;
   null = fitting::sparse_basis<>(null);
   for (Index k = 0; k < null.cols(); ++k) {
-    // in the data's own units
+    // each row in units of its deviation: in the data's own, rows in large units would hide
     DependentVector<Derived> direction = null.col(k);
-    for (Index i = 0; i < d; ++i) {
-      const double deviation =
-          direction[i] == 0
-              ? 1
-              : std::sqrt((X.row(i).template cast<double>().array() - static_cast<double>(X(i, 0)) -
-                           (X.row(i).template cast<double>().array() - static_cast<double>(X(i, 0))).mean())
-                              .square()
-                              .mean());
-      direction[i] /= deviation;
-    }
     direction.normalize();
     found.dependent.push_back(fitting::describe(direction, row_names));
   }
