@@ -30,7 +30,7 @@ template <class Draw>
 MatrixXd repeated(Index rows, Index n, std::uint64_t seed, Draw draw) {
   MatrixXd X(rows, n);
   for (Index i = 0; i < rows; ++i) {
-    sm::Stream stream({seed, sm::Purpose::user}, static_cast<std::uint64_t>(i));
+    sm::Stream stream({seed, sm::Purpose::user}, i);
     for (Index j = 0; j < n; ++j) X(i, j) = draw(stream);
   }
   return X;

@@ -104,12 +104,14 @@ TEST_CASE("A branch that is not taken reaches no derivative") {
            choose(x[1] > 0, log(theta("c") * x[1]), exp(theta("c") * x[1]));
   });
   check_branches("vectors, and what is used outside too", [](auto choose, auto x, auto theta) {
-    auto h = theta("a", 2) * x, root = sqrt(h);
+    auto h = theta("a", 2) * x;
+    auto root = sqrt(h);
     return sum(choose(x > 0, root * theta("b", 2), square(h))) + sum(choose(x > 0, theta("b", 2) / root, h)) +
            sum(choose(h > 0, log(h), log(-h))) + squared_norm(h) + norm(h);
   });
   check_branches("matrices", [](auto choose, auto x, auto theta) {
-    auto g = theta("W", 3, 2) * log(x) + theta("c", 3), k = theta("W", 3, 2) * x;
+    auto g = theta("W", 3, 2) * log(x) + theta("c", 3);
+    auto k = theta("W", 3, 2) * x;
     return sum(choose(x[0] > 0, tanh(g), k)) + dot(theta("v", 3), choose(x[0] > 0, square(g), sin(k))) +
            choose(x[0] > 0, quadratic_form(Eigen::Matrix2d{{2, 1}, {1, 3}}, log(x)), squared_norm(x));
   });
@@ -133,13 +135,15 @@ TEST_CASE("A branch that is not taken reaches no derivative") {
 
 TEST_CASE("A branch of theta that is not taken reaches no gradient") {
   const auto chosen = [](auto x, auto theta) {
-    auto a = theta("a", sm::start(-0.7)), v = theta("v", Eigen::Vector2d(0.5, -2));
+    auto a = theta("a", sm::start(-0.7));
+    auto v = theta("v", Eigen::Vector2d(0.5, -2));
     return where(a > 0, sqrt(a), square(a)) * squared_norm(x) + dot(where(v > 0, log(v), v * v * v), x * x) +
            where(a > 0, norm(sqrt(a * v)), a) * x[1] + where(x[0] > 100, log(a) * x[1], a * x[0]) +
            where(x > 50, log(v) + x, sin(v * x))[1];
   };
   const auto plain = [](auto x, auto theta) {
-    auto a = theta("a", sm::start(-0.7)), v = theta("v", Eigen::Vector2d(0.5, -2));
+    auto a = theta("a", sm::start(-0.7));
+    auto v = theta("v", Eigen::Vector2d(0.5, -2));
     return square(a) * squared_norm(x) + log(v[0]) * square(x[0]) + v[1] * v[1] * v[1] * square(x[1]) + a * x[1] +
            a * x[0] + sin(v * x)[1];
   };
@@ -149,7 +153,8 @@ TEST_CASE("A branch of theta that is not taken reaches no gradient") {
 TEST_CASE("A branch that is not taken, compiled") {
   const auto formula = [](auto choose) {
     return [choose](auto x, auto theta) {
-      auto a = theta("a", sm::start(0.4)), root = sqrt(a * x[0]);
+      auto a = theta("a", sm::start(0.4));
+      auto root = sqrt(a * x[0]);
       return choose(x[0] > 0, root + theta("b", sm::start(0.7)) * log(x[1]), a * square(x[0]) + sin(x[1])) +
              sum(choose(x > 0, log(a * x), exp(x) / sqrt(-x))) + choose(x[0] > 0, root * norm(sqrt(x)), x[1]);
     };
@@ -164,7 +169,8 @@ TEST_CASE("The closed form sees the branch that is taken") {
   const auto linear = [](auto choose) {
     return sm::energy_model(2, [choose](auto x, auto theta) {
       auto b = theta("b", 2), W = theta("W", 2, 2);
-      auto roots = concat(theta("a") * log(x[1]), dot(b, sqrt(x))), squares = concat(theta("a") * x[0], dot(b, x * x));
+      auto roots = concat(theta("a") * log(x[1]), dot(b, sqrt(x)));
+      auto squares = concat(theta("a") * x[0], dot(b, x * x));
       return sum(choose(x[0] > 0, roots, squares)) + sum(choose(x > 0, W * pow(x, 2.5), W * sin(x))) +
              choose(x[1] > 0, choose(x[0] > 0, theta("c") * sqrt(x[0] * x[1]), theta("c") * log(-x[0])),
                     theta("c") * exp(x[1]));

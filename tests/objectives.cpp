@@ -125,7 +125,7 @@ struct Planted {
     if (noisy && points.X.rows() == B)
       for (Index i = 0; i < B; ++i) {
         static std::uint64_t calls = 0;
-        const auto place = static_cast<std::uint64_t>(has(Mistake::place_in_block) ? i : samples.index[i]);
+        const std::int64_t place = has(Mistake::place_in_block) ? i : samples.index[i];
         const auto draw = has(Mistake::own_generator) ? ++calls : samples.draw;
         sm::Stream stream({.seed = 1}, place, draw);
         for (Index j = 0; j < d; ++j) points.X(i, j) += static_cast<T>(0.1 * stream.normal());

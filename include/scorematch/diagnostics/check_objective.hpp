@@ -120,7 +120,7 @@ class ObjectiveCheck {
       const auto fill = [&](auto& numbers, Index cols, std::uint64_t what) {
         numbers.resize(asked_rows, cols);
         for (Index i = 0; i < asked_rows; ++i) {
-          const auto place = static_cast<std::uint64_t>(i / rows * B_ + columns[index(std::min(i % rows, count - 1))]);
+          const auto place = static_cast<std::int64_t>(i / rows * B_ + columns[index(std::min(i % rows, count - 1))]);
           const VectorXd normals = Stream({.seed = what}, place).normals(cols);
           for (Index j = 0; j < cols; ++j) numbers(i, j) = normals[j];
         }
