@@ -137,8 +137,11 @@ TEST_CASE("A fit in other units is the same fit: every objective, both optimiser
       if (k == 1) base = theta;
       INFO("shift " << units.shift << ", scale " << units.scale << ": " << to_string(fit.status) << ", "
                     << theta.transpose() << " instead of " << base.transpose());
-      CHECK((theta - base).cwiseAbs().maxCoeff() < tolerance + 10 * units.rounding());
-      if (units.rounding() < 1e-8) CHECK(fit.status == FitStatus::converged);
+      // A millionth of a millionth of the offset is too little spread to be found from the origin; then the fit must not say that it
+      // converged.
+      if (units.rounding() < 1e-6) CHECK(fit.status == FitStatus::converged);
+      if (fit.status == FitStatus::converged)
+        CHECK((theta - base).cwiseAbs().maxCoeff() < tolerance + 10 * units.rounding());
     }
     return base;
   };
@@ -182,7 +185,7 @@ TEST_CASE("Ready energies and a user's class in other units: the known optimum, 
     const auto own = sm::fit(RoundGaussian(1), implicit, units.of(X));
     CHECK(own.status == FitStatus::converged);
     CHECK((own.model.parameters()[0] - units.shift) / units.scale == Approx(mean).margin(rounding));
-    const auto mixture = sm::fit(sm::gaussian_mixture(1, {.components = 2}), implicit, units.of(X));
+    const auto mixture = sm::fit(sm::gaussian_mixture(1, {.means = (MatrixXd(1, 2) << -0.7, 0.7).finished()}), implicit, units.of(X));
     CHECK(mixture.status == FitStatus::converged);
     const MatrixXd means = (mixture.model.parameter("means").array() - units.shift) / units.scale;
     CHECK(means.minCoeff() == Approx(-1).margin(0.1));

@@ -278,6 +278,7 @@ bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, st
     by_chance += square(difference) / static_cast<double>(groups * (groups - 1));
   }
   decrement = std::sqrt(of_mean / metric.square);
+  if (decrement <= 1e-6) return true;  // there is no noise: its error is 0, too
   return of_mean <= 6 * by_chance && decrement <= 0.1 + std::sqrt(by_chance / metric.square);
 }
 
