@@ -138,12 +138,12 @@ template <class T>
 MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations) {
   return [&function, deviations](const Eigen::VectorXd& theta, Metric& metric) {
     function.bind(theta);
-    const Index p = function.parameter_count(), d = function.data().rows();
+    const Index p = function.parameter_count(), dimension = function.data().rows();
     const Index rows = p > most_dense ? 256 : std::clamp<Index>(36 * p, 512, 36864);
     MetricSum sum(p, metric.gram, metric.diagonal),
         relative(p, metric.relative_gram, metric.relative_diagonal);
     const objective::SecondOrder second =
-        function.second_order((rows + d - 1) / d, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
+        function.second_order((rows + dimension - 1) / dimension, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
           sum.add(row);
           relative.add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
         });
