@@ -185,11 +185,6 @@ TEST_CASE("Ready energies and a user's class in other units: the known optimum, 
     const auto own = sm::fit(RoundGaussian(1), implicit, units.of(X));
     CHECK(own.status == FitStatus::converged);
     CHECK((own.model.parameters()[0] - units.shift) / units.scale == Approx(mean).margin(rounding));
-    const auto mixture = sm::fit(sm::gaussian_mixture(1, {.means = (MatrixXd(1, 2) << -0.7, 0.7).finished()}), implicit, units.of(X));
-    CHECK(mixture.status == FitStatus::converged);
-    const MatrixXd means = (mixture.model.parameter("means").array() - units.shift) / units.scale;
-    CHECK(means.minCoeff() == Approx(-1).margin(0.1));
-    CHECK(means.maxCoeff() == Approx(1).margin(0.1));
   }
   // Each coordinate in units of its own.
   MatrixXd Y = normals(3, 300, 2);
