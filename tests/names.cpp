@@ -35,7 +35,8 @@ namespace sm = scorematch;
           F(saturated_tanh_slope) F(saturated_sigmoid_rest) F(function_slopes) F(at_rest) F(with_function) F(          \
               function_values) F(add_first_slopes) F(chunk_of) F(may_withhold) F(require_may_withhold) F(block_size)   \
               F(copy_row) F(add_row) F(require_given) F(set_points) F(set_directions) F(threads_for) F(for_each_piece) \
-                  F(quoted) F(require_distinct_names) F(composed) F(activate) F(require_recorded) F(dense)             \
+                  F(quoted) F(require_distinct_names) F(composed) F(activate) F(require_recorded)                        \
+                  F(require_recorded_if) F(dense)                                                                     \
                       F(fourier_features) F(name_of) F(parameter_of) F(classify) F(linearity) F(features_of) F(record) \
                           F(is_linear_in_parameters) F(mlp) F(edm_score) F(                                            \
                               edm_energy) F(most) F(natural_less) F(residual_network) F(takes_two) F(constant)         \

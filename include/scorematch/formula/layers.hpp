@@ -30,12 +30,16 @@ inline formula::Value activate(Activation activation, const formula::Value& h) {
 namespace formula::recording {
 
 /// Networks are evaluated from the record: there are none for compiled formulas.
-template <class X>
-constexpr bool require_recorded() {
-  static_assert(std::is_same_v<X, Value>,
+template <bool recorded>
+constexpr bool require_recorded_if() {  // of no type, so that it is said once
+  static_assert(recorded,
                 "networks (sm::mlp, sm::dense, …) do not go with energy_model<D>(formula): write "
                 "energy_model(dimension, formula), whose matrix products they need");
-  return std::is_same_v<X, Value>;
+  return recorded;
+}
+template <class X>
+constexpr bool require_recorded() {
+  return require_recorded_if<std::is_same_v<X, Value>>();
 }
 
 }  // namespace formula::recording
