@@ -274,7 +274,7 @@ TEST_CASE("No minimum, no finite gradient") {
 TEST_CASE("Where a fit stopped beside a flat minimum the parameter is open, not theta no minimum") {
   // Normal data: the best ν of a Student t is ∞, and the loss falls to it like 1/ν.
   for (const Index d : {2, 3})
-    for (const std::uint64_t seed : {11, 12, 13}) {
+    for (const std::uint64_t seed : {11u, 12u, 13u}) {
       const MatrixXd X = normals(d, 400, seed);
       auto model = sm::student_t(d, {.degrees = 1e9});
       VectorXd theta = model.parameters();

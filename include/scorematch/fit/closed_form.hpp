@@ -272,6 +272,7 @@ void require_linear(const M& model) {
 /// are rounding there would not be in θ's own. Columns of length 1.
 template <class D>
 DependentMatrix<D> sparse_in_units_of(const DependentMatrix<D>& A, DependentMatrix<D> null) {
+  if (null.cols() == 0) return null;
   DependentVector<D> size(A.rows());
   for (Index k = 0; k < A.rows(); ++k) size[k] = A(k, k) > 0 ? std::sqrt(A(k, k)) : 1;
   for (Index k = 0; k < A.rows(); ++k) null.row(k) *= size[k];

@@ -29,6 +29,16 @@ struct DataScale {
       if (!(std::abs(mean[j]) < 0.5 && deviation[j] > 0.5 && deviation[j] < 2)) return false;
     return true;
   }
+  /// By what factor the units of the coordinates differ; from 10 on a sum over them says little of some.
+  double unevenness() const {
+    double least = std::numeric_limits<double>::infinity(), most = 0;
+    for (Index j = 0; j < deviation.size(); ++j) {
+      least = std::min(least, deviation[j]);
+      most = std::max(most, deviation[j]);
+    }
+    return most / least;
+  }
+  bool is_uneven() const { return unevenness() > 10; }
   /// A loss of score matching below this, `weight` being the second derivative of the loss in the score, means structure finer than
   /// 10⁻⁸ of the data's spread: it falls without bound.
   double loss_floor(double weight = 1) const {

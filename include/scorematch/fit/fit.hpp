@@ -1,8 +1,10 @@
 // fit: a model, an objective, data → the fitted model and how it went.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -118,7 +120,9 @@ struct FitRun {
   double loss = 0;  ///< lbfgs: the least
   Index iterations = 0, evaluations = 0, non_finite = 0;
   double decrement = std::numeric_limits<double>::quiet_NaN();
+  double resolved = 0;  ///< what rounding of θ may change the score by, beside its size
   std::vector<FitStep> history = {};
+  bool left_units = false;  ///< the optimum in the data's own units is another
   std::vector<Index> lost = {}, idle = {};  ///< numbers of θ that change nothing any more, or never did
 };
 
@@ -133,25 +137,33 @@ void report(FitRun run, Result& result) {
   if constexpr (requires { result.decrement; }) result.decrement = run.decrement;
 }
 
-/// The metric of a loss; `function` must outlive what is returned.
+/// The metric of a loss; `function` must outlive what is returned. Where the data's units are even, all the coordinates count alike in
+/// G itself.
 template <class T>
-MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations) {
-  return [&function, deviations](const Eigen::VectorXd& theta, Metric& metric) {
+MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations, bool even) {
+  return [&function, deviations, even](const Eigen::VectorXd& theta, Metric& metric) {
     function.bind(theta);
     const Index p = function.parameter_count(), dimension = function.data().rows();
     const Index rows = p > most_dense ? 256 : std::clamp<Index>(36 * p, 512, 36864);
-    MetricSum sum(p, metric.gram, metric.diagonal),
-        relative(p, metric.relative_gram, metric.relative_diagonal);
+    MetricSum sum(p, metric.gram, metric.diagonal);
+    std::optional<MetricSum> relative;
+    if (!even) relative.emplace(p, metric.relative_gram, metric.relative_diagonal);
     const objective::SecondOrder second =
         function.second_order((rows + dimension - 1) / dimension, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
           sum.add(row);
-          relative.add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
+          if (relative) relative->add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
         });
     sum.finish(second.samples);
-    relative.finish(second.samples);
     metric.square = second.square;
-    metric.relative_square = second.relative_square;
     metric.gain = second.gain;
+    if (relative) {
+      relative->finish(second.samples);
+      metric.relative_square = second.relative_square;
+    } else {
+      metric.relative_gram = metric.gram;
+      metric.relative_diagonal = metric.diagonal;
+      metric.relative_square = metric.square;
+    }
   };
 }
 
@@ -179,13 +191,51 @@ Function on_all_data(objective::LossLoop<T>& function) {
   };
 }
 
-/// Minimises `loss` from θ, which becomes the best point.
+/// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units, unless that raises
+/// `loss` or does not converge. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of `loss`.
+template <class = void>
+FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Function& loss, const FitOptions& options,
+                      Search& search, Eigen::VectorXd& theta) {
+  const Stopwatch watch;
+  FitRun run;
+  Eigen::VectorXd present, gradient;
+  double least = 0;
+  Search here = search;
+  here.floor = -std::numeric_limits<double>::infinity();
+  const Minimum minimum = minimise(
+      [&](const Eigen::VectorXd& at, Eigen::VectorXd& slope) {
+        present = at;
+        return in_units(at, slope);
+      },
+      metric, theta, here, [&](Index evaluation, double, double, bool best) {
+        if (best) {
+          const double value = loss(present, gradient);
+          run.history.push_back({evaluation + 1, value, gradient.norm()});
+          if (evaluation == 0) least = value;
+          if (value < search.floor) return false;  // the search by the loss itself says what this is
+        }
+        return run.history.empty() || !options.progress ||
+               options.progress({"fit", std::min(evaluation, search.iterations - 1), search.iterations,
+                                 run.history.back().loss, "loss", watch.seconds()});
+      });
+  run.iterations = minimum.iterations;
+  run.evaluations = minimum.evaluations;
+  run.non_finite = minimum.non_finite;
+  run.lost = minimum.lost;
+  run.idle = minimum.idle;
+  search.iterations = std::max<Index>(search.iterations - minimum.iterations, 1);
+  if (!(loss(minimum.theta, gradient) <= least)) return run;
+  theta = minimum.theta;
+  search.settled_where_hidden = minimum.converged;
+  return run;
+}
+
+/// Minimises `loss` from θ, which becomes the best point; goes on with `run`.
 template <class = void>
 FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
-                const Search& search, Eigen::VectorXd& theta) {
+                const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
   const Stopwatch watch;
-  const Index iterations = search.iterations;
-  FitRun run;
+  const Index before = run.evaluations, done = run.iterations, iterations = done + search.iterations;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
   const Minimum minimum = minimise(
       [&](const Eigen::VectorXd& at, Eigen::VectorXd& gradient) {
@@ -193,30 +243,34 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
         return loss(at, gradient);
       },
       metric, theta, search, [&](Index evaluation, double value, double gradient_norm, bool best) {
-        run.history.push_back({evaluation + 1, value, gradient_norm});
+        run.history.push_back({before + evaluation + 1, value, gradient_norm});
         if (held_out.watching() && (options.check_every > 0 ? evaluation % options.check_every == 0 : best))
           held_out.check(present, run.history.back());
         if (held_out.ran_out()) return false;
-        return !options.progress || options.progress({"fit", std::min(evaluation, iterations - 1), iterations, value,
-                                                      "loss", watch.seconds()});
+        return !options.progress || options.progress({"fit", std::min(done + evaluation, iterations - 1), iterations,
+                                                      value, "loss", watch.seconds()});
       });
   theta = minimum.theta;
   run.loss = minimum.loss;
-  run.iterations = minimum.iterations;
-  run.evaluations = minimum.evaluations;
-  run.non_finite = minimum.non_finite;
+  run.iterations += minimum.iterations;
+  run.evaluations += minimum.evaluations;
+  run.non_finite += minimum.non_finite;
   run.decrement = minimum.decrement;
-  run.lost = minimum.lost;
-  run.idle = minimum.idle;
+  run.resolved = minimum.resolved;
+  run.left_units = search.settled_where_hidden && minimum.iterations > 0;
+  if (before == 0) run.idle = minimum.idle;
+  for (const Index i : minimum.lost)
+    if (std::find(run.lost.begin(), run.lost.end(), i) == run.lost.end()) run.lost.push_back(i);
   if (options.progress) (void)options.progress({"fit", iterations, iterations, minimum.loss, "loss", watch.seconds()});
-  run.status = !minimum.started                  ? FitStatus::non_finite
-               : held_out.ran_out()              ? FitStatus::early_stopped
-               : minimum.unbounded               ? FitStatus::diverged
-               : minimum.stopped                 ? FitStatus::stopped
-               : minimum.converged               ? FitStatus::converged
-               : minimum.iterations >= iterations ? FitStatus::stopped
-                                                  : FitStatus::stalled;
-  if (minimum.gain >= 0 && minimum.iterations < iterations && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
+  const bool used_up = minimum.iterations >= search.iterations, converged = minimum.converged && run.lost.empty();
+  run.status = !minimum.started     ? FitStatus::non_finite
+               : held_out.ran_out() ? FitStatus::early_stopped
+               : minimum.unbounded  ? FitStatus::diverged
+               : minimum.stopped    ? FitStatus::stopped
+               : converged          ? FitStatus::converged
+               : used_up            ? FitStatus::stopped
+                                    : FitStatus::stalled;
+  if (minimum.gain >= 0 && !used_up && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
     run.status = FitStatus::plateau;
   return run;
 }
@@ -241,45 +295,61 @@ AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   return units;
 }
 
-/// Whether the gradient at θ is within its own standard error, as far as the spread between groups of samples tells it (a false
-/// alarm in some 1 % of fits), and the Newton decrement.
+/// Whether a noisy search has arrived: the Newton step from θ would change the score by less than a tenth of its size, and
+/// the gradient is within its standard error over the samples (T² ≤ 6 times what chance gives: a false alarm in some 1 % of
+/// fits). `draws` limits how often the noise is drawn; `decrement` becomes that of the mean gradient. Without the whole
+/// metric, and so beyond `most_dense` parameters, no step can be told to be small: never.
 template <class = void>
-bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t draw,
+bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t first_draw, Index draws,
              const Eigen::VectorXd& theta, double& decrement) {
+  constexpr double small = 0.1, noise_wanted = 0.03;  // of the score's size
   const Index groups = std::min<Index>(32, samples), p = theta.size();
-  if (groups < 2) return false;
+  if (groups < 2 || p > most_dense) return false;
   Metric metric;
   metric_at(theta, metric);
   MetricSolver solver;
   solver.factor(metric, 1e-6);
-  Eigen::MatrixXd gradients(p, groups);
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(p), difference(p), solved;
-  std::vector<Index> columns;
-  Loss loss;
-  for (Index k = 0; k < groups; ++k) {
-    columns.clear();
-    for (Index n = k; n < samples; n += groups) columns.push_back(n);
-    loss_at(theta, {.columns = columns, .draw = draw}, true, loss);
-    for (Index i = 0; i < p; ++i) {
-      gradients(i, k) = loss.gradient[i];
-      mean[i] += loss.gradient[i] / static_cast<double>(groups);
-    }
-  }
+  Eigen::VectorXd solved, difference(p), mean = Eigen::VectorXd::Zero(p);
   const auto square = [&](const Eigen::VectorXd& g) {
     solver.solve(g, solved);
     double sum = 0;
     for (Index i = 0; i < p; ++i) sum += g[i] * solved[i];
     return sum;
   };
-  const double of_mean = square(mean);
-  double by_chance = 0;
-  for (Index k = 0; k < groups; ++k) {
-    for (Index i = 0; i < p; ++i) difference[i] = gradients(i, k) - mean[i];
-    by_chance += square(difference) / static_cast<double>(groups * (groups - 1));
+  // Σ ‖column − mean‖² / (n (n − 1)): the square of the mean's standard error
+  const auto error_square = [&](const std::vector<Eigen::VectorXd>& gradients, double scale) {
+    double sum = 0;
+    for (const Eigen::VectorXd& g : gradients) {
+      for (Index i = 0; i < p; ++i) difference[i] = scale * g[i] - mean[i];
+      sum += square(difference);
+    }
+    const double n = static_cast<double>(gradients.size());
+    return sum / (n * (n - 1));
+  };
+  std::vector<Eigen::VectorXd> of_group(static_cast<std::size_t>(groups), mean), of_draw;
+  std::vector<Index> columns;
+  Loss loss;
+  const auto all_groups = static_cast<double>(groups);
+  for (Index draw = 0; draw < std::max<Index>(draws, 2); ++draw) {
+    Eigen::VectorXd together = Eigen::VectorXd::Zero(p);
+    for (Index k = 0; k < groups; ++k) {
+      columns.clear();
+      for (Index n = k; n < samples; n += groups) columns.push_back(n);
+      loss_at(theta, {.columns = columns, .draw = first_draw + static_cast<std::uint64_t>(draw)}, true, loss);
+      for (Index i = 0; i < p; ++i) {
+        of_group[static_cast<std::size_t>(k)][i] += loss.gradient[i];
+        together[i] += loss.gradient[i] / all_groups;
+      }
+    }
+    of_draw.push_back(std::move(together));
+    const auto drawn = static_cast<double>(of_draw.size());
+    for (Index i = 0; i < p; ++i) mean[i] += (of_draw.back()[i] - mean[i]) / drawn;
+    if (draw > 0 && error_square(of_draw, 1) <= noise_wanted * noise_wanted * metric.square) break;
   }
+  const double of_mean = square(mean);
   decrement = std::sqrt(of_mean / metric.square);
   if (decrement <= 1e-6) return true;  // there is no noise: its error is 0, too
-  return of_mean <= 6 * by_chance && decrement <= 0.1 + std::sqrt(by_chance / metric.square);
+  return decrement <= small && of_mean <= 6 * error_square(of_group, 1 / static_cast<double>(of_draw.size()));
 }
 
 /// The same by minibatches of `samples`.
@@ -331,7 +401,8 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
                : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
                                                   : FitStatus::stopped;
   if (end == MinibatchEnd::all_steps &&
-      arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1, theta, run.decrement))
+      arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1,
+              plan.steps * plan.batch / (10 * samples), theta, run.decrement))  // a tenth of the fit's own evaluations
     run.status = FitStatus::converged;
   return run;
 }
@@ -372,7 +443,8 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   if (options.held_out.cols() == 0) require_no_held_out(options, "this fit");
   auto function = objective::loss_function<T>(result.model, objective, data);
   const DataScale scale = inspect_data<T>(data, result.warnings);
-  Eigen::VectorXd theta = result.model.parameters();
+  const Eigen::VectorXd own_start = result.model.parameters();
+  Eigen::VectorXd theta = own_start;
   if (options.carry_start) {
     Eigen::VectorXd carried = theta;
     if (carry_start<T>(score_field(result.model), scale, data, carried)) {
@@ -395,11 +467,22 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
   function.bind(theta);
   const double floor = scale.loss_floor(function.second_order(16, scale.deviation, {}).weight);
-  const MetricAt metric = metric_of(function, scale.deviation);
-  FitRun run = lbfgs ? by_lbfgs(on_all_data(function), metric, held_out, options, search_for<T>(options, floor), theta)
-                     : by_adam(loss_at(function), metric,
-                               scale.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric, theta),
-                               function.samples(), floor, held_out, options, theta);
+  const MetricAt metric = metric_of(function, scale.deviation, !scale.is_uneven());
+  FitRun run;
+  if (lbfgs) {
+    Search search = search_for<T>(options, floor);
+    if constexpr (requires { objective.in_units(scale.deviation); })
+      if (scale.is_uneven() && !scale.degenerate && held_out_data.cols() == 0) {
+        auto in_units = objective::loss_function<T>(result.model, objective.in_units(scale.deviation), data);
+        run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale.deviation, true), on_all_data(function), options,
+                             search, theta);
+      }
+    run = by_lbfgs(on_all_data(function), metric, held_out, options, search, theta, std::move(run));
+  } else {
+    run = by_adam(loss_at(function), metric,
+                  scale.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric, theta),
+                  function.samples(), floor, held_out, options, theta);
+  }
   if (held_out.any()) {
     theta = held_out.best;
     result.held_out_loss = held_out.best_loss;
@@ -410,6 +493,22 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   // What some of the samples said of a plateau all of them must say.
   if (run.status == FitStatus::plateau && function.second_order(function.samples(), scale.deviation, {}).gain < 0)
     run.status = run.decrement <= search_for<T>(options, floor).resolution ? FitStatus::converged : FitStatus::stalled;
+  if (run.resolved > search_for<T>(options, floor).resolution)
+    result.warnings.push_back(text("the data are so far from the origin that rounding of theta changes the score by ",
+                                   run.resolved, " of its size: subtract a number near their mean for more digits"));
+  if (run.left_units)
+    result.warnings.push_back(text("the units of the data's rows differ by a factor of ", scale.unevenness(),
+                                   ": rows of large units hardly count in the loss, and of data in units of their own "
+                                   "(standardise) this model's optimum is another"));
+  if (!run.idle.empty()) {  // what has an effect where the model itself starts lost it on the way
+    const std::vector<char> moves = numbers_with_effect<T>(score_field(result.model), scale, data, own_start);
+    std::erase_if(run.idle, [&](Index i) {
+      const bool lost = !moves.empty() && moves[static_cast<std::size_t>(i)] != 0;
+      if (lost) run.lost.push_back(i);
+      return lost;
+    });
+    if (!run.lost.empty() && run.status == FitStatus::converged) run.status = FitStatus::stalled;
+  }
   const std::vector<std::string> names = parameter_names(result.model);
   for (const Index i : run.lost)
     result.warnings.push_back(text(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],

@@ -113,14 +113,17 @@ class MetricSum {
 class MetricSolver {
  public:
   /// Raises the damping until the factor exists: exact collinearity costs no more than that.
-  void factor(const Metric& metric, double damping) {
-    const Index p = metric.diagonal.size();
+  void factor(const Metric& metric, double damping) { factor(metric.gram, metric.diagonal, damping); }
+
+  /// The same for A + damping diag(units), A symmetric, in units in which `units` are 1.
+  void factor(const Eigen::MatrixXd& A, const Eigen::VectorXd& units, double damping) {
+    const Index p = units.size();
     scale_.resize(p);
     double largest = 0;
-    for (Index i = 0; i < p; ++i) largest = std::max(largest, metric.diagonal[i]);
-    const bool dense = metric.gram.size() > 0;
+    for (Index i = 0; i < p; ++i) largest = std::max(largest, units[i]);
+    const bool dense = A.size() > 0;
     for (Index i = 0; i < p; ++i) {
-      double own = metric.diagonal[i];
+      double own = units[i];
       if (!dense) own = std::max(own, 1e-8 * largest);  // few rows were looked at: one that did not move may yet
       scale_[i] = own > 0 && std::isfinite(own) ? 1 / std::sqrt(own) : 0;
     }
@@ -128,8 +131,10 @@ class MetricSolver {
     factor_.resize(0, 0);
     if (!dense) return;
     for (;; damping_ = std::max(10 * damping_, 1e-15))
-      if (decompose(metric) || damping_ > 1e3) return;
+      if (decompose(A) || damping_ > 1e3) return;
   }
+  /// The damping that it took.
+  double damping() const { return damping_; }
 
   /// δ = (G + damping diag G)⁻¹ g
   void solve(const Eigen::VectorXd& g, Eigen::VectorXd& delta) const {
@@ -153,12 +158,12 @@ class MetricSolver {
   }
 
  private:
-  bool decompose(const Metric& metric) {
+  bool decompose(const Eigen::MatrixXd& A) {
     const Index p = scale_.size();
     factor_.resize(p, p);
     for (Index j = 0; j < p; ++j)
       for (Index i = j; i < p; ++i)
-        factor_(i, j) = i == j ? 1 + damping_ : metric.gram(i, j) * scale_[i] * scale_[j];
+        factor_(i, j) = A(i, j) * scale_[i] * scale_[j] + (i == j ? scale_[i] > 0 ? damping_ : 1 : 0);
     for (Index j = 0; j < p; ++j) {
       const double pivot = factor_(j, j);
       if (!(pivot > 1e-15 * static_cast<double>(p))) return false;

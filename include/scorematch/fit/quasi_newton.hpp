@@ -8,6 +8,8 @@
 //               (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third of its size
 //   refresh     G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or a step by G
 //               was damped or cut
+//   curvature   of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few steps have brought
+//               little) for the steps, and at the end, where it tells a minimum from a saddle, which the search leaves again
 //   verdict     the change of the score that the next step −G⁻¹g would make beside the score's size, coordinate by coordinate in units
 //               of the data, so that none hides behind others
 #pragma once
@@ -36,6 +38,9 @@ struct Search {
   double tolerance = 1e-9;   ///< decrement that ends the search
   double resolution = 1e-6;  ///< decrement that counts as converged where rounding hides any further fall
   double noise = 1e-14;      ///< relative rounding error of the loss
+  /// Whether the start is stationary as far as this function's metric cannot tell: then the search ends there if it is stationary
+  /// as far as the metric can, along directions that have at least a millionth of their numbers' effects.
+  bool settled_where_hidden = false;
   /// A loss below is taken for one that falls without bound.
   double floor = -std::numeric_limits<double>::infinity();
 };
@@ -44,6 +49,8 @@ struct Minimum {
   Eigen::VectorXd theta;  ///< the best finite point seen; the start if there is none
   double loss = std::numeric_limits<double>::infinity();
   double gradient_norm = std::numeric_limits<double>::infinity();
+  /// The change of the score by the rounding of θ, beside its size: no decrement can be told from 0 below
+  double resolved = 0;
   /// The change of the score by the step −G⁻¹g, beside its size; without units; NaN where it was not computed
   double decrement = std::numeric_limits<double>::quiet_NaN();
   double gain = std::numeric_limits<double>::quiet_NaN();  ///< the metric's, at θ
@@ -53,6 +60,7 @@ struct Minimum {
   bool converged = false;  ///< the decrement is small
   bool unbounded = false;  ///< the loss fell below the floor
   bool stopped = false;    ///< by the observer
+  bool saddle = false;     ///< stationary, but along a direction the loss curves down
   std::vector<Index> lost;  ///< numbers of θ that ran to where they change nothing any more
   std::vector<Index> idle;  ///< that never did
 };
@@ -79,7 +87,16 @@ class Minimiser {
     if (!now.finite || ends()) return best_;
     refresh(now);
     first_diagonal_ = metric_.diagonal;
-    first_square_ = metric_.square;
+    if (search_.settled_where_hidden) {
+      undamped_.factor(metric_, 1e-6);
+      undamped_.solve(now.gradient, direction_);
+      best_.decrement = decrement_by(metric_, now, direction_);
+      if (best_.decrement <= search_.resolution) {
+        confirmed_ = true;
+        settle(now);
+        return best_;
+      }
+    }
     for (int failures = 0, idle = 0;;) {
       const double before = best_.decrement;
       if (small(now)) {
@@ -87,8 +104,18 @@ class Minimiser {
           refresh(now);
           continue;
         }
-        best_.converged = true;
+        if (!is_minimum(now) && best_.iterations < search_.iterations) {
+          if (best_.saddle && !leave_saddle(now)) break;
+          if (ends()) break;
+          refresh(now);
+          continue;
+        }
         break;
+      }
+      if (be_newton_if_slow(now) && curves_down(now) && leave_saddle(now)) {
+        if (ends()) break;
+        refresh(now);
+        continue;
       }
       if (best_.iterations >= search_.iterations) break;
       Point next;
@@ -102,7 +129,7 @@ class Minimiser {
         remember(now, next);
         now = std::move(next);
         if (idle == 20) break;
-        if (metric_.gram.size() > 0 ? path_ > 0.2 || left_metric_ : path_ > 1) refresh(now);
+        if (newton_ || (metric_.gram.size() > 0 ? path_ > 0.2 || left_metric_ : path_ > 1)) refresh(now);
         continue;
       }
       // Afresh from here, and then nearer to the steepest descent: where G is no guide to the loss's curvature.
@@ -112,7 +139,7 @@ class Minimiser {
       }
       if (++failures > 6) break;
       damping_ = std::max(100 * damping_, 1e-8);
-      solver_.factor(metric_, damping_);
+      factor();
       radius_ *= 0.25;
     }
     settle(now);
@@ -134,6 +161,18 @@ class Minimiser {
 
   /// What rounding may add to the loss.
   double rounding_at(const Point& at) const { return search_.noise * (std::abs(at.loss) + metric_.square); }
+
+  /// What rounding of θ may change the score by, beside its size.
+  double resolved_at(const Point& at) const {
+    double most = 0;
+    for (Index i = 0; i < at.theta.size(); ++i) {
+      const double of_all = metric_.square > 0 ? metric_.diagonal[i] / metric_.square : 0,
+                   by_coordinate =
+                       metric_.relative_square > 0 ? metric_.relative_diagonal[i] / metric_.relative_square : 0;
+      most = std::max(most, std::sqrt(std::max(of_all, by_coordinate)) * std::abs(at.theta[i]));
+    }
+    return std::numeric_limits<double>::epsilon() * most;
+  }
 
   void evaluate(Point& at) {
     at.loss = function_(at.theta, at.gradient);
@@ -157,21 +196,188 @@ class Minimiser {
     fresh_ = true;
     metric_at_(at.theta, metric_);
     if (!std::isfinite(metric_.square)) metric_.square = 0;
-    // A number that moves no score but the loss (its trace, say): no step of it is to change the loss by more than its size.
-    const double size = std::abs(at.loss) + metric_.square;
-    for (Index i = 0; i < at.theta.size(); ++i)
-      if (metric_.diagonal[i] == 0 && at.gradient[i] != 0) {
-        metric_.diagonal[i] = at.gradient[i] * at.gradient[i] / (size > 0 ? size : 1);
-        metric_.relative_diagonal[i] = metric_.relative_square * metric_.diagonal[i] / (size > 0 ? size : 1);
-        if (metric_.gram.size() > 0) metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
-        if (metric_.gram.size() > 0) metric_.gram(i, i) = metric_.diagonal[i];
+    look_for_lost(at);
+    if (newton_) differentiate(at);
+    factor();
+  }
+
+  void factor() {
+    if (newton_)  // a direction of θ that changes nothing, of two weights together, say, is left alone
+      solver_.factor(hessian_, metric_.diagonal, std::max(damping_, 1e-8));
+    else
+      solver_.factor(metric_, damping_);
+  }
+
+  // A number of θ whose effect has shrunk to 10⁻⁸ of what it was, or is small beside that of one more, or twice as much: where the loss
+  // curves as G says, it is one in other units; where not, G, the square of a vanishing slope, would have it leap to where it changes
+  // nothing. One with no effect left is lost.
+  void look_for_lost(const Point& at) {
+    const Index p = at.theta.size();
+    if (most_.size() == 0) most_.setZero(p);
+    still_.assign(static_cast<std::size_t>(p), 0);
+    if (!(metric_.square > 0)) return;
+    for (Index i = 0; i < p; ++i) {
+      double& own = metric_.diagonal[i];
+      // What rounding makes of no effect: neither one more nor twice as much is seen.
+      const double unit = std::max(std::abs(at.theta[i]), 1.0);
+      if (std::sqrt(own / metric_.square) * unit < 1e-13) {
+        own = 0;
+        // A number that moves no score but the loss (its trace, say): no step of it is to change the loss by more than its size.
+        const double size = std::abs(at.loss) + metric_.square;
+        if (std::abs(at.gradient[i]) * unit > 1e-14 * size) {
+          own = at.gradient[i] * at.gradient[i] / size;
+          metric_.relative_diagonal[i] = metric_.relative_square * own / size;
+          if (metric_.gram.size() > 0) {
+            metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
+            metric_.gram(i, i) = own;
+          }
+        } else {
+          // Nor does a number move the score at first order that is 0 where only its square counts.
+          const double curvature = curvature_of(at, i, 1e-2 * unit);
+          if (std::abs(curvature) * unit * unit > 1e-8 * size && std::isfinite(curvature)) {
+            own = std::abs(curvature);
+            if (metric_.gram.size() > 0) metric_.gram(i, i) = own;
+          } else if (most_[i] > 0) {
+            still_[static_cast<std::size_t>(i)] = 1;
+          }
+        }
+        continue;
       }
-    solver_.factor(metric_, damping_);
+      most_[i] = std::max(most_[i], own / metric_.square);
+      const double lost = 1e-16 * most_[i] * metric_.square, weak = 1e-8 * metric_.square / (unit * unit);
+      if (!(own < std::max(lost, weak))) continue;
+      const double curvature = curvature_of(at, i, 1e-2 * std::min(unit, 1 / std::sqrt(most_[i])));
+      if (curvature > 0.1 * own && curvature < 10 * own) continue;
+      still_[static_cast<std::size_t>(i)] = own < lost;
+      own = std::max({lost, weak, std::isfinite(curvature) ? curvature : 0});
+      if (metric_.gram.size() > 0) metric_.gram(i, i) = own;
+    }
+  }
+
+  double curvature_of(const Point& at, Index i, double step) {
+    Eigen::VectorXd theta = at.theta, ahead, behind;
+    theta[i] = at.theta[i] - step;
+    (void)function_(theta, behind);
+    theta[i] = at.theta[i] + step;
+    (void)function_(theta, ahead);
+    best_.evaluations += 2;
+    return (ahead[i] - behind[i]) / (2 * step);
+  }
+
+  // The Hessian by central differences of gradients over steps that change the score by a thousandth of its size.
+  void differentiate(const Point& at) {
+    const Index p = at.theta.size();
+    hessian_.setZero(p, p);
+    Eigen::VectorXd theta = at.theta, ahead, behind;
+    for (Index i = 0; i < p; ++i) {
+      if (!(metric_.diagonal[i] > 0) || still_[static_cast<std::size_t>(i)]) continue;
+      const double step = 1e-3 * std::sqrt(metric_.square / metric_.diagonal[i]);
+      theta[i] = at.theta[i] - step;
+      double taken = -theta[i];  // as rounding leaves it
+      (void)function_(theta, behind);
+      theta[i] = at.theta[i] + step;
+      taken += theta[i];
+      (void)function_(theta, ahead);
+      theta[i] = at.theta[i];
+      best_.evaluations += 2;
+      for (Index k = 0; k < p; ++k) {
+        const double slope = taken != 0 ? (ahead[k] - behind[k]) / taken : 0;
+        const double half = std::isfinite(slope) ? 0.5 * slope : 0;
+        hessian_(k, i) += half;
+        hessian_(i, k) += half;
+      }
+    }
+    for (Index i = 0; i < p; ++i) {  // of what changes nothing rounding alone would speak
+      if (!still_[static_cast<std::size_t>(i)]) continue;
+      for (Index k = 0; k < p; ++k) hessian_(k, i) = hessian_(i, k) = 0;
+      hessian_(i, i) = metric_.diagonal[i];
+    }
+  }
+
+  bool may_differentiate(const Point& at) const {
+    return at.theta.size() <= most_newton && metric_.gram.size() > 0 && metric_.square > 0 && resolved_at(at) < 1e-6;
+  }
+
+  // After ten steps near the end that have not brought the decrement down to a tenth: G is no guide to the curvature. True where they
+  // now begin.
+  bool be_newton_if_slow(const Point& at) {
+    constexpr Index enough = 40;
+    if (newton_ && best_.iterations >= since_ + enough) {  // nor is the Hessian; a good one needs far less
+      newton_ = false;
+      tired_ = true;
+      refresh(at);
+    }
+    if (newton_ || tired_) return false;
+    if (best_.decrement > 1 || best_.decrement < 0.1 * then_ || !(then_ > 0)) {
+      since_ = best_.iterations;
+      then_ = best_.decrement;
+    } else if (best_.iterations >= since_ + 10 && may_differentiate(at)) {
+      newton_ = true;
+      since_ = best_.iterations;
+      damping_ = 0;
+      refresh(at);
+    }
+    return newton_;
+  }
+
+  // Whether the Hessian at hand has a clearly negative eigenvalue, in units of the metric; leaves its factor in undamped_.
+  bool curves_down(const Point& at) {
+    undamped_.factor(hessian_, metric_.diagonal, 0);
+    double steepest = 1;
+    for (Index i = 0; i < at.theta.size(); ++i)
+      if (metric_.diagonal[i] > 0) steepest = std::max(steepest, hessian_(i, i) / metric_.diagonal[i]);
+    return undamped_.damping() > 1e-4 * steepest;
+  }
+
+  // What a small decrement by G says is confirmed by the curvature itself, where that can be had: the loss curves up, and the Newton
+  // step is small, too. If not, a saddle, or G was no guide.
+  bool is_minimum(const Point& at) {
+    best_.saddle = false;
+    if (!may_differentiate(at)) return true;
+    if (!newton_) differentiate(at);
+    best_.saddle = curves_down(at);
+    if (best_.saddle) return false;
+    undamped_.solve(at.gradient, direction_);
+    const double by_curvature = undamped_.damping() > 0 ? 0 : decrement_by(metric_, at, direction_);
+    if (by_curvature <= std::max(search_.resolution, 4 * resolved_at(at)) || newton_) return true;
+    newton_ = !tired_;
+    since_ = best_.iterations;
+    return !newton_;
+  }
+
+  // From a saddle along the direction in which the loss curves down most: by inverse iteration with what factor is at hand. False where
+  // that lowers the loss nowhere.
+  bool leave_saddle(Point& now) {
+    const Index p = now.theta.size();
+    Eigen::VectorXd v(p);
+    for (Index i = 0; i < p; ++i) v[i] = metric_.diagonal[i] > 0 ? (1 + 0.37 * static_cast<double>(i % 7)) * std::sqrt(metric_.diagonal[i]) : 0;
+    for (int k = 0; k < 20; ++k) {
+      undamped_.solve(v, direction_);
+      const double length = length_of_direction(now);
+      if (!(length > 0)) return false;
+      for (Index i = 0; i < p; ++i) {
+        direction_[i] *= 0.1 / length;
+        v[i] = metric_.diagonal[i] * direction_[i];
+      }
+    }
+    for (double t = 1; t > 1e-3; t *= -0.5) {
+      Point next;
+      next.theta.resize(p);
+      for (Index i = 0; i < p; ++i) next.theta[i] = now.theta[i] + t * direction_[i];
+      evaluate(next);
+      if (ends()) return true;
+      if (!next.finite || !(next.loss < now.loss - rounding_at(now))) continue;
+      now = std::move(next);
+      ++best_.iterations;
+      best_.saddle = false;
+      return true;
+    }
+    return false;
   }
 
   double decrement(const Point& at) {
     const MetricSolver* solver = &solver_;
-    if (damping_ > 0) {  // a damped step is no measure
+    if (damping_ > 0 || newton_) {  // a damped step is no measure
       undamped_.factor(metric_, 0);
       solver = &undamped_;
     }
@@ -226,15 +432,28 @@ class Minimiser {
     for (Index i = 0; i < q.size(); ++i) direction_[i] = -direction_[i];
   }
 
+  /// How far a whole step would change the score, beside its size: in all, or in a coordinate's own units, where that is more.
+  double length_of_direction(const Point& from) const {
+    const double in_all = squared_length(metric_.gram, metric_.diagonal, direction_),
+                 by_coordinate = squared_length(metric_.relative_gram, metric_.relative_diagonal, direction_);
+    double square = metric_.square > 0 ? in_all / metric_.square : 0;
+    if (metric_.relative_square > 0) square = std::max(square, by_coordinate / metric_.relative_square);
+    // Nor does a number of θ that changes little leap to where it changes nothing: beside what it is (or 1), and what it changed once.
+    for (Index i = 0; i < direction_.size(); ++i) {
+      const double leap = 0.1 * direction_[i] / std::max(1.0, std::abs(from.theta[i]));
+      square = std::max({square, 0.01 * most_[i] * direction_[i] * direction_[i], leap * leap});
+    }
+    return std::sqrt(square);
+  }
+
   // From `now` along the direction; false where no step lowers the loss.
   bool step(const Point& now, Point& next) {
     choose_direction(now);
     const double slope = dot(now.gradient, direction_);
     if (!(slope < 0)) return false;
-    const double size = std::sqrt(metric_.square);
-    const double length = std::sqrt(squared_length(metric_.gram, metric_.diagonal, direction_));
-    const bool limited = size > 0 && length > radius_ * size;
-    const double first = limited ? radius_ * size / length : 1;
+    const double length = length_of_direction(now);
+    const bool limited = length > radius_;
+    const double first = limited ? radius_ / length : 1;
     const double rounding = rounding_at(now);
     const auto accepts = [&](const Point& trial, double t) {
       if (!trial.finite) return false;
@@ -243,7 +462,7 @@ class Minimiser {
       if (trial.loss > now.loss + rounding) return false;
       if (at_trial >= 0.9 * slope && at_trial <= -0.8 * slope) return true;
       // Coordinates that the others hide from the loss: the decrement sees them.
-      return t == 1 && best_.decrement < 1e-2 && decrement_at(trial) < 0.5 * best_.decrement;
+      return std::abs(trial.loss - now.loss) <= rounding && decrement_at(trial) < (1 - 0.5 * t) * best_.decrement;
     };
     const auto at = [&](double t, Point& trial) {
       trial.theta.resize(now.theta.size());
@@ -268,7 +487,7 @@ class Minimiser {
     else if (t >= first)
       damping_ = damping_ > 1e-14 ? 0.1 * damping_ : 0;
     if (t < first) {
-      radius_ = std::clamp(t * length / std::max(size, 1e-300), 0.1, radius_);
+      radius_ = std::clamp(t * length, 0.1, radius_);
     } else if (limited) {
       radius_ = std::min(2 * radius_, 1e3);
     } else {
@@ -281,7 +500,7 @@ class Minimiser {
         std::swap(next, farther);
       }
     }
-    path_ += t * length / std::max(size, 1e-300);
+    path_ += t * length;
     return !ends();
   }
 
@@ -318,15 +537,13 @@ class Minimiser {
       best_.decrement = decrement(now);
     }
     best_.gain = metric_.gain;
-    if (best_.iterations < search_.iterations) best_.converged = best_.decrement <= search_.resolution;
+    best_.resolved = resolved_at(now);
+    if (best_.iterations < search_.iterations && !best_.saddle)
+      best_.converged = best_.decrement <= std::max(search_.resolution, 4 * best_.resolved) &&
+                         (confirmed_ || is_minimum(now));
     for (Index i = 0; i < now.theta.size(); ++i) {
-      // Rounding leaves of a vanished effect some 10⁻³² of what it was, in squares; of one in other units θ tells.
-      constexpr double nothing = 1e-24;
-      const double first = first_diagonal_[i], last = metric_.diagonal[i],
-                   of_itself = last * now.theta[i] * now.theta[i];
-      if (first > 0 && last * first_square_ <= nothing * first * metric_.square && of_itself <= nothing * metric_.square)
-        best_.lost.push_back(i);
-      if (first == 0 && now.gradient[i] == 0) best_.idle.push_back(i);
+      if (still_[static_cast<std::size_t>(i)]) best_.lost.push_back(i);
+      if (first_diagonal_[i] == 0 && metric_.diagonal[i] == 0) best_.idle.push_back(i);
     }
     if (!best_.lost.empty()) best_.converged = false;
   }
@@ -338,10 +555,18 @@ class Minimiser {
   Minimum best_;
   Metric metric_;
   Eigen::VectorXd first_diagonal_;  ///< of the metric at the start
-  double first_square_ = 0;
   MetricSolver solver_, undamped_;
   std::deque<Correction> corrections_;
   Eigen::VectorXd direction_, scratch_;
+  static constexpr Index most_newton = 60;  ///< parameters of which a Hessian by differences costs little
+  Eigen::MatrixXd hessian_;
+  Eigen::VectorXd most_;  ///< of the metric's diagonal beside its square
+  std::vector<char> still_;  ///< numbers of θ that change next to nothing any more
+  bool newton_ = false;                  ///< steps by the Hessian instead of G
+  bool confirmed_ = false;               ///< by another measure
+  bool tired_ = false;                   ///< they have been tried, in vain
+  Index since_ = 0;                      ///< the iteration at which the decrement was `then_`, or Newton's steps began
+  double then_ = 0;
   double radius_ = 0.3;   ///< the longest step, in sizes of the score
   double damping_ = 0.1;   ///< Levenberg and Marquardt's
   double path_ = 0;     ///< what the score has changed by since the metric was taken, in its own size

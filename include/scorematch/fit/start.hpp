@@ -11,6 +11,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "scorematch/fit/data_scale.hpp"
 #include "scorematch/fit/metric.hpp"
@@ -76,13 +77,44 @@ class CarriedStart {
     field_.values(theta, U_, wanted_);
     size_ = norm(wanted_);
     if (!(size_ > 0) || !std::isfinite(size_)) return false;
-    return follow(theta, true) && follow(theta, false);
+    // Of a model with such a θ a residual of a thousandth tells it from others, of a mixture that lost a component, say.
+    const Eigen::VectorXd start = theta;
+    for (const double tolerance : {1e-3, 0.1}) {
+      tolerance_ = tolerance;
+      steps_ = 0;
+      theta = start;
+      if (follow(theta, true) && (shift_at_once(theta) || follow(theta, false))) return true;
+    }
+    return false;
   }
 
  private:
+  // A location moves by the very shift. Of the slope at no shift, which is right to three digits or more, numbers that equal the shift of
+  // a coordinate are taken for it, and the others for 0: a shift of 10¹² deviations wants all its digits. The residual says whether that
+  // was right.
+  bool shift_at_once(Eigen::VectorXd& theta) {
+    Eigen::VectorXd next = theta;
+    const double before = residual(theta, at(false, 0), residual_);
+    if (!ahead(next, false, 0, 1)) return false;
+    bool any = false;
+    for (Index i = 0; i < theta.size(); ++i) {
+      const double slope = next[i] - theta[i];
+      double location = 0;
+      for (Index j = 0; j < scale_.mean.size(); ++j)
+        if (std::abs(slope - scale_.mean[j]) <= 1e-3 * std::abs(scale_.mean[j])) location = scale_.mean[j];
+      any = any || location != 0;
+      next[i] = theta[i] + location;
+    }
+    if (!any) return false;
+    if (!(correct(next, at(false, 1), before) <= 0.1 * tolerance_ * size_ + 1.5 * before)) return false;
+    theta = next;
+    return true;
+  }
+
   // Along one leg, t from 0 to 1: first the scales, S = deviation^t about 0, then the shift, t · mean.
   bool follow(Eigen::VectorXd& theta, bool scales) {
-    constexpr double least = 1.0 / 64;
+    constexpr double least = 1.0 / 128;
+    const bool nearest = tolerance_ > 0.01;  // where no θ follows: the nearest
     double t = 0, step = 1;
     Eigen::VectorXd next;
     while (t < 1) {
@@ -92,11 +124,13 @@ class CarriedStart {
       next = theta;
       const bool moves = ahead(next, scales, t, to);
       const double left = correct(next, at(scales, to), before);
-      if (!moves && !(left <= 0.1 * size_ + 1.5 * before)) return true;  // as far as the model goes
-      if (!(left <= 0.1 * size_ + 1.5 * before) && to - t > least) {
+      const bool follows = left <= tolerance_ * size_ + 1.5 * before;
+      if (!moves && !follows && nearest) return true;  // as far as the model goes
+      if (!follows && to - t > least) {
         step = 0.5 * (to - t);
         continue;
       }
+      if (!follows && !nearest) return false;
       if (!std::isfinite(left)) return false;
       theta = next;
       t = to;
@@ -222,18 +256,15 @@ class CarriedStart {
   Eigen::VectorXd gradient_;
   Metric metric_;
   MetricSolver solver_;
-  double size_ = 0;
+  double size_ = 0, tolerance_ = 0;
   int steps_ = 0;
 };
 
 }  // namespace detail
 
-/// Carries `theta`, a start for data of mean 0 and deviation 1, over to data of this scale; of the data some columns show
-/// where. False, θ as it was, where there is nothing to carry or no way.
+/// Some columns of the data in the units of `scale`, a row each.
 template <class T>
-bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X, Eigen::VectorXd& theta) {
-  constexpr Index most_parameters = 500;
-  if (!field.values || field.parameters == 0 || field.parameters > most_parameters || scale.is_standard()) return false;
+Eigen::MatrixXd in_scale(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X) {
   const Index d = X.rows(), N = X.cols();
   // at least twice as many numbers as parameters
   const Index B = std::clamp<Index>((2 * field.parameters / d + 15) / 16 * 16, 64, 512);
@@ -241,6 +272,29 @@ bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixVi
   for (Index b = 0; b < B; ++b)
     for (Index j = 0; j < d; ++j)
       U(b, j) = (static_cast<double>(X(j, N > B ? b * N / B : b % N)) - scale.mean[j]) / scale.deviation[j];
+  return U;
+}
+
+/// Which numbers of θ move the score of such data; empty where that cannot be told.
+template <class T>
+std::vector<char> numbers_with_effect(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X,
+                                      const Eigen::VectorXd& theta) {
+  if (!field.rows) return {};
+  std::vector<char> moves(static_cast<std::size_t>(theta.size()), 0);
+  field.rows(theta, in_scale<T>(field, scale, X), [&](const Eigen::VectorXd& row, double) {
+    for (Index i = 0; i < row.size(); ++i)
+      if (row[i] != 0) moves[static_cast<std::size_t>(i)] = 1;
+  });
+  return moves;
+}
+
+/// Carries `theta`, a start for data of mean 0 and deviation 1, over to data of this scale; of the data some columns show
+/// where. False, θ as it was, where there is nothing to carry or no way.
+template <class T>
+bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X, Eigen::VectorXd& theta) {
+  constexpr Index most_parameters = 500;
+  if (!field.values || field.parameters == 0 || field.parameters > most_parameters || scale.is_standard()) return false;
+  const Eigen::MatrixXd U = in_scale<T>(field, scale, X);
   Eigen::VectorXd carried = theta;
   if (!detail::CarriedStart<>(field, scale, U).run(carried)) return false;
   for (Index i = 0; i < carried.size(); ++i)

@@ -97,8 +97,10 @@ struct ParameterBlock {
 
 /// The last of `count` elements from `first` on, for messages: as far as there are such numbers.
 inline Index last_element(Index first, Index count) {
-  constexpr Index most = std::numeric_limits<Index>::max();
-  return first >= 0 && count > most - first ? most : first + (count - 1);
+  Index end;
+  if (__builtin_add_overflow(first, count, &end))
+    return first < 0 ? std::numeric_limits<Index>::min() : std::numeric_limits<Index>::max();
+  return end > std::numeric_limits<Index>::min() ? end - 1 : end;
 }
 
 /// "layer2" before "layer10": runs of digits compare as numbers, everything else by character.

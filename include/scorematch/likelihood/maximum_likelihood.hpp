@@ -137,6 +137,7 @@ DependentMatrix<D> flat_directions(const DependentMatrix<D>& X, DependentVector<
   Index rank = 0;
   while (rank < d && std::abs(R(rank, rank)) > std::max(10 * noise, 1e-14)) ++rank;
   DependentMatrix<D> flat = DependentMatrix<D>::Zero(d, d - rank);
+  if (rank == d) return flat;
   for (Index k = 0; k < d - rank; ++k) {
     flat(rank + k, k) = 1;
     if (rank > 0)

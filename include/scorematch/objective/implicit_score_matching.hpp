@@ -1,6 +1,7 @@
 // Implicit score matching: the score of the data without knowing it.
 #pragma once
 
+#include "scorematch/objective/implicit_in_units.hpp"
 #include "scorematch/objective/loss.hpp"
 
 namespace scorematch {
@@ -18,6 +19,8 @@ struct implicit_score_matching {
   bool deterministic() const { return true; }
   bool half_squared_score() const { return true; }
   std::array<const char*, 2> term_names() const { return {"half squared score", "trace"}; }
+  /// The same with each coordinate in units of its own: what fits begin with where the data's units differ.
+  objective::implicit_in_units in_units(const Eigen::VectorXd& units) const { return {units}; }
 
   template <class T>
   void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
