@@ -208,15 +208,12 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Fu
         return in_units(at, slope);
       },
       metric, theta, here, [&](Index evaluation, double, double, bool best) {
-        if (best) {
-          const double value = loss(present, gradient);
-          run.history.push_back({evaluation + 1, value, gradient.norm()});
-          if (evaluation == 0) least = value;
-          if (value < search.floor) return false;  // the search by the loss itself says what this is
-        }
-        return run.history.empty() || !options.progress ||
-               options.progress({"fit", std::min(evaluation, search.iterations - 1), search.iterations,
-                                 run.history.back().loss, "loss", watch.seconds()});
+        const double value = loss(present, gradient);
+        run.history.push_back({evaluation + 1, value, gradient.norm()});
+        if (evaluation == 0) least = value;
+        if (best && value < search.floor) return false;  // the search by the loss itself says what this is
+        return !options.progress || options.progress({"fit", std::min(evaluation, search.iterations - 1),
+                                                      search.iterations, value, "loss", watch.seconds()});
       });
   run.iterations = minimum.iterations;
   run.evaluations = minimum.evaluations;
@@ -471,6 +468,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   FitRun run;
   if (lbfgs) {
     Search search = search_for<T>(options, floor);
+    search.natural = scale.score_square();
     if constexpr (requires { objective.in_units(scale.deviation); })
       if (scale.is_uneven() && !scale.degenerate && held_out_data.cols() == 0) {
         auto in_units = objective::loss_function<T>(result.model, objective.in_units(scale.deviation), data);

@@ -38,6 +38,7 @@ struct Search {
   double tolerance = 1e-9;   ///< decrement that ends the search
   double resolution = 1e-6;  ///< decrement that counts as converged where rounding hides any further fall
   double noise = 1e-14;      ///< relative rounding error of the loss
+  double natural = 0;        ///< the square of the score's size by the data's own scale: what counts where the score is 0 everywhere
   /// Whether the start is stationary as far as this function's metric cannot tell: then the search ends there if it is stationary
   /// as far as the metric can, along directions that have at least a millionth of their numbers' effects.
   bool settled_where_hidden = false;
@@ -196,6 +197,7 @@ class Minimiser {
     fresh_ = true;
     metric_at_(at.theta, metric_);
     if (!std::isfinite(metric_.square)) metric_.square = 0;
+    if (metric_.square == 0) metric_.square = metric_.relative_square = search_.natural;
     look_for_lost(at);
     if (newton_) differentiate(at);
     factor();
@@ -222,24 +224,17 @@ class Minimiser {
       const double unit = std::max(std::abs(at.theta[i]), 1.0);
       if (std::sqrt(own / metric_.square) * unit < 1e-13) {
         own = 0;
-        // A number that moves no score but the loss (its trace, say): no step of it is to change the loss by more than its size.
-        const double size = std::abs(at.loss) + metric_.square;
-        if (std::abs(at.gradient[i]) * unit > 1e-14 * size) {
-          own = at.gradient[i] * at.gradient[i] / size;
-          metric_.relative_diagonal[i] = metric_.relative_square * own / size;
-          if (metric_.gram.size() > 0) {
-            metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
-            metric_.gram(i, i) = own;
-          }
-        } else {
-          // Nor does a number move the score at first order that is 0 where only its square counts.
-          const double curvature = curvature_of(at, i, 1e-2 * unit);
-          if (std::abs(curvature) * unit * unit > 1e-8 * size && std::isfinite(curvature)) {
-            own = std::abs(curvature);
-            if (metric_.gram.size() > 0) metric_.gram(i, i) = own;
-          } else if (most_[i] > 0) {
-            still_[static_cast<std::size_t>(i)] = 1;
-          }
+        // It may yet move the loss: by its trace, or where the square of the number counts alone. By its own curvature then, or, where
+        // that is nothing, so that no step changes the loss by more than its size.
+        const double size = std::abs(at.loss) + metric_.square, slope = std::abs(at.gradient[i]),
+                     curvature = std::abs(curvature_of(at, i, 1e-2 * unit));
+        if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature)) own = curvature;
+        else if (slope * unit > 1e-14 * size) own = slope * slope / size;
+        else still_[static_cast<std::size_t>(i)] = most_[i] > 0;
+        metric_.relative_diagonal[i] = metric_.relative_square * own / size;
+        if (metric_.gram.size() > 0) {
+          metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
+          metric_.gram(i, i) = own;
         }
         continue;
       }
@@ -260,7 +255,6 @@ class Minimiser {
     (void)function_(theta, behind);
     theta[i] = at.theta[i] + step;
     (void)function_(theta, ahead);
-    best_.evaluations += 2;
     return (ahead[i] - behind[i]) / (2 * step);
   }
 
@@ -279,7 +273,6 @@ class Minimiser {
       taken += theta[i];
       (void)function_(theta, ahead);
       theta[i] = at.theta[i];
-      best_.evaluations += 2;
       for (Index k = 0; k < p; ++k) {
         const double slope = taken != 0 ? (ahead[k] - behind[k]) / taken : 0;
         const double half = std::isfinite(slope) ? 0.5 * slope : 0;
