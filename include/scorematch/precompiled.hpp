@@ -99,7 +99,12 @@ SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOp
 SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&,
                                                                           const fitting::MetricAt&, fitting::HeldOut&,
                                                                           const FitOptions&, const fitting::Search&,
-                                                                          Eigen::VectorXd&);
+                                                                          Eigen::VectorXd&, fitting::FitRun);
+SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::begin_in_units<void>(const fitting::Function&,
+                                                                                const fitting::MetricAt&,
+                                                                                const fitting::Function&,
+                                                                                const FitOptions&, fitting::Search&,
+                                                                                Eigen::VectorXd&);
 SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const fitting::LossAt&,
                                                                          const fitting::MetricAt&,
                                                                          const fitting::AdamUnits&, Index, double,
