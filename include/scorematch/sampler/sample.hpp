@@ -365,7 +365,13 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
       draws.acceptance[blocks.first(b) + i] = c.accepted[i] / static_cast<double>(done);
       draws.non_finite += static_cast<Index>(c.non_finite[i]);
       if (c.lost[i]) {
-        ++draws.lost_chains;
+        // Beyond a wall, where no score leads on, is not out of all bounds: such a chain counts as one that ended outside.
+        bool beyond_wall = false;
+        if constexpr (knows_energy && !adjusted)
+          beyond_wall = full && !std::isfinite(c.f[i]) &&
+                        static_cast<double>(c.X.row(i).cwiseAbs().maxCoeff()) <
+                            std::pow(static_cast<double>(std::numeric_limits<T>::max()), 0.125);
+        if (!beyond_wall) ++draws.lost_chains;
         continue;
       }
       if (adjusted) {
