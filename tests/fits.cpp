@@ -403,6 +403,7 @@ TEST_CASE("Statuses have names") {
   CHECK(std::string(sm::to_string(FitStatus::stopped)) == "stopped");
   CHECK(std::string(sm::to_string(FitStatus::stalled)) == "stalled");
   CHECK(std::string(sm::to_string(FitStatus::plateau)) == "plateau");
+  CHECK(std::string(sm::to_string(FitStatus::noisy)) == "noisy");
   CHECK(std::string(sm::to_string(FitStatus::diverged)) == "diverged");
   CHECK(std::string(sm::to_string(FitStatus::non_finite)) == "non-finite");
 }

@@ -66,6 +66,7 @@ enum class FitStatus {
   stopped,    ///< after the iterations allowed, or by the progress callback
   stalled,    ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in
               ///< the way
+  noisy,      ///< the least loss of one draw of the noise, but other draws would change the score by more than a third of its size
   plateau,    ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
   early_stopped,  ///< the held-out loss had stopped to improve
   diverged,       ///< the loss falls without bound
@@ -81,6 +82,8 @@ inline const char* to_string(FitStatus status) {
       return "stopped";
     case FitStatus::stalled:
       return "stalled";
+    case FitStatus::noisy:
+      return "noisy";
     case FitStatus::plateau:
       return "plateau";
     case FitStatus::early_stopped:
@@ -349,6 +352,34 @@ bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, st
   return decrement <= small && of_mean <= 6 * error_square(of_group, 1 / static_cast<double>(of_draw.size()));
 }
 
+/// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of the gradient
+/// over draws. 0 beyond `most_dense` parameters, where no step can be told.
+template <class = void>
+double noise_of_optimum(const LossAt& loss_at, const MetricAt& metric_at, const Eigen::VectorXd& theta) {
+  constexpr int draws = 12;
+  const Index p = theta.size();
+  Metric metric;
+  metric_at(theta, metric);
+  if (p > most_dense || !(metric.square > 0)) return 0;
+  MetricSolver solver;
+  solver.factor(metric, 1e-6);
+  std::vector<Eigen::VectorXd> gradients;
+  Eigen::VectorXd mean = Eigen::VectorXd::Zero(p), difference(p), solved;
+  Loss loss;
+  for (int draw = 1; draw <= draws; ++draw) {
+    loss_at(theta, {.draw = static_cast<std::uint64_t>(draw)}, true, loss);
+    for (Index i = 0; i < p; ++i) mean[i] += loss.gradient[i] / draws;
+    gradients.push_back(loss.gradient);
+  }
+  double square = 0;
+  for (const Eigen::VectorXd& gradient : gradients) {
+    for (Index i = 0; i < p; ++i) difference[i] = gradient[i] - mean[i];
+    solver.solve(difference, solved);
+    for (Index i = 0; i < p; ++i) square += difference[i] * solved[i] / (draws - 1);
+  }
+  return std::sqrt(square / metric.square);
+}
+
 /// The same by minibatches of `samples`.
 template <class = void>
 FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples, double floor,
@@ -494,6 +525,19 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   if (run.resolved > search_for<T>(options, floor).resolution)
     result.warnings.push_back(text("the data are so far from the origin that rounding of theta changes the score by ",
                                    run.resolved, " of its size: subtract a number near their mean for more digits"));
+  if constexpr (requires { objective.with_new_noise(); })
+    if (lbfgs && run.status == FitStatus::converged) {
+      auto afresh = objective::loss_function<T>(result.model, objective.with_new_noise(), data);
+      const double noise = noise_of_optimum(loss_at(afresh), metric, theta);
+      if (noise > 1.0 / 3) run.status = FitStatus::noisy;
+      if (noise > 0.1) {
+        const char* variate = "";
+        if constexpr (requires { objective.control_variate; })
+          if (!objective.control_variate) variate = ".control_variate = true, ";
+        result.warnings.push_back(text("this optimum is that of one draw of the noise; another would change the score by ", noise,
+                                       " of its size (", variate, "more samples, or adam, which draws anew at every step)"));
+      }
+    }
   if (run.left_units)
     result.warnings.push_back(text("the units of the data's rows differ by a factor of ", scale.unevenness(),
                                    ": rows of large units hardly count in the loss, and of data in units of their own "

@@ -50,6 +50,11 @@ struct denoising_score_matching {
     noise::require_resolved<T>(data, sigma.smallest(), "denoising_score_matching: sigma");
   }
   bool deterministic() const { return frozen; }
+  denoising_score_matching with_new_noise() const {
+    denoising_score_matching result = *this;
+    result.frozen = false;
+    return result;
+  }
   bool half_squared_score() const { return weight == Weight::one && !control_variate; }
   /// The loss is the last term plus ½ E λ‖z/σ‖², which knows nothing of the model: the last term estimates the implicit
   /// loss on p_σ, with less noise.

@@ -65,6 +65,14 @@ struct perturbed {
   }
 
   bool deterministic() const { return noise.frozen && objective.deterministic(); }
+  perturbed with_new_noise() const {
+    Perturbation thawed = noise;
+    thawed.frozen = false;
+    if constexpr (requires { objective.with_new_noise(); })
+      return {objective.with_new_noise(), thawed};
+    else
+      return {objective, thawed};
+  }
   bool half_squared_score() const requires requires(const O& o) { o.half_squared_score(); }
   { return objective.half_squared_score(); }
   auto term_names() const { return objective.term_names(); }

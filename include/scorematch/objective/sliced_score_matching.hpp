@@ -25,6 +25,11 @@ struct sliced_score_matching {
 
   void validate() const { require_at_least(projections, 1, "sliced_score_matching: projections"); }
   bool deterministic() const { return frozen; }
+  sliced_score_matching with_new_noise() const {
+    sliced_score_matching result = *this;
+    result.frozen = false;
+    return result;
+  }
   bool half_squared_score() const { return exact_norm; }
   std::array<const char*, 2> term_names() const { return {"half squared score", "sliced trace"}; }
 
