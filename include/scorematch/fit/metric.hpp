@@ -130,8 +130,11 @@ class MetricSolver {
     damping_ = damping;
     factor_.resize(0, 0);
     if (!dense) return;
-    for (;; damping_ = std::max(10 * damping_, 1e-15))
-      if (decompose(A) || damping_ > 1e3) return;
+    for (;; damping_ = std::max({10 * damping_, 1e-15, 1e-2 * needed_})) {  // what it took last time tells where to go on
+      if (!decompose(A) && damping_ <= 1e3) continue;
+      needed_ = damping_ > damping ? damping_ : 0;
+      return;
+    }
   }
   /// The damping that it took.
   double damping() const { return damping_; }
@@ -164,26 +167,48 @@ class MetricSolver {
     for (Index j = 0; j < p; ++j)
       for (Index i = j; i < p; ++i)
         factor_(i, j) = A(i, j) * scale_[i] * scale_[j] + (i == j ? scale_[i] > 0 ? damping_ : 1 : 0);
-    for (Index j = 0; j < p; ++j) {
-      const double pivot = factor_(j, j);
-      if (!(pivot > 1e-15 * static_cast<double>(p))) return false;
-      const double root = std::sqrt(pivot);
-      double* column = &factor_(0, j);
-      column[j] = root;
-      for (Index i = j + 1; i < p; ++i) column[i] /= root;
-      for (Index k = j + 1; k < p; ++k) {
-        const double by = column[k];
-        if (by == 0) continue;
-        double* to = &factor_(0, k);
-        for (Index i = k; i < p; ++i) to[i] -= by * column[i];
+    // By panels of columns, so that the rest of the matrix is read once for each.
+    for (Index first = 0; first < p; first += panel) {
+      const Index last = std::min(first + panel, p);
+      for (Index j = first; j < last; ++j) {
+        subtract(first, j, j);
+        const double pivot = factor_(j, j);
+        if (!(pivot > 1e-15 * static_cast<double>(p))) return false;
+        const double root = 1 / std::sqrt(pivot);
+        for (Index i = j; i < p; ++i) factor_(i, j) *= root;
       }
+      for (Index k = last; k < p; ++k) subtract(first, last, k);
     }
     return true;
   }
 
+  static constexpr Index panel = 8;
+
+  // Column k, from its diagonal on, less its products with the columns from `first` to `last`.
+  void subtract(Index first, Index last, Index k) {
+    using V = simd::Lanes<double>;
+    constexpr Index width = simd::width<V>;
+    const Index p = scale_.size(), count = last - first;
+    const double* columns[panel] = {};
+    double by[panel] = {};
+    for (Index m = 0; m < count; ++m) {
+      columns[m] = &factor_(0, first + m);
+      by[m] = columns[m][k];
+    }
+    double* to = &factor_(0, k);
+    Index i = k;
+    for (; i + width <= p; i += width) {
+      V rest = simd::load<V>(to + i);
+      for (Index m = 0; m < count; ++m) rest -= by[m] * simd::load<V>(columns[m] + i);
+      simd::store<V>(to + i, rest);
+    }
+    for (; i < p; ++i)
+      for (Index m = 0; m < count; ++m) to[i] -= by[m] * columns[m][i];
+  }
+
   Eigen::VectorXd scale_;   ///< 1/√G_ii
   Eigen::MatrixXd factor_;  ///< lower
-  double damping_ = 0;
+  double damping_ = 0, needed_ = 0;
 };
 
 /// δᵀGδ, G whole or its diagonal

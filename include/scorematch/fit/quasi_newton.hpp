@@ -90,6 +90,7 @@ class Minimiser {
     first_diagonal_ = metric_.diagonal;
     if (search_.settled_where_hidden) {
       undamped_.factor(metric_, 1e-6);
+      is_metrics_ = false;
       undamped_.solve(now.gradient, direction_);
       best_.decrement = decrement_by(metric_, now, direction_);
       if (best_.decrement <= search_.resolution) {
@@ -196,6 +197,7 @@ class Minimiser {
     path_ = 0;
     fresh_ = true;
     metric_at_(at.theta, metric_);
+    is_metrics_ = false;
     if (!std::isfinite(metric_.square)) metric_.square = 0;
     if (metric_.square == 0) metric_.square = metric_.relative_square = search_.natural;
     look_for_lost(at);
@@ -218,6 +220,7 @@ class Minimiser {
     if (most_.size() == 0) most_.setZero(p);
     still_.assign(static_cast<std::size_t>(p), 0);
     if (!(metric_.square > 0)) return;
+    int tries = 30;  // of a network hundreds may be weak: their damping has to do
     for (Index i = 0; i < p; ++i) {
       double& own = metric_.diagonal[i];
       // What rounding makes of no effect: neither one more nor twice as much is seen.
@@ -227,7 +230,7 @@ class Minimiser {
         // It may yet move the loss: by its trace, or where the square of the number counts alone. By its own curvature then, or, where
         // that is nothing, so that no step changes the loss by more than its size.
         const double size = std::abs(at.loss) + metric_.square, slope = std::abs(at.gradient[i]),
-                     curvature = std::abs(curvature_of(at, i, 1e-2 * unit));
+                     curvature = --tries >= 0 ? std::abs(curvature_of(at, i, 1e-2 * unit)) : 0;
         if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature)) own = curvature;
         else if (slope * unit > 1e-14 * size) own = slope * slope / size;
         else still_[static_cast<std::size_t>(i)] = most_[i] > 0;
@@ -240,7 +243,7 @@ class Minimiser {
       }
       most_[i] = std::max(most_[i], own / metric_.square);
       const double lost = 1e-16 * most_[i] * metric_.square, weak = 1e-8 * metric_.square / (unit * unit);
-      if (!(own < std::max(lost, weak))) continue;
+      if (!(own < std::max(lost, weak)) || --tries < 0) continue;
       const double curvature = curvature_of(at, i, 1e-2 * std::min(unit, 1 / std::sqrt(most_[i])));
       if (curvature > 0.1 * own && curvature < 10 * own) continue;
       still_[static_cast<std::size_t>(i)] = own < lost;
@@ -315,7 +318,9 @@ class Minimiser {
 
   // Whether the Hessian at hand has a clearly negative eigenvalue, in units of the metric; leaves its factor in undamped_.
   bool curves_down(const Point& at) {
+    undamped_ = {};  // so that its damping is the least that serves
     undamped_.factor(hessian_, metric_.diagonal, 0);
+    is_metrics_ = false;
     double steepest = 1;
     for (Index i = 0; i < at.theta.size(); ++i)
       if (metric_.diagonal[i] > 0) steepest = std::max(steepest, hessian_(i, i) / metric_.diagonal[i]);
@@ -371,7 +376,8 @@ class Minimiser {
   double decrement(const Point& at) {
     const MetricSolver* solver = &solver_;
     if (damping_ > 0 || newton_) {  // a damped step is no measure
-      undamped_.factor(metric_, 0);
+      if (!is_metrics_) undamped_.factor(metric_, 0);
+      is_metrics_ = true;
       solver = &undamped_;
     }
     solver->solve(at.gradient, direction_);
@@ -390,9 +396,10 @@ class Minimiser {
   double decrement_at(const Point& trial) {
     Metric metric;
     metric_at_(trial.theta, metric);
-    undamped_.factor(metric, 0);
+    MetricSolver solver;
+    solver.factor(metric, 0);
     Eigen::VectorXd delta;
-    undamped_.solve(trial.gradient, delta);
+    solver.solve(trial.gradient, delta);
     return decrement_by(metric, trial, delta);
   }
 
@@ -556,6 +563,7 @@ class Minimiser {
   Eigen::VectorXd most_;  ///< of the metric's diagonal beside its square
   std::vector<char> still_;  ///< numbers of θ that change next to nothing any more
   bool newton_ = false;                  ///< steps by the Hessian instead of G
+  bool is_metrics_ = false;              ///< undamped_ holds the factor of the present metric
   bool confirmed_ = false;               ///< by another measure
   bool tired_ = false;                   ///< they have been tried, in vain
   Index since_ = 0;                      ///< the iteration at which the decrement was `then_`, or Newton's steps began
