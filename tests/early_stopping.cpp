@@ -49,7 +49,7 @@ std::string message_of(F f) {
 
 }  // namespace
 
-TEST_CASE("Early stopping keeps the parameters of the least held-out loss") {
+TEST_CASE("Early stopping keeps the parameters of the least held-out loss", "[long]") {
   const MatrixXd X = normals(1, 25, 9), held_out = normals(1, 200, 10);
   const auto model = network(1, 16);
   const auto check = [&](const sm::FitOptions& options) {

@@ -91,7 +91,7 @@ TEST_CASE("Quadrature finds scale, place and correlation by itself") {
   }
 }
 
-TEST_CASE("Quadrature is right to 1e-10 for smooth energies in two and three dimensions") {
+TEST_CASE("Quadrature is right to 1e-10 for smooth energies in two and three dimensions", "[long]") {
   check_quadrature(normal(2), log_two_pi);
   check_quadrature(normal(3), 1.5 * log_two_pi);
   check_quadrature(two_modes(), std::log(4 * pi));
@@ -188,7 +188,7 @@ TEST_CASE("A progress callback stops quadrature and annealing") {
         PartitionStatus::stopped);
 }
 
-TEST_CASE("Importance sampling is within its error, at every seed and up to twenty dimensions") {
+TEST_CASE("Importance sampling is within its error, at every seed and up to twenty dimensions", "[long]") {
   for (const Index d : {1, 3, 8, 20}) {
     const auto z = sm::log_partition(normal(d), sm::importance_sampling{.samples = 20'000, .seed = 1});
     CAPTURE(d, z.value, z.error);
@@ -284,7 +284,7 @@ TEST_CASE("Sampled partition functions are the same bits again") {
   CHECK(std::memcmp(&c, &e, sizeof c) == 0);
 }
 
-TEST_CASE("Without a method: quadrature up to three dimensions, beyond what a pilot finds to converge") {
+TEST_CASE("Without a method: quadrature up to three dimensions, beyond what a pilot finds to converge", "[long]") {
   CHECK(sm::log_partition(normal(2)).effective_sample_size == 0);
   const auto z = sm::log_partition(normal(4));
   CHECK(z.effective_sample_size > 50'000);  // importance sampling
@@ -460,7 +460,7 @@ TEST_CASE("Tails too long for any Z are named by every method, in any dimension"
   }
 }
 
-TEST_CASE("Annealing and importance sampling do not say converged of what they have not reached") {
+TEST_CASE("Annealing and importance sampling do not say converged of what they have not reached", "[long]") {
   // x₀ ~ N(0, 9), x_i ~ N(0, e^{x₀}): the neck is never entered, the mouth never left, and weights alone do not show
   // it.
   for (const Index d : {4, 10, 20}) {

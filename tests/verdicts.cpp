@@ -122,7 +122,7 @@ const std::array<Units, 9> all_units = {{{0, 1e-6},
 
 // --- units ---
 
-TEST_CASE("A fit in other units is the same fit: every objective, both optimisers") {
+TEST_CASE("A fit in other units is the same fit: every objective, both optimisers", "[long]") {
   MatrixXd X = normals(2, 400, 1);
   X.row(1) = 0.6 * X.row(0) + 1.7 * X.row(1);
   const MatrixXd target = -X;  // the score of N(0, I): in units of scale, 1/scale times as large
@@ -338,7 +338,7 @@ TEST_CASE("Data too far from the origin for their arithmetic are refused by name
 
 // --- statuses ---
 
-TEST_CASE("A double well is found from its default start, whatever the seed") {
+TEST_CASE("A double well is found from its default start, whatever the seed", "[long]") {
   Index right = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     const auto fit = sm::fit(sm::double_well(1), implicit, two_wells(500, seed));
@@ -490,7 +490,7 @@ TEST_CASE("Likelihoods in other units are the same likelihoods") {
 
 // --- random starts ---
 
-TEST_CASE("From 200 random starts, on ten problems: no fit converges away from a stationary point") {
+TEST_CASE("From 200 random starts, on ten problems: no fit converges away from a stationary point", "[long]") {
   constexpr Index starts = 20;  // a problem
   const MatrixXd wells = two_wells(200, 7), plane = normals(2, 200, 8), skewed = plane.array().exp().matrix();
   MatrixXd tilted = plane;
