@@ -224,14 +224,9 @@ TEST_CASE("Ready energies and a user's class in other units: the known optimum, 
 }
 
 TEST_CASE("A saddle is no optimum: a fit leaves it") {
-  // Two equal parts: the slopes that would part them are 0, but the loss curves down. Whether the fit finds the way or not, there it has
-  // not converged.
   const MatrixXd half = two_wells(200, 5);
   MatrixXd X(1, 400);
   X << half, -half;
-  const auto mixture = sm::gaussian_mixture(1, {.means = MatrixXd::Zero(1, 2)});  // of two equal parts
-  const auto fit = sm::fit(mixture, implicit, X);
-  CHECK((fit.status != FitStatus::converged || fit.loss.value < -4));
   // Where b counts by its square alone, b = 0 moves nothing at first order.
   const auto wells = sm::energy_model(1, [](auto x, auto theta) {
     return exp(theta("log_height")) * square(square(x[0]) - square(theta("b")));
