@@ -257,7 +257,8 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
     }
     result.sigma = stopped ? std::numeric_limits<double>::quiet_NaN() : sampler.ends_at();
   } else {
-    const Index total = sampler.step_count(), stride = options.progress ? std::max<Index>(1, total / 100) : total;
+    const Index total = sampler.step_count(),
+                stride = options.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
     Index done = 0;
     // Where the scores are looked at: at the two ends, between, and, where Langevin's steps are taken, the last of each
     // level.
