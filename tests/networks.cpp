@@ -193,9 +193,9 @@ TEST_CASE("Networks say what is wrong with them") {
   };
   const auto residual = [](auto x, auto theta, auto options) { return sm::residual_network(x, x, theta, options); };
   CHECK_THROWS_WITH(network(sm::ResidualNetwork{.width = 0}, residual)(),
-                    "scorematch: ResidualNetwork: width is 0; it must be at least 1");
+                    "scorematch: ResidualNetwork: width is 0; it must be at least 1 and at most 1000000");
   CHECK_THROWS_WITH(network(sm::ResidualNetwork{.blocks = 0}, residual)(),
-                    "scorematch: ResidualNetwork: blocks is 0; it must be at least 1");
+                    "scorematch: ResidualNetwork: blocks is 0; it must be at least 1 and at most 10000");
   CHECK_THROWS_WITH(network(sm::Frequencies{.slowest = 2, .fastest = 1},
                             [](auto x, auto, auto options) { return sm::fourier_features(x[0], options); })(),
                     "scorematch: Frequencies: fastest is 1; it must be a finite number from slowest, 2, on");

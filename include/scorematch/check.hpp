@@ -79,6 +79,12 @@ inline void require_at_least(Index value, Index least, const char* argument) {
   require(value >= least, {argument, " is ", value, "; it must be at least ", least});
 }
 
+/// Throws unless least ≤ `value` ≤ most: for what would else take all memory, or never end.
+inline void require_within(Index value, Index least, Index most, const char* argument) {
+  require(value >= least && value <= most,
+          {argument, " is ", value, "; it must be at least ", least, " and at most ", most});
+}
+
 /// Throws unless X is d × N with N ≥ 1, d = `dimension`, and every entry finite; names the first bad column.
 template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {

@@ -18,7 +18,7 @@
 namespace scorematch {
 
 struct SlicedWassersteinOptions {
-  Index projections = 1000;  ///< random directions, ≥ 1
+  Index projections = 1000;  ///< random directions, 1 … 10⁹
   std::uint64_t seed = 0;    ///< of the directions
 };
 
@@ -135,7 +135,7 @@ SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const S
 template <class D1, class D2>
 SlicedWasserstein sliced_wasserstein(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                      const SlicedWassersteinOptions& options = {}) {
-  require_at_least(options.projections, 1, "sliced_wasserstein: projections");
+  require_within(options.projections, 1, 1'000'000'000, "sliced_wasserstein: projections");
   const DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "sliced_wasserstein");
   SlicedWasserstein result = diagnostics::sliced_wasserstein(from, to, options);

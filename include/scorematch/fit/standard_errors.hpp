@@ -25,12 +25,13 @@ namespace scorematch {
 
 struct StandardErrorOptions {
   double level = 0.95;  ///< of the confidence intervals; between 0 and 1
-  Index draws = 1;  ///< draws of the objective's noise that each sample's loss is averaged over, ≥ 1. 1 is right for
-                    ///< fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take more
+  Index draws = 1;  ///< 1 … 10⁶ draws of the objective's noise that each sample's loss is averaged over. 1 is right
+                    ///< for fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take
+                    ///< more
 
   void validate() const {
     require(level > 0 && level < 1, {"StandardErrorOptions: level is ", level, "; it must be between 0 and 1"});
-    require_at_least(draws, 1, "StandardErrorOptions: draws");
+    require_within(draws, 1, 1'000'000, "StandardErrorOptions: draws");
   }
 };
 

@@ -51,7 +51,7 @@ constexpr bool require_recorded() {
 template <class X, class Theta, class I = glorot>
 X dense(const X& h, const Theta& theta, const std::string& name, int width, const I& weight = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_at_least(width, 1, "dense: width");
+    require_within(width, 1, 1'000'000, "dense: width");
     const formula::Value bias = theta(name + ".bias", width);
     if (h.size() == 1) return theta(name + ".weight", width, 1, weight) * h + bias;
     return theta(name + ".weight", width, static_cast<int>(h.size()), weight) * h + bias;
@@ -62,7 +62,7 @@ X dense(const X& h, const Theta& theta, const std::string& name, int width, cons
 
 /// The frequencies of fourier_features: `count` of them, ω_k from `slowest` to `fastest` in equal ratios.
 struct Frequencies {
-  int count = 16;        ///< ≥ 1
+  int count = 16;        ///< 1 … 10⁶
   double slowest = 0.5;  ///< > 0, in radians for a step of 1
   double fastest = 16;   ///< ≥ slowest
 };
@@ -73,7 +73,7 @@ struct Frequencies {
 template <class U>
 U fourier_features(const U& u, const Frequencies& options = {}) {
   if constexpr (formula::require_recorded<U>()) {
-    require_at_least(options.count, 1, "Frequencies: count");
+    require_within(options.count, 1, 1'000'000, "Frequencies: count");
     require_positive(options.slowest, "Frequencies: slowest");
     require(std::isfinite(options.fastest) && options.fastest >= options.slowest,
             {"Frequencies: fastest is ", options.fastest, "; it must be a finite number from slowest, ",

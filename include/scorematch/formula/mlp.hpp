@@ -9,8 +9,8 @@
 namespace scorematch {
 
 struct Mlp {
-  std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each ≥ 1
-  int outputs = 1;                           ///< ≥ 1
+  std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each 1 … 10⁶
+  int outputs = 1;                           ///< 1 … 10⁶
   Activation activation = Activation::tanh;  ///< after each hidden layer
   std::string name = "mlp";                  ///< of its parameters: "mlp.weight1", "mlp.bias1", …
   std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
@@ -22,10 +22,10 @@ struct Mlp {
 template <class X, class Theta>
 X mlp(const X& x, const Theta& theta, const Mlp& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_at_least(options.outputs, 1, "Mlp: outputs");
+    require_within(options.outputs, 1, 1'000'000, "Mlp: outputs");
     formula::Value h = x;
     const auto layer = [&](std::size_t number, int width) {
-      require_at_least(width, 1, "Mlp: hidden");
+      require_within(width, 1, 1'000'000, "Mlp: hidden");
       const std::string index = text(number);
       return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), glorot{options.seed}) * h +
              theta(options.name + ".bias" + index, width);

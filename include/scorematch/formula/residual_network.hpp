@@ -8,9 +8,9 @@
 namespace scorematch {
 
 struct ResidualNetwork {
-  int width = 128;                           ///< of the stream that the blocks add to, ≥ 1
-  int blocks = 3;                            ///< ≥ 1
-  int outputs = 1;                           ///< ≥ 1
+  int width = 128;                           ///< of the stream that the blocks add to, 1 … 10⁶
+  int blocks = 3;                            ///< 1 … 10⁴
+  int outputs = 1;                           ///< 1 … 10⁶
   Activation activation = Activation::silu;  ///< in the blocks
   std::string name = "net";                  ///< of its parameters: "net.in.weight", "net.block1.first.weight", …
   std::uint64_t seed = 0;                    ///< of the start
@@ -25,9 +25,9 @@ struct ResidualNetwork {
 template <class X, class Theta>
 X residual_network(const X& x, const X& condition, const Theta& theta, const ResidualNetwork& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_at_least(options.width, 1, "ResidualNetwork: width");
-    require_at_least(options.blocks, 1, "ResidualNetwork: blocks");
-    require_at_least(options.outputs, 1, "ResidualNetwork: outputs");
+    require_within(options.width, 1, 1'000'000, "ResidualNetwork: width");
+    require_within(options.blocks, 1, 10'000, "ResidualNetwork: blocks");
+    require_within(options.outputs, 1, 1'000'000, "ResidualNetwork: outputs");
     const scaled_normal weight{.gain = 1.4142135623730951, .seed = options.seed};
     X h = dense(x, theta, options.name + ".in", options.width, scaled_normal{.gain = 1, .seed = options.seed});
     for (int k = 1; k <= options.blocks; ++k) {

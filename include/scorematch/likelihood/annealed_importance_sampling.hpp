@@ -38,8 +38,8 @@ namespace scorematch {
 /// What no chain reaches is not seen: a mode behind a wall, say.
 template <class Kernel = mala>
 struct annealed_importance_sampling {
-  Index chains = 1000;        ///< ≥ 2
-  Index temperatures = 1000;  ///< steps from the normal law to the model; ≥ 2
+  Index chains = 1000;        ///< 2 … 10⁹
+  Index temperatures = 1000;  ///< steps from the normal law to the model; 2 … 10⁹
   Kernel kernel = {};         ///< a Metropolis kernel with a `step`
   bool adapt = true;          ///< choose β and steps by pilot runs; else β is even and the step the kernel's own
   std::uint64_t seed = 0;
@@ -52,8 +52,8 @@ struct annealed_importance_sampling {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   void validate() const {
-    require_at_least(chains, 2, "annealed_importance_sampling: chains");
-    require_at_least(temperatures, 2, "annealed_importance_sampling: temperatures");
+    require_within(chains, 2, 1'000'000'000, "annealed_importance_sampling: chains");
+    require_within(temperatures, 2, 1'000'000'000, "annealed_importance_sampling: temperatures");
     kernel.validate();
   }
 };

@@ -136,6 +136,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
   const Stopwatch watch;
   const Index samples = data.cols(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch,
               iterations = options.iterations > 0 ? options.iterations : 5000;
+  require_addressed(iterations, "FitOptions: iterations");
   require_addressed(steps, "contrastive divergence: steps", iterations + 1);
   fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = iterations};
   auto energy = energy_function<T>(result.model);

@@ -209,7 +209,7 @@ Index dimension_of_plane(const Matrix<T>& X) {
 
 inline void require_neighbours(Index samples, int k, const char* argument) {
   require(samples > k,
-          {argument, " has ", samples, " columns; for ", k, " nearest neighbours it needs at least ", k + 1});
+          {argument, " has ", samples, " columns; for ", k, " nearest neighbours it needs at least ", Index{k} + 1});
 }
 
 }  // namespace detail

@@ -31,7 +31,7 @@ struct FlowLikelihoodOptions {
   double data_variance = 0;
   double tolerance = 1e-5;  ///< > 0, of a step: absolute, and relative to |x_j| and to |∫ tr|; in float not below 1e-6
   FlowTrace trace = FlowTrace::automatic;
-  Index projections = 1;         ///< M ≥ 1, of Hutchinson's estimate
+  Index projections = 1;         ///< M, 1 … 10⁶, of Hutchinson's estimate
   std::uint64_t seed = 0;        ///< of its directions
   std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
   double guidance = 1;           ///< as GenerateOptions' w: the density that guided samples have
@@ -88,7 +88,7 @@ void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodO
       std::isfinite(options.data_variance) && options.data_variance >= 0,
       {"FlowLikelihoodOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_positive(options.tolerance, "FlowLikelihoodOptions: tolerance");
-  require_at_least(options.projections, 1, "FlowLikelihoodOptions: projections");
+  require_within(options.projections, 1, 1'000'000, "FlowLikelihoodOptions: projections");
   require_at_least(options.most_steps, 1, "FlowLikelihoodOptions: most_steps");
   sampling::require_guidance(model, options.labels, X.cols(), options.guidance, "FlowLikelihoodOptions");
 }

@@ -331,10 +331,10 @@ auto generate_with_density(const Generator& generator, const Eigen::MatrixBase<D
 }
 
 /// `count` draws of the generator: d × count. The same bits for any number of threads. Throws std::invalid_argument for
-/// count < 1.
+/// count < 1 or > 10⁹.
 template <class T = double>
 Matrix<T> generate(const Generator& generator, Index count, std::uint64_t seed = 0) {
-  require_at_least(count, 1, "generate: count");
+  require_within(count, 1, 1'000'000'000, "generate: count");
   Matrix<T> Z(count, generator.noise_dimension());
   fill_normals<T>({seed, Purpose::generator_noise}, Ids::from(0), count, 0, Z.cols(), Z.data(), count);
   const Matrix<T> noise = Z.transpose();

@@ -21,19 +21,18 @@ namespace scorematch {
 /// "Adaptive importance sampling in general mixture classes", Stat. Comput. 18, 2008). Good up to some ten dimensions;
 /// beyond, or where `status` is degenerate, take annealed_importance_sampling.
 struct importance_sampling {
-  Index samples = 100'000;  ///< of the final estimate; ≥ 100
+  Index samples = 100'000;  ///< of the final estimate; 100 … 10⁹
   double degrees = 4;       ///< of freedom ν of the Student-t laws; > 0
-  Index rounds = 4;         ///< ≥ 0, of fitting the proposal, with a fifth of `samples` each
+  Index rounds = 4;         ///< 0 … 1000, of fitting the proposal, with a fifth of `samples` each
   Index most_modes = 16;    ///< ≥ 1
   std::uint64_t seed = 0;
   Eigen::MatrixXd near = {};  ///< points (d × n, data say) near which modes are to be looked for, beside the origin
 
   void validate() const {
-    require_at_least(samples, 100, "importance_sampling: samples");
+    require_within(samples, 100, 1'000'000'000, "importance_sampling: samples");
     require(degrees > 0 && degrees <= 1e6, {"importance_sampling: degrees is ", degrees,
                                             "; it must lie above 0 and be at most 1e6, as good as normal"});
-    require(rounds >= 0 && rounds <= 1000,
-            {"importance_sampling: rounds is ", rounds, "; it must be at least 0 and at most 1000"});
+    require_within(rounds, 0, 1000, "importance_sampling: rounds");
     require_at_least(most_modes, 1, "importance_sampling: most_modes");
   }
 };

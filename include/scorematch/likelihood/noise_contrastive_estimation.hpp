@@ -26,7 +26,8 @@ struct noise_contrastive_estimation {
 
   void validate() const {
     require_at_least(noise_per_sample, 1, "noise_contrastive_estimation: noise_per_sample");
-    require_positive(spread, "noise_contrastive_estimation: spread");
+    require(spread > 0 && spread * spread > 0 && std::isfinite(spread * spread),
+            {"noise_contrastive_estimation: spread is ", spread, "; it and its square must be finite numbers above 0"});
     require(density.has_value() == (noise.size() > 0),
             {"noise_contrastive_estimation: density and noise come together; only ",
              density.has_value() ? "density" : "noise", " is given"});

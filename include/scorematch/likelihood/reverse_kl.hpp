@@ -53,24 +53,25 @@ inline const char* to_string(ReverseKlStatus status) {
 }
 
 struct ReverseKlOptions {
-  Index iterations = 2000;      ///< ≥ 1, of Adam, with new noise at each
-  Index batch = 256;            ///< ≥ 2 draws an iteration
+  Index iterations = 2000;      ///< 1 … 2⁴⁰ − 1, of Adam, with new noise at each
+  Index batch = 256;            ///< 2 … 10⁹ draws an iteration
   double learning_rate = 1e-2;  ///< > 0, at the start; it falls to 0 along half a cosine
   std::uint64_t seed = 0;
   // Where the generator's score is learnt:
   double sigma = 0.1;                 ///< > 0, the noise of denoising score matching, in the units of x
-  Index score_steps = 5;              ///< ≥ 1, of Adam on the score for each of the generator
-  Index first_score_steps = 200;      ///< ≥ 1, before the first of the generator
+  Index score_steps = 5;              ///< 1 … 10⁶, of Adam on the score for each of the generator
+  Index first_score_steps = 200;      ///< 1 … 10⁹, before the first of the generator
   double score_learning_rate = 1e-2;  ///< > 0
   ProgressCallback progress = {};     ///< progress_line(), or your own
 
   void validate() const {
-    require_at_least(iterations, 1, "ReverseKlOptions: iterations");
-    require_at_least(batch, 2, "ReverseKlOptions: batch");
+    constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
+    require_within(iterations, 1, most, "ReverseKlOptions: iterations");
+    require_within(batch, 2, 1'000'000'000, "ReverseKlOptions: batch");
     require_positive(learning_rate, "ReverseKlOptions: learning_rate");
     require_positive(sigma, "ReverseKlOptions: sigma");
-    require_at_least(score_steps, 1, "ReverseKlOptions: score_steps");
-    require_at_least(first_score_steps, 1, "ReverseKlOptions: first_score_steps");
+    require_within(score_steps, 1, 1'000'000, "ReverseKlOptions: score_steps");
+    require_within(first_score_steps, 1, 1'000'000'000, "ReverseKlOptions: first_score_steps");
     require_positive(score_learning_rate, "ReverseKlOptions: score_learning_rate");
   }
 };
@@ -300,10 +301,10 @@ void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& 
 
 /// E_q[log q + f] and its gradient for φ at the generator's present φ, from `samples` draws, with Monte-Carlo errors of
 /// both. The target p is an energy, a score model or a user's class. Throws std::invalid_argument where the generator's
-/// density is not known (it must be affine or triangular), dimensions do not agree, or samples < 32.
+/// density is not known (it must be affine or triangular), dimensions do not agree, or samples not from 32 to 10⁹.
 template <class T = double, AnyModel M>
 ReverseKl reverse_kl_gradient(const Generator& generator, const M& target, Index samples, std::uint64_t seed = 0) {
-  require_at_least(samples, 32, "reverse_kl_gradient: samples");
+  require_within(samples, 32, 1'000'000'000, "reverse_kl_gradient: samples");
   implicit::require_target(generator, target, "reverse_kl_gradient");
   generator.require_density("reverse_kl_gradient", "");
   ReverseKl result;

@@ -53,22 +53,32 @@ class Levels {
 
 namespace noise {
 
+/// Throws unless there are so many levels that they can be kept.
+inline void require_levels(Index levels, const char* policy) {
+  require_within(levels, 1, 1'000'000, text(policy, ": levels").c_str());
+}
+
 /// Throws unless 0 < sigma_min ≤ sigma_max, with room for `levels` between them.
 inline void require_range(double sigma_min, double sigma_max, Index levels, const char* policy) {
   require(std::isfinite(sigma_min) && sigma_min > 0,
           {policy, ": sigma_min is ", sigma_min, "; it must be a finite number above 0"});
-  require(levels >= 1, {policy, ": levels is ", levels, "; it must be at least 1"});
+  require_levels(levels, policy);
   require(std::isfinite(sigma_max) && (levels == 1 ? sigma_max >= sigma_min : sigma_max > sigma_min),
           {policy, ": sigma_max is ", sigma_max, "; it must be a finite number above sigma_min, ", sigma_min});
 }
 
-/// sigma(u) at u = 0, 1/(levels − 1), …, 1; the ends exactly sigma_max and sigma_min.
+/// sigma(u) at u = 0, 1/(levels − 1), …, 1; the ends exactly sigma_max and sigma_min. Throws where arithmetic leaves
+/// them no ladder; `members` are what the policy is made of ("geometric: sigma_max, sigma_min and levels").
 template <class F>
-std::vector<double> ladder(double sigma_max, double sigma_min, Index levels, F sigma) {
+std::vector<double> ladder(const char* members, double sigma_max, double sigma_min, Index levels, F sigma) {
   std::vector<double> all(static_cast<std::size_t>(levels), sigma_max);
   for (Index i = 1; i < levels; ++i)
     all[static_cast<std::size_t>(i)] =
         i + 1 == levels ? sigma_min : sigma(static_cast<double>(i) / static_cast<double>(levels - 1));
+  for (std::size_t i = 0; i < all.size(); ++i)
+    require(std::isfinite(all[i]) && all[i] > 0 && (i == 0 || all[i] < all[i - 1]),
+            {members, " make noise level ", i, " ", all[i], i == 0 ? "" : text(", after ", all[i == 0 ? 0 : i - 1]),
+             "; levels must be finite, decrease, and stay above 0"});
   return all;
 }
 
@@ -78,11 +88,11 @@ std::vector<double> ladder(double sigma_max, double sigma_min, Index levels, F s
 struct geometric {
   double sigma_max = 50;    ///< about the largest distance between two samples (Song & Ermon 2020, technique 1)
   double sigma_min = 0.01;  ///< > 0: what the data may be blurred by unseen
-  Index levels = 50;        ///< ≥ 1
+  Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "geometric");
-    return noise::ladder(sigma_max, sigma_min, levels,
+    return noise::ladder("geometric: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max * std::pow(sigma_min / sigma_max, u); });
   }
 };
@@ -91,11 +101,11 @@ struct geometric {
 struct linear {
   double sigma_max = 1;
   double sigma_min = 0.01;  ///< > 0
-  Index levels = 50;        ///< ≥ 1
+  Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "linear");
-    return noise::ladder(sigma_max, sigma_min, levels,
+    return noise::ladder("linear: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max + u * (sigma_min - sigma_max); });
   }
 };
@@ -106,13 +116,14 @@ struct edm {
   double sigma_max = 80;
   double sigma_min = 0.002;  ///< > 0
   double rho = 7;            ///< ≥ 1: 1 is linear, ∞ geometric
-  Index levels = 50;         ///< ≥ 1
+  Index levels = 50;         ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "edm");
     require(std::isfinite(rho) && rho >= 1, {"edm: rho is ", rho, "; it must be a finite number from 1 on"});
     const double from = std::pow(sigma_max, 1 / rho), to = std::pow(sigma_min, 1 / rho);
-    return noise::ladder(sigma_max, sigma_min, levels, [&](double u) { return std::pow(from + u * (to - from), rho); });
+    return noise::ladder("edm: sigma_max, sigma_min, rho and levels", sigma_max, sigma_min, levels,
+                         [&](double u) { return std::pow(from + u * (to - from), rho); });
   }
 };
 
@@ -123,7 +134,7 @@ struct variance_preserving {
   double beta_min = 0.1;  ///< > 0
   double beta_max = 20;   ///< ≥ beta_min
   double epsilon = 1e-3;  ///< the last t, in (0, 1)
-  Index levels = 50;      ///< ≥ 1
+  Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     require_positive(beta_min, "variance_preserving: beta_min");
@@ -131,11 +142,12 @@ struct variance_preserving {
             {"variance_preserving: beta_max is ", beta_max, "; it must be a finite number from beta_min, ", beta_min,
              ", on"});
     require(epsilon > 0 && epsilon < 1, {"variance_preserving: epsilon is ", epsilon, "; it must be between 0 and 1"});
-    require_at_least(levels, 1, "variance_preserving: levels");
+    noise::require_levels(levels, "variance_preserving");
     const auto sigma = [&](double t) {
       return std::sqrt(std::expm1(beta_min * t + 0.5 * (beta_max - beta_min) * t * t));
     };
-    return noise::ladder(sigma(1), sigma(epsilon), levels, [&](double u) { return sigma(1 + u * (epsilon - 1)); });
+    return noise::ladder("variance_preserving: beta_min, beta_max, epsilon and levels", sigma(1), sigma(epsilon),
+                         levels, [&](double u) { return sigma(1 + u * (epsilon - 1)); });
   }
 };
 
@@ -145,19 +157,19 @@ struct cosine {
   double offset = 0.008;  ///< s ≥ 0
   double t_max = 0.9946;  ///< < 1, where σ is ∞; this one has σ = 118 or so
   double t_min = 1e-3;    ///< > 0
-  Index levels = 50;      ///< ≥ 1
+  Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     require(std::isfinite(offset) && offset >= 0, {"cosine: offset is ", offset, "; it must be at least 0"});
     require(t_min > 0 && t_min < t_max && t_max < 1,
             {"cosine: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
-    require_at_least(levels, 1, "cosine: levels");
+    noise::require_levels(levels, "cosine");
     const auto sigma = [&](double t) {
       const auto angle = [&](double at) { return 0.5 * 3.141592653589793 * (at + offset) / (1 + offset); };
       const double alpha = std::cos(angle(t)) / std::cos(angle(0));
       return std::sqrt(1 - alpha * alpha) / alpha;
     };
-    return noise::ladder(sigma(t_max), sigma(t_min), levels,
+    return noise::ladder("cosine: offset, t_max, t_min and levels", sigma(t_max), sigma(t_min), levels,
                          [&](double u) { return sigma(t_max + u * (t_min - t_max)); });
   }
 };

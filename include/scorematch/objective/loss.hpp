@@ -14,6 +14,7 @@
 #include "scorematch/objective/fused_loss.hpp"
 #include "scorematch/objective/loss_loop.hpp"
 #include "scorematch/objective/withheld_products.hpp"
+#include "scorematch/random/stream.hpp"
 #include "scorematch/score/user_model.hpp"
 
 namespace scorematch {
@@ -237,6 +238,7 @@ void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const
   for (const Index column : options.columns)
     require(column >= 0 && column < data.cols(),
             {"columns has ", column, "; the data have columns 0 to ", data.cols() - 1});
+  require(options.draw < detail::field_end, {"LossOptions: draw is ", options.draw, "; it must be below 2^40"});
   require_at_least(options.block, 0, "LossOptions: block");
   require_labels(options.labels, data.cols(), classes_of(model), "LossOptions: labels");
   auto function = loss_function<T>(model, objective, data);

@@ -14,7 +14,7 @@ enum class Projection { rademacher, gaussian, sphere };
 /// with exact_norm = false J = E[(1/M) Σ_m (½(v_mᵀs)² + v_mᵀ(∂s/∂x)v_m)] (equation 7). Both have the mean of implicit
 /// score matching; the cost grows with M, not with d.
 struct sliced_score_matching {
-  int projections = 1;  ///< M ≥ 1, a sample
+  int projections = 1;  ///< M, 1 … 10⁶, a sample
   Projection kind = Projection::rademacher;
   bool exact_norm = true;  ///< ½‖s‖² itself instead of its projection
   std::uint64_t seed = 0;
@@ -23,7 +23,7 @@ struct sliced_score_matching {
   template <class T>
   struct Notes {};
 
-  void validate() const { require_at_least(projections, 1, "sliced_score_matching: projections"); }
+  void validate() const { require_within(projections, 1, 1'000'000, "sliced_score_matching: projections"); }
   bool deterministic() const { return frozen; }
   sliced_score_matching with_new_noise() const {
     sliced_score_matching result = *this;

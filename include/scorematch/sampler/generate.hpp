@@ -131,12 +131,12 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
       {"generate needs a noise-conditional model, and this one takes no sigma: write its formula as "
        "[](auto x, auto sigma, auto theta) …, and learn it at many levels. (For samples of a model without: sample)"});
   require_at_least(options.count, 1, "GenerateOptions: count");
+  require(options.count <= static_cast<Index>(detail::field_end),
+          {"GenerateOptions: count is ", options.count, "; it must be at most 2^40"});
   sampling::require_guidance(model, options.labels, options.count, options.guidance, "GenerateOptions");
   require(std::isfinite(options.data_variance) && options.data_variance >= 0,
           {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_at_least(options.resampling, 1, "GenerateOptions: resampling");
-  require(options.count <= static_cast<Index>(detail::field_end),
-          {"GenerateOptions: count is ", options.count, "; it must be at most 2^40"});
   if constexpr (LadderSampler<Sampler>)
     sampling::require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
   require(options.resampling == 1 || options.known.size() > 0,
@@ -257,7 +257,8 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
     }
     result.sigma = stopped ? std::numeric_limits<double>::quiet_NaN() : sampler.ends_at();
   } else {
-    const Index total = sampler.step_count(), stride = options.progress ? std::max<Index>(1, total / 100) : total;
+    const Index total = sampler.step_count(),
+                stride = options.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
     Index done = 0;
     // Where the scores are looked at: at the two ends, between, and, where Langevin's steps are taken, the last of each
     // level.

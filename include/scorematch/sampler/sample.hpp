@@ -307,7 +307,7 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
   });
 
   // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
-  const Index stride = options.progress ? std::max<Index>(1, total / 100) : total;
+  const Index stride = options.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
   Index done = 0;
   bool stopped = false;
   while (done < total && !stopped) {

@@ -6,13 +6,14 @@
 namespace scorematch {
 
 struct GaussianBernoulliRbm {
-  int hidden = 16;         ///< number of hidden units, H ≥ 1
+  int hidden = 16;         ///< number of hidden units, H, 1 … 10⁶
   double sigma = 1;        ///< σ > 0; the energy is that of σ = 1 over the temperature σ². Not fitted
   std::uint64_t seed = 0;  ///< of the start: N(0, 1/d) for weights, 0 for biases
 
   void validate() const {
-    require_at_least(hidden, 1, "GaussianBernoulliRbm: hidden");
-    require_positive(sigma, "GaussianBernoulliRbm: sigma");
+    require_within(hidden, 1, 1'000'000, "GaussianBernoulliRbm: hidden");
+    require(sigma > 0 && std::isfinite(sigma * sigma) && std::isfinite(1 / (sigma * sigma)),
+            {"GaussianBernoulliRbm: sigma is ", sigma, "; it must be above 0, its square and 1/sigma^2 finite"});
   }
 };
 

@@ -6,14 +6,15 @@
 namespace scorematch {
 
 struct GaussianMixture {
-  int components = 2;          ///< K ≥ 1
+  int components = 2;          ///< K, 1 … 10⁵
   Eigen::MatrixXd means = {};  ///< where they start, d × K; empty: drawn from N(0, spread² I)
-  double spread = 1;           ///< > 0
+  double spread = 1;           ///< > 0, at most 1e300
   std::uint64_t seed = 0;      ///< of the means
 
   void validate(Index d) const {
-    require_at_least(components, 1, "GaussianMixture: components");
-    require_positive(spread, "GaussianMixture: spread");
+    require_within(components, 1, 100'000, "GaussianMixture: components");
+    require(spread > 0 && spread <= 1e300,
+            {"GaussianMixture: spread is ", spread, "; it must lie above 0 and be at most 1e300"});
     require(means.size() == 0 || (means.rows() == d && means.cols() == components),
             {"GaussianMixture: means is ", means.rows(), " × ", means.cols(), "; it must be ", d, " × ", components,
              ", a column a component"});

@@ -17,6 +17,8 @@ struct NaturalGaussian {
     gaussian.validate<D>(d);
     require(offset.size() == 0 || offset.size() == d,
             {"NaturalGaussian: offset has ", offset.size(), " numbers; the dimension is ", d});
+    for (Index i = 0; i < offset.size(); ++i)
+      require(std::isfinite(offset[i]), {"NaturalGaussian: offset has ", offset[i], "; its numbers must be finite"});
   }
 };
 
