@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "scorematch/fit/inspect_data.hpp"
@@ -352,6 +353,9 @@ bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, st
   return decrement <= small && of_mean <= 6 * error_square(of_group, 1 / static_cast<double>(of_draw.size()));
 }
 
+/// Of noise_of_optimum: an optimum that moves by more is the noise's.
+inline constexpr double too_noisy = 1.0 / 3;
+
 /// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of the gradient
 /// over draws. 0 beyond `most_dense` parameters, where no step can be told.
 template <class = void>
@@ -497,6 +501,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   const double floor = scale.loss_floor(function.second_order(16, scale.deviation, {}).weight);
   const MetricAt metric = metric_of(function, scale.deviation, !scale.is_uneven());
   FitRun run;
+  Eigen::VectorXd start = theta;
   if (lbfgs) {
     Search search = search_for<T>(options, floor);
     search.natural = scale.score_square();
@@ -527,16 +532,37 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
                                    run.resolved, " of its size: subtract a number near their mean for more digits"));
   if constexpr (requires { objective.with_new_noise(); })
     if (lbfgs && run.status == FitStatus::converged) {
-      auto afresh = objective::loss_function<T>(result.model, objective.with_new_noise(), data);
-      const double noise = noise_of_optimum(loss_at(afresh), metric, theta);
-      if (noise > 1.0 / 3) run.status = FitStatus::noisy;
-      if (noise > 0.1) {
-        const char* variate = "";
-        if constexpr (requires { objective.control_variate; })
-          if (!objective.control_variate) variate = ".control_variate = true, ";
-        result.warnings.push_back(text("this optimum is that of one draw of the noise; another would change the score by ", noise,
-                                       " of its size (", variate, "more samples, or adam, which draws anew at every step)"));
-      }
+      const auto noise_with = [&](const O& noisy) {
+        auto afresh = objective::loss_function<T>(result.model, noisy.with_new_noise(), data);
+        return noise_of_optimum(loss_at(afresh), metric, theta);
+      };
+      double noise = noise_with(objective);
+      const auto told = [&](const char* what) {
+        result.warnings.push_back(text("of another draw of the noise the score at the optimum would differ by ", noise,
+                                       " of its size", what));
+      };
+      bool mended = false;
+      if constexpr (requires { objective.control_variate; })
+        if (noise > too_noisy && !objective.control_variate && held_out_data.cols() == 0) {
+          O steady = objective;
+          steady.control_variate = true;
+          auto steadied = objective::loss_function<T>(result.model, steady, data);
+          FitRun again = by_lbfgs(on_all_data(steadied), metric_of(steadied, scale.deviation, !scale.is_uneven()), held_out,
+                                  options, search_for<T>(options, floor), start, run);
+          const Eigen::VectorXd plain = std::exchange(theta, start);
+          mended = again.status == FitStatus::converged && noise_with(steady) <= too_noisy;
+          if (mended) {
+            told(": the fit took its control variate, which has the same mean (.control_variate = true does so at once)");
+            run = std::move(again);
+            result.model.set_parameters(theta);
+            function.bind(theta);
+            function.evaluate({}, true, result.loss);
+          } else {
+            theta = plain;
+          }
+        }
+      if (!mended && noise > too_noisy) run.status = FitStatus::noisy;
+      if (!mended && noise > 0.1) told(" (take more samples, or adam, which draws anew at every step)");
     }
   if (run.left_units)
     result.warnings.push_back(text("the units of the data's rows differ by a factor of ", scale.unevenness(),
