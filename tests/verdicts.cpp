@@ -253,6 +253,16 @@ TEST_CASE("Raw data: the known optimum without standardising") {
   CHECK(sm::gaussian_precision(fit.model).lazyProduct(covariance(penguins)).isIdentity(1e-6));
   CHECK((fit.model.parameter("mean") - penguins.rowwise().mean()).norm() < 1e-3);
 
+  // 14 columns of wines, in units from a twentieth to some hundreds, the cultivar among them.
+  const MatrixXd wine = raw("wine.csv"), C = covariance(wine);
+  const VectorXd deviations = C.diagonal().cwiseSqrt();
+  const auto wines = sm::fit(sm::gaussian(wine.rows()), implicit, wine);
+  CHECK(wines.status == FitStatus::converged);
+  CHECK(wines.loss.value == Approx(-127.98748).epsilon(1e-7));  // −½ tr C⁻¹
+  const MatrixXd P = deviations.asDiagonal() * sm::gaussian_precision(wines.model) * deviations.asDiagonal(),
+                 R = deviations.cwiseInverse().asDiagonal() * C * deviations.cwiseInverse().asDiagonal();
+  CHECK(P.lazyProduct(R).isIdentity(1e-6));
+
   const double mean = flipper.mean(), variance = covariance(flipper)(0, 0);
   const auto round = sm::fit(round_gaussian(1), implicit, flipper);
   CHECK(round.status == FitStatus::converged);
