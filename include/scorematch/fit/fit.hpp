@@ -195,6 +195,9 @@ Function on_all_data(objective::LossLoop<T>& function) {
   };
 }
 
+/// Up to this many dimensions: its directions are d² numbers a sample.
+inline constexpr Index most_in_units = 64;
+
 /// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units, unless that raises
 /// `loss` or does not converge. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of `loss`.
 template <class = void>
@@ -224,7 +227,7 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Fu
   run.non_finite = minimum.non_finite;
   run.lost = minimum.lost;
   run.idle = minimum.idle;
-  search.iterations = std::max<Index>(search.iterations - minimum.iterations, 1);
+  search.iterations -= minimum.iterations;
   if (!(loss(minimum.theta, gradient) <= least)) return run;
   theta = minimum.theta;
   search.settled_where_hidden = minimum.converged;
@@ -506,7 +509,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
     Search search = search_for<T>(options, floor);
     search.natural = scale.score_square();
     if constexpr (requires { objective.in_units(scale.deviation); })
-      if (scale.is_uneven() && !scale.degenerate && held_out_data.cols() == 0) {
+      if (scale.is_uneven() && !scale.degenerate && held_out_data.cols() == 0 && data.rows() <= most_in_units) {
         auto in_units = objective::loss_function<T>(result.model, objective.in_units(scale.deviation), data);
         run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale.deviation, true), on_all_data(function), options,
                              search, theta);
