@@ -126,6 +126,7 @@ struct FitRun {
   double decrement = std::numeric_limits<double>::quiet_NaN();
   double resolved = 0;  ///< what rounding of θ may change the score by, beside its size
   std::vector<FitStep> history = {};
+  bool saddle = false;      ///< stationary where the loss curves down
   bool left_units = false;  ///< the optimum in the data's own units is another
   std::vector<Index> lost = {}, idle = {};  ///< numbers of θ that change nothing any more, or never did
 };
@@ -261,6 +262,7 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
   run.non_finite += minimum.non_finite;
   run.decrement = minimum.decrement;
   run.resolved = minimum.resolved;
+  run.saddle = minimum.saddle;
   run.left_units = search.settled_where_hidden && minimum.iterations > 0;
   if (before == 0) run.idle = minimum.idle;
   for (const Index i : minimum.lost)
@@ -567,6 +569,8 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
       if (!mended && noise > too_noisy) run.status = FitStatus::noisy;
       if (!mended && noise > 0.1) told(" (take more samples, or adam, which draws anew at every step)");
     }
+  if (run.saddle)
+    result.warnings.push_back("theta is stationary, but along some direction the loss curves down: a saddle; start elsewhere");
   if (run.left_units)
     result.warnings.push_back(text("the units of the data's rows differ by a factor of ", scale.unevenness(),
                                    ": rows of large units hardly count in the loss, and of data in units of their own "
