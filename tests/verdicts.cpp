@@ -394,6 +394,19 @@ TEST_CASE("Where the loss has no bound the fit says so, and which of the data do
   MatrixXd one_hot = MatrixXd::Zero(3, 300);
   for (Index i = 0; i < 300; ++i) one_hot(i % 3, i) = 1;
   ends(one_hot, "row 2");
+  // Raw measurements, in units that differ by a factor of 400: each repeated, summed, or too few.
+  const MatrixXd birds =
+      raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
+  const auto with = [&](const MatrixXd& row) {
+    MatrixXd all(5, birds.cols());
+    all << birds, row;
+    return all;
+  };
+  for (Index j = 0; j < 4; ++j) ends(with(birds.row(j)), "row 4");
+  ends(with(10 * birds.row(2)), "row 4");
+  ends(with(birds.row(0) + birds.row(3)), "row 4");
+  ends(with(MatrixXd::Constant(1, birds.cols(), 3)), "row 4 of the data is constant");
+  ends(MatrixXd(birds.leftCols(3)), "constant over the data");
   // Noise, or a model without such a direction, bounds it.
   CHECK(sm::fit(sm::gaussian(3), sm::denoising_score_matching{.sigma = 0.3, .frozen = true}, one_hot).status ==
         FitStatus::converged);
@@ -434,6 +447,29 @@ TEST_CASE("What a callback or a model throws reaches the caller") {
   }};
   CHECK_THROWS_WITH(sm::fit(sm::double_well(1), implicit, X, throws), "from the callback");
   CHECK(calls == 3);
+}
+
+TEST_CASE("A stop by the callback is a stop, in the data's units, too") {
+  const MatrixXd X = raw("penguins.csv", {"bill_length_mm", "body_mass_g"});
+  int calls = 0;
+  const auto fit = sm::fit(sm::gaussian(2), implicit, X, {.progress = [&](const sm::Progress&) { return ++calls != 2; }});
+  CHECK(fit.status == FitStatus::stopped);
+  CHECK(calls == 2);
+  CHECK(fit.evaluations == 2);
+  CHECK(fit.history.size() == 2);
+}
+
+TEST_CASE("From a start from which no way leads nothing is claimed") {
+  const MatrixXd X =
+      raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
+  for (const double far : {-20.0, 20.0, 1e3}) {
+    auto model = sm::gaussian(4);
+    model.set_parameters(VectorXd::Constant(14, far));
+    const auto fit = sm::fit(model, implicit, X, {.iterations = 100});
+    INFO(far << ": " << to_string(fit.status) << ", loss " << fit.loss.value);
+    CHECK((fit.status == FitStatus::stalled || fit.status == FitStatus::stopped || fit.status == FitStatus::non_finite ||
+           (fit.status == FitStatus::converged && fit.loss.value < -0.2549)));
+  }
 }
 
 TEST_CASE("An option that a method does not look at throws") {

@@ -101,7 +101,7 @@ SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const 
                                                                           const FitOptions&, const fitting::Search&,
                                                                           Eigen::VectorXd&, fitting::FitRun);
 SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::begin_in_units<void>(const fitting::Function&,
-                                                                                const fitting::MetricAt&,
+                                                                                const fitting::MetricAt&, double,
                                                                                 const fitting::Function&,
                                                                                 const FitOptions&, fitting::Search&,
                                                                                 Eigen::VectorXd&);

@@ -45,6 +45,8 @@ struct DataScale {
     const double finest = degenerate ? 1e6 : 1e16;  // of degenerate data 10⁻³ is enough
     return -finest * std::max(weight, 1e-300) * 0.5 * score_square();
   }
+  /// The same of the implicit loss in units of the deviations, which no noise bounds: of degenerate data 10⁻² is enough.
+  double implicit_floor_in_units() const { return -(degenerate ? 1e4 : 1e16) * 0.5 * static_cast<double>(deviation.size()); }
 };
 
 /// Throws std::invalid_argument where T cannot tell the samples of a coordinate apart: below a hundred steps of rounding in a

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "scorematch/fit/gradient_noise.hpp"
 #include "scorematch/fit/inspect_data.hpp"
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/fit/parameter_names.hpp"
@@ -126,6 +127,8 @@ struct FitRun {
   double decrement = std::numeric_limits<double>::quiet_NaN();
   double resolved = 0;  ///< what rounding of θ may change the score by, beside its size
   std::vector<FitStep> history = {};
+  bool ended = false;       ///< by the progress callback, before the search by the loss itself
+  bool unbounded = false;   ///< below the floor in the data's own units
   bool saddle = false;      ///< stationary where the loss curves down
   bool left_units = false;  ///< the optimum in the data's own units is another
   std::vector<Index> lost = {}, idle = {};  ///< numbers of θ that change nothing any more, or never did
@@ -200,16 +203,17 @@ Function on_all_data(objective::LossLoop<T>& function) {
 inline constexpr Index most_in_units = 64;
 
 /// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units, unless that raises
-/// `loss` or does not converge. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of `loss`.
+/// `loss`. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of `loss`.
+/// Where the loss in units falls below `floor` the run is `unbounded`.
 template <class = void>
-FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Function& loss, const FitOptions& options,
-                      Search& search, Eigen::VectorXd& theta) {
+FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
+                      const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
   const Stopwatch watch;
   FitRun run;
   Eigen::VectorXd present, gradient;
   double least = 0;
   Search here = search;
-  here.floor = -std::numeric_limits<double>::infinity();
+  here.floor = floor;
   const Minimum minimum = minimise(
       [&](const Eigen::VectorXd& at, Eigen::VectorXd& slope) {
         present = at;
@@ -220,8 +224,9 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Fu
         run.history.push_back({evaluation + 1, value, gradient.norm()});
         if (evaluation == 0) least = value;
         if (best && value < search.floor) return false;  // the search by the loss itself says what this is
-        return !options.progress || options.progress({"fit", std::min(evaluation, search.iterations - 1),
-                                                      search.iterations, value, "loss", watch.seconds()});
+        run.ended = options.progress && !options.progress({"fit", std::min(evaluation, search.iterations - 1),
+                                                           search.iterations, value, "loss", watch.seconds()});
+        return !run.ended;
       });
   run.iterations = minimum.iterations;
   run.evaluations = minimum.evaluations;
@@ -229,6 +234,7 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, const Fu
   run.lost = minimum.lost;
   run.idle = minimum.idle;
   search.iterations -= minimum.iterations;
+  run.unbounded = minimum.unbounded;
   if (!(loss(minimum.theta, gradient) <= least)) return run;
   theta = minimum.theta;
   search.settled_where_hidden = minimum.converged;
@@ -273,10 +279,14 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
                : held_out.ran_out() ? FitStatus::early_stopped
                : minimum.unbounded  ? FitStatus::diverged
                : minimum.stopped    ? FitStatus::stopped
+               : run.unbounded      ? FitStatus::diverged
                : converged          ? FitStatus::converged
                : used_up            ? FitStatus::stopped
                                     : FitStatus::stalled;
-  if (minimum.gain >= 0 && !used_up && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
+  // Stationary, or so flat that nothing can be told: the score is next to 0 by the data's scale.
+  const bool flat = minimum.gain <= 1e-6 * search.natural;
+  if (minimum.gain >= 0 && !used_up &&
+      (run.status == FitStatus::converged || (run.status == FitStatus::stalled && flat)))
     run.status = FitStatus::plateau;
   return run;
 }
@@ -301,95 +311,7 @@ AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   return units;
 }
 
-/// Whether a noisy search has arrived: the Newton step from θ would change the score by less than a tenth of its size, and
-/// the gradient is within its standard error over the samples (T² ≤ 6 times what chance gives: a false alarm in some 1 % of
-/// fits). `draws` limits how often the noise is drawn; `decrement` becomes that of the mean gradient. Without the whole
-/// metric, and so beyond `most_dense` parameters, no step can be told to be small: never.
-template <class = void>
-bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t first_draw, Index draws,
-             const Eigen::VectorXd& theta, double& decrement) {
-  constexpr double small = 0.1, noise_wanted = 0.03;  // of the score's size
-  const Index groups = std::min<Index>(32, samples), p = theta.size();
-  if (groups < 2 || p > most_dense) return false;
-  Metric metric;
-  metric_at(theta, metric);
-  MetricSolver solver;
-  solver.factor(metric, 1e-6);
-  Eigen::VectorXd solved, difference(p), mean = Eigen::VectorXd::Zero(p);
-  const auto square = [&](const Eigen::VectorXd& g) {
-    solver.solve(g, solved);
-    double sum = 0;
-    for (Index i = 0; i < p; ++i) sum += g[i] * solved[i];
-    return sum;
-  };
-  // Σ ‖column − mean‖² / (n (n − 1)): the square of the mean's standard error
-  const auto error_square = [&](const std::vector<Eigen::VectorXd>& gradients, double scale) {
-    double sum = 0;
-    for (const Eigen::VectorXd& g : gradients) {
-      for (Index i = 0; i < p; ++i) difference[i] = scale * g[i] - mean[i];
-      sum += square(difference);
-    }
-    const double n = static_cast<double>(gradients.size());
-    return sum / (n * (n - 1));
-  };
-  std::vector<Eigen::VectorXd> of_group(static_cast<std::size_t>(groups), mean), of_draw;
-  std::vector<Index> columns;
-  Loss loss;
-  const auto all_groups = static_cast<double>(groups);
-  for (Index draw = 0; draw < std::max<Index>(draws, 2); ++draw) {
-    Eigen::VectorXd together = Eigen::VectorXd::Zero(p);
-    for (Index k = 0; k < groups; ++k) {
-      columns.clear();
-      for (Index n = k; n < samples; n += groups) columns.push_back(n);
-      loss_at(theta, {.columns = columns, .draw = first_draw + static_cast<std::uint64_t>(draw)}, true, loss);
-      for (Index i = 0; i < p; ++i) {
-        of_group[static_cast<std::size_t>(k)][i] += loss.gradient[i];
-        together[i] += loss.gradient[i] / all_groups;
-      }
-    }
-    of_draw.push_back(std::move(together));
-    const auto drawn = static_cast<double>(of_draw.size());
-    for (Index i = 0; i < p; ++i) mean[i] += (of_draw.back()[i] - mean[i]) / drawn;
-    if (draw > 0 && error_square(of_draw, 1) <= noise_wanted * noise_wanted * metric.square) break;
-  }
-  const double of_mean = square(mean);
-  decrement = std::sqrt(of_mean / metric.square);
-  if (decrement <= 1e-6) return true;  // there is no noise: its error is 0, too
-  return decrement <= small && of_mean <= 6 * error_square(of_group, 1 / static_cast<double>(of_draw.size()));
-}
-
-/// Of noise_of_optimum: an optimum that moves by more is the noise's.
-inline constexpr double too_noisy = 1.0 / 3;
-
-/// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of the gradient
-/// over draws. 0 beyond `most_dense` parameters, where no step can be told.
-template <class = void>
-double noise_of_optimum(const LossAt& loss_at, const MetricAt& metric_at, const Eigen::VectorXd& theta) {
-  constexpr int draws = 12;
-  const Index p = theta.size();
-  Metric metric;
-  metric_at(theta, metric);
-  if (p > most_dense || !(metric.square > 0)) return 0;
-  MetricSolver solver;
-  solver.factor(metric, 1e-6);
-  std::vector<Eigen::VectorXd> gradients;
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(p), difference(p), solved;
-  Loss loss;
-  for (int draw = 1; draw <= draws; ++draw) {
-    loss_at(theta, {.draw = static_cast<std::uint64_t>(draw)}, true, loss);
-    for (Index i = 0; i < p; ++i) mean[i] += loss.gradient[i] / draws;
-    gradients.push_back(loss.gradient);
-  }
-  double square = 0;
-  for (const Eigen::VectorXd& gradient : gradients) {
-    for (Index i = 0; i < p; ++i) difference[i] = gradient[i] - mean[i];
-    solver.solve(difference, solved);
-    for (Index i = 0; i < p; ++i) square += difference[i] * solved[i] / (draws - 1);
-  }
-  return std::sqrt(square / metric.square);
-}
-
-/// The same by minibatches of `samples`.
+/// Minimises `loss_at` by minibatches of `samples`.
 template <class = void>
 FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples, double floor,
                HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
@@ -471,6 +393,65 @@ void require_no_held_out(const FitOptions& options, const char* method) {
            " is set, but there are no held_out data to be checked"});
 }
 
+/// Tells what of a run makes its result doubtful.
+template <class = void>
+void warn_of(const FitRun& run, const DataScale& scale, double resolution, const Eigen::VectorXd& theta,
+             const std::vector<std::string>& names, std::vector<std::string>& warnings) {
+  const auto warn = [&](auto... parts) { warnings.push_back(text(parts...)); };
+  if (run.resolved > resolution)
+    warn("the data are so far from the origin that rounding of theta changes the score by ", run.resolved,
+         " of its size: subtract a number near their mean for more digits");
+  if (run.saddle) warn("theta is stationary, but along some direction the loss curves down: a saddle; start elsewhere");
+  if (run.left_units)
+    warn("the units of the data's rows differ by a factor of ", scale.unevenness(),
+         ": rows of large units hardly count in the loss, and of data in units of their own (standardise) this model's "
+         "optimum is another");
+  for (const Index i : run.lost)
+    warn(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],
+         ", where it changes the score no more: the optimum is not at a finite theta, or was missed");
+  for (const Index i : run.idle)
+    warn(names[static_cast<std::size_t>(i)],
+         " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?");
+}
+
+/// Asks how far the optimum θ, from `start`, is that of the one draw of the noise that the search saw. Where it is, and a control
+/// variate takes that noise out of the loss, the fit is made by that one; else the run is `noisy`.
+template <class T, class M, class O>
+void judge_noise(const O& objective, MatrixView<T> data, const DataScale& scale, const MetricAt& metric,
+                 HeldOut& held_out, const Search& search, const FitOptions& options, Eigen::VectorXd start,
+                 Eigen::VectorXd& theta, FitRun& run, Fit<M>& result) {
+  const auto noise_at = [&](const O& noisy, const Eigen::VectorXd& at) {
+    auto afresh = objective::loss_function<T>(result.model, noisy.with_new_noise(), data);
+    return noise_of_optimum(loss_at(afresh), metric, at);
+  };
+  const double noise = noise_at(objective, theta);
+  const auto warn = [&](const char* what) {
+    result.warnings.push_back(
+        text("of another draw of the noise the score at the optimum would differ by ", noise, " of its size", what));
+  };
+  if constexpr (requires { objective.control_variate; })
+    if (noise > too_noisy && !objective.control_variate && !held_out.watching()) {
+      O steady = objective;
+      steady.control_variate = true;
+      auto function = objective::loss_function<T>(result.model, steady, data);
+      FitRun by_variate = run;
+      by_variate.lost.clear();
+      by_variate = by_lbfgs(on_all_data(function), metric_of(function, scale.deviation, !scale.is_uneven()), held_out,
+                            options, search, start, std::move(by_variate));
+      if (by_variate.status == FitStatus::converged && noise_at(steady, start) <= too_noisy) {
+        warn(": the fit took its control variate, which has the same mean (.control_variate = true does so at once)");
+        run = std::move(by_variate);
+        theta = start;
+        result.model.set_parameters(theta);
+        auto own = objective::loss_function<T>(result.model, objective, data);
+        own.evaluate({}, true, result.loss);
+        return;
+      }
+    }
+  if (noise > too_noisy && run.status == FitStatus::converged) run.status = FitStatus::noisy;
+  if (noise > 0.1) warn(" (take more samples, or adam, which draws anew at every step)");
+}
+
 template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
   options.validate();
@@ -506,17 +487,17 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   const double floor = scale.loss_floor(function.second_order(16, scale.deviation, {}).weight);
   const MetricAt metric = metric_of(function, scale.deviation, !scale.is_uneven());
   FitRun run;
-  Eigen::VectorXd start = theta;
+  const Eigen::VectorXd start = theta;
   if (lbfgs) {
     Search search = search_for<T>(options, floor);
     search.natural = scale.score_square();
     if constexpr (requires { objective.in_units(scale.deviation); })
-      if (scale.is_uneven() && !scale.degenerate && held_out_data.cols() == 0 && data.rows() <= most_in_units) {
+      if ((scale.is_uneven() || scale.degenerate) && held_out_data.cols() == 0 && data.rows() <= most_in_units) {
         auto in_units = objective::loss_function<T>(result.model, objective.in_units(scale.deviation), data);
-        run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale.deviation, true), on_all_data(function), options,
-                             search, theta);
+        run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale.deviation, true),
+                             scale.implicit_floor_in_units(), on_all_data(function), options, search, theta);
       }
-    run = by_lbfgs(on_all_data(function), metric, held_out, options, search, theta, std::move(run));
+    if (!run.ended) run = by_lbfgs(on_all_data(function), metric, held_out, options, search, theta, std::move(run));
   } else {
     run = by_adam(loss_at(function), metric,
                   scale.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric, theta),
@@ -532,49 +513,9 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
   // What some of the samples said of a plateau all of them must say.
   if (run.status == FitStatus::plateau && function.second_order(function.samples(), scale.deviation, {}).gain < 0)
     run.status = run.decrement <= search_for<T>(options, floor).resolution ? FitStatus::converged : FitStatus::stalled;
-  if (run.resolved > search_for<T>(options, floor).resolution)
-    result.warnings.push_back(text("the data are so far from the origin that rounding of theta changes the score by ",
-                                   run.resolved, " of its size: subtract a number near their mean for more digits"));
   if constexpr (requires { objective.with_new_noise(); })
-    if (lbfgs && run.status == FitStatus::converged) {
-      const auto noise_with = [&](const O& noisy) {
-        auto afresh = objective::loss_function<T>(result.model, noisy.with_new_noise(), data);
-        return noise_of_optimum(loss_at(afresh), metric, theta);
-      };
-      double noise = noise_with(objective);
-      const auto told = [&](const char* what) {
-        result.warnings.push_back(text("of another draw of the noise the score at the optimum would differ by ", noise,
-                                       " of its size", what));
-      };
-      bool mended = false;
-      if constexpr (requires { objective.control_variate; })
-        if (noise > too_noisy && !objective.control_variate && held_out_data.cols() == 0) {
-          O steady = objective;
-          steady.control_variate = true;
-          auto steadied = objective::loss_function<T>(result.model, steady, data);
-          FitRun again = by_lbfgs(on_all_data(steadied), metric_of(steadied, scale.deviation, !scale.is_uneven()), held_out,
-                                  options, search_for<T>(options, floor), start, run);
-          const Eigen::VectorXd plain = std::exchange(theta, start);
-          mended = again.status == FitStatus::converged && noise_with(steady) <= too_noisy;
-          if (mended) {
-            told(": the fit took its control variate, which has the same mean (.control_variate = true does so at once)");
-            run = std::move(again);
-            result.model.set_parameters(theta);
-            function.bind(theta);
-            function.evaluate({}, true, result.loss);
-          } else {
-            theta = plain;
-          }
-        }
-      if (!mended && noise > too_noisy) run.status = FitStatus::noisy;
-      if (!mended && noise > 0.1) told(" (take more samples, or adam, which draws anew at every step)");
-    }
-  if (run.saddle)
-    result.warnings.push_back("theta is stationary, but along some direction the loss curves down: a saddle; start elsewhere");
-  if (run.left_units)
-    result.warnings.push_back(text("the units of the data's rows differ by a factor of ", scale.unevenness(),
-                                   ": rows of large units hardly count in the loss, and of data in units of their own "
-                                   "(standardise) this model's optimum is another"));
+    if (lbfgs && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
+      judge_noise<T>(objective, data, scale, metric, held_out, search_for<T>(options, floor), options, start, theta, run, result);
   if (!run.idle.empty()) {  // what has an effect where the model itself starts lost it on the way
     const std::vector<char> moves = numbers_with_effect<T>(score_field(result.model), scale, data, own_start);
     std::erase_if(run.idle, [&](Index i) {
@@ -584,13 +525,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
     });
     if (!run.lost.empty() && run.status == FitStatus::converged) run.status = FitStatus::stalled;
   }
-  const std::vector<std::string> names = parameter_names(result.model);
-  for (const Index i : run.lost)
-    result.warnings.push_back(text(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],
-                                   ", where it changes the score no more: the optimum is not at a finite theta, or was missed"));
-  for (const Index i : run.idle)
-    result.warnings.push_back(text(names[static_cast<std::size_t>(i)],
-                                   " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?"));
+  warn_of(run, scale, search_for<T>(options, floor).resolution, theta, parameter_names(result.model), result.warnings);
   report(std::move(run), result);
 }
 

@@ -358,7 +358,7 @@ class Minimiser {
         v[i] = metric_.diagonal[i] * direction_[i];
       }
     }
-    for (double t = 1; t > 1e-3; t *= -0.5) {
+    for (double t = 1; std::abs(t) > 1e-3; t *= -0.5) {  // both ways
       Point next;
       next.theta.resize(p);
       for (Index i = 0; i < p; ++i) next.theta[i] = now.theta[i] + t * direction_[i];
