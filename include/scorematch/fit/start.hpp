@@ -100,8 +100,10 @@ class CarriedStart {
     for (Index i = 0; i < theta.size(); ++i) {
       const double slope = next[i] - theta[i];
       double location = 0;
-      for (Index j = 0; j < scale_.mean.size(); ++j)
-        if (std::abs(slope - scale_.mean[j]) <= 1e-3 * std::abs(scale_.mean[j])) location = scale_.mean[j];
+      for (Index j = 0; j < scale_.mean.size(); ++j) {
+        const double shift = scale_.mean[j], off = std::abs(slope - shift);
+        if (off <= 1e-3 * std::abs(shift) && (location == 0 || off < std::abs(slope - location))) location = shift;
+      }
       any = any || location != 0;
       next[i] = theta[i] + location;
     }
