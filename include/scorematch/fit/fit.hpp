@@ -63,11 +63,12 @@ struct FitOptions {
 };
 
 enum class FitStatus {
-  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size; adam: the gradient is
-              ///< within its own standard error, and the next step would change the score by less than a tenth
+  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by what rounding of
+              ///< θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient is within its own standard
+              ///< error, and the next step would change the score by less than a tenth
   stopped,    ///< after the iterations allowed, or by the progress callback
-  stalled,    ///< lbfgs: no further decrease can be resolved at working precision, or a wall of non-finite losses is in
-              ///< the way
+  stalled,    ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the way,
+              ///< the search ended at a saddle, or a number of θ ran off to where it changes nothing (see Fit::warnings)
   noisy,      ///< the least loss of one draw of the noise, but other draws would change the score by more than a third of its size
   plateau,    ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
   early_stopped,  ///< the held-out loss had stopped to improve
@@ -536,6 +537,10 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 ///
 ///   auto fit = sm::fit(energy, sm::implicit_score_matching{}, data);
 ///   auto fit = sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, data, {.progress = sm::progress_line()});
+///
+/// The implicit loss of data whose coordinates are in units that differ is first minimised in units of their deviations, then
+/// as it is. Where frozen noise would decide the optimum of denoising_score_matching, its control variate is taken; a warning
+/// says so, and Fit::loss is still that of `objective`.
 ///
 /// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
 /// (with its column), options out of range.
