@@ -6,8 +6,8 @@
 // the cache; 0.5 is twice the time of that product.
 #include <benchmark/benchmark.h>
 
-#include <scorematch/energy/ready/pairwise_quartic.hpp>
-#include <scorematch/fit/closed_form.hpp>
+#include <scorematch/energy/pairwise_quartic.hpp>
+#include <scorematch/inference/closed_form.hpp>
 #include <scorematch/objective/implicit_score_matching.hpp>
 
 #include "loss_rows.hpp"

@@ -2,9 +2,9 @@
 // temperature of its own, or evaluations of the energy.
 #include <benchmark/benchmark.h>
 
-#include <scorematch/energy/energy_model.hpp>
-#include <scorematch/likelihood/annealed_importance_sampling.hpp>
-#include <scorematch/likelihood/quadrature.hpp>
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/partition/annealed_importance_sampling.hpp>
+#include <scorematch/partition/quadrature.hpp>
 
 #include <cmath>
 #include <utility>

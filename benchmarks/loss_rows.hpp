@@ -1,7 +1,7 @@
 // Rows that time a loss with its θ-gradient.
 #pragma once
 
-#include <scorematch/objective/loss.hpp>
+#include <scorematch/loss/loss.hpp>
 #include <scorematch/random/stream.hpp>
 
 #include <algorithm>

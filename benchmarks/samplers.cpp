@@ -1,10 +1,10 @@
 // Langevin steps and normal numbers on the reference workloads. Items processed are chain-steps, or normals.
 #include <benchmark/benchmark.h>
 
+#include <scorematch/model/values.hpp>
 #include <scorematch/random/normal.hpp>
 #include <scorematch/sampler/langevin.hpp>
 #include <scorematch/sampler/sample.hpp>
-#include <scorematch/score/values.hpp>
 
 #include <cmath>
 #include <vector>

@@ -1,10 +1,10 @@
 // The reference workloads: the same shapes as the programs in benchmarks/peers.
 #pragma once
 
-#include <scorematch/energy/energy_model.hpp>
-#include <scorematch/formula/preconditioning.hpp>
-#include <scorematch/formula/residual_network.hpp>
-#include <scorematch/score/score_model.hpp>
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/model/score_model.hpp>
+#include <scorematch/network/preconditioning.hpp>
+#include <scorematch/network/residual_network.hpp>
 
 #include <cmath>
 #include <initializer_list>

@@ -21,9 +21,10 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/train.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
@@ -37,7 +38,6 @@
 #include "scorematch/sampler/probability_flow.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace {
 

@@ -9,9 +9,9 @@
 #include <functional>
 #include <utility>
 
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

@@ -4,7 +4,7 @@
 
 #include "catch.hpp"
 
-#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/model/energy_model.hpp"
 
 /// check(model) with the formula's energy on each path.
 template <int D, class F, class Check>

@@ -19,12 +19,12 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/train.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -240,14 +240,14 @@ TEST_CASE("A checkpoint whose shapes are not those of its parameters is refused,
   write({{"W", 2, 2}, {"b", 1, 1}, {"none", 3, 0}});
   CHECK(read() == 3);
   const Index two_32 = Index{1} << 32, most = std::numeric_limits<Index>::max();
-  for (const std::vector<Shape>& shapes : std::vector<std::vector<Shape>>{
-           {{"W", two_32, two_32}, {"b", 5, 1}},            // 2⁶⁴ + 5
-           {{"W", -5, -1}},                                 // a product of 5
-           {{"W", 6, 1}, {"b", -1, 1}},                     // a sum of 5
-           {{"W", most, 1}, {"b", most, 1}, {"c", 7, 1}},   // 2⁶⁴ + 5
-           {{"W", 4, 1}},
-           {{"W", 3, 2}},
-           {}}) {
+  for (const std::vector<Shape>& shapes :
+       std::vector<std::vector<Shape>>{{{"W", two_32, two_32}, {"b", 5, 1}},           // 2⁶⁴ + 5
+                                       {{"W", -5, -1}},                                // a product of 5
+                                       {{"W", 6, 1}, {"b", -1, 1}},                    // a sum of 5
+                                       {{"W", most, 1}, {"b", most, 1}, {"c", 7, 1}},  // 2⁶⁴ + 5
+                                       {{"W", 4, 1}},
+                                       {{"W", 3, 2}},
+                                       {}}) {
     write(shapes);
     refuses<std::runtime_error>(read, {file.path, "malformed"});
   }

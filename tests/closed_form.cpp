@@ -15,16 +15,16 @@
 #include <omp.h>
 #endif
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/energy/ready/natural_gaussian.hpp"
-#include "scorematch/fit/closed_form.hpp"
+#include "scorematch/energy/natural_gaussian.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/inference/closed_form.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/values.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/values.hpp"
 
 namespace sm = scorematch;
 using same_models::agree;

@@ -6,8 +6,8 @@
 #include <type_traits>
 
 #include "same_models.hpp"
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/score/at_sigma.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
 
 namespace sm = scorematch;
 using same_models::agree;

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/model/energy_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"

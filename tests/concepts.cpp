@@ -6,14 +6,14 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/user_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/user_model.hpp"
 
 namespace sm = scorematch;
 using sm::Input;

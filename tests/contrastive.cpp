@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/likelihood/contrastive_divergence.hpp"
-#include "scorematch/likelihood/log_partition.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/likelihood/noise_contrastive_estimation.hpp"
+#include "scorematch/model/energy_model.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/partition/log_partition.hpp"
 #include "scorematch/sampler/mala.hpp"
 
 namespace sm = scorematch;

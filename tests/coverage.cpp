@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/fit/standard_errors.hpp"
+#include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/model/energy_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"

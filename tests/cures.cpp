@@ -7,17 +7,17 @@
 #include <stdexcept>
 #include <string>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/perturbed.hpp"
 #include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 #include "user_models.hpp"
 
 namespace sm = scorematch;

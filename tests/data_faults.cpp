@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/ready/gaussian.hpp"
+#include "scorematch/energy/gaussian.hpp"
 #include "scorematch/fit/edges.hpp"
 #include "scorematch/fit/without_effect.hpp"
 #include "scorematch/io/csv.hpp"

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "scorematch/diagnostics/check_derivatives.hpp"
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/formula/mlp.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

@@ -14,12 +14,12 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/likelihood/divergence.hpp"
-#include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/density/gaussian_density.hpp"
+#include "scorematch/divergence/divergence.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

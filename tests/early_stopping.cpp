@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"

@@ -10,11 +10,11 @@
 
 #include "same_models.hpp"
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/evaluate/elementwise.hpp"
-#include "scorematch/fit/closed_form.hpp"
+#include "scorematch/inference/closed_form.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using same_models::agree;
@@ -341,7 +341,8 @@ void check_slopes(double from, double to, const Slopes& exact, double allowed) {
       };
       const T slopes[] = {first(found.first), first(found.second), first(found.third)};
       for (std::size_t k = 0; k < 3; ++k) {
-        const long double size = std::max(std::abs(expected[k]), k + 1 > vanishes ? std::abs(expected[vanishes]) / 8 : 0);
+        const long double size =
+            std::max(std::abs(expected[k]), k + 1 > vanishes ? std::abs(expected[vanishes]) / 8 : 0);
         if (size < 100 * std::numeric_limits<T>::min()) continue;
         const double error = static_cast<double>(std::abs(slopes[k] - expected[k]) / size);
         if (!(error <= worst)) worst = error, worst_at = a;

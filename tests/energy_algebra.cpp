@@ -9,10 +9,10 @@
 
 #include "same_models.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/formula/mlp.hpp"
 #include "scorematch/io/parameters.hpp"
-#include "scorematch/score/at_sigma.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/network/mlp.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

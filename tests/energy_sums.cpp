@@ -5,7 +5,7 @@
 #include <string>
 
 #include "same_models.hpp"
-#include "scorematch/energy/algebra.hpp"
+#include "scorematch/model/algebra.hpp"
 #include "user_models.hpp"
 
 using same_models::moved;

@@ -3,13 +3,13 @@
 
 #include <cmath>
 
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/likelihood/density.hpp"
-#include "scorematch/likelihood/divergence.hpp"
+#include "scorematch/density/density.hpp"
+#include "scorematch/divergence/divergence.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
-#include "scorematch/likelihood/quadrature.hpp"
-#include "scorematch/score/values.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/partition/quadrature.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

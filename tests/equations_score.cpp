@@ -10,16 +10,16 @@
 #include <memory>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
+#include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

@@ -203,7 +203,7 @@ TEST_CASE("Every equation has a row, and what the rows name exists") {
 
 TEST_CASE("What is wrong in a table of equations is found") {
   const std::string titles = "| no. | what it says | code | verified by |\n|---|---|---|---|\n";
-  const std::string code = "`score/values.hpp`: `score_of`, `energy_of`";
+  const std::string code = "`model/values.hpp`: `score_of`, `energy_of`";
   const std::string tests = "`identities.cpp`: \"I5: the denoising loss of N(0, vI) at its optimum\"";
   const auto found = [&](const std::string& number, const std::string& named_code, const std::string& named_tests) {
     return joined(
@@ -224,9 +224,9 @@ TEST_CASE("What is wrong in a table of equations is found") {
              ContainsSubstring("score/value.hpp does not exist"));
   CHECK_THAT(found("1.1–1.3", "`examples/slowstart.cpp`", tests),
              ContainsSubstring("examples/slowstart.cpp does not exist"));
-  CHECK_THAT(found("1.1–1.3", "`score/values.hpp`: `score_o`", tests), ContainsSubstring("values.hpp has no score_o"));
-  CHECK_THAT(found("1.1–1.3", "`score/values.hpp`: `looking`", tests), ContainsSubstring("has no looking"));
-  CHECK_THAT(found("1.1–1.3", "`score/values.hpp`", tests), ContainsSubstring("named without a function"));
+  CHECK_THAT(found("1.1–1.3", "`model/values.hpp`: `score_o`", tests), ContainsSubstring("values.hpp has no score_o"));
+  CHECK_THAT(found("1.1–1.3", "`model/values.hpp`: `looking`", tests), ContainsSubstring("has no looking"));
+  CHECK_THAT(found("1.1–1.3", "`model/values.hpp`", tests), ContainsSubstring("named without a function"));
 
   CHECK_THAT(found("1.1–1.3", code, ""), ContainsSubstring("names no test"));
   CHECK_THAT(found("1.1–1.3", code, "`identity.cpp`: \"I5\""), ContainsSubstring("tests/identity.cpp does not exist"));

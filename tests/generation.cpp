@@ -19,16 +19,16 @@
 #include <omp.h>
 #endif
 
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/likelihood/generator.hpp"
+#include "scorematch/implicit/generator.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
 #include "scorematch/sampler/dpm_solver.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/heun.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
-#include "scorematch/score/at_sigma.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

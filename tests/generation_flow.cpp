@@ -13,11 +13,11 @@
 #include <omp.h>
 #endif
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/likelihood/flow_log_likelihood.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/probability_flow.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/formula/mlp.hpp"
-#include "scorematch/likelihood/gaussian.hpp"
-#include "scorematch/likelihood/generator.hpp"
-#include "scorematch/score/values.hpp"
+#include "scorematch/density/gaussian_density.hpp"
+#include "scorematch/implicit/generator.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/network/mlp.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

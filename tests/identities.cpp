@@ -12,15 +12,15 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

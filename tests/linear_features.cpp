@@ -6,16 +6,16 @@
 #include <cstdint>
 #include <string>
 
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/fit/closed_form.hpp"
+#include "scorematch/inference/closed_form.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
-#include "scorematch/likelihood/log_partition.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/partition/log_partition.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

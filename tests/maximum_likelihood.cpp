@@ -5,10 +5,10 @@
 #include <limits>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/energy/ready.hpp"
-#include "scorematch/likelihood/log_partition.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/partition/log_partition.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "user_models.hpp"

@@ -3,15 +3,15 @@
 
 #include <cmath>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/formula/mlp.hpp"
-#include "scorematch/formula/preconditioning.hpp"
-#include "scorematch/formula/residual_network.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/network/mlp.hpp"
+#include "scorematch/network/preconditioning.hpp"
+#include "scorematch/network/residual_network.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/random/stream.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Eigen::Index;

@@ -9,15 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/algebra.hpp"
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/perturbed.hpp"
 #include "scorematch/objective/regularised_score_matching.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

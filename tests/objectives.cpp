@@ -15,11 +15,14 @@
 #include <vector>
 
 #include "scorematch/diagnostics/check_objective.hpp"
-#include "scorematch/energy/ready/gaussian.hpp"
-#include "scorematch/energy/ready/gaussian_mixture.hpp"
-#include "scorematch/fit/closed_form.hpp"
+#include "scorematch/energy/gaussian.hpp"
+#include "scorematch/energy/gaussian_mixture.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/fit/standard_errors.hpp"
+#include "scorematch/inference/closed_form.hpp"
+#include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -27,9 +30,6 @@
 #include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/stream.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

@@ -6,7 +6,7 @@
 
 #include "same_models.hpp"
 #include "scorematch/energy/ready.hpp"
-#include "scorematch/fit/closed_form.hpp"
+#include "scorematch/inference/closed_form.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

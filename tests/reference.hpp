@@ -22,10 +22,10 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/score/at_sigma.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
+#include "scorematch/model/at_sigma.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 
 namespace reference {
 

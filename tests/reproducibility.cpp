@@ -11,9 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/sum.hpp"
+#include "scorematch/model/values.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -21,9 +24,6 @@
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/sum.hpp"
-#include "scorematch/score/values.hpp"
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/formula/mlp.hpp"
-#include "scorematch/likelihood/gaussian.hpp"
-#include "scorematch/likelihood/reverse_kl.hpp"
-#include "scorematch/score/score_model.hpp"
+#include "scorematch/density/gaussian_density.hpp"
+#include "scorematch/implicit/reverse_kl.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -5,11 +5,11 @@
 
 #include <string>
 
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/stream.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace same_models {
 

@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

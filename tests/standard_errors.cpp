@@ -14,11 +14,11 @@
 #include <omp.h>
 #endif
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/energy/ready/natural_gaussian.hpp"
-#include "scorematch/energy/ready/student_t.hpp"
+#include "scorematch/energy/natural_gaussian.hpp"
+#include "scorematch/energy/student_t.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/fit/standard_errors.hpp"
+#include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/model/energy_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"

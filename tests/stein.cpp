@@ -6,11 +6,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/ready.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

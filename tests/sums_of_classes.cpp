@@ -8,9 +8,9 @@
 #include <string>
 
 #include "same_models.hpp"
-#include "scorematch/energy/algebra.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/io/parameters.hpp"
+#include "scorematch/model/algebra.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"

@@ -13,13 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/train.hpp"
-#include "scorematch/formula/mlp.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/score/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;

@@ -11,9 +11,9 @@
 #include <omp.h>
 #endif
 
-#include "scorematch/diagnostics/classifier_two_sample_test.hpp"
-#include "scorematch/diagnostics/nearest_samples.hpp"
-#include "scorematch/diagnostics/sliced_wasserstein.hpp"
+#include "scorematch/divergence/classifier_two_sample_test.hpp"
+#include "scorematch/divergence/nearest_samples.hpp"
+#include "scorematch/divergence/sliced_wasserstein.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;

@@ -5,13 +5,13 @@
 
 #include "user_models.hpp"
 
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/values.hpp"
 
 using namespace user_models;
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "scorematch/energy/energy_model.hpp"
-#include "scorematch/score/user_model.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/user_model.hpp"
 
 namespace sm = scorematch;
 using sm::Input;

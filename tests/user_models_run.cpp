@@ -4,6 +4,7 @@
 #include "user_models.hpp"
 
 #include "scorematch/fit/fit.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -11,7 +12,6 @@
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/values.hpp"
 
 using namespace user_models;
 

@@ -1,4 +1,5 @@
-// Fits do not care about units, and what they say of themselves is earned: every status is held against what is known otherwise.
+// Fits do not care about units, and what they say of themselves is earned: every status is held against what is known
+// otherwise.
 //
 // Seeds are fixed. Optima are known in closed form, or from the same data in other units.
 #include "catch.hpp"
@@ -13,19 +14,19 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/energy/algebra.hpp"
 #include "scorematch/energy/ready.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/likelihood/noise_contrastive_estimation.hpp"
+#include "scorematch/model/algebra.hpp"
+#include "scorematch/model/at_sigma.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/perturbed.hpp"
 #include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/score/at_sigma.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -45,9 +46,8 @@ MatrixXd normals(Index d, Index n, std::uint64_t seed) {
 
 /// ½ exp(k) ‖x − m‖²: the read-me's energy.
 sm::EnergyModel round_gaussian(Index d) {
-  return sm::energy_model(d, [d](auto x, auto theta) {
-    return 0.5 * exp(theta("log_stiffness")) * squared_norm(x - theta("centre", d));
-  });
+  return sm::energy_model(
+      d, [d](auto x, auto theta) { return 0.5 * exp(theta("log_stiffness")) * squared_norm(x - theta("centre", d)); });
 }
 
 /// The same as a class of a user's own.
@@ -108,15 +108,8 @@ struct Units {
   /// What rounding leaves of the samples' places, beside their spread.
   double rounding() const { return 2.2e-16 * std::abs(shift) / scale; }
 };
-const std::array<Units, 9> all_units = {{{0, 1e-6},
-                                         {0, 1},
-                                         {0, 1e6},
-                                         {1e3, 1e-6},
-                                         {1e3, 1},
-                                         {1e3, 1e6},
-                                         {1e6, 1e-6},
-                                         {1e6, 1},
-                                         {1e6, 1e6}}};
+const std::array<Units, 9> all_units = {
+    {{0, 1e-6}, {0, 1}, {0, 1e6}, {1e3, 1e-6}, {1e3, 1}, {1e3, 1e6}, {1e6, 1e-6}, {1e6, 1}, {1e6, 1e6}}};
 
 }  // namespace
 
@@ -149,24 +142,16 @@ TEST_CASE("A fit in other units is the same fit: every objective, both optimiser
     CHECK((by_lbfgs - by_adam).norm() < 0.1);
   };
   both([](const Units&) { return implicit; });
-  both([&](const Units& units) {
-    return sm::explicit_score_matching{MatrixXd(target / units.scale)};
-  });
-  both([](const Units&) {
-    return sm::sliced_score_matching{.projections = 2, .seed = 3, .frozen = true};
-  });
+  both([&](const Units& units) { return sm::explicit_score_matching{MatrixXd(target / units.scale)}; });
+  both([](const Units&) { return sm::sliced_score_matching{.projections = 2, .seed = 3, .frozen = true}; });
   both([](const Units&) {
     return sm::sliced_score_matching{.projections = 2, .exact_norm = false, .seed = 3, .frozen = true};
   });
   both([](const Units& units) {
     return sm::denoising_score_matching{.sigma = 0.5 * units.scale, .seed = 3, .frozen = true};
   });
-  both([](const Units& units) {
-    return sm::regularised_score_matching{.lambda = 0.1 * units.scale * units.scale};
-  });
-  both([](const Units& units) {
-    return sm::perturbed{implicit, {.sigma = 0.3 * units.scale, .frozen = true}};
-  });
+  both([](const Units& units) { return sm::regularised_score_matching{.lambda = 0.1 * units.scale * units.scale}; });
+  both([](const Units& units) { return sm::perturbed{implicit, {.sigma = 0.3 * units.scale, .frozen = true}}; });
 }
 
 TEST_CASE("Ready energies and a user's class in other units: the known optimum, or the same one") {
@@ -208,8 +193,8 @@ TEST_CASE("Ready energies and a user's class in other units: the known optimum, 
   MatrixXd Y = normals(3, 300, 2);
   Y.row(2) += 0.8 * Y.row(0);
   const MatrixXd C = covariance(Y);
-  for (const auto& scales : {std::array<double, 3>{1, 1, 1}, {0.1, 1, 10}, {1e-3, 1, 1e3}, {1e-9, 1, 1e9}, {1e9, 1, 1},
-                             {1, 1e-6, 1e6}}) {
+  for (const auto& scales :
+       {std::array<double, 3>{1, 1, 1}, {0.1, 1, 10}, {1e-3, 1, 1e3}, {1e-9, 1, 1e9}, {1e9, 1, 1}, {1, 1e-6, 1e6}}) {
     MatrixXd in_units = Y;
     for (Index j = 0; j < 3; ++j) in_units.row(j) = (in_units.row(j).array() + 7) * scales[static_cast<std::size_t>(j)];
     const auto fit = sm::fit(sm::gaussian(3), implicit, in_units);
@@ -218,7 +203,8 @@ TEST_CASE("Ready energies and a user's class in other units: the known optimum, 
     CHECK(fit.iterations < 30);
     MatrixXd P = sm::gaussian_precision(fit.model);
     for (Index i = 0; i < 3; ++i)
-      for (Index j = 0; j < 3; ++j) P(i, j) *= scales[static_cast<std::size_t>(i)] * scales[static_cast<std::size_t>(j)];
+      for (Index j = 0; j < 3; ++j)
+        P(i, j) *= scales[static_cast<std::size_t>(i)] * scales[static_cast<std::size_t>(j)];
     CHECK(P.lazyProduct(C).isIdentity(1e-7));
   }
 }
@@ -228,9 +214,8 @@ TEST_CASE("A saddle is no optimum: a fit leaves it") {
   MatrixXd X(1, 400);
   X << half, -half;
   // Where b counts by its square alone, b = 0 moves nothing at first order.
-  const auto wells = sm::energy_model(1, [](auto x, auto theta) {
-    return exp(theta("log_height")) * square(square(x[0]) - square(theta("b")));
-  });
+  const auto wells = sm::energy_model(
+      1, [](auto x, auto theta) { return exp(theta("log_height")) * square(square(x[0]) - square(theta("b"))); });
   const auto found = sm::fit(wells, implicit, X);
   CHECK(found.status == FitStatus::converged);
   CHECK(std::abs(found.model.parameter("b")(0)) == Approx(1.05).margin(0.1));
@@ -246,7 +231,8 @@ TEST_CASE("A number of theta that runs off to where it changes nothing is named"
 
 TEST_CASE("Raw data: the known optimum without standardising") {
   const MatrixXd flipper = raw("penguins.csv", {"flipper_length_mm"}),
-                 penguins = raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
+                 penguins =
+                     raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
   const auto fit = sm::fit(sm::gaussian(4), implicit, penguins);
   CHECK(fit.status == FitStatus::converged);
   // E of the loss at the sample's mean and covariance is −½ tr Σ⁻¹
@@ -338,12 +324,13 @@ TEST_CASE("The control variate takes the noise of the target out of the denoisin
 }
 
 TEST_CASE("Data too far from the origin for their arithmetic are refused by name") {
-  const MatrixXd X = (normals(2, 100, 1).array() + 1e7).matrix(), far = (1e3 * normals(2, 100, 1).array() + 1e18).matrix();
+  const MatrixXd X = (normals(2, 100, 1).array() + 1e7).matrix(),
+                 far = (1e3 * normals(2, 100, 1).array() + 1e18).matrix();
   CHECK(sm::fit(sm::gaussian(2), implicit, X).status == FitStatus::converged);
-  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(2), implicit, Eigen::MatrixXf((X.array() * 3).cast<float>())); }),
-             ContainsSubstring("row 0") && ContainsSubstring("float resolves"));
-  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(2), implicit, far); }),
-             ContainsSubstring("double resolves"));
+  CHECK_THAT(
+      message_of([&] { (void)sm::fit(sm::gaussian(2), implicit, Eigen::MatrixXf((X.array() * 3).cast<float>())); }),
+      ContainsSubstring("row 0") && ContainsSubstring("float resolves"));
+  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(2), implicit, far); }), ContainsSubstring("double resolves"));
 }
 
 // --- statuses ---
@@ -395,8 +382,7 @@ TEST_CASE("Where the loss has no bound the fit says so, and which of the data do
   for (Index i = 0; i < 300; ++i) one_hot(i % 3, i) = 1;
   ends(one_hot, "row 2");
   // Raw measurements, in units that differ by a factor of 400: each repeated, summed, or too few.
-  const MatrixXd birds =
-      raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
+  const MatrixXd birds = raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
   const auto with = [&](const MatrixXd& row) {
     MatrixXd all(5, birds.cols());
     all << birds, row;
@@ -452,7 +438,8 @@ TEST_CASE("What a callback or a model throws reaches the caller") {
 TEST_CASE("A stop by the callback is a stop, in the data's units, too") {
   const MatrixXd X = raw("penguins.csv", {"bill_length_mm", "body_mass_g"});
   int calls = 0;
-  const auto fit = sm::fit(sm::gaussian(2), implicit, X, {.progress = [&](const sm::Progress&) { return ++calls != 2; }});
+  const auto fit =
+      sm::fit(sm::gaussian(2), implicit, X, {.progress = [&](const sm::Progress&) { return ++calls != 2; }});
   CHECK(fit.status == FitStatus::stopped);
   CHECK(calls == 2);
   CHECK(fit.evaluations == 2);
@@ -460,15 +447,14 @@ TEST_CASE("A stop by the callback is a stop, in the data's units, too") {
 }
 
 TEST_CASE("From a start from which no way leads nothing is claimed") {
-  const MatrixXd X =
-      raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
+  const MatrixXd X = raw("penguins.csv", {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"});
   for (const double far : {-20.0, 20.0, 1e3}) {
     auto model = sm::gaussian(4);
     model.set_parameters(VectorXd::Constant(14, far));
     const auto fit = sm::fit(model, implicit, X, {.iterations = 100});
     INFO(far << ": " << to_string(fit.status) << ", loss " << fit.loss.value);
-    CHECK((fit.status == FitStatus::stalled || fit.status == FitStatus::stopped || fit.status == FitStatus::non_finite ||
-           (fit.status == FitStatus::converged && fit.loss.value < -0.2549)));
+    CHECK((fit.status == FitStatus::stalled || fit.status == FitStatus::stopped ||
+           fit.status == FitStatus::non_finite || (fit.status == FitStatus::converged && fit.loss.value < -0.2549)));
   }
 }
 
@@ -499,22 +485,17 @@ static_assert(offers_all<decltype(sm::mixture({std::declval<sm::EnergyModel>(), 
 
 TEST_CASE("A noise-conditional energy at one level is fitted by likelihood") {
   const MatrixXd X = 1.3 * normals(1, 400, 6);
-  const auto model = sm::energy_model(1, [](auto x, auto sigma, auto theta) {
-    return 0.5 * exp(theta("log_k")) * square(x[0]) / (1 + square(sigma));
-  });
+  const auto model = sm::energy_model(
+      1, [](auto x, auto sigma, auto theta) { return 0.5 * exp(theta("log_k")) * square(x[0]) / (1 + square(sigma)); });
   const auto fit = sm::fit(sm::at_sigma(model, 2), sm::maximum_likelihood{}, X);
   CHECK(fit.status == FitStatus::converged);
   // exp(k)/(1 + σ²) is one over the mean square
   CHECK(std::exp(fit.model.parameters()[0]) == Approx(5 * 400 / X.squaredNorm()).epsilon(1e-6));
-  CHECK_THAT(message_of([&] {
-               (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.held_out = X});
-             }),
+  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.held_out = X}); }),
              ContainsSubstring("maximum_likelihood watches no held-out data"));
   CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.patience = 3}); }),
              ContainsSubstring("patience"));
-  CHECK_THAT(message_of([&] {
-               (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.learning_rate = 0.3});
-             }),
+  CHECK_THAT(message_of([&] { (void)sm::fit(sm::gaussian(1), sm::maximum_likelihood{}, X, {.learning_rate = 0.3}); }),
              ContainsSubstring("learning_rate"));
 }
 
@@ -556,9 +537,12 @@ TEST_CASE("From 200 random starts, on ten problems: no fit converges away from a
       {"banana", sm::banana(2), skewed},
       {"ring", sm::ring(2), plane},
       {"quartic", sm::pairwise_quartic(2), tilted},
-      {"quartic well", sm::energy_model(1, [](auto x, auto theta) {
-         return theta("a") * square(square(x[0])) + theta("b") * square(x[0]) + theta("c") * x[0];
-       }), wells},
+      {"quartic well",
+       sm::energy_model(1,
+                        [](auto x, auto theta) {
+                          return theta("a") * square(square(x[0])) + theta("b") * square(x[0]) + theta("c") * x[0];
+                        }),
+       wells},
   };
   std::uint64_t seed = 0;
   for (const Problem& problem : problems) {
@@ -588,7 +572,7 @@ TEST_CASE("From 200 random starts, on ten problems: no fit converges away from a
     for (const double loss : losses) global += loss < least + 1e-6 * std::abs(least);
     INFO(problem.name);
     CHECK(away == 0);
-    std::printf("%s: %d of %d converged, %d to the least loss found, %.6g\n", problem.name,
-                static_cast<int>(converged), static_cast<int>(starts), static_cast<int>(global), least);
+    std::printf("%s: %d of %d converged, %d to the least loss found, %.6g\n", problem.name, static_cast<int>(converged),
+                static_cast<int>(starts), static_cast<int>(global), least);
   }
 }

@@ -2,9 +2,9 @@
 #include <cstdio>
 
 #ifdef OWN_HEADERS  // those that it uses
-#include <scorematch/energy/energy_model.hpp>
 #include <scorematch/fit/fit.hpp>
 #include <scorematch/io/csv.hpp>
+#include <scorematch/model/energy_model.hpp>
 #include <scorematch/objective/implicit_score_matching.hpp>
 #include <scorematch/sampler/langevin.hpp>
 #include <scorematch/sampler/sample.hpp>

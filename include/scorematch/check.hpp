@@ -25,8 +25,7 @@ class Part {
   Part(char letter) : whole_(letter), kind_(Kind::letter) {}
   Part(double number) : number_(number), kind_(Kind::real) {}
   template <std::integral N>
-  Part(N number)
-      : whole_(static_cast<long long>(number)), kind_(std::is_unsigned_v<N> ? Kind::natural : Kind::whole) {}
+  Part(N number) : whole_(static_cast<long long>(number)), kind_(std::is_unsigned_v<N> ? Kind::natural : Kind::whole) {}
 
   void append_to(std::string& all) const {
     char digits[32];

@@ -74,7 +74,7 @@ struct Losses {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What users write. Any sufficient subset: the rest is derived (score/user_model.hpp).
+// What users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
 
 using Input = Eigen::Ref<const Eigen::MatrixXd>;   ///< d × B, a column a sample

@@ -4,10 +4,12 @@
 // always. src/precompiled_*.cpp define what is declared here, a part each.
 #pragma once
 
-#include "scorematch/energy/energy_model.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/io/csv.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
@@ -16,8 +18,6 @@
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/score_model.hpp"
-#include "scorematch/score/values.hpp"
 
 #ifndef SCOREMATCH_EXTERN_DOUBLE
 #define SCOREMATCH_EXTERN_DOUBLE extern
@@ -33,14 +33,14 @@ namespace scorematch {
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&);             \
   EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
                                                          Loss&);
-#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                           \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)                    \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)                   \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)                      \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)         \
-  EXTERN template void detail::score<T, M>(const M&, MatrixView<T>, Matrix<T>&);      \
-  EXTERN template void detail::divergence<T, M>(const M&, MatrixView<T>, Vector<T>&); \
-  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&,     \
+#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                                                      \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)                                               \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)                                              \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)                                                 \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)                                    \
+  EXTERN template void detail::score<T, M>(const M&, MatrixView<T>, Matrix<T>&);                                 \
+  EXTERN template void detail::divergence<T, M>(const M&, MatrixView<T>, Vector<T>&);                            \
+  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&, \
                                                      sampling::Judging);
 #define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
   EXTERN template class objective::LossLoop<T>;                                                                   \

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "scorematch/fit/symmetric_system.hpp"
-#include "scorematch/likelihood/annealed_importance_sampling.hpp"
-#include "scorematch/likelihood/generator.hpp"
-#include "scorematch/likelihood/importance_sampling.hpp"
+#include "scorematch/implicit/generator.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
-#include "scorematch/likelihood/quadrature.hpp"
+#include "scorematch/partition/annealed_importance_sampling.hpp"
+#include "scorematch/partition/importance_sampling.hpp"
+#include "scorematch/partition/quadrature.hpp"
 #include "scorematch/precompiled.hpp"
 
 #ifndef SCOREMATCH_EXTERN_LIKELIHOOD

@@ -1,5 +1,5 @@
 // expect: write where\(condition, a, b\)
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

@@ -1,6 +1,6 @@
 // expect: closed_form needs a model from a formula
-#include <scorematch/energy/energy_model.hpp>
-#include <scorematch/fit/closed_form.hpp>
+#include <scorematch/inference/closed_form.hpp>
+#include <scorematch/model/energy_model.hpp>
 #include <scorematch/objective/implicit_score_matching.hpp>
 
 namespace sm = scorematch;

@@ -1,5 +1,5 @@
 // expect: a log density returns an Eigen expression, whose numbers are gone once it has returned: state the type
-#include <scorematch/likelihood/density.hpp>
+#include <scorematch/density/density.hpp>
 
 namespace sm = scorematch;
 

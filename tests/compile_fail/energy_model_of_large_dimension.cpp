@@ -1,5 +1,5 @@
 // expect: is compiled for dimensions D from 1 to 10
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

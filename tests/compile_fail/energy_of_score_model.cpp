@@ -1,7 +1,7 @@
 // expect: energy_of needs an energy
-#include <scorematch/energy/energy_model.hpp>
-#include <scorematch/score/score_model.hpp>
-#include <scorematch/score/values.hpp>
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/model/score_model.hpp>
+#include <scorematch/model/values.hpp>
 
 namespace sm = scorematch;
 

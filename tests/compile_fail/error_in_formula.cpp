@@ -1,5 +1,5 @@
 // expect: is_not_there
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

@@ -1,5 +1,5 @@
 // expect: exp\(model\) needs an energy_model
-#include <scorematch/energy/algebra.hpp>
+#include <scorematch/model/algebra.hpp>
 
 namespace sm = scorematch;
 

@@ -1,5 +1,5 @@
 // expect: formula\(x, theta\), formula\(x, sigma, theta\) or formula\(x, sigma, label, theta\)
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

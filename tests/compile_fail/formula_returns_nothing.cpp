@@ -1,5 +1,5 @@
 // expect: a formula must return a value made of x and theta
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

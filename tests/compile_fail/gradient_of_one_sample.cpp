@@ -1,5 +1,5 @@
 // expect: must provide  void gradient\(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::MatrixXd> G\) const
-#include <scorematch/score/values.hpp>
+#include <scorematch/model/values.hpp>
 
 namespace sm = scorematch;
 

@@ -1,8 +1,8 @@
 // expect: a Metropolis kernel accepts by the energy
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/model/score_model.hpp>
 #include <scorematch/sampler/mala.hpp>
 #include <scorematch/sampler/sample.hpp>
-#include <scorematch/score/score_model.hpp>
 
 namespace sm = scorematch;
 

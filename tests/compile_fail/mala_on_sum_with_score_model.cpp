@@ -1,5 +1,5 @@
 // expect: a Metropolis kernel accepts by the energy
-#include <scorematch/energy/algebra.hpp>
+#include <scorematch/model/algebra.hpp>
 #include <scorematch/sampler/mala.hpp>
 #include <scorematch/sampler/sample.hpp>
 

@@ -1,5 +1,5 @@
 // expect: mixture\({a, b}\) needs energy_models
-#include <scorematch/energy/algebra.hpp>
+#include <scorematch/model/algebra.hpp>
 
 namespace sm = scorematch;
 

@@ -1,6 +1,6 @@
 // expect: write energy_model\(dimension, formula\)
-#include <scorematch/energy/energy_model.hpp>
-#include <scorematch/formula/mlp.hpp>
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/network/mlp.hpp>
 
 namespace sm = scorematch;
 

@@ -1,5 +1,5 @@
 // expect: perturbed moves the samples
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 #include <scorematch/objective/explicit_score_matching.hpp>
 #include <scorematch/objective/perturbed.hpp>
 

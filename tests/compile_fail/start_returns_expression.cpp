@@ -1,5 +1,5 @@
 // expect: a start returns an Eigen expression, whose numbers are gone once it has returned: state the type
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 #include <scorematch/sampler/langevin.hpp>
 #include <scorematch/sampler/sample.hpp>
 

@@ -1,5 +1,5 @@
 // expect: a target of explicit_score_matching returns an Eigen expression, whose numbers are gone
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 #include <scorematch/objective/explicit_score_matching.hpp>
 
 namespace sm = scorematch;

@@ -1,5 +1,5 @@
 // expect: takes a whole number, the size; a start value is sm::start\(number\)
-#include <scorematch/energy/energy_model.hpp>
+#include <scorematch/model/energy_model.hpp>
 
 namespace sm = scorematch;
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "scorematch/diagnostics/difference_ladder.hpp"
+#include "scorematch/model/values.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/random/stream.hpp"
-#include "scorematch/score/values.hpp"
 
 namespace scorematch {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "scorematch/diagnostics/difference_ladder.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/random/stream.hpp"
 
 namespace scorematch {

@@ -7,13 +7,13 @@
 // One formula that uses an energy twice tells their parameters apart: sm::ring(x, named("outer", theta)).
 #pragma once
 
-#include "scorematch/energy/ready/banana.hpp"
-#include "scorematch/energy/ready/double_well.hpp"
-#include "scorematch/energy/ready/gaussian.hpp"
-#include "scorematch/energy/ready/gaussian_bernoulli_rbm.hpp"
-#include "scorematch/energy/ready/gaussian_mixture.hpp"
-#include "scorematch/energy/ready/mlp_energy.hpp"
-#include "scorematch/energy/ready/natural_gaussian.hpp"
-#include "scorematch/energy/ready/pairwise_quartic.hpp"
-#include "scorematch/energy/ready/ring.hpp"
-#include "scorematch/energy/ready/student_t.hpp"
+#include "scorematch/energy/banana.hpp"
+#include "scorematch/energy/double_well.hpp"
+#include "scorematch/energy/gaussian.hpp"
+#include "scorematch/energy/gaussian_bernoulli_rbm.hpp"
+#include "scorematch/energy/gaussian_mixture.hpp"
+#include "scorematch/energy/mlp_energy.hpp"
+#include "scorematch/energy/natural_gaussian.hpp"
+#include "scorematch/energy/pairwise_quartic.hpp"
+#include "scorematch/energy/ring.hpp"
+#include "scorematch/energy/student_t.hpp"

@@ -29,8 +29,8 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/fit/minibatches.hpp"
-#include "scorematch/formula/formula_model.hpp"  // NamedParameter
 #include "scorematch/io/file.hpp"
+#include "scorematch/named_parameter.hpp"
 
 namespace scorematch::fitting {
 

@@ -13,7 +13,7 @@ namespace scorematch::fitting {
 /// Location and scale of each coordinate.
 struct DataScale {
   Eigen::VectorXd mean;
-  Eigen::VectorXd deviation;  ///< of a constant coordinate its distance from 0, or 1
+  Eigen::VectorXd deviation;    ///< of a constant coordinate its distance from 0, or 1
   std::vector<Index> constant;  ///< coordinates whose values are all the same, to rounding
   bool degenerate = false;      ///< a coordinate is constant, or a combination of others is
 
@@ -39,18 +39,21 @@ struct DataScale {
     return most / least;
   }
   bool is_uneven() const { return unevenness() > 10; }
-  /// A loss of score matching below this, `weight` being the second derivative of the loss in the score, means structure finer than
-  /// 10⁻⁸ of the data's spread: it falls without bound.
+  /// A loss of score matching below this, `weight` being the second derivative of the loss in the score, means
+  /// structure finer than 10⁻⁸ of the data's spread: it falls without bound.
   double loss_floor(double weight = 1) const {
     const double finest = degenerate ? 1e6 : 1e16;  // of degenerate data 10⁻³ is enough
     return -finest * std::max(weight, 1e-300) * 0.5 * score_square();
   }
-  /// The same of the implicit loss in units of the deviations, which no noise bounds: of degenerate data 10⁻² is enough.
-  double implicit_floor_in_units() const { return -(degenerate ? 1e4 : 1e16) * 0.5 * static_cast<double>(deviation.size()); }
+  /// The same of the implicit loss in units of the deviations, which no noise bounds: of degenerate data 10⁻² is
+  /// enough.
+  double implicit_floor_in_units() const {
+    return -(degenerate ? 1e4 : 1e16) * 0.5 * static_cast<double>(deviation.size());
+  }
 };
 
-/// Throws std::invalid_argument where T cannot tell the samples of a coordinate apart: below a hundred steps of rounding in a
-/// standard deviation.
+/// Throws std::invalid_argument where T cannot tell the samples of a coordinate apart: below a hundred steps of
+/// rounding in a standard deviation.
 template <class T>
 DataScale data_scale(const MatrixView<T>& X) {
   const Index d = X.rows(), N = X.cols();
@@ -72,7 +75,8 @@ DataScale data_scale(const MatrixView<T>& X) {
       squares += from_mean * from_mean;
     }
     scale.mean[j] = mean * unit;
-    const double deviation = std::sqrt(squares / static_cast<double>(N)) * unit, epsilon = std::numeric_limits<T>::epsilon();
+    const double deviation = std::sqrt(squares / static_cast<double>(N)) * unit,
+                 epsilon = std::numeric_limits<T>::epsilon();
     if (most - least <= 2 * epsilon * largest) {
       scale.constant.push_back(j);
       scale.deviation[j] = 0;

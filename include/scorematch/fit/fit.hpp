@@ -13,10 +13,10 @@
 #include "scorematch/fit/gradient_noise.hpp"
 #include "scorematch/fit/inspect_data.hpp"
 #include "scorematch/fit/minibatches.hpp"
-#include "scorematch/fit/parameter_names.hpp"
 #include "scorematch/fit/quasi_newton.hpp"
 #include "scorematch/fit/start.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
+#include "scorematch/model/parameter_names.hpp"
 #include "scorematch/progress.hpp"
 
 namespace scorematch {
@@ -30,15 +30,16 @@ enum class Method {
 struct FitOptions {
   Method method = Method::automatic;
   Index iterations = 0;  ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
-  /// lbfgs: the fit has converged when the next step would change the score by no more than this part of its size (Fit::decrement);
-  /// no units. 0: 1e-9 for double data, 1e-4 for float, where rounding allows, else a thousand times as much
+  /// lbfgs: the fit has converged when the next step would change the score by no more than this part of its size
+  /// (Fit::decrement); no units. 0: 1e-9 for double data, 1e-4 for float, where rounding allows, else a thousand times
+  /// as much
   double tolerance = 0;
-  Index memory = 10;               ///< lbfgs: corrections kept, ≥ 1
-  Index batch = 128;               ///< adam: samples a minibatch, ≥ 1
-  double learning_rate = 1e-2;     ///< adam: at the start; it falls to 0 along half a cosine. > 0
-  std::uint64_t seed = 0;          ///< adam: of the minibatches' order
-  /// Also try the model's start carried over to the data's mean and deviation, and begin at the one of the lower loss; false: the
-  /// model's own start whatever the data's units are.
+  Index memory = 10;            ///< lbfgs: corrections kept, ≥ 1
+  Index batch = 128;            ///< adam: samples a minibatch, ≥ 1
+  double learning_rate = 1e-2;  ///< adam: at the start; it falls to 0 along half a cosine. > 0
+  std::uint64_t seed = 0;       ///< adam: of the minibatches' order
+  /// Also try the model's start carried over to the data's mean and deviation, and begin at the one of the lower loss;
+  /// false: the model's own start whatever the data's units are.
   bool carry_start = true;
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
@@ -63,14 +64,16 @@ struct FitOptions {
 };
 
 enum class FitStatus {
-  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by what rounding of
-              ///< θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient is within its own standard
-              ///< error, and the next step would change the score by less than a tenth
-  stopped,    ///< after the iterations allowed, or by the progress callback
-  stalled,    ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the way,
-              ///< the search ended at a saddle, or a number of θ ran off to where it changes nothing (see Fit::warnings)
-  noisy,      ///< the least loss of one draw of the noise, but other draws would change the score by more than a third of its size
-  plateau,    ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
+  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by
+              ///< what rounding of θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient
+              ///< is within its own standard error, and the next step would change the score by less than a tenth
+  stopped,  ///< after the iterations allowed, or by the progress callback
+  stalled,  ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the
+            ///< way, the search ended at a saddle, or a number of θ ran off to where it changes nothing (see
+            ///< Fit::warnings)
+  noisy,    ///< the least loss of one draw of the noise, but other draws would change the score by more than a third of
+            ///< its size
+  plateau,  ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
   early_stopped,  ///< the held-out loss had stopped to improve
   diverged,       ///< the loss falls without bound
   non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
@@ -112,8 +115,8 @@ struct [[nodiscard]] Fit {
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
   double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
-  /// How far the next step, −G⁻¹g by the gradient g and the Gauss–Newton matrix G, would change the score beside its size, each
-  /// coordinate in units of the data's deviation: no units.
+  /// How far the next step, −G⁻¹g by the gradient g and the Gauss–Newton matrix G, would change the score beside its
+  /// size, each coordinate in units of the data's deviation: no units.
   double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::string> warnings = {};  ///< what in the data or the model makes the fit doubtful, a sentence each
 };
@@ -128,10 +131,10 @@ struct FitRun {
   double decrement = std::numeric_limits<double>::quiet_NaN();
   double resolved = 0;  ///< what rounding of θ may change the score by, beside its size
   std::vector<FitStep> history = {};
-  bool ended = false;       ///< by the progress callback, before the search by the loss itself
-  bool unbounded = false;   ///< below the floor in the data's own units
-  bool saddle = false;      ///< stationary where the loss curves down
-  bool left_units = false;  ///< the optimum in the data's own units is another
+  bool ended = false;                       ///< by the progress callback, before the search by the loss itself
+  bool unbounded = false;                   ///< below the floor in the data's own units
+  bool saddle = false;                      ///< stationary where the loss curves down
+  bool left_units = false;                  ///< the optimum in the data's own units is another
   std::vector<Index> lost = {}, idle = {};  ///< numbers of θ that change nothing any more, or never did
 };
 
@@ -146,8 +149,8 @@ void report(FitRun run, Result& result) {
   if constexpr (requires { result.decrement; }) result.decrement = run.decrement;
 }
 
-/// The metric of a loss; `function` must outlive what is returned. Where the data's units are even, all the coordinates count alike in
-/// G itself.
+/// The metric of a loss; `function` must outlive what is returned. Where the data's units are even, all the coordinates
+/// count alike in G itself.
 template <class T>
 MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations, bool even) {
   return [&function, deviations, even](const Eigen::VectorXd& theta, Metric& metric) {
@@ -157,8 +160,8 @@ MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& devi
     MetricSum sum(p, metric.gram, metric.diagonal);
     std::optional<MetricSum> relative;
     if (!even) relative.emplace(p, metric.relative_gram, metric.relative_diagonal);
-    const objective::SecondOrder second =
-        function.second_order((rows + dimension - 1) / dimension, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
+    const objective::SecondOrder second = function.second_order(
+        (rows + dimension - 1) / dimension, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
           sum.add(row);
           if (relative) relative->add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
         });
@@ -203,9 +206,9 @@ Function on_all_data(objective::LossLoop<T>& function) {
 /// Up to this many dimensions: its directions are d² numbers a sample.
 inline constexpr Index most_in_units = 64;
 
-/// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units, unless that raises
-/// `loss`. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of `loss`.
-/// Where the loss in units falls below `floor` the run is `unbounded`.
+/// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units,
+/// unless that raises `loss`. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of
+/// `loss`. Where the loss in units falls below `floor` the run is `unbounded`.
 template <class = void>
 FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
                       const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
@@ -220,7 +223,8 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double f
         present = at;
         return in_units(at, slope);
       },
-      metric, theta, here, [&](Index evaluation, double, double, bool best) {
+      metric, theta, here,
+      [&](Index evaluation, double, double, bool best) {
         const double value = loss(present, gradient);
         run.history.push_back({evaluation + 1, value, gradient.norm()});
         if (evaluation == 0) least = value;
@@ -254,7 +258,8 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
         if (held_out.watching()) present = at;
         return loss(at, gradient);
       },
-      metric, theta, search, [&](Index evaluation, double value, double gradient_norm, bool best) {
+      metric, theta, search,
+      [&](Index evaluation, double value, double gradient_norm, bool best) {
         run.history.push_back({before + evaluation + 1, value, gradient_norm});
         if (held_out.watching() && (options.check_every > 0 ? evaluation % options.check_every == 0 : best))
           held_out.check(present, run.history.back());
@@ -292,8 +297,8 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
   return run;
 }
 
-/// The coordinates φ that Adam moves in, θ = θ₀ + scale φ: a unit of each changes the score by its own size. So Adam's steps, and the
-/// size below which it takes a gradient for 0, have the units of no data.
+/// The coordinates φ that Adam moves in, θ = θ₀ + scale φ: a unit of each changes the score by its own size. So Adam's
+/// steps, and the size below which it takes a gradient for 0, have the units of no data.
 struct AdamUnits {
   Eigen::VectorXd start = {}, scale = {};  ///< empty: θ itself
   double loss = 1;                         ///< what the loss is divided by
@@ -415,8 +420,8 @@ void warn_of(const FitRun& run, const DataScale& scale, double resolution, const
          " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?");
 }
 
-/// Asks how far the optimum θ, from `start`, is that of the one draw of the noise that the search saw. Where it is, and a control
-/// variate takes that noise out of the loss, the fit is made by that one; else the run is `noisy`.
+/// Asks how far the optimum θ, from `start`, is that of the one draw of the noise that the search saw. Where it is, and
+/// a control variate takes that noise out of the loss, the fit is made by that one; else the run is `noisy`.
 template <class T, class M, class O>
 void judge_noise(const O& objective, MatrixView<T> data, const DataScale& scale, const MetricAt& metric,
                  HeldOut& held_out, const Search& search, const FitOptions& options, Eigen::VectorXd start,
@@ -516,7 +521,8 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
     run.status = run.decrement <= search_for<T>(options, floor).resolution ? FitStatus::converged : FitStatus::stalled;
   if constexpr (requires { objective.with_new_noise(); })
     if (lbfgs && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
-      judge_noise<T>(objective, data, scale, metric, held_out, search_for<T>(options, floor), options, start, theta, run, result);
+      judge_noise<T>(objective, data, scale, metric, held_out, search_for<T>(options, floor), options, start, theta,
+                     run, result);
   if (!run.idle.empty()) {  // what has an effect where the model itself starts lost it on the way
     const std::vector<char> moves = numbers_with_effect<T>(score_field(result.model), scale, data, own_start);
     std::erase_if(run.idle, [&](Index i) {
@@ -538,9 +544,9 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 ///   auto fit = sm::fit(energy, sm::implicit_score_matching{}, data);
 ///   auto fit = sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, data, {.progress = sm::progress_line()});
 ///
-/// The implicit loss of data whose coordinates are in units that differ is first minimised in units of their deviations, then
-/// as it is. Where frozen noise would decide the optimum of denoising_score_matching, its control variate is taken; a warning
-/// says so, and Fit::loss is still that of `objective`.
+/// The implicit loss of data whose coordinates are in units that differ is first minimised in units of their
+/// deviations, then as it is. Where frozen noise would decide the optimum of denoising_score_matching, its control
+/// variate is taken; a warning says so, and Fit::loss is still that of `objective`.
 ///
 /// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
 /// (with its column), options out of range.

@@ -1,6 +1,8 @@
-// What the gradient's own noise says of a θ: whether a noisy search has arrived there, and how far it depends on the noise drawn.
+// What the gradient's own noise says of a θ: whether a noisy search has arrived there, and how far it depends on the
+// noise drawn.
 //
-// Gradients are measured as the change of the score by the step −G⁻¹g beside the score's size (fit/metric.hpp): no units.
+// Gradients are measured as the change of the score by the step −G⁻¹g beside the score's size (fit/metric.hpp): no
+// units.
 #pragma once
 
 #include <algorithm>
@@ -61,10 +63,10 @@ class GradientSample {
   std::vector<Eigen::VectorXd> gradients_;
 };
 
-/// Whether a noisy search has arrived: the step from θ would change the score by less than a tenth of its size, and the gradient is
-/// within its standard error over the samples (T² ≤ 6 times what chance gives: a false alarm in some 1 % of fits). `draws` limits
-/// how often the noise is drawn; `decrement` becomes that of the mean gradient. Without the whole metric, and so beyond `most_dense`
-/// parameters, no step can be told to be small: never.
+/// Whether a noisy search has arrived: the step from θ would change the score by less than a tenth of its size, and the
+/// gradient is within its standard error over the samples (T² ≤ 6 times what chance gives: a false alarm in some 1 % of
+/// fits). `draws` limits how often the noise is drawn; `decrement` becomes that of the mean gradient. Without the whole
+/// metric, and so beyond `most_dense` parameters, no step can be told to be small: never.
 template <class = void>
 bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t first_draw, Index draws,
              const Eigen::VectorXd& theta, double& decrement) {
@@ -104,8 +106,8 @@ bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, st
 /// Of noise_of_optimum: an optimum that moves by more is the noise's.
 inline constexpr double too_noisy = 1.0 / 3;
 
-/// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of the gradient
-/// over draws. 0 beyond `most_dense` parameters, where no step can be told.
+/// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of
+/// the gradient over draws. 0 beyond `most_dense` parameters, where no step can be told.
 template <class = void>
 double noise_of_optimum(const LossAt& loss_at, const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   constexpr std::uint64_t draws = 12;

@@ -11,8 +11,9 @@
 
 namespace scorematch::fitting {
 
-/// The units of X (d × N), and a sentence for each row that is constant, combination of rows that is, and end that samples crowd. Throws
-/// what data_scale throws. Combinations are looked for among at most 4096 samples of at most 256 dimensions.
+/// The units of X (d × N), and a sentence for each row that is constant, combination of rows that is, and end that
+/// samples crowd. Throws what data_scale throws. Combinations are looked for among at most 4096 samples of at most 256
+/// dimensions.
 template <class T>
 DataScale inspect_data(const MatrixView<T>& X, std::vector<std::string>& warnings) {
   DataScale scale = data_scale<T>(X);

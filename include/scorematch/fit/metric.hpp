@@ -2,8 +2,8 @@
 //
 // A loss of score matching is a quadratic function of the score, so that with v the numbers whose squares it sums up
 //   loss(θ + δ) ≈ loss(θ) + gᵀδ + ½ δᵀGδ,   G = E Σ w (∂v/∂θ)(∂v/∂θ)ᵀ,
-// up to the curvature of v(θ). G has the units of θ and of the data in it, so that √(δᵀGδ / E Σ w v²), the change of the
-// score beside its size, has none.
+// up to the curvature of v(θ). G has the units of θ and of the data in it, so that √(δᵀGδ / E Σ w v²), the change of
+// the score beside its size, has none.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,8 @@ struct Metric {
   Eigen::MatrixXd gram;      ///< G, p × p; empty where only the diagonal is kept
   Eigen::VectorXd diagonal;  ///< its diagonal
   double square = 0;         ///< E Σ w v², the square of the score's size
-  /// The same of v beside its natural size, by which coordinates count alike whatever their units: what verdicts measure with.
+  /// The same of v beside its natural size, by which coordinates count alike whatever their units: what verdicts
+  /// measure with.
   Eigen::MatrixXd relative_gram;
   Eigen::VectorXd relative_diagonal;
   double relative_square = 0;
@@ -93,8 +94,7 @@ class MetricSum {
       Gemm::multiply_transposed(panel, p - k, together, rows_.data() + k * together, together,
                                 rows_.data() + k * together, together, products_.data(), room_.data());
       for (Index j = 0; j < p - k; ++j)
-        for (Index i = 0; i < panel; ++i)
-          gram_(k + j, k + i) += products_[static_cast<std::size_t>(j * panel + i)];
+        for (Index i = 0; i < panel; ++i) gram_(k + j, k + i) += products_[static_cast<std::size_t>(j * panel + i)];
     }
     filled_ = 0;
   }
@@ -130,7 +130,8 @@ class MetricSolver {
     damping_ = damping;
     factor_.resize(0, 0);
     if (!dense) return;
-    for (;; damping_ = std::max({10 * damping_, 1e-15, 1e-2 * needed_})) {  // what it took last time tells where to go on
+    for (;;
+         damping_ = std::max({10 * damping_, 1e-15, 1e-2 * needed_})) {  // what it took last time tells where to go on
       if (!decompose(A) && damping_ <= 1e3) continue;
       needed_ = damping_ > damping ? damping_ : 0;
       return;

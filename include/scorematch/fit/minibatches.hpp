@@ -14,7 +14,7 @@
 
 #include "scorematch/fit/adam.hpp"
 #include "scorematch/fit/learning_rate.hpp"
-#include "scorematch/objective/loss_loop.hpp"
+#include "scorematch/loss/loss_loop.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/random/stream.hpp"

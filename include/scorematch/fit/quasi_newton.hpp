@@ -1,16 +1,23 @@
-// Minimises a loss by Gauss–Newton and quasi-Newton steps, in the units of the loss itself: the path, its end and the verdict do
-// not depend on the units of θ, of the data, or of the loss.
+// Minimises a loss by Gauss–Newton and quasi-Newton steps, in the units of the loss itself: the path, its end and the
+// verdict do not depend on the units of θ, of the data, or of the loss.
 //
-//   direction   δ = −H g, H the L-BFGS two-loop product (Nocedal & Wright 2006, algorithm 7.4) whose first matrix is the inverse
+//   direction   δ = −H g, H the L-BFGS two-loop product (Nocedal & Wright 2006, algorithm 7.4) whose first matrix is
+//   the inverse
 //               of the metric G (fit/metric.hpp)
-//   damping     δ solves (G + μ diag G) δ = −g, μ after Levenberg and Marquardt: it shortens the step in directions that G hardly holds
-//   step        backtracking until the loss falls enough (Armijo), or, where rounding hides its fall, until the slope does
-//               (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third of its size
-//   refresh     G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or a step by G
+//   damping     δ solves (G + μ diag G) δ = −g, μ after Levenberg and Marquardt: it shortens the step in directions
+//   that G hardly holds step        backtracking until the loss falls enough (Armijo), or, where rounding hides its
+//   fall, until the slope does
+//               (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third of
+//               its size
+//   refresh     G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or
+//   a step by G
 //               was damped or cut
-//   curvature   of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few steps have brought
-//               little) for the steps, and at the end, where it tells a minimum from a saddle, which the search leaves again
-//   verdict     the change of the score that the next step −G⁻¹g would make beside the score's size, coordinate by coordinate in units
+//   curvature   of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few
+//   steps have brought
+//               little) for the steps, and at the end, where it tells a minimum from a saddle, which the search leaves
+//               again
+//   verdict     the change of the score that the next step −G⁻¹g would make beside the score's size, coordinate by
+//   coordinate in units
 //               of the data, so that none hides behind others
 #pragma once
 
@@ -38,9 +45,10 @@ struct Search {
   double tolerance = 1e-9;   ///< decrement that ends the search
   double resolution = 1e-6;  ///< decrement that counts as converged where rounding hides any further fall
   double noise = 1e-14;      ///< relative rounding error of the loss
-  double natural = 0;        ///< the square of the score's size by the data's own scale: what counts where the score is 0 everywhere
-  /// Whether the start is stationary as far as this function's metric cannot tell: then the search ends there if it is stationary
-  /// as far as the metric can, along directions that have at least a millionth of their numbers' effects.
+  double natural =
+      0;  ///< the square of the score's size by the data's own scale: what counts where the score is 0 everywhere
+  /// Whether the start is stationary as far as this function's metric cannot tell: then the search ends there if it is
+  /// stationary as far as the metric can, along directions that have at least a millionth of their numbers' effects.
   bool settled_where_hidden = false;
   /// A loss below is taken for one that falls without bound.
   double floor = -std::numeric_limits<double>::infinity();
@@ -56,12 +64,12 @@ struct Minimum {
   double decrement = std::numeric_limits<double>::quiet_NaN();
   double gain = std::numeric_limits<double>::quiet_NaN();  ///< the metric's, at θ
   Index iterations = 0, evaluations = 0;
-  Index non_finite = 0;    ///< evaluations whose loss or gradient was not finite
-  bool started = false;    ///< loss and gradient were finite at the start
-  bool converged = false;  ///< the decrement is small
-  bool unbounded = false;  ///< the loss fell below the floor
-  bool stopped = false;    ///< by the observer
-  bool saddle = false;     ///< stationary, but along a direction the loss curves down
+  Index non_finite = 0;     ///< evaluations whose loss or gradient was not finite
+  bool started = false;     ///< loss and gradient were finite at the start
+  bool converged = false;   ///< the decrement is small
+  bool unbounded = false;   ///< the loss fell below the floor
+  bool stopped = false;     ///< by the observer
+  bool saddle = false;      ///< stationary, but along a direction the loss curves down
   std::vector<Index> lost;  ///< numbers of θ that ran to where they change nothing any more
   std::vector<Index> idle;  ///< that never did
 };
@@ -212,9 +220,9 @@ class Minimiser {
       solver_.factor(metric_, damping_);
   }
 
-  // A number of θ whose effect has shrunk to 10⁻⁸ of what it was, or is small beside that of one more, or twice as much: where the loss
-  // curves as G says, it is one in other units; where not, G, the square of a vanishing slope, would have it leap to where it changes
-  // nothing. One with no effect left is lost.
+  // A number of θ whose effect has shrunk to 10⁻⁸ of what it was, or is small beside that of one more, or twice as
+  // much: where the loss curves as G says, it is one in other units; where not, G, the square of a vanishing slope,
+  // would have it leap to where it changes nothing. One with no effect left is lost.
   void look_for_lost(const Point& at) {
     const Index p = at.theta.size();
     if (most_.size() == 0) most_.setZero(p);
@@ -227,13 +235,16 @@ class Minimiser {
       const double unit = std::max(std::abs(at.theta[i]), 1.0);
       if (std::sqrt(own / metric_.square) * unit < 1e-13) {
         own = 0;
-        // It may yet move the loss: by its trace, or where the square of the number counts alone. By its own curvature then, or, where
-        // that is nothing, so that no step changes the loss by more than its size.
+        // It may yet move the loss: by its trace, or where the square of the number counts alone. By its own curvature
+        // then, or, where that is nothing, so that no step changes the loss by more than its size.
         const double size = std::abs(at.loss) + metric_.square, slope = std::abs(at.gradient[i]),
                      curvature = --tries >= 0 ? std::abs(curvature_of(at, i, 1e-2 * unit)) : 0;
-        if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature)) own = curvature;
-        else if (slope * unit > 1e-14 * size) own = slope * slope / size;
-        else still_[static_cast<std::size_t>(i)] = most_[i] > 0;
+        if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature))
+          own = curvature;
+        else if (slope * unit > 1e-14 * size)
+          own = slope * slope / size;
+        else
+          still_[static_cast<std::size_t>(i)] = most_[i] > 0;
         metric_.relative_diagonal[i] = metric_.relative_square * own / size;
         if (metric_.gram.size() > 0) {
           metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
@@ -294,8 +305,8 @@ class Minimiser {
     return at.theta.size() <= most_newton && metric_.gram.size() > 0 && metric_.square > 0 && resolved_at(at) < 1e-6;
   }
 
-  // After ten steps near the end that have not brought the decrement down to a tenth: G is no guide to the curvature. True where they
-  // now begin.
+  // After ten steps near the end that have not brought the decrement down to a tenth: G is no guide to the curvature.
+  // True where they now begin.
   bool be_newton_if_slow(const Point& at) {
     constexpr Index enough = 40;
     if (newton_ && best_.iterations >= since_ + enough) {  // nor is the Hessian; a good one needs far less
@@ -316,7 +327,8 @@ class Minimiser {
     return newton_;
   }
 
-  // Whether the Hessian at hand has a clearly negative eigenvalue, in units of the metric; leaves its factor in undamped_.
+  // Whether the Hessian at hand has a clearly negative eigenvalue, in units of the metric; leaves its factor in
+  // undamped_.
   bool curves_down(const Point& at) {
     undamped_ = {};  // so that its damping is the least that serves
     undamped_.factor(hessian_, metric_.diagonal, 0);
@@ -327,8 +339,8 @@ class Minimiser {
     return undamped_.damping() > 1e-4 * steepest;
   }
 
-  // What a small decrement by G says is confirmed by the curvature itself, where that can be had: the loss curves up, and the Newton
-  // step is small, too. If not, a saddle, or G was no guide.
+  // What a small decrement by G says is confirmed by the curvature itself, where that can be had: the loss curves up,
+  // and the Newton step is small, too. If not, a saddle, or G was no guide.
   bool is_minimum(const Point& at) {
     best_.saddle = false;
     if (!may_differentiate(at)) return true;
@@ -343,12 +355,13 @@ class Minimiser {
     return !newton_;
   }
 
-  // From a saddle along the direction in which the loss curves down most: by inverse iteration with what factor is at hand. False where
-  // that lowers the loss nowhere.
+  // From a saddle along the direction in which the loss curves down most: by inverse iteration with what factor is at
+  // hand. False where that lowers the loss nowhere.
   bool leave_saddle(Point& now) {
     const Index p = now.theta.size();
     Eigen::VectorXd v(p);
-    for (Index i = 0; i < p; ++i) v[i] = metric_.diagonal[i] > 0 ? (1 + 0.37 * static_cast<double>(i % 7)) * std::sqrt(metric_.diagonal[i]) : 0;
+    for (Index i = 0; i < p; ++i)
+      v[i] = metric_.diagonal[i] > 0 ? (1 + 0.37 * static_cast<double>(i % 7)) * std::sqrt(metric_.diagonal[i]) : 0;
     for (int k = 0; k < 20; ++k) {
       undamped_.solve(v, direction_);
       const double length = length_of_direction(now);
@@ -384,12 +397,13 @@ class Minimiser {
     return decrement_by(metric_, at, direction_);
   }
 
-  // Two measures, of which the larger counts: gᵀG⁻¹g sees what moves the loss and not the score, the other every coordinate.
+  // Two measures, of which the larger counts: gᵀG⁻¹g sees what moves the loss and not the score, the other every
+  // coordinate.
   static double decrement_by(const Metric& metric, const Point& at, const Eigen::VectorXd& delta) {
     const double of_loss = std::max(dot(at.gradient, delta), 0.0),
                  of_score = squared_length(metric.relative_gram, metric.relative_diagonal, delta);
-    return std::sqrt(std::max(of_loss == 0 ? 0 : of_loss / metric.square,
-                              of_score == 0 ? 0 : of_score / metric.relative_square));
+    return std::sqrt(
+        std::max(of_loss == 0 ? 0 : of_loss / metric.square, of_score == 0 ? 0 : of_score / metric.relative_square));
   }
 
   /// The decrement of a trial: its metric is taken for this alone.
@@ -418,7 +432,8 @@ class Minimiser {
       for (Index i = 0; i < q.size(); ++i) q[i] -= alpha[k] * c.change[i];
     }
     solver_.solve(q, direction_);
-    if (!corrections_.empty() && metric_.gram.size() == 0) {  // the size of a diagonal is worth less than that of a step
+    if (!corrections_.empty() &&
+        metric_.gram.size() == 0) {  // the size of a diagonal is worth less than that of a step
       const Correction& last = corrections_.back();
       solver_.solve(last.change, scratch_);
       const double size = last.product / dot(last.change, scratch_);
@@ -432,13 +447,15 @@ class Minimiser {
     for (Index i = 0; i < q.size(); ++i) direction_[i] = -direction_[i];
   }
 
-  /// How far a whole step would change the score, beside its size: in all, or in a coordinate's own units, where that is more.
+  /// How far a whole step would change the score, beside its size: in all, or in a coordinate's own units, where that
+  /// is more.
   double length_of_direction(const Point& from) const {
     const double in_all = squared_length(metric_.gram, metric_.diagonal, direction_),
                  by_coordinate = squared_length(metric_.relative_gram, metric_.relative_diagonal, direction_);
     double square = metric_.square > 0 ? in_all / metric_.square : 0;
     if (metric_.relative_square > 0) square = std::max(square, by_coordinate / metric_.relative_square);
-    // Nor does a number of θ that changes little leap to where it changes nothing: beside what it is (or 1), and what it changed once.
+    // Nor does a number of θ that changes little leap to where it changes nothing: beside what it is (or 1), and what
+    // it changed once.
     for (Index i = 0; i < direction_.size(); ++i) {
       const double leap = 0.1 * direction_[i] / std::max(1.0, std::abs(from.theta[i]));
       square = std::max({square, 0.01 * most_[i] * direction_[i] * direction_[i], leap * leap});
@@ -517,12 +534,15 @@ class Minimiser {
     fresh_ = false;
     // Without positive curvature along the step H would not stay positive definite.
     solver_.solve(c.change, scratch_);
-    if (!(c.product > 1e-10 * std::sqrt(squared_length(metric_.gram, metric_.diagonal, c.step) * dot(c.change, scratch_)))) return;
+    if (!(c.product >
+          1e-10 * std::sqrt(squared_length(metric_.gram, metric_.diagonal, c.step) * dot(c.change, scratch_))))
+      return;
     corrections_.push_back(std::move(c));
     if (static_cast<Index>(corrections_.size()) > search_.memory) corrections_.pop_front();
   }
 
-  // Where the search ended. Rounding may let a path's loss rise a little: the last point counts unless one was clearly lower.
+  // Where the search ended. Rounding may let a path's loss rise a little: the last point counts unless one was clearly
+  // lower.
   void settle(const Point& now) {
     if (ends() || !now.finite) return;
     if (best_.loss < now.loss - rounding_at(now)) {
@@ -539,8 +559,8 @@ class Minimiser {
     best_.gain = metric_.gain;
     best_.resolved = resolved_at(now);
     if (best_.iterations < search_.iterations && !best_.saddle)
-      best_.converged = best_.decrement <= std::max(search_.resolution, 4 * best_.resolved) &&
-                         (confirmed_ || is_minimum(now));
+      best_.converged =
+          best_.decrement <= std::max(search_.resolution, 4 * best_.resolved) && (confirmed_ || is_minimum(now));
     for (Index i = 0; i < now.theta.size(); ++i) {
       if (still_[static_cast<std::size_t>(i)]) best_.lost.push_back(i);
       if (first_diagonal_[i] == 0 && metric_.diagonal[i] == 0) best_.idle.push_back(i);
@@ -560,17 +580,17 @@ class Minimiser {
   Eigen::VectorXd direction_, scratch_;
   static constexpr Index most_newton = 60;  ///< parameters of which a Hessian by differences costs little
   Eigen::MatrixXd hessian_;
-  Eigen::VectorXd most_;  ///< of the metric's diagonal beside its square
+  Eigen::VectorXd most_;     ///< of the metric's diagonal beside its square
   std::vector<char> still_;  ///< numbers of θ that change next to nothing any more
-  bool newton_ = false;                  ///< steps by the Hessian instead of G
-  bool is_metrics_ = false;              ///< undamped_ holds the factor of the present metric
-  bool confirmed_ = false;               ///< by another measure
-  bool tired_ = false;                   ///< they have been tried, in vain
-  Index since_ = 0;                      ///< the iteration at which the decrement was `then_`, or Newton's steps began
+  bool newton_ = false;      ///< steps by the Hessian instead of G
+  bool is_metrics_ = false;  ///< undamped_ holds the factor of the present metric
+  bool confirmed_ = false;   ///< by another measure
+  bool tired_ = false;       ///< they have been tried, in vain
+  Index since_ = 0;          ///< the iteration at which the decrement was `then_`, or Newton's steps began
   double then_ = 0;
   double radius_ = 0.3;   ///< the longest step, in sizes of the score
-  double damping_ = 0.1;   ///< Levenberg and Marquardt's
-  double path_ = 0;     ///< what the score has changed by since the metric was taken, in its own size
+  double damping_ = 0.1;  ///< Levenberg and Marquardt's
+  double path_ = 0;       ///< what the score has changed by since the metric was taken, in its own size
   bool left_metric_ = false;
   bool fresh_ = false;  ///< the metric is that of the present θ
 };

@@ -1,9 +1,9 @@
-// Where a fit starts: a model's default θ suits data of mean 0 and deviation 1. Carried over to the data at hand, it says there
-// what it says of standard data.
+// Where a fit starts: a model's default θ suits data of mean 0 and deviation 1. Carried over to the data at hand, it
+// says there what it says of standard data.
 //
-// The start θ₀ says s_θ₀(u) of u = (x − m)/S. Looked for is the θ with S s_θ(m + S u) = s_θ₀(u), by following the map from (0, 1)
-// to (m, S) in steps: a Gauss–Newton step ahead along the path and some back onto it. A model that is closed under shifts and
-// scales (most are) has such a θ; of others the nearest is found.
+// The start θ₀ says s_θ₀(u) of u = (x − m)/S. Looked for is the θ with S s_θ(m + S u) = s_θ₀(u), by following the map
+// from (0, 1) to (m, S) in steps: a Gauss–Newton step ahead along the path and some back onto it. A model that is
+// closed under shifts and scales (most are) has such a θ; of others the nearest is found.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,8 @@
 
 #include "scorematch/fit/data_scale.hpp"
 #include "scorematch/fit/metric.hpp"
-#include "scorematch/objective/score_rows.hpp"
-#include "scorematch/score/user_model.hpp"
+#include "scorematch/loss/score_rows.hpp"
+#include "scorematch/model/user_model.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch::fitting {
@@ -27,8 +27,8 @@ struct ScoreField {
   /// S (B × d) at the rows of X (B × d, B a multiple of 16)
   std::function<void(const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, Eigen::MatrixXd& S)> values = {};
   /// visits ∂s_j(x_b)/∂θ for the elements of S in the order of its storage
-  std::function<void(const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, const objective::RowVisitor& visit)>
-      rows = {};
+  std::function<void(const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, const objective::RowVisitor& visit)> rows =
+      {};
 };
 
 /// Empty for models whose score takes a noise level: their scale is that of the level.
@@ -77,7 +77,8 @@ class CarriedStart {
     field_.values(theta, U_, wanted_);
     size_ = norm(wanted_);
     if (!(size_ > 0) || !std::isfinite(size_)) return false;
-    // Of a model with such a θ a residual of a thousandth tells it from others, of a mixture that lost a component, say.
+    // Of a model with such a θ a residual of a thousandth tells it from others, of a mixture that lost a component,
+    // say.
     const Eigen::VectorXd start = theta;
     for (const double tolerance : {1e-3, 0.1}) {
       tolerance_ = tolerance;
@@ -89,9 +90,9 @@ class CarriedStart {
   }
 
  private:
-  // A location moves by the very shift. Of the slope at no shift, which is right to three digits or more, numbers that equal the shift of
-  // a coordinate are taken for it, and the others for 0: a shift of 10¹² deviations wants all its digits. The residual says whether that
-  // was right.
+  // A location moves by the very shift. Of the slope at no shift, which is right to three digits or more, numbers that
+  // equal the shift of a coordinate are taken for it, and the others for 0: a shift of 10¹² deviations wants all its
+  // digits. The residual says whether that was right.
   bool shift_at_once(Eigen::VectorXd& theta) {
     Eigen::VectorXd next = theta;
     const double before = residual(theta, at(false, 0), residual_);
@@ -208,8 +209,8 @@ class CarriedStart {
     // The shift in units of the scale may be long: the difference is taken over a step that is short in them.
     double length = 1;
     for (Index j = 0; j < scale_.mean.size(); ++j)
-      length = std::max(length, scales ? std::abs(std::log(scale_.deviation[j]))
-                                       : std::abs(scale_.mean[j]) / scale_.deviation[j]);
+      length = std::max(
+          length, scales ? std::abs(std::log(scale_.deviation[j])) : std::abs(scale_.mean[j]) / scale_.deviation[j]);
     const double step = h / length;
     residual(theta, at(scales, t + step), forward);
     residual(theta, at(scales, t - step), back);
@@ -290,8 +291,8 @@ std::vector<char> numbers_with_effect(const ScoreField& field, const DataScale& 
   return moves;
 }
 
-/// Carries `theta`, a start for data of mean 0 and deviation 1, over to data of this scale; of the data some columns show
-/// where. False, θ as it was, where there is nothing to carry or no way.
+/// Carries `theta`, a start for data of mean 0 and deviation 1, over to data of this scale; of the data some columns
+/// show where. False, θ as it was, where there is nothing to carry or no way.
 template <class T>
 bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X, Eigen::VectorXd& theta) {
   constexpr Index most_parameters = 500;

@@ -16,7 +16,7 @@
 #include "scorematch/fit/data_scale.hpp"
 #include "scorematch/fit/learning_rate.hpp"
 #include "scorematch/fit/minibatches.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/progress.hpp"
 
 namespace scorematch {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/fit/parameter_names.hpp"
 #include "scorematch/fit/symmetric_system.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
+#include "scorematch/model/parameter_names.hpp"
 #include "scorematch/random/stream.hpp"
 
 namespace scorematch {
@@ -59,7 +59,8 @@ struct DegenerateRows {
   std::string text() const {
     std::string all;
     for (const Index row : constant) all += scorematch::text("row ", row, " of the data is constant\n");
-    for (const std::string& combination : dependent) all += combination + " is constant over the data (rows in units of their deviations)\n";
+    for (const std::string& combination : dependent)
+      all += combination + " is constant over the data (rows in units of their deviations)\n";
     return all;
   }
 };

@@ -120,8 +120,8 @@ inline std::string read_file(const std::string& path) {
                                          : "a device or a socket; only files are read");
   std::string bytes;
   try {
-    // Room for all at once, and a byte more; a file that grows meanwhile, or whose system does not say its size, grows in
-    // the loop.
+    // Room for all at once, and a byte more; a file that grows meanwhile, or whose system does not say its size, grows
+    // in the loop.
     std::size_t room = static_cast<std::size_t>(found.st_size) + 1;
     for (std::size_t size = 0;; room *= 2) {
       bytes.resize(room);
@@ -138,8 +138,8 @@ inline std::string read_file(const std::string& path) {
   file_error(path, "has ", found.st_size, " bytes, and there is no memory for them");
 }
 
-/// What a file is, with the remedy, that is compressed or in a format that no reader of this room takes: its first bytes
-/// say so. "" for others.
+/// What a file is, with the remedy, that is compressed or in a format that no reader of this room takes: its first
+/// bytes say so. "" for others.
 inline std::string_view other_format(std::string_view bytes) {
   using Format = std::pair<std::string_view, const char*>;
   constexpr std::array formats = {

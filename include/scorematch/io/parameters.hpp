@@ -34,10 +34,10 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
-#include "scorematch/formula/formula_model.hpp"  // NamedParameter
 #include "scorematch/io/file.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/io/standardise.hpp"
+#include "scorematch/named_parameter.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {

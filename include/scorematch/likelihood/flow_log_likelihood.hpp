@@ -10,9 +10,9 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/model/user_model.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/dormand_prince.hpp"
-#include "scorematch/score/user_model.hpp"
 
 namespace scorematch {
 

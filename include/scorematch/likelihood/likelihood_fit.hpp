@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "scorematch/density/partition_result.hpp"
 #include "scorematch/fit/fit.hpp"
-#include "scorematch/likelihood/energy_function.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
-#include "scorematch/likelihood/partition_result.hpp"
+#include "scorematch/partition/energy_function.hpp"
 
 namespace scorematch {
 
@@ -25,8 +25,8 @@ struct [[nodiscard]] LikelihoodFit {
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
   LogPartition log_partition = {};  ///< of `model`, where the method learns it
-  /// √(gᵀF⁻¹g), g the gradient and F the Fisher information: how far the next step would move the model, in standard deviations of
-  /// what one sample tells of θ; NaN where the method does not compute it
+  /// √(gᵀF⁻¹g), g the gradient and F the Fisher information: how far the next step would move the model, in standard
+  /// deviations of what one sample tells of θ; NaN where the method does not compute it
   double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::string> warnings = {};  ///< what in the data makes the fit doubtful, a sentence each
   /// Contrastive divergence: the mean acceptance of the model's chains over the second half of the iterations.
@@ -46,9 +46,10 @@ constexpr bool check_trainable_energy() {
                     "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of "
                     "the sum over columns of w · energy(X)");
     else
-      static_assert(BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>,
-                    "this model's energy cannot be differentiated with respect to theta: a part of it does not provide  "
-                    "pull_back_energy(X, w, g)");
+      static_assert(
+          BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>,
+          "this model's energy cannot be differentiated with respect to theta: a part of it does not provide  "
+          "pull_back_energy(X, w, g)");
     return BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>;
   }
   return false;
@@ -56,9 +57,9 @@ constexpr bool check_trainable_energy() {
 
 namespace likelihood {
 
-/// The metric F = Σ_n w_n r_n r_nᵀ, r_n = −∂f/∂θ(x_n) or, `centred`, that minus its weighted mean; its unit is one sample's worth of
-/// information. weights(θ) binds θ and gives the points (d × n) with their weights, of which some 2000 are drawn where there are more;
-/// `extra` adds a parameter whose derivative is 1.
+/// The metric F = Σ_n w_n r_n r_nᵀ, r_n = −∂f/∂θ(x_n) or, `centred`, that minus its weighted mean; its unit is one
+/// sample's worth of information. weights(θ) binds θ and gives the points (d × n) with their weights, of which some
+/// 2000 are drawn where there are more; `extra` adds a parameter whose derivative is 1.
 template <class Energy, class Weights>
 fitting::MetricAt information(Energy& energy, Weights weights, bool centred, bool extra = false) {
   return [&energy, weights, centred, extra](const DependentVector<Energy>& theta, fitting::Metric& metric) {
@@ -123,8 +124,8 @@ DependentVector<M> start_for(const M& model, const DependentMatrix<M>& data, con
   return there < std::numeric_limits<double>::infinity() && !(loss(own) <= there) ? carried : own;
 }
 
-/// What a fit by likelihood says of the data. Their mean log-likelihood cannot be more than this: the density of independent normals
-/// 10⁻¹⁵ as wide as the data.
+/// What a fit by likelihood says of the data. Their mean log-likelihood cannot be more than this: the density of
+/// independent normals 10⁻¹⁵ as wide as the data.
 inline double likelihood_floor(const fitting::DataScale& units) {
   double entropy = 0;
   for (Index j = 0; j < units.deviation.size(); ++j) entropy += std::log(units.deviation[j]) + 1.42 - 36;

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "scorematch/check.hpp"
-#include "scorematch/likelihood/partition_result.hpp"
-#include "scorematch/score/values.hpp"
+#include "scorematch/density/partition_result.hpp"
+#include "scorematch/model/values.hpp"
 
 namespace scorematch {
 

@@ -7,9 +7,9 @@
 #include <limits>
 #include <vector>
 
-#include "scorematch/fit/standard_errors.hpp"
+#include "scorematch/inference/standard_errors.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
-#include "scorematch/likelihood/quadrature.hpp"
+#include "scorematch/partition/quadrature.hpp"
 
 namespace scorematch {
 
@@ -218,7 +218,7 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
   result.log_partition = expectation.log_partition();
 }
 
-/// What standard errors ask of a fit by likelihood (fit/standard_errors.hpp).
+/// What standard errors ask of a fit by likelihood (inference/standard_errors.hpp).
 template <class M>
 class ExactFit {
   using Energy = decltype(energy_function<double>(std::declval<const M&>()));
@@ -294,8 +294,9 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
   return result;
 }
 
-/// The gradient of −(1/N) log-likelihood by samples, of the sign of contrastive_gradient and every loss's: X of the data,
-/// Y of the model (from any sampler), both a column a sample. Its error counts the samples as independent: of a chain take draws far apart.
+/// The gradient of −(1/N) log-likelihood by samples, of the sign of contrastive_gradient and every loss's: X of the
+/// data, Y of the model (from any sampler), both a column a sample. Its error counts the samples as independent: of a
+/// chain take draws far apart.
 ///
 ///   auto draws = sm::sample(model, sm::mala{.step = 0.1}, {.chains = 4000, .steps = 1000});
 ///   auto g = sm::likelihood_gradient(model, data, draws.points);

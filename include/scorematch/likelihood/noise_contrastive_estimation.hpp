@@ -5,7 +5,7 @@
 #include <cmath>
 #include <optional>
 
-#include "scorematch/likelihood/gaussian.hpp"
+#include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
 #include "scorematch/random/normal.hpp"
 
@@ -162,19 +162,16 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
       return both;
     };
     const DependentVector<M> start =
-        likelihood::start_for(model, data, units, options, [&](const DependentVector<M>& at) {
-          return contrast(with_constant(at), gradient);
-        });
+        likelihood::start_for(model, data, units, options,
+                              [&](const DependentVector<M>& at) { return contrast(with_constant(at), gradient); });
     DependentVector<M> theta = with_constant(start);
-    likelihood::by_lbfgs(
-        [&](const DependentVector<M>& at, DependentVector<M>& slopes) { return contrast(at, slopes); },
-        likelihood::information(
-            energy,
-            [&](const DependentVector<M>& at, const DependentMatrix<M>*& points, DependentVector<M>& w) {
-              contrast.weights(at, points, w);
-            },
-            false, true),
-        -std::numeric_limits<double>::infinity(), theta, options, result);
+    likelihood::by_lbfgs([&](const DependentVector<M>& at, DependentVector<M>& slopes) { return contrast(at, slopes); },
+                         likelihood::information(
+                             energy,
+                             [&](const DependentVector<M>& at, const DependentMatrix<M>*& points,
+                                 DependentVector<M>& w) { contrast.weights(at, points, w); },
+                             false, true),
+                         -std::numeric_limits<double>::infinity(), theta, options, result);
     result.model.set_parameters(theta.head(start.size()));
     result.log_partition.value = -theta[start.size()];
     result.log_partition.evaluations = energy.evaluations();

@@ -3,9 +3,9 @@
 
 #include <cmath>
 
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/noise/law.hpp"
 #include "scorematch/noise/resolution.hpp"
-#include "scorematch/objective/loss.hpp"
 #include "scorematch/random/normal.hpp"
 
 namespace scorematch {
@@ -30,8 +30,9 @@ struct denoising_score_matching {
   bool frozen = false;  ///< the same noise at every step of a fit: the loss is deterministic
   Weight weight = Weight::one;
   double sigma_data = 1;  ///< for Weight::edm: the standard deviation of the data, > 0
-  /// Takes from each sample's loss λ s(x)·z/σ, whose mean is 0: the score is then asked for at x, too, which costs as much again, and
-  /// the loss's and its gradient's variance no longer grows as 1/σ² as σ falls. For σ that is small beside the data's structure.
+  /// Takes from each sample's loss λ s(x)·z/σ, whose mean is 0: the score is then asked for at x, too, which costs as
+  /// much again, and the loss's and its gradient's variance no longer grows as 1/σ² as σ falls. For σ that is small
+  /// beside the data's structure.
   bool control_variate = false;
 
   template <class T>

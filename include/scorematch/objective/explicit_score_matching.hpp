@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "scorematch/callable.hpp"
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 
 namespace scorematch {
 

@@ -1,13 +1,15 @@
-// The implicit loss in units of the data's own, coordinate by coordinate: what fits search by before they search by the loss itself.
+// The implicit loss in units of the data's own, coordinate by coordinate: what fits search by before they search by the
+// loss itself.
 #pragma once
 
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 
 namespace scorematch::objective {
 
-/// J = E[Σ_j (½(S_j s_j)² + S_j² ∂s_j/∂x_j)], S_j the unit of coordinate j: implicit score matching (Hyvärinen 2005) of the data
-/// x_j/S_j, by the slopes along the directions S_j e_j. Each coordinate counts alike, whatever its units; the loss itself is a sum in
-/// which those of large units are lost behind those of small ones. Of a model that can say what the data say both have the same minimum.
+/// J = E[Σ_j (½(S_j s_j)² + S_j² ∂s_j/∂x_j)], S_j the unit of coordinate j: implicit score matching (Hyvärinen 2005) of
+/// the data x_j/S_j, by the slopes along the directions S_j e_j. Each coordinate counts alike, whatever its units; the
+/// loss itself is a sum in which those of large units are lost behind those of small ones. Of a model that can say what
+/// the data say both have the same minimum.
 struct implicit_in_units {
   Eigen::VectorXd units;  ///< S, d numbers > 0
 

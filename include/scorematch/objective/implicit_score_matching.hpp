@@ -1,8 +1,8 @@
 // Implicit score matching: the score of the data without knowing it.
 #pragma once
 
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/objective/implicit_in_units.hpp"
-#include "scorematch/objective/loss.hpp"
 
 namespace scorematch {
 

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/noise/resolution.hpp"
-#include "scorematch/objective/loss.hpp"
 #include "scorematch/random/normal.hpp"
 
 namespace scorematch {

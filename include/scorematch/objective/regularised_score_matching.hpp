@@ -1,7 +1,7 @@
 // Regularised score matching: implicit score matching that pays for curvature, so that it does not overfit to peaks.
 #pragma once
 
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 
 namespace scorematch {
 

@@ -1,7 +1,7 @@
 // Sliced score matching: the trace by random projections.
 #pragma once
 
-#include "scorematch/objective/loss.hpp"
+#include "scorematch/loss/loss.hpp"
 #include "scorematch/random/normal.hpp"
 
 namespace scorematch {

@@ -11,10 +11,10 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/model/user_model.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/noise_conditional.hpp"
 #include "scorematch/sampler/sample.hpp"
-#include "scorematch/score/user_model.hpp"
 
 namespace scorematch {
 
@@ -45,7 +45,7 @@ enum class GenerationStatus {
   unfinished,  ///< at least one chain of an adaptive sampler ran out of steps, or cannot meet the tolerance in this
                ///< arithmetic; it is where it was then
   diverged,    ///< at least one chain left the finite numbers, and stays at its last finite state; or went a hundred
-             ///< times farther from where its score says that the data are than it began, and than the largest σ
+               ///< times farther from where its score says that the data are than it began, and than the largest σ
              ///< reaches; or Langevin's steps are unstable at some level, h times the slope of the score being above 2
   coarse,  ///< at some level h times the slope of the score, as the chains met it, is above 2/3: what Langevin's steps
            ///< leave there has a variance too large by half or more. Take a smaller step

@@ -10,12 +10,12 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/model/user_model.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/stream.hpp"
 #include "scorematch/sampler/chain_start.hpp"
 #include "scorematch/sampler/chain_verdict.hpp"
 #include "scorematch/sampler/target.hpp"
-#include "scorematch/score/user_model.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
@@ -365,7 +365,8 @@ void run(const M& model, const Kernel& kernel, const SampleOptions& options, Dra
       draws.acceptance[blocks.first(b) + i] = c.accepted[i] / static_cast<double>(done);
       draws.non_finite += static_cast<Index>(c.non_finite[i]);
       if (c.lost[i]) {
-        // Beyond a wall, where no score leads on, is not out of all bounds: such a chain counts as one that ended outside.
+        // Beyond a wall, where no score leads on, is not out of all bounds: such a chain counts as one that ended
+        // outside.
         bool beyond_wall = false;
         if constexpr (knows_energy && !adjusted)
           beyond_wall = full && !std::isfinite(c.f[i]) &&

@@ -1,0 +1,405 @@
+// Training an implicit model by its reverse divergence: the study note's equations 1.19–1.22.
+//
+// D(q_φ‖p) = E_z[log q_φ(g_φ(z)) − log p(g_φ(z))]. Its derivative through log q_φ itself has mean 0 (E_q ∂_φ log q =
+// 0), and what is left is
+//   ∇_φ D = E_z[(s_q(x) − s_p(x))ᵀ ∂g_φ(z)/∂φ],  x = g_φ(z)
+// (Roeder, Wu & Duvenaud 2017): no normaliser of p is needed, and its noise vanishes where q = p. s_q is known where
+// the generator is affine or triangular; else it is learnt by denoising score matching beside it.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "scorematch/fit/adam.hpp"
+#include "scorematch/implicit/generator.hpp"
+#include "scorematch/loss/loss.hpp"
+#include "scorematch/model/user_model.hpp"
+#include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/progress.hpp"
+
+namespace scorematch {
+
+/// E_q[log q + f] and its gradient, estimated from draws of the generator.
+struct [[nodiscard]] ReverseKl {
+  /// E_q[log q + f] = D(q‖p) − log Z, so that minus it is a lower bound of log Z. NaN where the target has no energy or
+  /// the generator's score is learnt: then only the gradient is known.
+  double value = std::numeric_limits<double>::quiet_NaN();
+  double standard_error = std::numeric_limits<double>::quiet_NaN();
+  std::vector<Estimate> terms = {};     ///< of those known: "negative entropy" E_q[log q], "energy" E_q[f]  (1.22)
+  Eigen::VectorXd gradient = {};        ///< E[(s_q − s_p)ᵀ ∂g/∂φ]
+  Eigen::VectorXd gradient_error = {};  ///< its standard errors, from the spread between blocks of draws
+  Index samples = 0;
+  bool invertible = true;  ///< as in Generated; true where the generator's score is learnt
+};
+
+enum class ReverseKlStatus {
+  stopped,         ///< after the iterations asked for (the usual end), or by the progress callback
+  not_invertible,  ///< a slope of the generator changed its sign, or became 0: log q is not known any more
+  non_finite,      ///< the gradient, or a term of the value that is known, was not finite
+};
+
+inline const char* to_string(ReverseKlStatus status) {
+  switch (status) {
+    case ReverseKlStatus::stopped:
+      return "stopped";
+    case ReverseKlStatus::not_invertible:
+      return "not invertible";
+    case ReverseKlStatus::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+struct ReverseKlOptions {
+  Index iterations = 2000;      ///< 1 … 2⁴⁰ − 1, of Adam, with new noise at each
+  Index batch = 256;            ///< 2 … 10⁹ draws an iteration
+  double learning_rate = 1e-2;  ///< > 0, at the start; it falls to 0 along half a cosine
+  std::uint64_t seed = 0;
+  // Where the generator's score is learnt:
+  double sigma = 0.1;                 ///< > 0, the noise of denoising score matching, in the units of x
+  Index score_steps = 5;              ///< 1 … 10⁶, of Adam on the score for each of the generator
+  Index first_score_steps = 200;      ///< 1 … 10⁹, before the first of the generator
+  double score_learning_rate = 1e-2;  ///< > 0
+  ProgressCallback progress = {};     ///< progress_line(), or your own
+
+  void validate() const {
+    constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
+    require_within(iterations, 1, most, "ReverseKlOptions: iterations");
+    require_within(batch, 2, 1'000'000'000, "ReverseKlOptions: batch");
+    require_positive(learning_rate, "ReverseKlOptions: learning_rate");
+    require_positive(sigma, "ReverseKlOptions: sigma");
+    require_within(score_steps, 1, 1'000'000, "ReverseKlOptions: score_steps");
+    require_within(first_score_steps, 1, 1'000'000'000, "ReverseKlOptions: first_score_steps");
+    require_positive(score_learning_rate, "ReverseKlOptions: score_learning_rate");
+  }
+};
+
+struct ReverseKlStep {
+  Index iteration = 0;
+  double value = 0;  ///< E_q[log q + f] of the iteration's draws, as in ReverseKl
+  double standard_error = 0;
+  double gradient_norm = 0;
+};
+
+/// What training returns, whatever happened: the last generator whose gradient was finite.
+struct [[nodiscard]] ReverseKlFit {
+  Generator generator;
+  ReverseKl last = {};  ///< of `generator`, on 16 batches of new noise
+  ReverseKlStatus status = ReverseKlStatus::stopped;
+  Index iterations = 0;
+  std::vector<ReverseKlStep> history = {};  ///< a hundred of the iterations, the first and the last among them
+};
+
+/// The same with the score that was learnt beside it: of the generator's draws blurred by σ.
+template <class S>
+struct [[nodiscard]] LearntReverseKlFit : ReverseKlFit {
+  S score;
+};
+
+namespace implicit {
+
+/// s_q and log q by the generator's own slopes.
+template <class T>
+struct KnownDensity {
+  static constexpr bool known = true;
+  struct Workspace {};
+
+  void evaluate(const GeneratorMap<T>& map, const Matrix<T>& Z, const Points<T>&,
+                typename GeneratorMap<T>::Workspace& workspace, Workspace&,
+                typename GeneratorMap<T>::LogDensity& density) const {
+    map.log_density(Z, workspace, density);
+  }
+};
+
+/// s_q by a bound score that was learnt at the noise level sigma.
+template <class T, class Bound>
+struct LearntScore {
+  static constexpr bool known = false;
+  Bound bound;
+  double sigma;
+
+  struct Workspace {
+    typename Bound::Workspace workspace;
+    Points<T> points;
+    ScoreValues<T> values;
+  };
+
+  void evaluate(const GeneratorMap<T>&, const Matrix<T>&, const Points<T>& points, typename GeneratorMap<T>::Workspace&,
+                Workspace& own, typename GeneratorMap<T>::LogDensity& density) const {
+    own.points.X = points.X;
+    own.points.sigma.setConstant(points.X.rows(), static_cast<T>(sigma));
+    bound.evaluate(own.points, own.workspace, own.values);
+    density.score = own.values.S;
+  }
+};
+
+/// Estimates value and gradient, again and again: buffers are kept between calls.
+template <class T, class Target, class Own>
+class Estimator {
+ public:
+  Estimator(const Generator& generator, Target target, Own own)
+      : map_(generator.map<T>()), target_(std::move(target)), own_(std::move(own)), d_(generator.dimension()) {}
+
+  GeneratorMap<T>& map() { return map_; }
+  Own& own() { return own_; }
+
+  /// Draws of the generator, a column each.
+  void draw(StreamKey key, std::uint64_t step, Matrix<T>& X) {
+    const Index block = std::min(X.cols(), map_.block_size(false));
+    evaluate::for_each_piece((X.cols() + block - 1) / block, states_, [](State&) {},
+                             [&](State& s, Index b) {
+                               const Index first = b * block, count = std::min(block, X.cols() - first);
+                               noise(key, step, first, count, s);
+                               map_.generate(s.Z, s.workspace, s.points.X);
+                               X.middleCols(first, count) = s.points.X.topRows(count).transpose();
+                             });
+  }
+
+  /// The mean over `N` draws of a step; `with_error`: the gradient's errors too.
+  void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKl& result) {
+    // For an error there must be blocks to compare: 16 at least.
+    const Index block = std::min(with_error ? std::max<Index>(1, N / 16) : N, map_.block_size(known));
+    const Index blocks = (N + block - 1) / block;
+    objective::Moments both, log_q, energy;
+    std::vector<char> signs(known ? static_cast<std::size_t>(d_) : 0, 0);
+    std::vector<Eigen::VectorXd> of_block;
+    std::vector<double> share;
+    Eigen::VectorXd sums(map_.sum_size()), part;
+    sums.setZero();
+    evaluate::for_each_piece(
+        blocks, states_, [](State&) {},
+        [&](State& s, Index b) {
+          const Index first = b * block, count = std::min(block, N - first);
+          noise(key, step, first, count, s);
+          map_.generate(s.Z, s.workspace, s.points.X);
+          s.points.along = Along::none;
+          own_.evaluate(map_, s.Z, s.points, s.workspace, s.own_workspace, s.density);
+          s.weights = s.density.score;
+          if constexpr (knows_energy)
+            target_.energy_and_score(s.points, s.target_workspace, s.f, s.target.S);
+          else
+            target_.evaluate(s.points, s.target_workspace, s.target);
+          s.weights -= s.target.S;
+          s.weights *= static_cast<T>(1 / static_cast<double>(N));
+          s.weights.bottomRows(s.weights.rows() - count).setZero();  // padding
+          s.sums.setZero(map_.sum_size());
+          map_.pull_back(s.Z, s.workspace, s.weights, s.sums);
+        },
+        [&](State& s, Index b) {
+          const Index count = std::min(block, N - b * block);
+          sums += s.sums;
+          if (with_error) {
+            map_.finish(s.sums, part);
+            of_block.push_back(part);
+            share.push_back(static_cast<double>(count) / static_cast<double>(N));
+          }
+          if constexpr (known) {
+            for (std::size_t k = 0; k < signs.size(); ++k) signs[k] |= s.density.signs[k];
+            log_q.add_all(s.density.log_q.data(), count);
+          }
+          if constexpr (knows_energy) {
+            energy.add_all(s.f.data(), count);
+            if constexpr (known) {
+              s.f += s.density.log_q;
+              both.add_all(s.f.data(), count);
+            }
+          }
+        });
+    result.samples = N;
+    map_.finish(sums, result.gradient);
+    result.invertible = !known || detail::one_sign(signs);
+    result.terms.clear();
+    if (known) result.terms.push_back({"negative entropy", log_q.mean, log_q.standard_error()});
+    if constexpr (knows_energy) {
+      result.terms.push_back({"energy", energy.mean, energy.standard_error()});
+      if (known) result.value = both.mean, result.standard_error = both.standard_error();
+    }
+    if (!with_error) return;
+    const double count = static_cast<double>(of_block.size());
+    result.gradient_error.setZero(result.gradient.size());
+    for (Index i = 0; i < result.gradient.size(); ++i) {
+      double squares = 0;
+      for (std::size_t b = 0; b < of_block.size(); ++b) {
+        const double away = of_block[b][i] - share[b] * result.gradient[i];
+        squares += away * away;
+      }
+      result.gradient_error[i] = std::sqrt(squares * count / (count - 1));
+    }
+  }
+
+ private:
+  static constexpr bool known = Own::known, knows_energy = BoundEnergy<Target, T>;
+
+  struct State {
+    typename GeneratorMap<T>::Workspace workspace;
+    typename GeneratorMap<T>::LogDensity density;
+    typename Own::Workspace own_workspace;
+    typename Target::Workspace target_workspace;
+    Matrix<T> Z, weights;
+    Points<T> points;
+    ScoreValues<T> target;
+    Vector<T> f;
+    Eigen::VectorXd sums;
+  };
+
+  void noise(StreamKey key, std::uint64_t step, Index first, Index count, State& s) const {
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index rows = (count + lanes - 1) / lanes * lanes, m = map_.noise_dimension();
+    s.Z.resize(rows, m);
+    fill_normals<T>(key, Ids::from(first), count, step, m, s.Z.data(), rows);
+    for (Index i = count; i < rows; ++i) s.Z.row(i) = s.Z.row(count - 1);
+  }
+
+  GeneratorMap<T> map_;
+  Target target_;
+  Own own_;
+  Index d_;
+  evaluate::PerThread<State> states_;
+};
+
+template <class M>
+void require_target(const Generator& generator, const M& target, const char* who) {
+  require(static_cast<Index>(target.dimension()) == generator.dimension(),
+          {who, ": the target has dimension ", static_cast<Index>(target.dimension()),
+           ", the generator makes points of ", generator.dimension(), "; they must agree"});
+}
+
+/// The loop. step(i, φ, estimate) estimates at φ; last(estimate) does so once more, with errors, at the end.
+template <class Step, class Last>
+void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& result) {
+  const Stopwatch watch;
+  fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = options.iterations};
+  Eigen::VectorXd phi = result.generator.parameters(), before = phi;
+  const Index stride = std::max<Index>(1, options.iterations / 100);
+  ReverseKl estimate;
+  for (Index i = 0; i < options.iterations; ++i) {
+    step(i, phi, estimate);
+    const double gradient_norm = estimate.gradient.norm();
+    if (i % stride == 0 || i + 1 == options.iterations)
+      result.history.push_back({i, estimate.value, estimate.standard_error, gradient_norm});
+    bool finite = std::isfinite(gradient_norm);
+    for (const Estimate& term : estimate.terms) finite = finite && std::isfinite(term.value);
+    if (!finite || !estimate.invertible) {
+      result.status = estimate.invertible ? ReverseKlStatus::non_finite : ReverseKlStatus::not_invertible;
+      phi = before;
+      break;
+    }
+    before = phi;
+    adam.update(estimate.gradient, phi);
+    ++result.iterations;
+    if (options.progress &&
+        !options.progress({"generator", i + 1, options.iterations, estimate.value, "log q + f", watch.seconds()}))
+      break;
+  }
+  result.generator.set_parameters(phi);
+  last(phi, result.last);
+}
+
+}  // namespace implicit
+
+/// E_q[log q + f] and its gradient for φ at the generator's present φ, from `samples` draws, with Monte-Carlo errors of
+/// both. The target p is an energy, a score model or a user's class. Throws std::invalid_argument where the generator's
+/// density is not known (it must be affine or triangular), dimensions do not agree, or samples not from 32 to 10⁹.
+template <class T = double, AnyModel M>
+ReverseKl reverse_kl_gradient(const Generator& generator, const M& target, Index samples, std::uint64_t seed = 0) {
+  require_within(samples, 32, 1'000'000'000, "reverse_kl_gradient: samples");
+  implicit::require_target(generator, target, "reverse_kl_gradient");
+  generator.require_density("reverse_kl_gradient", "");
+  ReverseKl result;
+  using Estimator = implicit::Estimator<T, decltype(bind<T>(target)), implicit::KnownDensity<T>>;
+  Estimator(generator, bind<T>(target), {}).estimate({seed, Purpose::generator_noise}, 0, samples, true, result);
+  return result;
+}
+
+/// Makes D(q_φ‖p) small over φ by Adam (1.19), for a generator whose density is known from its record: affine or
+/// triangular.
+///
+///   auto fit = sm::reverse_kl(generator, target, {.iterations = 3000});
+///
+/// The target p is an energy, a score model or a user's class; no normaliser is needed. Reverse divergence forgives q
+/// no point where p is small, and does not mind if q misses a mode of p. Reproducible: the same bits for any number of
+/// threads. Throws std::invalid_argument where the density is not known, dimensions do not agree, or an option is out
+/// of range; numerical outcomes are in `status`.
+template <class T = double, AnyModel M>
+ReverseKlFit reverse_kl(const Generator& generator, const M& target, const ReverseKlOptions& options = {}) {
+  options.validate();
+  implicit::require_target(generator, target, "reverse_kl");
+  generator.require_density("reverse_kl",
+                            "; give a score model to be learnt beside it: reverse_kl(generator, target, "
+                            "score_model)");
+  ReverseKlFit result{.generator = generator};
+  implicit::Estimator<T, decltype(bind<T>(target)), implicit::KnownDensity<T>> estimator(generator, bind<T>(target),
+                                                                                         {});
+  const StreamKey key{options.seed, Purpose::generator_noise};
+  const auto estimate = [&](Index step, Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKl& out) {
+    estimator.map().bind(phi);
+    estimator.estimate(key, static_cast<std::uint64_t>(step), samples, with_error, out);
+  };
+  implicit::train(
+      options,
+      [&](Index i, const Eigen::VectorXd& phi, ReverseKl& out) { estimate(i, options.batch, false, phi, out); },
+      [&](const Eigen::VectorXd& phi, ReverseKl& out) {
+        estimate(options.iterations, 16 * options.batch, true, phi, out);
+      },
+      result);
+  return result;
+}
+
+/// The same for any generator: its score is learnt beside it, by denoising score matching with options.sigma on fresh
+/// draws, `score_steps` steps for each of the generator's.
+///
+///   auto score = sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 2}) - x; });
+///   auto fit = sm::reverse_kl(generator, target, score, {.sigma = 0.1});
+///
+/// What is learnt is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
+/// variances are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
+template <class T = double, AnyModel M, AnyTrainableModel S>
+LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, const S& score,
+                                 const ReverseKlOptions& options = {}) {
+  options.validate();
+  implicit::require_target(generator, target, "reverse_kl");
+  require(static_cast<Index>(score.dimension()) == generator.dimension(),
+          {"reverse_kl: the score to be learnt has dimension ", static_cast<Index>(score.dimension()),
+           ", the generator makes points of ", generator.dimension(), "; they must agree"});
+  LearntReverseKlFit<S> result{{.generator = generator}, score};
+  using Learnt = implicit::LearntScore<T, decltype(bind<T>(score))>;
+  implicit::Estimator<T, decltype(bind<T>(target)), Learnt> estimator(generator, bind<T>(target),
+                                                                      Learnt{bind<T>(score), options.sigma});
+  const StreamKey key{options.seed, Purpose::generator_noise};
+  const denoising_score_matching denoising{.sigma = options.sigma, .seed = options.seed};
+
+  Matrix<T> draws = Matrix<T>::Zero(generator.dimension(), options.batch);  // the loss keeps looking at it
+  auto loss_function = objective::loss_function<T>(score, denoising, draws);
+  Eigen::VectorXd theta = score.parameters();
+  fitting::Adam adam{.rate = {.peak = options.score_learning_rate},
+                     .steps = options.first_score_steps + options.iterations * options.score_steps};
+  std::uint64_t step = 0;  // of all draws
+  Loss loss;
+  const auto learn = [&](Index steps) {
+    for (Index k = 0; k < steps; ++k) {
+      estimator.draw(key, step, draws);
+      loss_function.bind(theta);
+      loss_function.evaluate({.draw = step++}, true, loss);
+      adam.update(loss.gradient, theta);
+    }
+    estimator.own().bound.bind(theta);
+  };
+  const auto estimate = [&](Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKl& out) {
+    estimator.map().bind(phi);
+    estimator.estimate(key, step++, samples, with_error, out);
+  };
+  implicit::train(
+      options,
+      [&](Index i, const Eigen::VectorXd& phi, ReverseKl& out) {
+        estimator.map().bind(phi);
+        learn(i == 0 ? options.first_score_steps : options.score_steps);
+        estimate(options.batch, false, phi, out);
+      },
+      [&](const Eigen::VectorXd& phi, ReverseKl& out) { estimate(16 * options.batch, true, phi, out); }, result);
+  result.score.set_parameters(theta);
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,503 @@
+// closed_form: models that are affine in θ, solved instead of iterated.
+//
+// For such a model s = s₀ + Φ θ with Φ(x) d × p. Every loss that is ½‖s‖² plus something linear in s and the curvature
+// (explicit, implicit, denoising; sliced with the exact norm) is then a quadratic function of θ (Hyvärinen 2007,
+// "Some extensions of score matching", §4; exponential families):
+//
+//   J(θ) = ½ θᵀ A θ + bᵀ θ + c,    A = E[ΦᵀΦ],  b = ∇J(0),  c = J(0),    θ* = −A⁻¹ b
+//
+// A is a matter of the data's units and origin, θ* is not: the features are made orthonormal first where A's rounding
+// needs it (inference/feature_basis.hpp), and θ* is refined by the gradient that the model itself has there.
+//
+// Φ comes from the record of the features (formula/linear_form.hpp): one order-1 sweep along the axes for an energy
+// (Φ_ik = −∂φ_k/∂x_i), an order-0 sweep for a score. A is accumulated by the library's own products, panel by panel on
+// and above the diagonal.
+#pragma once
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/fit/symmetric_system.hpp"
+#include "scorematch/formula/linear_form.hpp"
+#include "scorematch/inference/feature_basis.hpp"
+#include "scorematch/loss/loss.hpp"
+#include "scorematch/model/parameter_names.hpp"
+#include "scorematch/model/values.hpp"
+
+namespace scorematch {
+
+struct ClosedFormOptions {
+  double ridge = 0;  ///< adds ½ ridge ‖θ‖² to the loss; ≥ 0
+
+  void validate() const {
+    require(std::isfinite(ridge) && ridge >= 0, {"ClosedFormOptions: ridge is ", ridge, "; it must be at least 0"});
+  }
+};
+
+enum class ClosedFormStatus {
+  solved,          ///< the one minimum
+  rank_deficient,  ///< the data leave directions of θ open (null_directions): the shortest of the minima
+  unbounded,       ///< the loss falls without bound along a null direction; θ is the minimum across them
+  inaccurate,      ///< at θ, rounding leaves the score in some coordinate uncertain by more than a millionth (float
+                   ///< data: a hundredth): the data are too far from the origin for this formula, say
+  non_finite,      ///< A or b is not finite; θ is the model's own
+};
+
+inline const char* to_string(ClosedFormStatus status) {
+  switch (status) {
+    case ClosedFormStatus::solved:
+      return "solved";
+    case ClosedFormStatus::rank_deficient:
+      return "rank-deficient";
+    case ClosedFormStatus::unbounded:
+      return "unbounded";
+    case ClosedFormStatus::inaccurate:
+      return "inaccurate";
+    case ClosedFormStatus::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+/// J(θ) = ½ θᵀ A θ + bᵀ θ + c, its minimum, and how sure that minimum is.
+template <class M>
+struct [[nodiscard]] ClosedForm {
+  M model;         ///< at θ*
+  Loss loss = {};  ///< of `model` on the data, at the objective's draw 0, without the ridge; with its gradient
+  ClosedFormStatus status = ClosedFormStatus::solved;
+  Eigen::MatrixXd A = {};  ///< p × p, without the ridge
+  Eigen::VectorXd b = {};  ///< p
+  double c = 0;            ///< the loss at θ = 0
+  Index rank = 0;          ///< how many features are linearly independent on the data, to their rounding
+  double condition = 0;    ///< of what was solved, A + ridge I, its diagonal scaled to 1; ∞ where that is singular
+  Eigen::VectorXd remaining_step = {};  ///< from θ to the minimum, as the gradient there has it: rounding
+  std::vector<ParameterDirection> null_directions =
+      {};  ///< of A: the loss does not depend on θ along them, or is linear
+};
+
+namespace fitting {
+
+/// Σ over samples of ΦᵀΦ for the points at which an objective asks for the score.
+template <class T, class O>
+class FeatureGram {
+  using Gemm = evaluate::Gemm<T>;
+
+ public:
+  FeatureGram(const formula::Record& record, bool is_energy, const O& objective, MatrixView<T> data, double sigma,
+              int label)
+      : features_(formula::features_of(record)),
+        part_(features_),
+        objective_(objective),
+        data_(data),
+        count_(record.parameter_count()),
+        is_energy_(is_energy),
+        sigma_(sigma),
+        label_(label) {
+    part_.bind(Eigen::VectorXd(0));
+  }
+
+  /// p × p, the mean over samples, at this draw of the objective's noise; or that of ΦT, for T (p × q), q × q.
+  Eigen::MatrixXd mean(std::uint64_t draw) { return mean(draw, Matrix<T>()); }
+  Eigen::MatrixXd mean(std::uint64_t draw, const Matrix<T>& basis) {
+    draw_ = draw;
+    basis_ = basis;
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index d = data_.rows(), N = data_.cols(), p = basis.size() > 0 ? basis.cols() : count_;
+    const evaluate::Jets jets{0, is_energy_ ? static_cast<int>(evaluate::chunk_of(d)) : 0};
+    const Index block = std::min(block_size(jets), N), padded = (block + lanes - 1) / lanes * lanes;
+    const Index blocks = (N + block - 1) / block;
+    const Index most_runs = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / (p * p)));
+    const Index per_run = (blocks + most_runs - 1) / most_runs, runs = (blocks + per_run - 1) / per_run;
+    Index size = 0;
+    for (Index row = 0; row < p; row += Gemm::panel) size += std::min(Gemm::panel, p - row) * (p - row);
+    Eigen::VectorXd total = Eigen::VectorXd::Zero(size);
+    evaluate::PerThread<State> states;
+    evaluate::for_each_piece(
+        runs, states, [&](State& state) { state.sums.resize(size); },
+        [&](State& state, Index run) {
+          state.sums.setZero();
+          for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
+            add_block(state, jets, b * block, std::min(block, N - b * block), padded);
+        },
+        [](State&, Index) {}, size,
+        [&](State& state, Index, Index first, Index count) {
+          for (Index i = first; i < first + count; ++i) total[i] += state.sums[i];
+        });
+    Eigen::MatrixXd A(p, p);
+    Index at = 0;
+    for (Index row = 0; row < p; row += Gemm::panel)
+      for (Index j = row; j < p; ++j)
+        for (Index i = row; i < std::min(row + Gemm::panel, p); ++i, ++at)
+          if (i <= j) A(i, j) = A(j, i) = total[at] / static_cast<double>(N);
+    return A;
+  }
+
+ private:
+  struct State {
+    evaluate::FormulaWorkspace<T> workspace;
+    Samples<T> samples;
+    Points<T> points;
+    typename O::template Notes<T> notes;
+    Eigen::VectorXd sums;
+    Matrix<T> product, masked;
+    evaluate::Buffer<T> room;
+  };
+
+  Index block_size(evaluate::Jets jets) const { return evaluate::block_size<T>(features_, jets); }
+
+  void add_block(State& s, evaluate::Jets jets, Index first, Index count, Index rows) {
+    objective::gather_samples(data_, {}, first, count, rows, draw_, s.samples);
+    objective::prepare_points(objective_, s.samples, s.points, s.notes);
+    if (sigma_ > 0) {
+      s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
+      s.points.label.setConstant(rows, label_);
+    }
+    auto& replay = s.workspace.replay(features_, part_, jets, rows, nullptr);
+    evaluate::set_points(replay, features_, s.points);
+    if (!is_energy_) {
+      replay.forward();
+      for (Index i = 0; i < data_.rows(); ++i) add_rows(s, replay, i * count_, 0, 1, count, rows);
+      return;
+    }
+    const Index d = data_.rows(), chunk = jets.directions();
+    for (Index axis = 0; axis < d; axis += chunk) {
+      replay.set_axes(axis);
+      replay.forward();
+      if (replay.result(0, 1) != nullptr) add_rows(s, replay, 0, 1, std::min(chunk, d - axis), count, rows);
+    }
+  }
+
+  // Adds the products of the output's p columns from `column` on, in `height` derivative rows from `row` on.
+  void add_rows(State& s, evaluate::Replay<T>& replay, Index column, int row, Index height, Index count, Index rows) {
+    const T* phi = replay.result(column, row);
+    Index p = count_, stride = p > 1 ? replay.result(column + 1, row) - phi : 0, tall = height * rows;
+    if (basis_.size() > 0) {
+      s.product.resize(tall, basis_.cols());
+      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall, false);
+      phi = s.product.data();
+      p = basis_.cols();
+      stride = tall;
+    }
+    if (count < rows) {  // padding has no part in the sums
+      s.masked.resize(tall, p);
+      for (Index k = 0; k < p; ++k)
+        for (Index i = 0; i < tall; ++i) s.masked(i, k) = i % rows < count ? phi[k * stride + i] : T(0);
+      phi = s.masked.data();
+      stride = tall;
+    }
+    double* sums = s.sums.data();
+    for (Index k = 0; k < p; k += Gemm::panel) {
+      const Index panel = std::min(Gemm::panel, p - k);
+      Gemm::multiply_transposed(panel, p - k, tall, phi + k * stride, stride, phi + k * stride, stride, sums,
+                                s.room.reserve(Gemm::transposed_room));
+      sums += panel * (p - k);
+    }
+  }
+
+  formula::Record features_;
+  evaluate::UniformPart<T> part_;
+  const O& objective_;
+  MatrixView<T> data_;
+  Index count_;
+  bool is_energy_;
+  double sigma_;  ///< 0: the objective's
+  int label_;     ///< beside a sigma of its own
+  std::uint64_t draw_ = 0;
+  Matrix<T> basis_;  ///< empty: the unit matrix
+};
+
+template <class M>
+concept FromFormula = requires(const M& m) {
+  { m.record() } -> std::convertible_to<const formula::Record&>;
+};
+
+/// A model from a formula, perhaps at a fixed noise level.
+template <class M>
+concept MayBeLinear = FromFormula<M> || requires(const M& m) {
+  requires FromFormula<std::remove_cvref_t<decltype(m.model())>>;
+  m.sigma();
+  m.label();
+};
+
+template <MayBeLinear M>
+const formula::Record& record_of(const M& model) {
+  if constexpr (FromFormula<M>)
+    return model.record();
+  else
+    return model.model().record();
+}
+
+template <class T, MayBeLinear M, class O>
+FeatureGram<T, O> feature_gram(const M& model, const O& objective, MatrixView<T> data) {
+  if constexpr (FromFormula<M>)
+    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0, -1);
+  else
+    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma(), model.label());
+}
+
+template <class T, MayBeLinear M, class O>
+Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data, std::uint64_t draw = 0) {
+  return feature_gram<T>(model, objective, data).mean(draw);
+}
+
+/// Rounding of A, relative to its largest eigenvalue once its diagonal is 1: of the sums, and of float features.
+template <class T>
+double rank_tolerance(Index p) {
+  return 8 * static_cast<double>(p) * std::numeric_limits<double>::epsilon() +
+         (std::is_same_v<T, float> ? 64.0 * std::numeric_limits<float>::epsilon() : 0);
+}
+
+/// Throws, with the reason, unless the model is affine in θ.
+template <MayBeLinear M>
+void require_linear(const M& model) {
+  const formula::Record& record = record_of(model);
+  require(record.parameter_count() > 0, {"closed_form: the model has no parameters"});
+  const formula::Linearity linearity = formula::linearity(record);
+  bool cholesky = false;
+  for (const formula::ParameterBlock& block : record.parameters)
+    cholesky = cholesky || (block.name.size() >= 12 && block.name.substr(block.name.size() - 12) == "log_diagonal");
+  require(
+      linearity.linear,
+      {"closed_form: the model is not linear in its parameters: its formula takes ", linearity.reason,
+       cholesky ? " (a gaussian's mean and Cholesky factor enter so; natural_gaussian is the same energy, linear in "
+                  "its parameters)"
+                : ""});
+}
+
+/// A basis of the same null space that names few parameters, each in the unit of its feature: parts of a direction that
+/// are rounding there would not be in θ's own. Columns of length 1.
+template <class D>
+DependentMatrix<D> sparse_in_units_of(const DependentMatrix<D>& A, DependentMatrix<D> null) {
+  if (null.cols() == 0) return null;
+  DependentVector<D> size(A.rows());
+  for (Index k = 0; k < A.rows(); ++k) size[k] = A(k, k) > 0 ? std::sqrt(A(k, k)) : 1;
+  for (Index k = 0; k < A.rows(); ++k) null.row(k) *= size[k];
+  null = sparse_basis<>(null);
+  for (Index k = 0; k < A.rows(); ++k) null.row(k) /= size[k];
+  for (Index j = 0; j < null.cols(); ++j) null.col(j).normalize();
+  return null;
+}
+
+/// The system J has, in a basis of θ in which it is well conditioned, and its solution for any gradient.
+template <class D = void>
+class NewtonStep {
+ public:
+  NewtonStep(const FeatureBasis<D>& basis, double ridge, double tolerance) : ridge_(ridge), directions_(basis.T) {
+    DependentMatrix<D> G = basis.gram;
+    if (ridge > 0) {
+      directions_.conservativeResize(basis.T.rows(), basis.T.cols() + basis.null.cols());
+      directions_.rightCols(basis.null.cols()) = basis.null;
+      G = ridge * directions_.transpose() * directions_;
+      G.topLeftCorner(basis.rank(), basis.rank()) += basis.gram;
+    }
+    for (Index k = 0; k < G.rows(); ++k) directions_.col(k) /= std::sqrt(G(k, k));
+    const DependentVector<D> scale = G.diagonal().cwiseSqrt().cwiseInverse();
+    for (Index j = 0; j < G.cols(); ++j)
+      for (Index i = 0; i < G.rows(); ++i) G(i, j) *= scale[i] * scale[j];
+    factor_ = std::make_unique<PivotedCholesky<D>>(G, 1e-3 * tolerance);
+    solvable_ = factor_->rank == G.rows();
+    if (basis.null.cols() > 0 && ridge == 0) project_out_ = orthonormal(basis.null);
+  }
+
+  /// From θ to the minimum, where J has the gradient g; without a ridge across the null space alone.
+  DependentVector<D> operator()(const DependentVector<D>& theta, const DependentVector<D>& gradient) const {
+    const DependentVector<D> g = gradient + ridge_ * theta;
+    if (!solvable_ || directions_.cols() == 0) return DependentVector<D>::Zero(theta.size());
+    const DependentVector<D> right = -(directions_.transpose() * g);
+    return without_null_space(directions_ * factor_->solve(right));
+  }
+
+  bool solvable() const { return solvable_; }
+
+ private:
+  DependentVector<D> without_null_space(DependentVector<D> step) const {
+    for (Index j = 0; j < project_out_.cols(); ++j)
+      step -= DependentVector<D>(project_out_.col(j).dot(step) * project_out_.col(j));
+    return step;
+  }
+  static DependentMatrix<D> orthonormal(DependentMatrix<D> Q) {  // Gram and Schmidt, twice
+    for (int turn = 0; turn < 2; ++turn)
+      for (Index j = 0; j < Q.cols(); ++j) {
+        for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
+        Q.col(j).normalize();
+      }
+    return Q;
+  }
+
+  double ridge_;
+  DependentMatrix<D> directions_, project_out_;
+  std::unique_ptr<PivotedCholesky<D>> factor_;
+  bool solvable_ = true;
+};
+
+/// Whether the step changes the score of each coordinate by little beside the score itself, or the inverse of the
+/// data's deviation: a measure without units. On the first samples.
+template <class T, class M>
+bool changes_score_little(const M& model, const Eigen::VectorXd& step, MatrixView<T> data, double little) {
+  if constexpr (requires { model.takes_sigma(); })
+    if (model.takes_sigma()) return true;  // what noise it has, the objective alone knows
+  const Index N = std::min<Index>(data.cols(), 1000);
+  M moved = model;
+  moved.set_parameters(DependentVector<M>(model.parameters()) + step);
+  const Matrix<T> points = data.leftCols(N), S = score_of(model, points), change = score_of(moved, points) - S;
+  for (Index i = 0; i < data.rows(); ++i) {
+    double mean = 0, variance = 0, square = 0, changed = 0;
+    for (Index k = 0; k < N; ++k) mean += static_cast<double>(points(i, k)) / static_cast<double>(N);
+    for (Index k = 0; k < N; ++k) {
+      variance += std::pow(static_cast<double>(points(i, k)) - mean, 2) / static_cast<double>(N);
+      square += std::pow(static_cast<double>(S(i, k)), 2) / static_cast<double>(N);
+      changed += std::pow(static_cast<double>(change(i, k)), 2) / static_cast<double>(N);
+    }
+    const double size = std::sqrt(square) + (variance > 0 ? 1 / std::sqrt(variance) : 0);
+    if (!(std::sqrt(changed) <= little * size)) return false;
+  }
+  return true;
+}
+
+/// Largest by smallest eigenvalue of a symmetric matrix, its diagonal scaled to 1; ∞ where that is singular.
+template <class D = void>
+double condition_of(const DependentMatrix<D>& A) {
+  const DependentVector<D> values = scaled_spectrum(A).values;
+  const double least = values[0], largest = values[values.size() - 1];
+  return least > 0 ? largest / least : std::numeric_limits<double>::infinity();
+}
+
+/// The same where A's smallest eigenvalue is lost in A's rounding: it is 1/(the largest one of A⁻¹ = T G⁻¹ Tᵀ).
+template <class D>
+double condition_of(const DependentMatrix<D>& A, const FeatureBasis<D>& basis) {
+  if (!basis.repeated) return condition_of<D>(A);
+  const PivotedCholesky<D> factor(basis.gram, 0);
+  if (factor.rank < basis.rank()) return std::numeric_limits<double>::infinity();
+  const ScaledSpectrum spectrum = scaled_spectrum<D>(A);
+  DependentMatrix<D> rows = basis.T, solved(basis.rank(), A.rows());
+  for (Index k = 0; k < A.rows(); ++k) {
+    rows.row(k) /= spectrum.scale[k];
+    solved.col(k) = factor.solve(rows.row(k).transpose());
+  }
+  const DependentMatrix<D> inverse = rows * solved;
+  const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(inverse, Eigen::EigenvaluesOnly);
+  return spectrum.values[A.rows() - 1] * solver.eigenvalues()[A.rows() - 1];
+}
+
+/// Goes on from θ by steps that the gradient at θ gives, until they are rounding. `remaining` is the last, not gone.
+template <class Evaluate, class Step, class D = void>
+void refine(Evaluate evaluate, const Loss& loss, const Step& step, DependentVector<D>& theta,
+            DependentVector<D>& remaining) {
+  double before = std::numeric_limits<double>::infinity();
+  for (int turn = 0;; ++turn) {
+    evaluate(theta);
+    remaining = step(theta, loss.gradient);
+    double change = 0;  // each number of θ by its own size: parameters may have any unit
+    for (Index k = 0; k < theta.size(); ++k)
+      if (remaining[k] != 0) change = std::max(change, std::abs(remaining[k] / theta[k]));
+    if (!(change > 1e-14 && change <= 0.5 * before) || turn == 5) return;
+    before = change;
+    theta += remaining;
+  }
+}
+
+template <class T, class M, class O>
+void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
+  options.validate();
+  const Index p = static_cast<Index>(result.model.parameters().size());
+  require_linear(result.model);
+  auto function = objective::loss_function<T>(result.model, objective, data);
+  require(objective.half_squared_score(),
+          {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
+           "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
+  auto gram = feature_gram<T>(result.model, objective, data);
+  result.A = gram.mean(0);
+  Loss loss;
+  const auto evaluate = [&](const DependentVector<M>& theta) {
+    function.bind(theta);
+    function.evaluate({}, true, loss);
+  };
+  evaluate(DependentVector<M>::Zero(p));
+  result.b = loss.gradient;
+  result.c = loss.value;
+  DependentVector<M> theta = result.model.parameters();
+  result.status = ClosedFormStatus::non_finite;
+  if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c)) {
+    const double tolerance = rank_tolerance<T>(p);
+    FeatureBasis<M> basis = feature_basis<M>(
+        result.A,
+        [&](DependentMatrix<M>& columns) {
+          const Matrix<T> rounded = columns.template cast<T>();  // the product is that of what is multiplied
+          columns = rounded.template cast<double>();
+          return DependentMatrix<M>(gram.mean(0, rounded));
+        },
+        tolerance, std::numeric_limits<T>::epsilon());
+    result.rank = basis.rank();
+    const std::vector<std::string> names = parameter_names(result.model);
+    const DependentMatrix<M>& null = basis.null = sparse_in_units_of<M>(result.A, basis.null);
+    bool bounded = true;
+    for (Index k = 0; k < null.cols(); ++k) {
+      const DependentVector<M> direction = null.col(k);
+      result.null_directions.push_back({direction, direction.dot(result.A * direction), describe(direction, names)});
+      const DependentVector<M> terms = direction.cwiseProduct(result.b);
+      bounded = bounded && std::abs(terms.sum()) <= std::sqrt(tolerance) * terms.cwiseAbs().sum();
+    }
+    const NewtonStep<M> step(basis, options.ridge, tolerance);
+    result.status = options.ridge > 0 || result.rank == p ? ClosedFormStatus::solved
+                    : bounded                             ? ClosedFormStatus::rank_deficient
+                                                          : ClosedFormStatus::unbounded;
+    DependentMatrix<M> raised = result.A;
+    for (Index k = 0; k < p; ++k) raised(k, k) += options.ridge;
+    result.condition = options.ridge > 0 ? condition_of<M>(raised)
+                       : result.rank < p ? std::numeric_limits<double>::infinity()
+                                         : condition_of<M>(result.A, basis);
+    theta = step(DependentVector<M>::Zero(p), result.b);
+    refine(evaluate, loss, step, theta, result.remaining_step);
+    result.model.set_parameters(theta);
+    const double little = std::is_same_v<T, float> ? 1e-2 : 1e-6;
+    if (result.status != ClosedFormStatus::unbounded &&
+        (!step.solvable() || !changes_score_little<T>(result.model, result.remaining_step, data, little)))
+      result.status = ClosedFormStatus::inaccurate;
+  } else {
+    evaluate(theta);
+  }
+  function.evaluate({}, false, result.loss);
+  result.loss.gradient = loss.gradient;
+}
+
+}  // namespace fitting
+
+/// Minimises the loss of a model that is affine in θ, exactly:
+///
+///   auto energy = sm::energy_model(2, [](auto x, auto theta) {
+///     return dot(theta("a", 2), square(square(x))) + theta("b") * x[0] * x[1] - dot(theta("c", 2), x);
+///   });
+///   auto fit = sm::closed_form(energy, sm::implicit_score_matching{}, data);   // status, θ*, A, b, rank, condition
+///
+/// Energies and scores from formulas; explicit, implicit and denoising score matching, and sliced with the exact norm;
+/// noise and projections as frozen ones are, at draw 0. X: d × N, a column a sample, in float or double (sums are in
+/// double). Reproducible: the same bits for any number of threads.
+///
+/// A rank-deficient or unbounded system is a status, with the directions of θ that the data leave open by name; a ridge
+/// makes every system solvable. `solved` does not depend on the units of the data, nor on their origin: where rounding
+/// leaves too little, the status is `inaccurate`. Throws std::invalid_argument, with the operation and the parameter,
+/// for a model that is not affine in θ (is_linear_in_parameters asks beforehand); for a model without parameters; for
+/// ridge < 0; for data as in `loss`.
+template <class M, class O, class Derived>
+ClosedForm<M> closed_form(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
+                          const ClosedFormOptions& options = {}) {
+  constexpr bool objective_known = requires {
+    { objective.half_squared_score() } -> std::same_as<bool>;
+  };
+  static_assert(fitting::MayBeLinear<M>,
+                "closed_form needs a model from a formula (energy_model, score_model): only a formula's record proves "
+                "that it is linear in its parameters");
+  static_assert(objective_known,
+                "closed_form needs an objective with  bool half_squared_score() const,  true where its loss is half "
+                "the squared score plus what is linear in the score and the curvature");
+  ClosedForm<M> result{.model = model};
+  if constexpr (fitting::MayBeLinear<M> && objective_known)
+    fitting::solve<typename Derived::Scalar>(objective, X.derived(), options, result);
+  return result;
+}
+
+}  // namespace scorematch

@@ -1,0 +1,538 @@
+// standard_errors: how far an estimate may be from the truth, and which parameters the data do not tell.
+//
+// A fit by score matching minimises a mean of losses, J(θ) = (1/n) Σ_i ℓ_i(θ): it is an M-estimator, and
+//
+//   √n (θ̂ − θ₀) → N(0, H⁻¹ V H⁻¹),   H = E[∂²ℓ/∂θ²],   V = Var[∂ℓ/∂θ]
+//
+// (Huber 1967; White 1982, "Maximum likelihood estimation of misspecified models", theorem 3.2; for score matching
+// Song, Garg, Shi & Ermon 2019, theorem 3). Unlike for a likelihood, V ≠ H even when the model is right.
+//
+// H is exact for models linear in θ (inference/closed_form.hpp), else the difference quotient of gradients; V comes
+// from each sample's own gradient.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "scorematch/inference/closed_form.hpp"
+
+namespace scorematch {
+
+struct StandardErrorOptions {
+  double level = 0.95;  ///< of the confidence intervals; between 0 and 1
+  Index draws = 1;  ///< 1 … 10⁶ draws of the objective's noise that each sample's loss is averaged over. 1 is right
+                    ///< for fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take
+                    ///< more
+
+  void validate() const {
+    require(level > 0 && level < 1, {"StandardErrorOptions: level is ", level, "; it must be between 0 and 1"});
+    require_within(draws, 1, 1'000'000, "StandardErrorOptions: draws");
+  }
+};
+
+enum class ErrorStatus {
+  identified,      ///< nothing speaks against the intervals
+  not_identified,  ///< some parameters are not told by the data, or hardly: `weak` says which and why
+  not_a_minimum,   ///< H has a negative eigenvalue, or θ is many standard errors from where the gradient is 0
+  non_finite,      ///< a gradient at θ or beside it is not finite
+};
+
+inline const char* to_string(ErrorStatus status) {
+  switch (status) {
+    case ErrorStatus::identified:
+      return "identified";
+    case ErrorStatus::not_identified:
+      return "not identified";
+    case ErrorStatus::not_a_minimum:
+      return "not a minimum";
+    case ErrorStatus::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+/// Why an error is not to be trusted.
+enum class Weakness {
+  flat,           ///< the loss has no curvature along this direction, to rounding: the error is infinite
+  few_samples,    ///< the estimate rests on fewer than 5 samples, and hardly any other has influence
+  not_quadratic,  ///< over the width of the interval the curvature changes more than threefold
+};
+
+/// A direction of θ that the data tell little about. Separated modes, say: where the score is large it does not depend
+/// on the weights, and the few samples between the modes decide.
+struct WeakDirection : ParameterDirection {
+  Weakness weakness{};
+  std::string reason = {};  ///< in words
+};
+
+/// One number of θ.
+struct ParameterError {
+  std::string name;
+  double estimate = 0;
+  double standard_error = 0;    ///< ∞ where the data leave the parameter open
+  double lower = 0, upper = 0;  ///< the confidence interval
+  double effective_samples = 0;  ///< (Σ a²)²/Σ a⁴ of the samples' influences a on the estimate; n/3 if they are normal
+};
+
+struct [[nodiscard]] StandardErrors {
+  ErrorStatus status = ErrorStatus::identified;
+  std::vector<ParameterError> parameters = {};  ///< in the order of θ
+  std::vector<WeakDirection> weak = {};         ///< empty where `identified`
+  Eigen::MatrixXd covariance = {};   ///< of θ̂, H⁻¹ V H⁻¹/n; across flat directions alone where there are any
+  Eigen::MatrixXd curvature = {};    ///< H
+  Eigen::MatrixXd variability = {};  ///< V
+  Eigen::VectorXd remaining_step = {};  ///< −H⁻¹ ∇J: from θ to the minimum, as the curvature has it
+  double level = 0.95;
+  Index samples = 0;
+
+  /// A table, a line a parameter, and the warnings.
+  std::string text() const {
+    std::string all;
+    char line[256];
+    for (const ParameterError& p : parameters) {
+      std::snprintf(line, sizeof line, "%-20s %12.5g ± %-10.3g [%.5g, %.5g]\n", p.name.c_str(), p.estimate,
+                    p.standard_error, p.lower, p.upper);
+      all += line;
+    }
+    for (const WeakDirection& w : weak) all += "warning: " + w.text + ": " + w.reason + "\n";
+    if (status == ErrorStatus::not_a_minimum) all += "warning: theta is not a minimum of the loss\n";
+    if (status == ErrorStatus::non_finite) all += "warning: gradients beside theta are not finite\n";
+    return all;
+  }
+};
+
+namespace fitting {
+
+/// z with P(|N(0, 1)| < z) = level.
+inline double normal_quantile(double level) {
+  double low = 0, high = 40;
+  for (int i = 0; i < 80; ++i) {
+    const double middle = 0.5 * (low + high);
+    (std::erfc(middle / 1.4142135623730951) > 1 - level ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+/// What sandwiches need of the samples' gradients g.
+struct GradientSums {
+  Eigen::MatrixXd products;                 ///< Σ (g − centre)(g − centre)ᵀ
+  Eigen::VectorXd sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
+
+  explicit GradientSums(Index p = 0) { reset(p); }
+
+  void reset(Index p) {
+    products.setZero(p, p);
+    for (Eigen::VectorXd* each : {&sizes, &squares, &fourths}) each->setZero(p);
+  }
+
+  /// The columns of G are gradients; it is used up.
+  template <class D = void>
+  void add(DependentMatrix<D>& G, const DependentMatrix<D>& influence, const DependentVector<D>& centre) {
+    G.colwise() -= centre;
+    products += G * G.transpose();
+    const DependentMatrix<D> a = influence * G;
+    sizes += a.cwiseAbs().rowwise().sum();
+    squares += a.cwiseAbs2().rowwise().sum();
+    fourths += a.cwiseAbs2().cwiseAbs2().rowwise().sum();
+  }
+
+  void add(const GradientSums& other) {
+    products += other.products;
+    sizes += other.sizes;
+    squares += other.squares;
+    fourths += other.fourths;
+  }
+};
+
+/// Each sample's gradient at one θ.
+template <class T, class M, class O>
+class SampleGradients {
+  using Bound = decltype(bind<T>(std::declval<const M&>()));
+  static constexpr Index lanes = simd::width<simd::Lanes<T>>;
+  static constexpr Index block = lanes, chunk = 64;  ///< samples swept together; samples whose products are added up
+
+ public:
+  SampleGradients(const M& model, const O& objective, MatrixView<T> data, Index draws)
+      : model_(model), objective_(objective), data_(data), draws_(draws), p_(model.parameters().size()) {}
+
+  /// `influence` is the matrix K.
+  GradientSums sums(const DependentMatrix<M>& influence, const DependentVector<M>& centre) const {
+    const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
+    const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
+    GradientSums total(p_);
+    evaluate::PerThread<State> states;
+    evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
+                             [&](State& s) {
+                               if (!s.bound) s.bound = std::make_unique<Bound>(bind<T>(model_));
+                             },
+                             [&](State& s, Index piece) {
+                               s.sums.reset(p_);
+                               for (Index c = piece * per_piece; c < std::min(chunks, (piece + 1) * per_piece); ++c)
+                                 add_chunk(s, c * chunk, std::min(chunk, N - c * chunk), influence, centre);
+                             },
+                             [&](State& s, Index) { total.add(s.sums); });
+    return total;
+  }
+
+ private:
+  struct State {
+    std::unique_ptr<Bound> bound;
+    typename Bound::Workspace workspace;
+    Samples<T> samples;
+    Points<T> points;
+    typename O::template Notes<T> notes;
+    ScoreValues<T> values;
+    Losses<T> losses;
+    ScoreAdjoints<T> bar;
+    DependentVector<M> adjoints, gradient;
+    DependentMatrix<M> G;  ///< p × samples of the chunk
+    GradientSums sums;
+  };
+
+  void add_chunk(State& s, Index first, Index count, const DependentMatrix<M>& influence,
+                 const DependentVector<M>& centre) const {
+    s.G.setZero(p_, count);
+    for (Index draw = 0; draw < draws_; ++draw)
+      for (Index at = 0; at < count; at += block) add_gradients(s, first + at, std::min(block, count - at), draw, at);
+    s.G /= static_cast<double>(draws_);
+    s.sums.template add<M>(s.G, influence, centre);
+  }
+
+  // One pull_back a sample, with the adjoints of the others at 0.
+  void add_gradients(State& s, Index first, Index count, Index draw, Index column) const {
+    objective::gather_samples(data_, {}, first, count, lanes, static_cast<std::uint64_t>(draw), s.samples);
+    objective::prepare_points(objective_, s.samples, s.points, s.notes);
+    s.points.gradient = true;
+    s.bound->evaluate(s.points, s.workspace, s.values);
+    Index levels = 0;
+    if constexpr (requires { objective_.level_names(); }) levels = static_cast<Index>(objective_.level_names().size());
+    const objective::Asked asked{lanes, count, static_cast<Index>(objective_.term_names().size()), levels, true};
+    objective::score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
+    for (Index i = 0; i < count; ++i) {
+      keep_sample(s.losses.bar.S, i, s.bar.S);
+      keep_sample(s.losses.bar.slopes, i, s.bar.slopes);
+      keep_sample(s.losses.bar.curvature, i, s.bar.curvature);
+      s.adjoints.setZero(s.bound->sum_size());
+      s.bound->pull_back(s.points, s.workspace, s.bar, s.adjoints);
+      s.gradient.resize(p_);
+      s.bound->finish(s.adjoints, s.gradient);
+      s.G.col(column + i) += s.gradient;
+    }
+  }
+
+  template <class A>
+  static void keep_sample(const A& all, Index i, A& one) {
+    one.setZero(all.rows(), all.cols());
+    for (Index at = i; at < all.size(); at += lanes) one.data()[at] = all.data()[at];
+  }
+
+  const M& model_;
+  const O& objective_;
+  MatrixView<T> data_;
+  Index draws_, p_;
+};
+
+/// The gradient of the mean loss at any θ, averaged over draws.
+template <class LossFunction>
+class MeanGradient {
+ public:
+  MeanGradient(LossFunction& function, Index draws) : function_(function), draws_(draws) {}
+
+  DependentVector<LossFunction> operator()(const DependentVector<LossFunction>& theta) {
+    function_.bind(theta);
+    DependentVector<LossFunction> total = DependentVector<LossFunction>::Zero(theta.size());
+    for (Index draw = 0; draw < draws_; ++draw) {
+      function_.evaluate({.draw = static_cast<std::uint64_t>(draw)}, true, loss_);
+      total += loss_.gradient;
+    }
+    return total / static_cast<double>(draws_);
+  }
+
+ private:
+  LossFunction& function_;
+  Index draws_;
+  Loss loss_;
+};
+
+/// ε^{1/3} of the arithmetic in which gradients come: what central differences want.
+template <class T>
+inline constexpr double difference_step = std::is_same_v<T, float> ? 5e-3 : 6e-6;
+
+/// Below this, relative to the largest eigenvalue once the diagonal is 1, curvature is rounding.
+template <class T>
+inline constexpr double flat_below = std::is_same_v<T, float> ? 1e-3 : 1e-8;
+
+template <class T, class Gradient>
+DependentVector<Gradient> hessian_column(Gradient& gradient, const DependentVector<Gradient>& theta, Index k,
+                                         double widen) {
+  const double h = widen * difference_step<T> * std::max(1.0, std::abs(theta[k]));
+  DependentVector<Gradient> up = theta, down = theta;
+  up[k] += h;
+  down[k] -= h;
+  const DependentVector<Gradient> difference = gradient(up) - gradient(down);
+  return difference / (up[k] - down[k]);
+}
+
+/// H by central differences of the gradient. What a tenfold step does not confirm is rounding, and set to 0.
+///
+/// Of H_jk and H_kj, the same number, the one counts more whose gradient has less rounding: the weight of two separated
+/// modes has a gradient, and a curvature, that is smaller than the rounding of its centres' gradients. Rounding in
+/// gradient j is taken to go with √H_jj, as the samples' own gradients do; θ_j is moved by a step ∝ size_j.
+template <class T, class Gradient>
+DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const DependentVector<Gradient>& theta) {
+  const Index p = theta.size();
+  DependentMatrix<Gradient> H(p, p);
+  for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(gradient, theta, k, 1);
+  const DependentVector<Gradient> size = theta.cwiseAbs().cwiseMax(1.0);
+  for (Index k = 0; k < p; ++k)
+    for (Index j = 0; j < k; ++j) {
+      const double of_j = std::abs(H(j, j)) * size[j] * size[j], of_k = std::abs(H(k, k)) * size[k] * size[k];
+      const double share = of_j + of_k > 0 ? of_k / (of_j + of_k) : 0.5;
+      H(j, k) = H(k, j) = share * H(j, k) + (1 - share) * H(k, j);
+    }
+  const double largest = (H.diagonal().cwiseAbs().cwiseProduct(size.cwiseAbs2())).maxCoeff();
+  for (Index k = 0; k < p; ++k) {
+    if (!(std::abs(H(k, k)) * size[k] * size[k] < 0.1 * flat_below<T> * largest)) continue;
+    if (std::abs(hessian_column<T>(gradient, theta, k, 10)[k] - H(k, k)) <= 0.5 * std::abs(H(k, k))) continue;
+    H.row(k).setZero();
+    H.col(k).setZero();
+  }
+  return H;
+}
+
+/// Up to which size the eigenvalues of a scaled H that came by differences are not told from 0. A fit ends where the
+/// gradient is small, not 0, so that H is that of a place beside the minimum: where the scaled gradient is g, and s the
+/// deviation of a sample's own, curvature is off by about |g|/s; three times that is allowed for. An eigenvalue that a
+/// tenfold step along its vector does not confirm is rounding.
+template <class T, class Fit, class Gradient>
+DependentVector<Fit> uncertain_eigenvalues(Fit& fit, Gradient& gradient, const DependentVector<Fit>& theta,
+                                           const DependentVector<Fit>& mean, const ScaledSpectrum& spectrum, Index n) {
+  const Index p = theta.size();
+  const double largest = spectrum.values.cwiseAbs().maxCoeff();
+  DependentVector<Fit> least = DependentVector<Fit>::Constant(p, flat_below<T> * largest);
+  if (!(spectrum.values[0] < 1e-3 * largest)) return least;
+  const DependentMatrix<Fit> nothing = DependentMatrix<Fit>::Zero(p, p);
+  const DependentVector<Fit> variances = fit.sums(nothing, mean).products.diagonal() / static_cast<double>(n - 1);
+  const double spread = std::sqrt(variances.dot(spectrum.scale.cwiseAbs2()) / static_cast<double>(p)),
+               left = spectrum.scale.cwiseProduct(mean).norm();
+  if (spread > 0) least.array() = least.array().max(largest * std::min(1e-3, 3 * left / spread));
+  for (Index k = 0; k < p; ++k) {
+    const double value = spectrum.values[k];
+    if (!(value < 1e-3 * largest) || std::abs(value) <= least[k]) continue;
+    const DependentVector<Fit> along = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
+    double longest = 0;
+    for (Index i = 0; i < p; ++i) longest = std::max(longest, std::abs(along[i]) / std::max(1.0, std::abs(theta[i])));
+    const DependentVector<Fit> side = 10 * difference_step<T> / longest * along;
+    const double again =
+        along.dot(gradient(theta + side) - gradient(theta - side)) / (20 * difference_step<T> / longest);
+    if (!(std::abs(again - value) <= 0.5 * std::abs(value))) least[k] = std::abs(value);
+  }
+  return least;
+}
+
+/// Whether H is known exactly, because the loss is a quadratic function of θ.
+template <class M, class O>
+bool has_quadratic_loss(const M& model, const O& objective) {
+  if constexpr (MayBeLinear<M> && requires { objective.half_squared_score(); }) {
+    if constexpr (FromFormula<M>)
+      return objective.half_squared_score() && formula::linearity(model.record()).linear;
+    else
+      return objective.half_squared_score() && formula::linearity(model.model().record()).linear;
+  }
+  return false;
+}
+
+/// The sandwich of any fit by a mean of losses. `Fit` offers
+///   gradient(θ)      of the mean loss
+///   quadratic()      whether that is linear in θ, and if so curvature(), its derivative
+///   sums(K, centre)  GradientSums of the samples at the fitted θ
+///   deterministic()  whether the loss has no noise of its own
+template <class T, class Fit>
+void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std::string>& names, Index n,
+              const StandardErrorOptions& options, StandardErrors& result) {
+  options.validate();
+  const Index p = theta.size();
+  require(p > 0, {"standard_errors: the model has no parameters"});
+  require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
+  const double infinity = std::numeric_limits<double>::infinity();
+  result.level = options.level;
+  result.samples = n;
+  for (Index k = 0; k < p; ++k)
+    result.parameters.push_back({names[static_cast<std::size_t>(k)], theta[k], infinity, -infinity, infinity, 0});
+
+  const auto gradient = [&](const DependentVector<Fit>& at) { return fit.gradient(at); };
+  const DependentVector<Fit> mean = gradient(theta);
+  const bool quadratic = fit.quadratic();
+  DependentMatrix<Fit>& H = result.curvature;
+  H = quadratic ? fit.curvature() : hessian_by_differences<T>(gradient, theta);
+  result.status = ErrorStatus::non_finite;
+  if (!mean.allFinite() || !H.allFinite()) return;
+
+  const ScaledSpectrum spectrum = scaled_spectrum(H);
+  const DependentVector<Fit>&values = spectrum.values, &scale = spectrum.scale;
+  const DependentMatrix<Fit>& vectors = spectrum.vectors;
+  DependentVector<Fit> flat = DependentVector<Fit>::Constant(p, rank_tolerance<T>(p) * values.cwiseAbs().maxCoeff());
+  if (!quadratic) flat = uncertain_eigenvalues<T>(fit, gradient, theta, mean, spectrum, n);
+  if (!flat.allFinite()) return;
+  bool saddle = false;
+  DependentVector<Fit> inverse(p);
+  DependentMatrix<Fit> open(p, 0);
+  for (Index k = 0; k < p; ++k) {
+    const bool is_flat = !(std::abs(values[k]) > flat[k]);
+    saddle = saddle || values[k] < -flat[k];
+    inverse[k] = is_flat ? 0 : 1 / values[k];
+    if (!is_flat) continue;
+    open.conservativeResize(p, open.cols() + 1);
+    open.col(open.cols() - 1) = scale.cwiseProduct(vectors.col(k));
+  }
+  const DependentMatrix<Fit> scaled_vectors = scale.asDiagonal() * vectors;
+  const DependentMatrix<Fit> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
+  if (open.cols() > 0) open = sparse_basis(open);
+
+  const auto sums = fit.sums(K, mean);
+  result.variability = sums.products / static_cast<double>(n - 1);
+  result.covariance = K * result.variability * K / static_cast<double>(n);
+  result.remaining_step = -K * mean;
+  if (!result.covariance.allFinite()) return;
+
+  // What going on to the minimum would gain, beside what the estimate loses by its errors: nothing worth a word?
+  const bool arrived = mean.dot(K * mean) <= 1e-4 * K.cwiseProduct(result.variability).sum() / static_cast<double>(n);
+  // With fresh noise a fit ends where other draws of it have their minimum, some errors away.
+  const double near = fit.deterministic() ? 0.5 : 5;
+  bool far = false;
+  const double z = normal_quantile(options.level);
+  for (Index j = 0; j < open.cols(); ++j)
+    result.weak.push_back({{open.col(j), open.col(j).dot(H * open.col(j)), describe(open.col(j), names)},
+                           Weakness::flat,
+                           "the loss has no curvature along it; the data leave it open"});
+  for (Index k = 0; k < p; ++k) {
+    ParameterError& error = result.parameters[static_cast<std::size_t>(k)];
+    if (open.cols() > 0 && open.row(k).cwiseAbs().maxCoeff() > 1e-3) continue;
+    error.standard_error = std::sqrt(result.covariance(k, k));
+    error.lower = theta[k] - z * error.standard_error;
+    error.upper = theta[k] + z * error.standard_error;
+    error.effective_samples = sums.fourths[k] > 0 ? sums.squares[k] * sums.squares[k] / sums.fourths[k] : 0;
+    const bool is_far = std::abs(result.remaining_step[k]) > near * error.standard_error;
+    far = far || (is_far && !arrived);
+    if (is_far && arrived) {  // ν → ∞ of a Student t that is normal, say: far in units of an error that says nothing
+      error.standard_error = infinity;
+      error.lower = -infinity;
+      error.upper = infinity;
+      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name},
+                             Weakness::flat,
+                             "the loss hardly depends on it, and falls on and on along it; the data leave it open"});
+      continue;
+    }
+    const auto warn = [&](Weakness weakness, const std::string& reason) {
+      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name}, weakness, reason});
+    };
+    // Heavy tails alone bring the first number down, a few samples that decide bring down both.
+    const double share =
+        sums.squares[k] > 0 ? sums.sizes[k] * sums.sizes[k] / sums.squares[k] / static_cast<double>(n) : 0;
+    if (error.effective_samples < 5 && share < 0.03) {
+      warn(Weakness::few_samples, text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10,
+                                       " of ", n, " samples; its error is not to be trusted"));
+    } else if (!quadratic && K(k, k) > 0) {  // along the line on which the loss stays least
+      const DependentVector<Fit> along = K.col(k) / K(k, k), side = z * error.standard_error * along;
+      const double change = along.dot(gradient(theta + side) - gradient(theta - side)) /
+                            (2 * z * error.standard_error * along.dot(H * along));
+      if (!(change > 1.0 / 3 && change < 3))
+        warn(Weakness::not_quadratic, text("over its interval the mean curvature is ", std::round(100 * change) / 100,
+                                           " times that at the estimate; the interval is not to be trusted"));
+    }
+  }
+  result.status = far || saddle         ? ErrorStatus::not_a_minimum
+                  : result.weak.empty() ? ErrorStatus::identified
+                                        : ErrorStatus::not_identified;
+}
+
+/// A fit by score matching.
+template <class T, class M, class O>
+class ScoreFit {
+ public:
+  ScoreFit(const M& model, const O& objective, MatrixView<T> data, Index draws)
+      : model_(model),
+        objective_(objective),
+        data_(data),
+        draws_(draws),
+        function_(objective::loss_function<T>(model, objective, data)),
+        mean_gradient_(function_, draws) {}
+
+  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) { return mean_gradient_(theta); }
+  bool quadratic() const { return has_quadratic_loss(model_, objective_); }
+  bool deterministic() const { return objective_.deterministic(); }
+
+  Eigen::MatrixXd curvature() const {
+    const Index p = model_.parameters().size();
+    DependentMatrix<M> H = DependentMatrix<M>::Zero(p, p);
+    if constexpr (MayBeLinear<M>)
+      for (Index draw = 0; draw < draws_; ++draw)
+        H += mean_feature_gram<T>(model_, objective_, data_, static_cast<std::uint64_t>(draw)) /
+             static_cast<double>(draws_);
+    return H;
+  }
+
+  GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) const {
+    return SampleGradients<T, M, O>(model_, objective_, data_, draws_).sums(influence, centre);
+  }
+
+ private:
+  using Function = decltype(objective::loss_function<T>(std::declval<const M&>(), std::declval<const O&>(),
+                                                        std::declval<MatrixView<T>>()));
+  const M& model_;
+  const O& objective_;
+  MatrixView<T> data_;
+  Index draws_;
+  Function function_;
+  MeanGradient<objective::LossLoop<T>> mean_gradient_;
+};
+
+}  // namespace fitting
+
+/// Standard errors and confidence intervals of a fitted model's parameters, by the sandwich H⁻¹ V H⁻¹/n:
+///
+///   auto fit = sm::fit(energy, sm::implicit_score_matching{}, data);
+///   auto errors = sm::standard_errors(fit, sm::implicit_score_matching{}, data);   // the same objective and data
+///   std::printf("%s", errors.text().c_str());
+///
+/// For every objective and every model that can be fitted, at the model's present θ. Read `status` first: where the
+/// data do not tell a parameter the result says so, by name, instead of giving a number alone. Noise belongs to the
+/// samples: with denoising or sliced score matching the errors include that of the noise as drawn. A ridge is no part
+/// of the loss: a solution that it moved far is no minimum.
+///
+/// Cost: for models linear in θ two passes over the data, else 2p + 2 gradients (4p + 2 with the check of the
+/// intervals), and the samples' own gradients, some ten gradients more. X: d × N, a column a sample. The same bits for
+/// any number of threads. Throws std::invalid_argument for options out of range, a model without parameters, fewer than
+/// two samples, and data as in `loss`.
+template <class M, class O, class Derived>
+requires AnyModel<M> StandardErrors standard_errors(const M& model, const O& objective,
+                                                    const Eigen::MatrixBase<Derived>& X,
+                                                    const StandardErrorOptions& options = {}) {
+  StandardErrors result;
+  if constexpr (check_trainable_model<M>()) {
+    using T = typename Derived::Scalar;
+    options.validate();
+    const MatrixView<T> data = X.derived();
+    fitting::ScoreFit<T, M, O> fit(model, objective, data, options.draws);
+    fitting::sandwich<T>(fit, model.parameters(), parameter_names(model), data.cols(), options, result);
+  }
+  return result;
+}
+
+/// The same for what fit and closed_form return.
+template <class R, class O, class Derived>
+requires requires(const R& r) {
+  r.model;
+  r.loss.value;
+}
+StandardErrors standard_errors(const R& fitted, const O& objective, const Eigen::MatrixBase<Derived>& X,
+                               const StandardErrorOptions& options = {}) {
+  return standard_errors(fitted.model, objective, X, options);
+}
+
+}  // namespace scorematch

@@ -1,0 +1,47 @@
+// score_model: a model of the score s_θ(x) = ∇ log p itself, from one formula with d elements.
+#pragma once
+
+#include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/formula_score.hpp"
+
+namespace scorematch {
+
+class ScoreModel : public FormulaModel {
+ public:
+  explicit ScoreModel(formula::Record record) : FormulaModel(std::move(record)) {
+    require(record_->result().size() == record_->dimension,
+            {"the formula of a score must return a vector of size ", record_->dimension,
+             ", the dimension of x; this one returns ",
+             record_->result().size() == 1 ? "a number" : text("a vector of size ", record_->result().size()),
+             record_->result().size() == 1 ? " (a formula that returns the energy makes an energy_model)" : ""});
+  }
+
+  /// The model at its present θ, in the arithmetic T: for generic code.
+  template <class T>
+  FormulaScore<T> at() const {
+    return FormulaScore<T>(record_, theta_);
+  }
+};
+
+/// A model from a formula for its score: s(x, theta), or s(x, sigma, theta) with a noise level. Nothing makes it the
+/// gradient of an energy: for that, write the energy.
+///
+///   auto score = sm::score_model(2, [](auto x, auto sigma, auto theta) {
+///     return sm::mlp(sm::concat(x, log(sigma)), theta, {.hidden = {64, 64}, .outputs = 2}) / sigma;
+///   });
+///
+/// Throws std::invalid_argument for dimension < 1, a result of another size than the dimension, and one parameter name
+/// with two shapes.
+template <class F>
+ScoreModel score_model(Index dimension, F&& formula) {
+  return ScoreModel(formula::record(dimension, formula));
+}
+
+/// The same with a class label: s(x, sigma, label, theta).
+///   auto score = sm::score_model(64, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) { … });
+template <class F>
+ScoreModel score_model(Index dimension, classes of, F&& formula) {
+  return ScoreModel(formula::record(dimension, formula, of.count));
+}
+
+}  // namespace scorematch

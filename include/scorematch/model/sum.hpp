@@ -1,0 +1,372 @@
+// Sums and multiples of models that are not formulas alone: a user's class and a formula, an energy and a score_model.
+//
+// Score and curvature are linear in the model, so that s = s_a + s_b and s = β s_a are a few lines on what is bound.
+// model/algebra.hpp has the operators that make them.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/user_model.hpp"
+
+namespace scorematch {
+
+namespace detail {
+
+template <class M>
+concept names_parameters = requires(const M& model) {
+  { model.named_parameters() } -> std::convertible_to<std::vector<NamedParameter>>;
+};
+
+/// What θ of a combined model holds of a part: all of a library's model, all of a user's class that can be fitted, and
+/// nothing of one without pull_back, which stays as it is.
+template <class M>
+Eigen::VectorXd trained_parameters(const M& model) {
+  if constexpr (Model<M> || has_trained_parameters<M>)
+    return model.parameters();
+  else
+    return {};
+}
+
+template <class M>
+void set_trained_parameters(M& model, const Eigen::VectorXd& theta) {
+  if constexpr (Model<M> || has_trained_parameters<M>) model.set_parameters(theta);
+}
+
+/// Names for all of a part's θ: its own, or none needed.
+template <class M>
+concept fully_named = names_parameters<M> || !(Model<M> || has_trained_parameters<M>);
+
+template <class M>
+std::vector<NamedParameter> names_of(const M& model) {
+  if constexpr (names_parameters<M>)
+    return model.named_parameters();
+  else
+    return {};
+}
+
+/// The names of a part's θ, as far as it has any.
+template <class M>
+std::vector<std::string> known_names(const M& model) {
+  std::vector<std::string> names;
+  if constexpr (requires { model.known_names(); })
+    names = model.known_names();
+  else
+    for (const NamedParameter& parameter : names_of(model)) names.push_back(parameter.name);
+  return names;
+}
+
+inline bool holds_name(const std::vector<NamedParameter>& all, const std::string& name) {
+  for (const NamedParameter& parameter : all)
+    if (parameter.name == name) return true;
+  return false;
+}
+
+}  // namespace detail
+
+/// s = s_a + s_b and, where both know their energies, f = f_a + f_b. θ is that of a, then that of b.
+template <class T, class A, class B>
+class BoundSum {
+ public:
+  using Scalar = T;
+
+  struct Workspace {
+    typename A::Workspace a;
+    typename B::Workspace b;
+    ScoreValues<T> values;
+    Vector<T> f;
+    Matrix<T> S;
+    Eigen::VectorXd a_sums, b_sums;
+  };
+
+  BoundSum(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
+
+  Index dimension() const { return a_.dimension(); }
+  Index parameter_count() const { return a_.parameter_count() + b_.parameter_count(); }
+  Index sum_size() const { return a_.sum_size() + b_.sum_size(); }
+  Index block_size(Along along, Index directions) const {
+    return std::min<Index>(a_.block_size(along, directions), b_.block_size(along, directions));
+  }
+  void bind(const Eigen::VectorXd& theta) {
+    a_.bind(theta.head(a_.parameter_count()));
+    b_.bind(theta.tail(b_.parameter_count()));
+  }
+
+  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+    a_.evaluate(points, w.a, values);
+    b_.evaluate(points, w.b, w.values);
+    if (points.score || points.along != Along::given) values.S += w.values.S;
+    if (points.along == Along::given) values.slopes += w.values.slopes;
+    if (points.along != Along::none) values.curvature += w.values.curvature;
+  }
+
+  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+    w.a_sums.setZero(a_.sum_size());
+    w.b_sums.setZero(b_.sum_size());
+    a_.pull_back(points, w.a, bar, w.a_sums);
+    b_.pull_back(points, w.b, bar, w.b_sums);
+    sums.head(w.a_sums.size()) += w.a_sums;
+    sums.tail(w.b_sums.size()) += w.b_sums;
+  }
+
+  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) {
+    Eigen::VectorXd a_sums = sums.head(a_.sum_size()), b_sums = sums.tail(b_.sum_size());
+    Eigen::VectorXd a_gradient(a_.parameter_count()), b_gradient(b_.parameter_count());
+    a_.finish(a_sums, a_gradient);
+    b_.finish(b_sums, b_gradient);
+    gradient.resize(a_gradient.size() + b_gradient.size());
+    gradient << a_gradient, b_gradient;
+  }
+
+  void energy(const Points<T>& points, Workspace& w,
+              Vector<T>& f) const requires BoundEnergy<A, T> && BoundEnergy<B, T> {
+    a_.energy(points, w.a, f);
+    b_.energy(points, w.b, w.f);
+    f += w.f;
+  }
+
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> && BoundTrainableEnergy<B, T> {
+    w.a_sums.setZero(a_.sum_size());
+    w.b_sums.setZero(b_.sum_size());
+    a_.pull_back_energy(points, w.a, weights, w.a_sums);
+    b_.pull_back_energy(points, w.b, weights, w.b_sums);
+    sums.head(w.a_sums.size()) += w.a_sums;
+    sums.tail(w.b_sums.size()) += w.b_sums;
+  }
+
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
+                        Matrix<T>& S) const requires BoundEnergy<A, T> && BoundEnergy<B, T> {
+    a_.energy_and_score(points, w.a, f, S);
+    b_.energy_and_score(points, w.b, w.f, w.S);
+    f += w.f;
+    S += w.S;
+  }
+
+ private:
+  A a_;
+  B b_;
+};
+
+/// s = β s_a and, where a knows its energy, f = β f_a.
+template <class T, class A>
+class BoundMultiple {
+ public:
+  using Scalar = T;
+
+  struct Workspace {
+    typename A::Workspace a;
+    ScoreAdjoints<T> bar;
+  };
+
+  BoundMultiple(double beta, A a) : beta_(static_cast<T>(beta)), a_(std::move(a)) {}
+
+  Index dimension() const { return a_.dimension(); }
+  Index parameter_count() const { return a_.parameter_count(); }
+  Index sum_size() const { return a_.sum_size(); }
+  Index block_size(Along along, Index directions) const { return a_.block_size(along, directions); }
+  void bind(const Eigen::VectorXd& theta) { a_.bind(theta); }
+  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { a_.finish(sums, gradient); }
+
+  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+    a_.evaluate(points, w.a, values);
+    if (points.score || points.along != Along::given) values.S *= beta_;
+    if (points.along == Along::given) values.slopes *= beta_;
+    if (points.along != Along::none) values.curvature *= beta_;
+  }
+
+  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+    w.bar.S = beta_ * bar.S;
+    w.bar.slopes = beta_ * bar.slopes;
+    w.bar.curvature = beta_ * bar.curvature;
+    a_.pull_back(points, w.a, w.bar, sums);
+  }
+
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires BoundEnergy<A, T> {
+    a_.energy(points, w.a, f);
+    f *= beta_;
+  }
+
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> {
+    const Vector<T> scaled = beta_ * weights;
+    a_.pull_back_energy(points, w.a, scaled, sums);
+  }
+
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
+                        Matrix<T>& S) const requires BoundEnergy<A, T> {
+    a_.energy_and_score(points, w.a, f, S);
+    f *= beta_;
+    S *= beta_;
+  }
+
+ private:
+  T beta_;
+  A a_;
+};
+
+/// The sum of two models, each the library's own or a user's class. θ is that of a, then that of b; of a user's class
+/// without pull_back it holds nothing, so that this part stays as it is in a fit.
+template <AnyModel A, AnyModel B>
+class ModelSum {
+ public:
+  ModelSum(A a, B b) : a_(std::move(a)), b_(std::move(b)) {
+    require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
+            {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
+             static_cast<Index>(b_.dimension()), "; they must agree"});
+    require(classes_of(a_) == 0 || classes_of(b_) == 0 || classes_of(a_) == classes_of(b_),
+            {"a model of ", classes_of(a_), " classes is combined with one of ", classes_of(b_), "; they must agree"});
+    const std::vector<std::string> names = detail::known_names(a_);
+    for (const std::string& name : detail::known_names(b_))
+      require(std::find(names.begin(), names.end(), name) == names.end(),
+              {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one ",
+               "parameter, so give those of one model another name: named(\"prior\", model)"});
+  }
+
+  Index dimension() const { return static_cast<Index>(a_.dimension()); }
+  Index classes() const { return std::max(classes_of(a_), classes_of(b_)); }
+  bool takes_sigma() const { return scorematch::takes_sigma(a_) || scorematch::takes_sigma(b_); }
+  const A& first() const { return a_; }
+  const B& second() const { return b_; }
+
+  Eigen::VectorXd parameters() const {
+    const Eigen::VectorXd a = detail::trained_parameters(a_), b = detail::trained_parameters(b_);
+    Eigen::VectorXd theta(a.size() + b.size());
+    theta << a, b;
+    return theta;
+  }
+
+  /// Throws std::invalid_argument unless θ has the right size.
+  void set_parameters(const Eigen::VectorXd& theta) {
+    const Index a = detail::trained_parameters(a_).size(), b = detail::trained_parameters(b_).size();
+    require(theta.size() == a + b, {"theta has ", theta.size(), " numbers; this model has ", a + b});
+    detail::set_trained_parameters<A>(a_, theta.head(a));
+    detail::set_trained_parameters<B>(b_, theta.tail(b));
+  }
+
+  std::vector<std::string> known_names() const {
+    std::vector<std::string> names = detail::known_names(a_);
+    for (std::string& name : detail::known_names(b_)) names.push_back(std::move(name));
+    return names;
+  }
+
+  /// Where every part has names for all of its θ.
+  std::vector<NamedParameter> named_parameters() const requires detail::fully_named<A> && detail::fully_named<B> {
+    std::vector<NamedParameter> all = detail::names_of(a_);
+    for (NamedParameter& parameter : detail::names_of(b_)) all.push_back(std::move(parameter));
+    return all;
+  }
+
+  /// Throws std::invalid_argument, the model untouched, unless names and shapes are this model's.
+  void set_named_parameters(
+      const std::vector<NamedParameter>& all) requires detail::fully_named<A> && detail::fully_named<B> {
+    const std::vector<NamedParameter> names = detail::names_of(a_);
+    std::vector<NamedParameter> a, b;
+    for (const NamedParameter& parameter : all)
+      (detail::holds_name(names, parameter.name) ? a : b).push_back(parameter);
+    ModelSum changed = *this;
+    if constexpr (detail::names_parameters<A>) changed.a_.set_named_parameters(a);
+    if constexpr (detail::names_parameters<B>)
+      changed.b_.set_named_parameters(b);
+    else
+      require(b.empty(),
+              {"a parameter \"", b.empty() ? "" : b.front().name, "\" is given that this model does not have"});
+    *this = std::move(changed);
+  }
+
+  /// The model at its present θ, in the arithmetic T: for generic code.
+  template <class T>
+  auto at() const {
+    return BoundSum<T, decltype(bind<T>(a_)), decltype(bind<T>(b_))>(bind<T>(a_), bind<T>(b_));
+  }
+
+ private:
+  A a_;
+  B b_;
+};
+
+/// β times a model: the library's own or a user's class.
+template <AnyModel M>
+class ModelMultiple {
+ public:
+  /// Throws std::invalid_argument unless β is a finite number above 0.
+  ModelMultiple(double beta, M model) : beta_(beta), model_(std::move(model)) { require_positive(beta, "beta"); }
+
+  Index dimension() const { return static_cast<Index>(model_.dimension()); }
+  Index classes() const { return classes_of(model_); }
+  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
+  double beta() const { return beta_; }
+  const M& model() const { return model_; }
+  Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
+  void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
+  std::vector<std::string> known_names() const { return detail::known_names(model_); }
+  std::vector<NamedParameter> named_parameters() const requires detail::fully_named<M> {
+    return detail::names_of(model_);
+  }
+  void set_named_parameters(const std::vector<NamedParameter>& all) requires detail::names_parameters<M> {
+    model_.set_named_parameters(all);
+  }
+
+  template <class T>
+  auto at() const {
+    return BoundMultiple<T, decltype(bind<T>(model_))>(beta_, bind<T>(model_));
+  }
+
+ private:
+  double beta_;
+  M model_;
+};
+
+/// A model whose parameters are called prefix.NAME; one without names, a user's class, has one block, the prefix.
+template <AnyModel M>
+class NamedModel {
+ public:
+  NamedModel(std::string prefix, M model) : prefix_(std::move(prefix)), model_(std::move(model)) {}
+
+  Index dimension() const { return static_cast<Index>(model_.dimension()); }
+  Index classes() const { return classes_of(model_); }
+  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
+  const M& model() const { return model_; }
+  Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
+  void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
+
+  std::vector<NamedParameter> named_parameters() const {
+    std::vector<NamedParameter> all = detail::names_of(model_);
+    for (NamedParameter& parameter : all) parameter.name = prefix_ + "." + parameter.name;
+    if constexpr (!detail::names_parameters<M>)
+      if (const Eigen::VectorXd theta = parameters(); theta.size() > 0) all = {{prefix_, theta.size(), 1, theta}};
+    return all;
+  }
+
+  /// Throws std::invalid_argument, the model untouched, unless names and shapes are this model's.
+  void set_named_parameters(const std::vector<NamedParameter>& all) {
+    std::vector<NamedParameter> inner = all;
+    for (NamedParameter& parameter : inner) {
+      const bool known = detail::holds_name(named_parameters(), parameter.name);
+      require(known, {"a parameter \"", parameter.name, "\" is given that this model does not have"});
+      if constexpr (detail::names_parameters<M>) parameter.name = parameter.name.substr(prefix_.size() + 1);
+    }
+    if constexpr (detail::names_parameters<M>) {
+      model_.set_named_parameters(inner);
+    } else {
+      const Index count = parameters().size();
+      require(count == 0 || (inner.size() == 1 && inner.front().values.size() == count),
+              {"the parameter \"", prefix_, "\" must be given, with ", count, " numbers"});
+      if (count > 0) set_parameters(inner.front().values);
+    }
+  }
+
+  template <class T>
+  auto at() const {
+    return bind<T>(model_);
+  }
+
+ private:
+  std::string prefix_;
+  M model_;
+};
+
+}  // namespace scorematch

@@ -1,0 +1,41 @@
+// A plain multi-layer perceptron as a formula.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scorematch/network/layers.hpp"
+
+namespace scorematch {
+
+struct Mlp {
+  std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each 1 … 10⁶
+  int outputs = 1;                           ///< 1 … 10⁶
+  Activation activation = Activation::tanh;  ///< after each hidden layer
+  std::string name = "mlp";                  ///< of its parameters: "mlp.weight1", "mlp.bias1", …
+  std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
+};
+
+/// W_L a(… a(W₁ x + b₁) …) + b_L, a vector of size `outputs` (a number for 1). An energy that is to be sampled needs
+/// something that grows beside it, since a perceptron's tanh does not:
+///   return sm::mlp(x, theta, {.hidden = {64, 64}}) + 0.5 * squared_norm(x);
+template <class X, class Theta>
+X mlp(const X& x, const Theta& theta, const Mlp& options = {}) {
+  if constexpr (formula::require_recorded<X>()) {
+    require_within(options.outputs, 1, 1'000'000, "Mlp: outputs");
+    formula::Value h = x;
+    const auto layer = [&](std::size_t number, int width) {
+      require_within(width, 1, 1'000'000, "Mlp: hidden");
+      const std::string index = text(number);
+      return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), glorot{options.seed}) * h +
+             theta(options.name + ".bias" + index, width);
+    };
+    for (std::size_t i = 0; i < options.hidden.size(); ++i)
+      h = activate(options.activation, layer(i + 1, options.hidden[i]));
+    return layer(options.hidden.size() + 1, options.outputs);
+  } else {
+    return x;
+  }
+}
+
+}  // namespace scorematch

@@ -1,0 +1,143 @@
+// The energy of a bound model as a function on batches of points: for partition functions and likelihoods.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "scorematch/concepts.hpp"
+#include "scorematch/evaluate/threads.hpp"
+#include "scorematch/model/user_model.hpp"
+#include "scorematch/simd/lanes.hpp"
+
+namespace scorematch::likelihood {
+
+/// Evaluated again and again, on all threads; buffers are kept between calls. The same bits for any number of threads.
+template <class T, class Bound>
+class EnergyFunction {
+ public:
+  explicit EnergyFunction(Bound bound) : bound_(std::move(bound)) {}
+
+  Bound& bound() { return bound_; }
+  Index dimension() const { return bound_.dimension(); }
+  Index evaluations() const { return evaluations_; }
+
+  /// f at every column of X (d × N): N numbers.
+  void values(const Matrix<T>& X, Vector<T>& f) {
+    f.resize(X.cols());
+    for_each_block(X, [&](State& state, Index first, Index count) {
+      bound_.energy(state.points, state.workspace, state.f);
+      f.segment(first, count) = state.f.head(count);
+    });
+  }
+
+  /// f and the score s = −∇f (d × N).
+  void values_and_scores(const Matrix<T>& X, Vector<T>& f, Matrix<T>& S) {
+    f.resize(X.cols());
+    S.resize(X.rows(), X.cols());
+    for_each_block(X, [&](State& state, Index first, Index count) {
+      bound_.energy_and_score(state.points, state.workspace, state.f, state.S);
+      f.segment(first, count) = state.f.head(count);
+      S.middleCols(first, count) = state.S.topRows(count).transpose();
+    });
+  }
+
+  /// gradient = Σ_n w_n ∂f(x_n)/∂θ. The weights may depend on the energies: weigh(first, f, w) is told the energies of
+  /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads.
+  template <class Weigh>
+  void weighted_gradient(MatrixView<T> X, Weigh weigh, Eigen::VectorXd& gradient) requires
+      requires(const Bound& bound, typename Bound::Workspace& workspace, const Points<T>& points,
+               const Vector<T>& weights, Eigen::VectorXd& sums) {
+    bound.pull_back_energy(points, workspace, weights, sums);
+  }
+  {
+    Eigen::VectorXd total = Eigen::VectorXd::Zero(bound_.sum_size());
+    for_each_block(
+        X,
+        [&](State& state, Index first, Index count) {
+          bound_.energy(state.points, state.workspace, state.f);
+          const Vector<T> f = state.f.head(count);
+          Vector<T> w(count);
+          weigh(first, f, w);
+          state.weights.setZero(state.points.X.rows());  // padding has no part in the gradient
+          state.weights.head(count) = w;
+          state.sums.setZero(bound_.sum_size());
+          bound_.pull_back_energy(state.points, state.workspace, state.weights, state.sums);
+        },
+        [&](State& state) { total += state.sums; });
+    gradient.resize(bound_.parameter_count());
+    bound_.finish(total, gradient);
+  }
+
+ private:
+  struct State {
+    typename Bound::Workspace workspace;
+    Points<T> points;
+    Vector<T> f, weights;
+    Matrix<T> S;
+    Eigen::VectorXd sums;
+  };
+
+  // No columns: no blocks.
+  template <class Read>
+  void for_each_block(MatrixView<T> X, Read read) {
+    if (X.cols() == 0) return;
+    const auto work = blocks(X, read);
+    evaluate::for_each_piece(
+        count(X), states_, [](State&) {}, work);
+  }
+
+  template <class Read, class Reduce>
+  void for_each_block(MatrixView<T> X, Read read, Reduce reduce) {
+    if (X.cols() == 0) return;
+    const auto work = blocks(X, read);
+    evaluate::for_each_piece(
+        count(X), states_, [](State&) {}, work, [&](State& state, Index) { reduce(state); });
+  }
+
+  Index block(MatrixView<T> X) const { return std::min<Index>(bound_.block_size(Along::none, 0), X.cols()); }
+  Index count(MatrixView<T> X) const { return (X.cols() + block(X) - 1) / block(X); }
+
+  template <class Read>
+  auto blocks(const MatrixView<T>& X, Read& read) {
+    evaluations_ += X.cols();
+    constexpr Index lanes = simd::width<simd::Lanes<T>>;
+    const Index size = block(X), rows = (size + lanes - 1) / lanes * lanes;
+    return [&X, &read, size, rows](State& state, Index b) {
+      const Index first = b * size, count = std::min(size, X.cols() - first);
+      state.points.X.resize(rows, X.rows());
+      for (Index j = 0; j < X.rows(); ++j)
+        for (Index i = 0; i < rows; ++i) state.points.X(i, j) = X(j, first + std::min(i, count - 1));
+      read(state, first, count);
+    };
+  }
+
+  Bound bound_;
+  evaluate::PerThread<State> states_;
+  Index evaluations_ = 0;
+};
+
+template <class T, AnyModel M>
+auto energy_function(const M& model) {
+  auto bound = bind<T>(model);
+  return EnergyFunction<T, decltype(bound)>(std::move(bound));
+}
+
+}  // namespace scorematch::likelihood
+
+namespace scorematch {
+
+/// The sentence for a model without an energy, and whether it has one.
+template <class M>
+constexpr bool check_energy() {
+  if constexpr (check_model<M>()) {
+    static_assert(KnowsEnergy<M, double>,
+                  "log Z and likelihoods need an energy: an energy_model, or a class that provides  "
+                  "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const  beside its "
+                  "gradient");
+    return KnowsEnergy<M, double>;
+  }
+  return false;
+}
+
+}  // namespace scorematch
