@@ -325,17 +325,36 @@ constexpr bool all_bind() {
   using Score = sm::FormulaScore<T>;
   static_assert(sm::BoundScore<Energy, T> && sm::BoundEnergy<Energy, T>);
   static_assert(sm::BoundScore<Score, T> && !sm::BoundEnergy<Score, T>);
-  static_assert(sm::BoundScore<sm::BoundAtSigma<T, Energy>, T> && sm::BoundEnergy<sm::BoundAtSigma<T, Energy>, T>);
-  static_assert(sm::BoundScore<sm::BoundAtSigma<T, Score>, T> && !sm::BoundEnergy<sm::BoundAtSigma<T, Score>, T>);
+  static_assert(sm::BoundScore<sm::BoundModel<T>, T> && sm::BoundScore<sm::BoundAtSigma<T>, T>);
+  static_assert(sm::BoundScore<sm::BoundSum<T>, T> && sm::BoundScore<sm::BoundMultiple<T>, T>);
   static_assert(sm::BoundScore<sm::UserScore<T, LeastEnergy>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastEnergy>, T>);
   static_assert(sm::BoundScore<sm::UserScore<T, EnergyKnown>, T> && sm::BoundEnergy<sm::UserScore<T, EnergyKnown>, T>);
   static_assert(sm::BoundScore<sm::UserScore<T, LeastScore>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastScore>, T>);
-  static_assert(sm::KnowsEnergy<sm::EnergyModel, T> && sm::KnowsEnergy<EnergyKnown, T>);
-  static_assert(!sm::KnowsEnergy<sm::ScoreModel, T> && !sm::KnowsEnergy<LeastEnergy, T> &&
-                !sm::KnowsEnergy<Nothing, T>);
   return true;
 }
 static_assert(all_bind<float>() && all_bind<double>());
+
+// What a model can do, told by its type; what is made of others can do what all of them can.
+struct EnergyTrained : Fittable, energy::Right {
+  void pull_back_energy(sm::Input, const Eigen::Ref<const Eigen::VectorXd>, sm::OutputVector) const {}
+};
+static_assert(sm::KnowsEnergy<sm::EnergyModel> && sm::abilities_of<sm::EnergyModel>().energy_gradient);
+static_assert(sm::KnowsEnergy<EnergyKnown> && !sm::abilities_of<EnergyKnown>().energy_gradient);
+static_assert(sm::abilities_of<EnergyTrained>().energy_gradient);
+static_assert(!sm::KnowsEnergy<sm::ScoreModel> && !sm::KnowsEnergy<LeastEnergy> && !sm::KnowsEnergy<Nothing>);
+static_assert(sm::KnowsEnergy<sm::AtSigma<sm::EnergyModel>> && !sm::KnowsEnergy<sm::AtSigma<sm::ScoreModel>>);
+static_assert(sm::KnowsEnergy<sm::ModelMultiple<EnergyKnown>> && !sm::KnowsEnergy<sm::NamedModel<LeastScore>>);
+static_assert(sm::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::EnergyModel>> &&
+              !sm::abilities_of<sm::ModelSum<EnergyKnown, sm::EnergyModel>>().energy_gradient &&
+              !sm::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::ScoreModel>>);
+
+// --- transition kernels ---
+
+static_assert(sm::TransitionKernel<sm::langevin, float> && sm::TransitionKernel<sm::mala, double>);
+static_assert(!sm::TransitionKernel<sm::heun, double> && !sm::TransitionKernel<Nothing, double>);
+static_assert(sm::LadderSampler<sm::heun, float> && sm::LadderSampler<sm::annealed_langevin, double>);
+static_assert(sm::AdaptiveSampler<sm::probability_flow, double> && !sm::LadderSampler<sm::probability_flow, double>);
+static_assert(!sm::NoiseConditionalSampler<sm::langevin, double>);
 static_assert(!sm::BoundScore<sm::FormulaEnergy<float>, double>);  // the scalar is part of the role
 static_assert(!sm::BoundScore<sm::EnergyModel, double>);
 

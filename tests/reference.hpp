@@ -797,7 +797,10 @@ void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& 
       }
       if (along != Along::none) curvature.see(values.curvature[i], total);
     }
+    bool knows_energy = scorematch::BoundEnergy<Bound, T>;
+    if constexpr (requires { bound.abilities(); }) knows_energy = bound.abilities().energy;
     if constexpr (scorematch::BoundEnergy<Bound, T>) {
+      if (!knows_energy) continue;
       scorematch::Vector<T> energy;
       bound.energy_and_score(points, workspace, energy, values.S);
       for (Index i = 0; i < count; ++i) {

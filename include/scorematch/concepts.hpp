@@ -1,8 +1,8 @@
 // The roles of the library: its map.
 //
-//   a user's class ──┐                                   ┌── objective (explicit, implicit, sliced, denoising)
-//   a formula     ───┴─► model ─ at<T>(θ) ─► bound score ┤      asks for s and curvature, returns losses and adjoints
-//                                                        └── sampler (langevin, mala)
+//   a user's class ──┐                                     ┌── objective (explicit, implicit, sliced, denoising)
+//   a formula     ───┴─► model ─ bind<T> ─► BoundModel<T> ─┤      asks for s and curvature, returns losses and adjoints
+//                                                          └── sampler (langevin, mala)
 //
 // An objective speaks of the score s = ∇ log p and of a curvature Σ_v vᵀ(∂s/∂x)v; how these come about is the model's
 // affair. So every loss works for an energy, a score model and a user's class.
@@ -216,6 +216,16 @@ concept BoundTrainableEnergy = BoundEnergy<B, T> &&
     requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, const Vector<T>& weights,
              Eigen::VectorXd& sums) {
   bound.pull_back_energy(points, workspace, weights, sums);
+};
+
+/// What a model can do beyond its score.
+struct Abilities {
+  bool energy = false;           ///< f itself: Metropolis steps, log Z, likelihoods
+  bool energy_gradient = false;  ///< ∂f/∂θ: fits by likelihood
+
+  friend constexpr Abilities operator&(Abilities a, Abilities b) {
+    return {a.energy && b.energy, a.energy_gradient && b.energy_gradient};
+  }
 };
 
 /// How many classes a model's labels have; 0 where it takes none.

@@ -15,6 +15,7 @@
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
@@ -31,28 +32,37 @@ namespace scorematch {
 #define SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, O)                                                                    \
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&);                    \
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&);             \
+  EXTERN template objective::LossFunction<T> objective::loss_function<T, M, O>(const M&, const O&, MatrixView<T>);    \
   EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
                                                          Loss&);
-#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                                                                      \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)                                               \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)                                              \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)                                                 \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)                                    \
-  EXTERN template void detail::score<T, M>(const M&, MatrixView<T>, Matrix<T>&);                                 \
-  EXTERN template void detail::divergence<T, M>(const M&, MatrixView<T>, Vector<T>&);                            \
-  EXTERN template void sampling::run<T, M, langevin>(const M&, const langevin&, const SampleOptions&, Draws<T>&, \
-                                                     sampling::Judging);
-#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                         \
-  EXTERN template class objective::LossLoop<T>;                                                                   \
-  EXTERN template class objective::WithholdingLossLoop<T>;                                                        \
-  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                   \
-  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                  \
-  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
-  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                   \
-  SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)                                                                    \
-  EXTERN template void detail::energy<T, EnergyModel>(const EnergyModel&, MatrixView<T>, Vector<T>&);             \
-  EXTERN template void sampling::run<T, EnergyModel, mala>(const EnergyModel&, const mala&, const SampleOptions&, \
-                                                           Draws<T>&, sampling::Judging);
+#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                         \
+  EXTERN template BoundModel<T> bind<T, M>(const M&);               \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)  \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching) \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)    \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)
+#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                            \
+  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                      \
+  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
+  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                        \
+  EXTERN template class objective::LossFunction<T>;                                                                  \
+  EXTERN template objective::SecondOrder objective::second_order<T>(                                                 \
+      objective::LossFunction<T>&, Index, const Eigen::VectorXd&, const objective::RowVisitor&);                     \
+  EXTERN template fitting::FitOutcome fitting::search<T>(const fitting::FitProblem<T>&, MatrixView<T>,               \
+                                                         const FitOptions&);                                         \
+  EXTERN template fitting::TrainingOutcome fitting::train<T>(const fitting::TrainingProblem<T>&, MatrixView<T>,      \
+                                                             const TrainOptions&);                                   \
+  EXTERN template void detail::score<T>(const BoundModel<T>&, MatrixView<T>, Matrix<T>&);                            \
+  EXTERN template void detail::trace<T>(const BoundModel<T>&, MatrixView<T>, Vector<T>&);                            \
+  EXTERN template void detail::energy<T>(const BoundModel<T>&, MatrixView<T>, Vector<T>&);                           \
+  EXTERN template void sampling::run<T>(const BoundModel<T>&, const sampling::BoundKernel<T>&, const SampleOptions&, \
+                                        Draws<T>&, sampling::Judging);                                               \
+  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, langevin>(const langevin&);                     \
+  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, mala>(const mala&);                             \
+  EXTERN template void sampling::run<T>(const BoundModel<T>&, Index, const sampling::BoundSampler<T>&,               \
+                                        const GenerateOptions&, Generation<T>&);                                     \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                      \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
 #ifdef SCOREMATCH_PRECOMPILED_ENGINE  // a short program compiles sooner without, one of many models and losses with it

@@ -17,14 +17,18 @@
 namespace scorematch {
 
 #ifdef SCOREMATCH_PRECOMPILED_ENGINE
-SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double, FormulaEnergy<double>>;
+SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::EnergyFunction<double>;
 #endif
 SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&, const quadrature&,
                                                                               QuadratureNodes*);
 SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&,
                                                                               const importance_sampling&);
-SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<double, EnergyModel, mala>(
-    const EnergyModel&, const annealed_importance_sampling<mala>&);
+SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::anneal<double>(const BoundModel<double>&,
+                                                                      likelihood::EnergyFunction<double>&,
+                                                                      const sampling::BoundKernel<double>&,
+                                                                      const likelihood::AnnealingOptions&,
+                                                                      const Eigen::VectorXd&, const Eigen::MatrixXd&,
+                                                                      const Eigen::MatrixXd&, LogPartition&);
 SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(const maximum_likelihood&,
                                                                              const Eigen::MatrixXd&, const FitOptions&,
                                                                              LikelihoodFit<EnergyModel>&);

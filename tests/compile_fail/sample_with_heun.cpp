@@ -1,9 +1,10 @@
-// expect: sample takes a transition kernel, langevin or mala; samplers that go down noise levels
+// expect: samplers that go down noise levels
 #include <scorematch/model/at_sigma.hpp>
 #include <scorematch/model/energy_model.hpp>
 #include <scorematch/sampler/generate.hpp>
 #include <scorematch/sampler/heun.hpp>
 #include <scorematch/sampler/langevin.hpp>
+#include <scorematch/sampler/sample.hpp>
 
 namespace sm = scorematch;
 

@@ -59,7 +59,7 @@ class Density {
 /// Throws std::invalid_argument unless log Z is finite, and its standard error finite and at least 0.
 template <AnyModel M>
 Density density(const M& model, double log_partition, double log_partition_error = 0) {
-  static_assert(KnowsEnergy<M, double>,
+  static_assert(KnowsEnergy<M>,
                 "density(model, log_partition) needs an energy: an energy_model, or a class that provides  "
                 "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
   require(std::isfinite(log_partition),
@@ -67,7 +67,7 @@ Density density(const M& model, double log_partition, double log_partition_error
   return Density(
       static_cast<Index>(model.dimension()),
       [model, log_partition](const Eigen::MatrixXd& X) -> Eigen::VectorXd {
-        if constexpr (KnowsEnergy<M, double>)
+        if constexpr (KnowsEnergy<M>)
           return -energy_of(model, X).array() - log_partition;
         else
           return {};

@@ -148,7 +148,7 @@ class DerivativeCheck {
 
   void check_field() {
     const std::string name = is_energy ? "gradient" : "score", of_score = ": s = ∇ log p = −∇f";
-    if constexpr (KnowsEnergy<M, double>)
+    if constexpr (KnowsEnergy<M>)
       check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score,
             [&](double h, Rung& rung) {
               const RowVectorXd centre = potential(X_);

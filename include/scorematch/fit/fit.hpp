@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "scorematch/fit/quasi_newton.hpp"
 #include "scorematch/fit/start.hpp"
 #include "scorematch/loss/loss.hpp"
+#include "scorematch/loss/second_order.hpp"
 #include "scorematch/model/parameter_names.hpp"
 #include "scorematch/progress.hpp"
 
@@ -67,7 +69,7 @@ enum class FitStatus {
   converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by
               ///< what rounding of θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient
               ///< is within its own standard error, and the next step would change the score by less than a tenth
-  stopped,  ///< after the iterations allowed, or by the progress callback
+  stopped,    ///< after the iterations allowed, or by the progress callback
   stalled,  ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the
             ///< way, the search ended at a saddle, or a number of θ ran off to where it changes nothing (see
             ///< Fit::warnings)
@@ -152,7 +154,7 @@ void report(FitRun run, Result& result) {
 /// The metric of a loss; `function` must outlive what is returned. Where the data's units are even, all the coordinates
 /// count alike in G itself.
 template <class T>
-MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& deviations, bool even) {
+MetricAt metric_of(objective::LossFunction<T>& function, const Eigen::VectorXd& deviations, bool even) {
   return [&function, deviations, even](const Eigen::VectorXd& theta, Metric& metric) {
     function.bind(theta);
     const Index p = function.parameter_count(), dimension = function.data().rows();
@@ -160,11 +162,13 @@ MetricAt metric_of(objective::LossLoop<T>& function, const Eigen::VectorXd& devi
     MetricSum sum(p, metric.gram, metric.diagonal);
     std::optional<MetricSum> relative;
     if (!even) relative.emplace(p, metric.relative_gram, metric.relative_diagonal);
-    const objective::SecondOrder second = function.second_order(
-        (rows + dimension - 1) / dimension, deviations, [&](const Eigen::VectorXd& row, double natural_square) {
-          sum.add(row);
-          if (relative) relative->add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
-        });
+    const objective::SecondOrder second =
+        objective::second_order<T>(function, (rows + dimension - 1) / dimension, deviations,
+                                   [&](const Eigen::VectorXd& row, double natural_square) {
+                                     sum.add(row);
+                                     if (relative)
+                                       relative->add(row, natural_square > 0 ? 1 / std::sqrt(natural_square) : 0);
+                                   });
     sum.finish(second.samples);
     metric.square = second.square;
     metric.gain = second.gain;
@@ -194,7 +198,7 @@ Search search_for(const FitOptions& options, double floor) {
 
 /// The loss on the whole data set, at draw 0.
 template <class T>
-Function on_all_data(objective::LossLoop<T>& function) {
+Function on_all_data(objective::LossFunction<T>& function) {
   return [&function, loss = Loss{}](const Eigen::VectorXd& theta, Eigen::VectorXd& gradient) mutable {
     function.bind(theta);
     function.evaluate({}, true, loss);
@@ -399,132 +403,184 @@ void require_no_held_out(const FitOptions& options, const char* method) {
            " is set, but there are no held_out data to be checked"});
 }
 
-/// Tells what of a run makes its result doubtful.
-template <class = void>
-void warn_of(const FitRun& run, const DataScale& scale, double resolution, const Eigen::VectorXd& theta,
-             const std::vector<std::string>& names, std::vector<std::string>& warnings) {
-  const auto warn = [&](auto... parts) { warnings.push_back(text(parts...)); };
-  if (run.resolved > resolution)
-    warn("the data are so far from the origin that rounding of theta changes the score by ", run.resolved,
-         " of its size: subtract a number near their mean for more digits");
-  if (run.saddle) warn("theta is stationary, but along some direction the loss curves down: a saddle; start elsewhere");
-  if (run.left_units)
-    warn("the units of the data's rows differ by a factor of ", scale.unevenness(),
-         ": rows of large units hardly count in the loss, and of data in units of their own (standardise) this model's "
-         "optimum is another");
-  for (const Index i : run.lost)
-    warn(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],
-         ", where it changes the score no more: the optimum is not at a finite theta, or was missed");
-  for (const Index i : run.idle)
-    warn(names[static_cast<std::size_t>(i)],
-         " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?");
-}
+/// What a fit needs of a model and an objective, whatever their types are: losses as functions of θ.
+template <class T>
+struct FitProblem {
+  using LossOn = std::function<objective::LossFunction<T>(const MatrixView<T>& data)>;
 
-/// Asks how far the optimum θ, from `start`, is that of the one draw of the noise that the search saw. Where it is, and
-/// a control variate takes that noise out of the loss, the fit is made by that one; else the run is `noisy`.
+  Eigen::VectorXd start = {};
+  ScoreField score = {};
+  std::function<std::vector<std::string>()> names = {};  ///< of the numbers of θ
+  bool deterministic = true;
+  LossOn loss = {};
+  LossOn with_new_noise = {};      ///< the same at another draw; empty where there is no noise
+  LossOn by_control_variate = {};  ///< the same with its noise taken out; empty where it cannot be, or is already
+  LossOn by_control_variate_with_new_noise = {};
+  /// The same with each coordinate in units of its own; empty where the objective has no such form.
+  std::function<objective::LossFunction<T>(const MatrixView<T>& data, const Eigen::VectorXd& deviations)> in_units = {};
+};
+
+/// Model and objective must outlive what is returned.
 template <class T, class M, class O>
-void judge_noise(const O& objective, MatrixView<T> data, const DataScale& scale, const MetricAt& metric,
-                 HeldOut& held_out, const Search& search, const FitOptions& options, Eigen::VectorXd start,
-                 Eigen::VectorXd& theta, FitRun& run, Fit<M>& result) {
-  const auto noise_at = [&](const O& noisy, const Eigen::VectorXd& at) {
-    auto afresh = objective::loss_function<T>(result.model, noisy.with_new_noise(), data);
-    return noise_of_optimum(loss_at(afresh), metric, at);
-  };
-  const double noise = noise_at(objective, theta);
-  const auto warn = [&](const char* what) {
-    result.warnings.push_back(
-        text("of another draw of the noise the score at the optimum would differ by ", noise, " of its size", what));
-  };
+FitProblem<T> fit_problem(const M& model, const O& objective) {
+  using View = const MatrixView<T>&;
+  FitProblem<T> problem{.start = model.parameters(),
+                        .score = score_field(model),
+                        .names = [&] { return parameter_names(model); },
+                        .deterministic = objective.deterministic(),
+                        .loss = [&](View data) { return objective::loss_function<T>(model, objective, data); }};
+  if constexpr (requires { objective.with_new_noise(); })
+    problem.with_new_noise = [&](View data) {
+      return objective::loss_function<T>(model, objective.with_new_noise(), data);
+    };
   if constexpr (requires { objective.control_variate; })
-    if (noise > too_noisy && !objective.control_variate && !held_out.watching()) {
+    if (!objective.control_variate) {
       O steady = objective;
       steady.control_variate = true;
-      auto function = objective::loss_function<T>(result.model, steady, data);
-      FitRun by_variate = run;
-      by_variate.lost.clear();
-      by_variate = by_lbfgs(on_all_data(function), metric_of(function, scale.deviation, !scale.is_uneven()), held_out,
-                            options, search, start, std::move(by_variate));
-      if (by_variate.status == FitStatus::converged && noise_at(steady, start) <= too_noisy) {
-        warn(": the fit took its control variate, which has the same mean (.control_variate = true does so at once)");
-        run = std::move(by_variate);
-        theta = start;
-        result.model.set_parameters(theta);
-        auto own = objective::loss_function<T>(result.model, objective, data);
-        own.evaluate({}, true, result.loss);
-        return;
-      }
+      problem.by_control_variate = [&, steady](View data) { return objective::loss_function<T>(model, steady, data); };
+      problem.by_control_variate_with_new_noise = [&, steady](View data) {
+        return objective::loss_function<T>(model, steady.with_new_noise(), data);
+      };
     }
-  if (noise > too_noisy && run.status == FitStatus::converged) run.status = FitStatus::noisy;
-  if (noise > 0.1) warn(" (take more samples, or adam, which draws anew at every step)");
+  if constexpr (requires(const Eigen::VectorXd& deviations) { objective.in_units(deviations); })
+    problem.in_units = [&](View data, const Eigen::VectorXd& deviations) {
+      return objective::loss_function<T>(model, objective.in_units(deviations), data);
+    };
+  return problem;
 }
 
-template <class T, class M, class O>
-void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
-  options.validate();
-  const bool lbfgs =
-      options.method == Method::lbfgs || (options.method == Method::automatic && objective.deterministic());
-  require_used(options, lbfgs, lbfgs ? "the method lbfgs" : "the method adam");
-  if (options.held_out.cols() == 0) require_no_held_out(options, "this fit");
-  auto function = objective::loss_function<T>(result.model, objective, data);
-  const DataScale scale = inspect_data<T>(data, result.warnings);
-  const Eigen::VectorXd own_start = result.model.parameters();
-  Eigen::VectorXd theta = own_start;
-  if (options.carry_start) {
-    Eigen::VectorXd carried = theta;
-    if (carry_start<T>(score_field(result.model), scale, data, carried)) {
-      Loss own, there;
-      function.bind(theta);
-      function.evaluate({}, false, own);
-      function.bind(carried);
-      function.evaluate({}, false, there);
-      if (there.value < own.value) theta = carried;
+/// One fit: of a FitProblem, by one of the two methods.
+template <class T>
+class FitSearch {
+ public:
+  FitSearch(const FitProblem<T>& problem, MatrixView<T> data, const FitOptions& options)
+      : problem_(problem), options_(options), data_(data), function_(problem.loss(data)) {}
+
+  Eigen::VectorXd theta;  ///< the answer
+  Loss loss;              ///< there
+  double held_out_loss = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> warnings;
+
+  FitRun run() {
+    lbfgs_ = options_.method == Method::lbfgs || (options_.method == Method::automatic && problem_.deterministic);
+    require_used(options_, lbfgs_, lbfgs_ ? "the method lbfgs" : "the method adam");
+    if (options_.held_out.cols() == 0) require_no_held_out(options_, "this fit");
+    scale_ = inspect_data<T>(data_, warnings);
+    choose_start();
+    watch_held_out();
+    function_.bind(theta);
+    floor_ = scale_.loss_floor(objective::second_order<T>(function_, 16, scale_.deviation, {}).weight);
+    metric_ = metric_of(function_, scale_.deviation, !scale_.is_uneven());
+    start_ = theta;
+    FitRun run = lbfgs_ ? search_by_lbfgs() : search_by_adam();
+    if (held_out_.any()) {
+      theta = held_out_.best;
+      held_out_loss = held_out_.best_loss;
     }
+    function_.bind(theta);
+    function_.evaluate({}, true, loss);
+    judge_plateau(run);
+    if (lbfgs_ && (run.status == FitStatus::converged || run.status == FitStatus::stalled)) judge_noise(run);
+    tell_lost_from_idle(run);
+    warn_of(run);
+    return run;
   }
-  const Matrix<T> held_out_data = options.held_out.template cast<T>();
-  std::unique_ptr<decltype(function)> on_held_out;
-  if (held_out_data.cols() > 0) {
-    require_samples<T>(held_out_data, data.rows(), "FitOptions: held_out");
-    on_held_out = std::make_unique<decltype(function)>(
-        objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out_data)));
+
+ private:
+  // The model's own θ or, where its loss is lower, that carried over to the data.
+  void choose_start() {
+    theta = problem_.start;
+    if (!options_.carry_start) return;
+    Eigen::VectorXd carried = theta;
+    if (!carry_start<T>(problem_.score, scale_, data_, carried)) return;
+    Loss own, there;
+    function_.bind(theta);
+    function_.evaluate({}, false, own);
+    function_.bind(carried);
+    function_.evaluate({}, false, there);
+    if (there.value < own.value) theta = carried;
   }
-  HeldOut held_out;
-  if (on_held_out) held_out = watch(*on_held_out, {}, options.patience);
-  function.bind(theta);
-  const double floor = scale.loss_floor(function.second_order(16, scale.deviation, {}).weight);
-  const MetricAt metric = metric_of(function, scale.deviation, !scale.is_uneven());
-  FitRun run;
-  const Eigen::VectorXd start = theta;
-  if (lbfgs) {
-    Search search = search_for<T>(options, floor);
-    search.natural = scale.score_square();
-    if constexpr (requires { objective.in_units(scale.deviation); })
-      if ((scale.is_uneven() || scale.degenerate) && held_out_data.cols() == 0 && data.rows() <= most_in_units) {
-        auto in_units = objective::loss_function<T>(result.model, objective.in_units(scale.deviation), data);
-        run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale.deviation, true),
-                             scale.implicit_floor_in_units(), on_all_data(function), options, search, theta);
-      }
-    if (!run.ended) run = by_lbfgs(on_all_data(function), metric, held_out, options, search, theta, std::move(run));
-  } else {
-    run = by_adam(loss_at(function), metric,
-                  scale.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric, theta),
-                  function.samples(), floor, held_out, options, theta);
+
+  void watch_held_out() {
+    if (options_.held_out.cols() == 0) return;
+    held_out_data_ = options_.held_out.template cast<T>();
+    require_samples<T>(held_out_data_, data_.rows(), "FitOptions: held_out");
+    on_held_out_ = std::make_unique<objective::LossFunction<T>>(problem_.loss(held_out_data_));
+    held_out_ = watch(*on_held_out_, {}, options_.patience);
   }
-  if (held_out.any()) {
-    theta = held_out.best;
-    result.held_out_loss = held_out.best_loss;
+
+  Search search() const { return search_for<T>(options_, floor_); }
+
+  FitRun search_by_lbfgs() {
+    FitRun run;
+    Search how = search();
+    how.natural = scale_.score_square();
+    if (problem_.in_units && (scale_.is_uneven() || scale_.degenerate) && held_out_data_.cols() == 0 &&
+        data_.rows() <= most_in_units) {
+      auto in_units = problem_.in_units(data_, scale_.deviation);
+      run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale_.deviation, true),
+                           scale_.implicit_floor_in_units(), on_all_data(function_), options_, how, theta);
+    }
+    if (run.ended) return run;
+    return by_lbfgs(on_all_data(function_), metric_, held_out_, options_, how, theta, std::move(run));
   }
-  result.model.set_parameters(theta);
-  function.bind(theta);
-  function.evaluate({}, true, result.loss);
+
+  FitRun search_by_adam() {
+    const AdamUnits units =
+        scale_.is_standard() || theta.size() > most_dense ? AdamUnits{} : adam_units(metric_, theta);
+    return by_adam(loss_at(function_), metric_, units, function_.samples(), floor_, held_out_, options_, theta);
+  }
+
   // What some of the samples said of a plateau all of them must say.
-  if (run.status == FitStatus::plateau && function.second_order(function.samples(), scale.deviation, {}).gain < 0)
-    run.status = run.decrement <= search_for<T>(options, floor).resolution ? FitStatus::converged : FitStatus::stalled;
-  if constexpr (requires { objective.with_new_noise(); })
-    if (lbfgs && (run.status == FitStatus::converged || run.status == FitStatus::stalled))
-      judge_noise<T>(objective, data, scale, metric, held_out, search_for<T>(options, floor), options, start, theta,
-                     run, result);
-  if (!run.idle.empty()) {  // what has an effect where the model itself starts lost it on the way
-    const std::vector<char> moves = numbers_with_effect<T>(score_field(result.model), scale, data, own_start);
+  void judge_plateau(FitRun& run) {
+    if (run.status != FitStatus::plateau) return;
+    if (objective::second_order<T>(function_, function_.samples(), scale_.deviation, {}).gain < 0)
+      run.status = run.decrement <= search().resolution ? FitStatus::converged : FitStatus::stalled;
+  }
+
+  // Computes how far the optimum is that of the one draw of the noise that the search saw. Where it is, and a control
+  // variate takes that noise out of the loss, the fit is made by that one; else the run is `noisy`.
+  void judge_noise(FitRun& run) {
+    if (!problem_.with_new_noise) return;
+    const double noise = noise_at(problem_.with_new_noise, theta);
+    const auto warn = [&](const char* what) {
+      warnings.push_back(
+          text("of another draw of the noise the score at the optimum would differ by ", noise, " of its size", what));
+    };
+    if (noise > too_noisy && problem_.by_control_variate && !held_out_.watching() && fit_by_control_variate(run))
+      return warn(
+          ": the fit took its control variate, which has the same mean (.control_variate = true does so at once)");
+    if (noise > too_noisy && run.status == FitStatus::converged) run.status = FitStatus::noisy;
+    if (noise > 0.1) warn(" (take more samples, or adam, which draws anew at every step)");
+  }
+
+  double noise_at(const typename FitProblem<T>::LossOn& with_new_noise, const Eigen::VectorXd& at) {
+    auto afresh = with_new_noise(data_);
+    return noise_of_optimum(loss_at(afresh), metric_, at);
+  }
+
+  // Whether it succeeded.
+  bool fit_by_control_variate(FitRun& run) {
+    auto steady = problem_.by_control_variate(data_);
+    FitRun by_variate = run;
+    by_variate.lost.clear();
+    Eigen::VectorXd at = start_;
+    by_variate = by_lbfgs(on_all_data(steady), metric_of(steady, scale_.deviation, !scale_.is_uneven()), held_out_,
+                          options_, search(), at, std::move(by_variate));
+    if (by_variate.status != FitStatus::converged ||
+        noise_at(problem_.by_control_variate_with_new_noise, at) > too_noisy)
+      return false;
+    run = std::move(by_variate);
+    theta = at;
+    function_.bind(theta);
+    function_.evaluate({}, true, loss);
+    return true;
+  }
+
+  // A number of θ that has no effect, but had one where the model itself starts, lost it on the way.
+  void tell_lost_from_idle(FitRun& run) {
+    if (run.idle.empty()) return;
+    const std::vector<char> moves = numbers_with_effect<T>(problem_.score, scale_, data_, problem_.start);
     std::erase_if(run.idle, [&](Index i) {
       const bool lost = !moves.empty() && moves[static_cast<std::size_t>(i)] != 0;
       if (lost) run.lost.push_back(i);
@@ -532,8 +588,69 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
     });
     if (!run.lost.empty() && run.status == FitStatus::converged) run.status = FitStatus::stalled;
   }
-  warn_of(run, scale, search_for<T>(options, floor).resolution, theta, parameter_names(result.model), result.warnings);
-  report(std::move(run), result);
+
+  // Tells what of a run makes its result doubtful.
+  void warn_of(const FitRun& run) {
+    const auto warn = [&](auto... parts) { warnings.push_back(text(parts...)); };
+    if (run.resolved > search().resolution)
+      warn("the data are so far from the origin that rounding of theta changes the score by ", run.resolved,
+           " of its size: subtract a number near their mean for more digits");
+    if (run.saddle)
+      warn("theta is stationary, but along some direction the loss curves down: a saddle; start elsewhere");
+    if (run.left_units)
+      warn("the units of the data's rows differ by a factor of ", scale_.unevenness(),
+           ": rows of large units hardly count in the loss, and of data in units of their own (standardise) this "
+           "model's optimum is another");
+    if (run.lost.empty() && run.idle.empty()) return;
+    const std::vector<std::string> names = problem_.names();
+    for (const Index i : run.lost)
+      warn(names[static_cast<std::size_t>(i)], " ran off to ", theta[i],
+           ", where it changes the score no more: the optimum is not at a finite theta, or was missed");
+    for (const Index i : run.idle)
+      warn(names[static_cast<std::size_t>(i)],
+           " has no effect on the score of any sample: was 1/2 written, which is 0, for 0.5?");
+  }
+
+  const FitProblem<T>& problem_;
+  const FitOptions& options_;
+  MatrixView<T> data_;
+  objective::LossFunction<T> function_;
+  Matrix<T> held_out_data_;
+  std::unique_ptr<objective::LossFunction<T>> on_held_out_;
+  HeldOut held_out_;
+  DataScale scale_;
+  MetricAt metric_;
+  Eigen::VectorXd start_;
+  double floor_ = 0;
+  bool lbfgs_ = true;
+};
+
+/// What a fit returns beside its model.
+struct FitOutcome {
+  FitRun run = {};
+  Eigen::VectorXd theta = {};
+  Loss loss = {};
+  double held_out_loss = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> warnings = {};
+};
+
+template <class T>
+FitOutcome search(const FitProblem<T>& problem, MatrixView<T> data, const FitOptions& options) {
+  FitSearch<T> search(problem, data, options);
+  FitRun run = search.run();
+  return {std::move(run), std::move(search.theta), std::move(search.loss), search.held_out_loss,
+          std::move(search.warnings)};
+}
+
+template <class T, class M, class O>
+void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
+  options.validate();
+  FitOutcome outcome = search<T>(fit_problem<T>(result.model, objective), data, options);
+  result.model.set_parameters(outcome.theta);
+  result.loss = std::move(outcome.loss);
+  result.held_out_loss = outcome.held_out_loss;
+  result.warnings = std::move(outcome.warnings);
+  report(std::move(outcome.run), result);
 }
 
 }  // namespace fitting
@@ -553,7 +670,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 template <class M, class O, class Derived>
 Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
   Fit<M> result{.model = model};
-  if constexpr (check_trainable_model<M>())
+  if constexpr (check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }

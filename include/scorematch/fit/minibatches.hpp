@@ -62,7 +62,7 @@ struct HeldOut {
 
 /// A loss as a function of θ; it must outlive what is returned.
 template <class T>
-LossAt loss_at(objective::LossLoop<T>& function) {
+LossAt loss_at(objective::LossFunction<T>& function) {
   return [&function](const Eigen::VectorXd& theta, const LossOptions& options, bool with_gradient, Loss& loss) {
     function.bind(theta);
     function.evaluate(options, with_gradient, loss);
@@ -71,7 +71,7 @@ LossAt loss_at(objective::LossLoop<T>& function) {
 
 /// Watches a loss on held-out data, which must outlive what is returned.
 template <class T>
-HeldOut watch(objective::LossLoop<T>& function, const LossOptions& options, Index patience) {
+HeldOut watch(objective::LossFunction<T>& function, const LossOptions& options, Index patience) {
   return {.loss_at =
               [&function, options, loss = Loss{}](const Eigen::VectorXd& theta) mutable {
                 function.bind(theta);

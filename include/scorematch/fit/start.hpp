@@ -35,13 +35,12 @@ struct ScoreField {
 template <class M>
 ScoreField score_field(const M& model) {
   if (takes_sigma(model) || classes_of(model) > 0) return {};
-  using Bound = decltype(bind<double>(model));
-  const auto bound = std::make_shared<Bound>(bind<double>(model));
+  const auto bound = std::make_shared<BoundModel<double>>(bind<double>(model));
   ScoreField field;
   field.parameters = bound->parameter_count();
   field.values = [bound](const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, Eigen::MatrixXd& S) {
     bound->bind(theta);
-    typename Bound::Workspace workspace;
+    Room workspace;
     Points<double> points;
     points.X = X;
     ScoreValues<double> values;
@@ -51,7 +50,7 @@ ScoreField score_field(const M& model) {
   field.rows = [bound](const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, const objective::RowVisitor& visit) {
     bound->bind(theta);
     constexpr Index lanes = simd::width<simd::Lanes<double>>;
-    objective::ScoreRows<double, Bound> rows(*bound);
+    objective::ScoreRows<double> rows(*bound);
     Points<double> points;
     points.X.resize(lanes, X.cols());
     for (Index j = 0; j < X.cols(); ++j)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -325,53 +326,84 @@ std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& pla
   return facts;
 }
 
+/// What a training needs of a model and an objective, whatever their types are.
+template <class T>
+struct TrainingProblem {
+  Eigen::VectorXd start = {};
+  Index classes = 0;
+  std::function<objective::LossFunction<T>(const MatrixView<T>& data)> loss = {};
+  std::function<std::vector<Shape>()> shapes = {};  ///< of the parameters
+};
+
+/// What a training returns beside its model.
+struct TrainingOutcome {
+  TrainingRun run = {};
+  Loss loss = {};
+};
+
+template <class T>
+TrainingOutcome train(const TrainingProblem<T>& problem, MatrixView<T> data, const TrainOptions& options) {
+  auto function = problem.loss(data);
+  require_labels(options.labels, data.cols(), problem.classes, "TrainOptions: labels");
+  const Matrix<T> held_out = options.held_out.columns.template cast<T>();
+  std::unique_ptr<objective::LossFunction<T>> on_held_out;
+  if (held_out.cols() > 0) {
+    require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
+    require_labels(options.held_out_labels, held_out.cols(), problem.classes, "TrainOptions: held_out_labels");
+    on_held_out = std::make_unique<objective::LossFunction<T>>(problem.loss(held_out));
+  }
+  TrainingOutcome outcome{.run = {.plan = {.task = "train",
+                                           .samples = function.samples(),
+                                           .batch = std::min(options.batch, function.samples()),
+                                           .steps = options.steps,
+                                           .learning_rate = options.learning_rate,
+                                           .clip = options.clip,
+                                           .average = options.average,
+                                           .seed = options.seed,
+                                           .labels = options.labels,
+                                           .label_dropout = options.label_dropout,
+                                           .check_every = options.check_every,
+                                           .floor = data_scale<T>(data).loss_floor(),
+                                           .progress = options.progress},
+                                  .state = {.theta = problem.start},
+                                  .loss_at = loss_at(function),
+                                  .same_loss = std::is_same_v<T, float> ? 1e-3 : 1e-6}};
+  TrainingRun& run = outcome.run;
+  if (on_held_out) run.state.held_out = watch(*on_held_out, {.labels = options.held_out_labels}, options.patience);
+  if (!options.checkpoint.empty()) {
+    std::string terms;
+    for (const std::string& name : function.objective().term_names()) terms += (terms.empty() ? "" : ", ") + name;
+    run.head = {.shapes = problem.shapes(),
+                .facts = facts_of<T>(options, run.plan, data, held_out, terms),
+                .patience = options.patience};
+  }
+  run_training(options, run);
+  run.loss_at(run.answer, {.labels = options.labels}, false, outcome.loss);
+  run.loss_at = {};  // their functions end here
+  run.state.held_out.loss_at = {};
+  return outcome;
+}
+
 template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Training<M>& result) {
   options.validate();
-  auto function = objective::loss_function<T>(result.model, objective, data);
-  require_labels(options.labels, data.cols(), classes_of(result.model), "TrainOptions: labels");
-  const Matrix<T> held_out = options.held_out.columns.template cast<T>();
-  std::unique_ptr<decltype(function)> on_held_out;
-  if (held_out.cols() > 0) {
-    require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
-    require_labels(options.held_out_labels, held_out.cols(), classes_of(result.model), "TrainOptions: held_out_labels");
-    on_held_out = std::make_unique<decltype(function)>(
-        objective::loss_function<T>(result.model, objective, MatrixView<T>(held_out)));
-  }
-  TrainingRun training{.plan = {.task = "train",
-                                .samples = function.samples(),
-                                .batch = std::min(options.batch, function.samples()),
-                                .steps = options.steps,
-                                .learning_rate = options.learning_rate,
-                                .clip = options.clip,
-                                .average = options.average,
-                                .seed = options.seed,
-                                .labels = options.labels,
-                                .label_dropout = options.label_dropout,
-                                .check_every = options.check_every,
-                                .floor = data_scale<T>(data).loss_floor(),
-                                .progress = options.progress},
-                       .state = {.theta = result.model.parameters()},
-                       .loss_at = loss_at(function),
-                       .same_loss = std::is_same_v<T, float> ? 1e-3 : 1e-6};
-  if (on_held_out) training.state.held_out = watch(*on_held_out, {.labels = options.held_out_labels}, options.patience);
-  if (!options.checkpoint.empty()) {
-    std::string terms;
-    for (const auto& name : objective.term_names()) terms += (terms.empty() ? "" : ", ") + std::string(name);
-    training.head = {.shapes = shapes_of(result.model),
-                     .facts = facts_of<T>(options, training.plan, data, held_out, terms),
-                     .patience = options.patience};
-  }
-  run_training(options, training);
-  result.status = training.status;
-  result.steps = training.state.adam.step;
-  result.resumed_at = training.resumed_at;
-  result.non_finite = training.non_finite;
-  result.history = std::move(training.state.history);
-  if (training.state.held_out.any()) result.held_out_loss = training.state.held_out.best_loss;
-  result.checkpoint_error = std::move(training.checkpoint_error);
-  result.model.set_parameters(training.answer);
-  training.loss_at(training.answer, {.labels = options.labels}, false, result.loss);
+  const M& model = result.model;
+  const TrainingProblem<T> problem{
+      .start = model.parameters(),
+      .classes = classes_of(model),
+      .loss = [&](const MatrixView<T>& samples) { return objective::loss_function<T>(model, objective, samples); },
+      .shapes = [&] { return shapes_of(model); }};
+  TrainingOutcome outcome = train<T>(problem, data, options);
+  TrainingRun& run = outcome.run;
+  result.status = run.status;
+  result.steps = run.state.adam.step;
+  result.resumed_at = run.resumed_at;
+  result.non_finite = run.non_finite;
+  result.history = std::move(run.state.history);
+  if (run.state.held_out.any()) result.held_out_loss = run.state.held_out.best_loss;
+  result.checkpoint_error = std::move(run.checkpoint_error);
+  result.model.set_parameters(run.answer);
+  result.loss = std::move(outcome.loss);
 }
 
 }  // namespace fitting
@@ -398,7 +430,7 @@ template <class M, class O, class Derived>
 Training<M> train(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
                   const TrainOptions& options = {}) {
   Training<M> result{.model = model};
-  if constexpr (check_trainable_model<M>())
+  if constexpr (check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }

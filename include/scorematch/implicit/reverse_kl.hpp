@@ -114,14 +114,14 @@ struct KnownDensity {
 };
 
 /// s_q by a bound score that was learnt at the noise level sigma.
-template <class T, class Bound>
+template <class T>
 struct LearntScore {
   static constexpr bool known = false;
-  Bound bound;
+  BoundModel<T> bound;
   double sigma;
 
   struct Workspace {
-    typename Bound::Workspace workspace;
+    Room workspace;
     Points<T> points;
     ScoreValues<T> values;
   };
@@ -136,10 +136,10 @@ struct LearntScore {
 };
 
 /// Estimates value and gradient, again and again: buffers are kept between calls.
-template <class T, class Target, class Own>
+template <class T, class Own>
 class Estimator {
  public:
-  Estimator(const Generator& generator, Target target, Own own)
+  Estimator(const Generator& generator, BoundModel<T> target, Own own)
       : map_(generator.map<T>()), target_(std::move(target)), own_(std::move(own)), d_(generator.dimension()) {}
 
   GeneratorMap<T>& map() { return map_; }
@@ -159,6 +159,7 @@ class Estimator {
 
   /// The mean over `N` draws of a step; `with_error`: the gradient's errors too.
   void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKl& result) {
+    const bool knows_energy = target_.abilities().energy;
     // For an error there must be blocks to compare: 16 at least.
     const Index block = std::min(with_error ? std::max<Index>(1, N / 16) : N, map_.block_size(known));
     const Index blocks = (N + block - 1) / block;
@@ -177,7 +178,7 @@ class Estimator {
           s.points.along = Along::none;
           own_.evaluate(map_, s.Z, s.points, s.workspace, s.own_workspace, s.density);
           s.weights = s.density.score;
-          if constexpr (knows_energy)
+          if (knows_energy)
             target_.energy_and_score(s.points, s.target_workspace, s.f, s.target.S);
           else
             target_.evaluate(s.points, s.target_workspace, s.target);
@@ -199,7 +200,7 @@ class Estimator {
             for (std::size_t k = 0; k < signs.size(); ++k) signs[k] |= s.density.signs[k];
             log_q.add_all(s.density.log_q.data(), count);
           }
-          if constexpr (knows_energy) {
+          if (knows_energy) {
             energy.add_all(s.f.data(), count);
             if constexpr (known) {
               s.f += s.density.log_q;
@@ -212,7 +213,7 @@ class Estimator {
     result.invertible = !known || detail::one_sign(signs);
     result.terms.clear();
     if (known) result.terms.push_back({"negative entropy", log_q.mean, log_q.standard_error()});
-    if constexpr (knows_energy) {
+    if (knows_energy) {
       result.terms.push_back({"energy", energy.mean, energy.standard_error()});
       if (known) result.value = both.mean, result.standard_error = both.standard_error();
     }
@@ -230,13 +231,13 @@ class Estimator {
   }
 
  private:
-  static constexpr bool known = Own::known, knows_energy = BoundEnergy<Target, T>;
+  static constexpr bool known = Own::known;
 
   struct State {
     typename GeneratorMap<T>::Workspace workspace;
     typename GeneratorMap<T>::LogDensity density;
     typename Own::Workspace own_workspace;
-    typename Target::Workspace target_workspace;
+    Room target_workspace;
     Matrix<T> Z, weights;
     Points<T> points;
     ScoreValues<T> target;
@@ -253,7 +254,7 @@ class Estimator {
   }
 
   GeneratorMap<T> map_;
-  Target target_;
+  BoundModel<T> target_;
   Own own_;
   Index d_;
   evaluate::PerThread<State> states_;
@@ -308,7 +309,7 @@ ReverseKl reverse_kl_gradient(const Generator& generator, const M& target, Index
   implicit::require_target(generator, target, "reverse_kl_gradient");
   generator.require_density("reverse_kl_gradient", "");
   ReverseKl result;
-  using Estimator = implicit::Estimator<T, decltype(bind<T>(target)), implicit::KnownDensity<T>>;
+  using Estimator = implicit::Estimator<T, implicit::KnownDensity<T>>;
   Estimator(generator, bind<T>(target), {}).estimate({seed, Purpose::generator_noise}, 0, samples, true, result);
   return result;
 }
@@ -330,8 +331,7 @@ ReverseKlFit reverse_kl(const Generator& generator, const M& target, const Rever
                             "; give a score model to be learnt beside it: reverse_kl(generator, target, "
                             "score_model)");
   ReverseKlFit result{.generator = generator};
-  implicit::Estimator<T, decltype(bind<T>(target)), implicit::KnownDensity<T>> estimator(generator, bind<T>(target),
-                                                                                         {});
+  implicit::Estimator<T, implicit::KnownDensity<T>> estimator(generator, bind<T>(target), {});
   const StreamKey key{options.seed, Purpose::generator_noise};
   const auto estimate = [&](Index step, Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKl& out) {
     estimator.map().bind(phi);
@@ -364,9 +364,8 @@ LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, co
           {"reverse_kl: the score to be learnt has dimension ", static_cast<Index>(score.dimension()),
            ", the generator makes points of ", generator.dimension(), "; they must agree"});
   LearntReverseKlFit<S> result{{.generator = generator}, score};
-  using Learnt = implicit::LearntScore<T, decltype(bind<T>(score))>;
-  implicit::Estimator<T, decltype(bind<T>(target)), Learnt> estimator(generator, bind<T>(target),
-                                                                      Learnt{bind<T>(score), options.sigma});
+  using Learnt = implicit::LearntScore<T>;
+  implicit::Estimator<T, Learnt> estimator(generator, bind<T>(target), Learnt{bind<T>(score), options.sigma});
   const StreamKey key{options.seed, Purpose::generator_noise};
   const denoising_score_matching denoising{.sigma = options.sigma, .seed = options.seed};
 

@@ -234,9 +234,9 @@ const formula::Record& record_of(const M& model) {
 template <class T, MayBeLinear M, class O>
 FeatureGram<T, O> feature_gram(const M& model, const O& objective, MatrixView<T> data) {
   if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), KnowsEnergy<M, T>, objective, data, 0, -1);
+    return FeatureGram<T, O>(model.record(), KnowsEnergy<M>, objective, data, 0, -1);
   else
-    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M, T>, objective, data, model.sigma(), model.label());
+    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M>, objective, data, model.sigma(), model.label());
 }
 
 template <class T, MayBeLinear M, class O>

@@ -489,7 +489,7 @@ class ScoreFit {
   MatrixView<T> data_;
   Index draws_;
   Function function_;
-  MeanGradient<objective::LossLoop<T>> mean_gradient_;
+  MeanGradient<objective::LossFunction<T>> mean_gradient_;
 };
 
 }  // namespace fitting

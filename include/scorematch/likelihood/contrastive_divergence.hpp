@@ -215,7 +215,7 @@ void check_contrast(const M& model, MatrixView<T> data, const FitOptions& option
 template <class T, class M, class Kernel>
 Draws<T> short_run(const M& model, const Kernel& kernel, const SampleOptions& options) {
   Draws<T> draws;
-  sampling::run(model, kernel, options, draws, sampling::Judging::of_moves);
+  sampling::run<T>(bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws, sampling::Judging::of_moves);
   return draws;
 }
 

@@ -97,8 +97,7 @@ template <class T, AnyModel M>
 void flow(const M& model, MatrixView<T> X, const FlowLikelihoodOptions& options, FlowLogLikelihood<T>& result) {
   validate_flow<M, T>(model, X, options);
   const auto bound = bind<T>(model);
-  using Bound = std::remove_const_t<decltype(bound)>;
-  using Target = NoiseConditionalTarget<T, Bound>;
+  using Target = NoiseConditionalTarget<T>;
   const Stopwatch watch;
   constexpr Index lanes = simd::width<simd::Lanes<T>>, most_exact = 64;
   const Index d = X.rows(), N = X.cols(), classes = classes_of(model);

@@ -47,10 +47,10 @@ constexpr bool check_trainable_energy() {
                     "the sum over columns of w · energy(X)");
     else
       static_assert(
-          BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>,
+          abilities_of<M>().energy_gradient,
           "this model's energy cannot be differentiated with respect to theta: a part of it does not provide  "
           "pull_back_energy(X, w, g)");
-    return BoundTrainableEnergy<decltype(bind<double>(std::declval<const M&>())), double>;
+    return abilities_of<M>().energy_gradient;
   }
   return false;
 }

@@ -194,8 +194,7 @@ void prepare_points(const O& objective, const Samples<T>& samples, Points<T>& po
 /// objective.score, checked. What the model was not asked for is NaN in `values`.
 template <class T, class O>
 void score_points(const O& objective, const Samples<T>& samples, const Points<T>& points,
-                  const typename O::template Notes<T>& notes, const Asked& asked, ScoreValues<T>& values,
-                  Losses<T>& losses) {
+                  typename O::template Notes<T>& notes, const Asked& asked, ScoreValues<T>& values, Losses<T>& losses) {
   Answers<T>::unset(points, asked, values, losses);
   objective.score(samples, points, notes, values, losses);
   Answers<T>::require_losses(points, asked, losses);

@@ -6,11 +6,14 @@
 #pragma once
 
 #include <array>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "scorematch/compiled/jet.hpp"
 #include "scorematch/concepts.hpp"
 #include "scorematch/loss/answers.hpp"
+#include "scorematch/loss/loss_loop.hpp"
 #include "scorematch/loss/moments.hpp"
 
 namespace scorematch::objective {
@@ -151,6 +154,38 @@ SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bou
   loss_moments.finish(loss, count);
   for (int k = 0; k < term_count; ++k) term_moments[k].finish(terms[static_cast<std::size_t>(k)], count);
   for (std::size_t p = 0; p < known.place.size(); ++p) sums[known.place[p]] += simd::sum_of_lanes(gradient[p]);
+}
+
+template <class T, class Bound, class O>
+class FusedPassOf final : public FusedPass<T> {
+ public:
+  explicit FusedPassOf(const O& objective) : objective_(objective) {}
+
+  bool possible(const BoundModel<T>& bound) const override { return bound.template as<Bound>().may_carry_tangents(); }
+
+  bool sweep(const BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first, Index count,
+             BlockState<T>& state, double* per_sample) const override {
+    const Bound& own = bound.template as<Bound>();
+    const auto* known = own.bound_tangents(state.workspace.template of<typename Bound::Workspace>());
+    if (known == nullptr) return false;
+    fused_pass(own, *known, objective_, data.data(), data.outerStride(), columns, first, count, state.loss, state.terms,
+               state.sums.data(), per_sample);
+    return true;
+  }
+
+ private:
+  O objective_;
+};
+
+/// The fused pass of a model's class and an objective; null where there is none.
+template <class T, class M, class O>
+std::unique_ptr<const FusedPass<T>> fused_pass_of(const O& objective) {
+  if constexpr (Model<M>) {
+    using Bound = decltype(std::declval<const M&>().template at<T>());
+    if constexpr (Fusable<Bound, O>) return std::make_unique<const FusedPassOf<T, Bound, O>>(objective);
+  }
+  (void)objective;
+  return nullptr;
 }
 
 }  // namespace scorematch::objective

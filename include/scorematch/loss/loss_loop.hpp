@@ -1,5 +1,5 @@
-// The one loop over blocks and threads that all losses share. It is compiled once a scalar, whatever the models and the
-// objectives are: a block's work, in which they differ, is a call (loss/loss.hpp).
+// A model's loss as a function of θ: the one loop over blocks and threads that all losses share, compiled once a
+// scalar. A block's work, in which models and objectives differ, is a call of each (BoundModel, BoundObjective).
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,11 @@
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/loss/answers.hpp"
+#include "scorematch/loss/bound_objective.hpp"
 #include "scorematch/loss/moments.hpp"
-#include "scorematch/loss/score_rows.hpp"
+#include "scorematch/loss/withheld_products.hpp"
+#include "scorematch/model/bound_model.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -48,18 +51,6 @@ struct LossOptions {
 
 namespace objective {
 
-/// A loss to second order in the score, at one θ: with v the numbers whose squares it sums up, elements of the score or
-/// its slopes,
-///   loss(θ + δ) ≈ loss(θ) + gᵀδ + ½ δᵀGδ,   G = E Σ w (∂v/∂θ)(∂v/∂θ)ᵀ,
-/// w the loss's second derivative with respect to v.
-struct SecondOrder {
-  Index samples = 0;           ///< that were looked at
-  double square = 0;           ///< E Σ w v²
-  double relative_square = 0;  ///< the same of v beside its natural size
-  double weight = 0;           ///< the mean of w
-  double gain = 0;             ///< the mean loss minus that of a model whose score is 0 everywhere
-};
-
 /// Samples from `first` on, of the data or of `columns`, as a block of `rows` ≥ count rows: the last one is repeated.
 template <class T>
 void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, Index first, Index count, Index rows,
@@ -77,39 +68,79 @@ void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, I
   }
 }
 
+/// The class of each of the samples, as often as the objective asks for points of it (in runs of all samples).
+template <class T>
+void gather_labels(std::span<const int> labels, const Samples<T>& samples, Points<T>& points) {
+  if (labels.empty()) return points.label.resize(0);
+  const Index rows = samples.X.rows();
+  points.label.resize(points.X.rows());
+  for (Index i = 0; i < points.label.size(); ++i)
+    points.label[i] = labels[static_cast<std::size_t>(samples.index[i % rows])];
+}
+
+/// Sets the adjoints of rows from `count` on to 0: padding has no part in a gradient. An objective that asks for
+/// several points a sample has them in several runs of `rows`.
+template <class T>
+void drop_padding(Index count, Index rows, ScoreAdjoints<T>& bar) {
+  const auto drop = [&](T* numbers, Index size) {
+    for (Index i = count; i < rows; ++i)
+      for (Index at = i; at < size; at += rows) numbers[at] = T(0);
+  };
+  drop(bar.S.data(), bar.S.size());
+  drop(bar.slopes.data(), bar.slopes.size());
+  drop(bar.curvature.data(), bar.curvature.size());
+}
+
+/// What a thread keeps between two blocks.
+template <class T>
+struct BlockState {
+  Room workspace, notes;  ///< the model's and the objective's
+  Samples<T> samples;
+  Points<T> points;
+  ScoreValues<T> values;
+  Losses<T> losses;
+  Eigen::VectorXd sums;  ///< of the θ-gradient, in the model's own coordinates
+  Moments loss;
+  std::vector<Moments> terms, levels;
+};
+
+/// Loss and θ-gradient of samples in one pass, with nothing in memory, for a model and an objective that can do this
+/// together (loss/fused_loss.hpp).
+template <class T>
+class FusedPass {
+ public:
+  virtual ~FusedPass() = default;
+  /// Whether θ is small enough.
+  virtual bool possible(const BoundModel<T>& bound) const = 0;
+  /// Samples first … first + count − 1 of the data, or of `columns` (may be null); false where it cannot be after all.
+  virtual bool sweep(const BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first,
+                     Index count, BlockState<T>& state, double* per_sample) const = 0;
+};
+
 /// A model's loss as a function of θ, evaluated again and again on the same data: buffers are kept between calls.
 /// Holds a view of the data: it must not outlive them.
 template <class T>
-class LossLoop {
+class LossFunction {
  public:
-  virtual ~LossLoop() = default;
+  /// `fused` may be null.
+  LossFunction(BoundModel<T> bound, BoundObjective<T> objective, MatrixView<T> data,
+               std::unique_ptr<const FusedPass<T>> fused)
+      : data_(data), bound_(std::move(bound)), objective_(std::move(objective)), fused_(std::move(fused)) {}
 
   Index samples() const { return data_.cols(); }
-  virtual void bind(const Eigen::VectorXd& theta) = 0;
+  Index parameter_count() const { return bound_.parameter_count(); }
+  const MatrixView<T>& data() const { return data_; }
+  const BoundModel<T>& bound() const { return bound_; }
+  BoundModel<T>& bound() { return bound_; }
+  const BoundObjective<T>& objective() const { return objective_; }
+
+  void bind(const Eigen::VectorXd& theta) { bound_.bind(theta); }
   /// The loss at the θ that was bound last; the same bits for any number of threads.
   void evaluate(const LossOptions& options, bool with_gradient, Loss& loss);
-  virtual Index parameter_count() const = 0;
-  /// The same θ's second order, from about `most` samples spread evenly over the data, at draw 0: visits √w ∂v/∂θ for
-  /// each v, unless `visit` is empty. `deviations` of the data's coordinates: the natural sizes.
-  virtual SecondOrder second_order(Index most, const Eigen::VectorXd& deviations, const RowVisitor& visit) = 0;
-  const MatrixView<T>& data() const { return data_; }
 
- protected:
-  /// What a thread keeps; models and objectives add their own.
-  struct State {
-    virtual ~State() = default;
-
-    Samples<T> samples;
-    Points<T> points;
-    ScoreValues<T> values;
-    Losses<T> losses;
-    Eigen::VectorXd sums;  ///< of the θ-gradient, in the model's own coordinates
-    Moments loss;
-    std::vector<Moments> terms, levels;
-  };
-  struct Thread {
-    std::unique_ptr<State> state;
-  };
+ private:
+  friend class WithheldProducts<T>;
+  using State = BlockState<T>;
 
   /// What one call computes, and its partition: blocks, and the runs of them that one thread sums up before the ordered
   /// reduction.
@@ -122,46 +153,28 @@ class LossLoop {
     Index sum_size = 0;  ///< 0 without a gradient
     bool few = false;    ///< samples of a long θ, in finer blocks than fit, so that several threads have some
   };
-  struct Block {
-    Index first, count;
-  };
 
-  template <class Names>
-  LossLoop(MatrixView<T> data, const Names& term_names) : data_(data), names_(term_names.begin(), term_names.end()) {}
-  LossLoop(LossLoop&&) = default;
-
-  virtual std::unique_ptr<State> make_state() const = 0;
-  virtual Index sum_size() const = 0;
-  virtual void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) = 0;
-
-  /// How many samples fit in the cache, for the derivatives that the objective asks of the model.
-  virtual Index block_size() = 0;
-  /// Values and losses of s.samples; with a gradient, their part of it is added to s.sums.
-  virtual void sweep(State& s, const Call& call, Block block) = 0;
-  /// Whether all of a block may be one pass without blocks in memory, and that pass; false where it cannot be after
-  /// all.
-  virtual bool may_fuse() const { return false; }
-  virtual bool sweep_fused(State&, const Call&, Block) { return false; }
-  /// Sums up all blocks, the θ-gradient scaled by 1/count, if there is a better way than the loop's; else false.
-  virtual bool sum_otherwise(const Call&) { return false; }
-
+  Call partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample);
+  Index block_size();
+  bool may_fuse() const { return fused_ && fused_->possible(bound_); }
+  void sum(const Call& call);
   void sweep_block(State& s, const Call& call, Index b);
-  void prepare(Thread& thread, const Call& call) const;
+  void sweep(State& s, const Call& call, Index count);
+  void prepare(State& s, const Call& call) const;
   static void reset(State& s);
   void reduce(const State& s);
-
-  MatrixView<T> data_;
-  std::vector<std::string> level_names_;
-  evaluate::PerThread<Thread> threads_;
-  Eigen::VectorXd total_sums_;
-
- private:
-  Call partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample);
-  void sum(const Call& call);
   void add_sums(State& s, const Call& call, Index run, Index first, Index size);
   void report(const Call& call, Loss& loss) const;
 
-  std::vector<std::string> names_;  ///< of the terms
+  MatrixView<T> data_;
+  BoundModel<T> bound_;
+  BoundObjective<T> objective_;
+  std::unique_ptr<const FusedPass<T>> fused_;
+  WithheldProducts<T> withheld_;
+  Index block_size_ = 0, directions_ = 0;
+  Along along_ = Along::none;  ///< with directions_, once block_size_ is known: the derivatives asked for
+  evaluate::PerThread<State> threads_;
+  Eigen::VectorXd total_sums_;
   Moments total_;
   std::vector<Moments> total_terms_, total_levels_;
 };
@@ -169,51 +182,48 @@ class LossLoop {
 // Members are defined outside of the class, so that programs which link scorematch::precompiled need not compile them.
 
 template <class T>
-void LossLoop<T>::evaluate(const LossOptions& options, bool with_gradient, Loss& loss) {
+void LossFunction<T>::evaluate(const LossOptions& options, bool with_gradient, Loss& loss) {
   const Call call = partitioned(options, with_gradient, loss.per_sample);
   loss.per_sample.resize(options.per_sample ? call.count : 0);
   total_ = Moments{};
-  total_terms_.assign(names_.size(), Moments{});
-  total_levels_.assign(level_names_.size(), Moments{});
+  total_terms_.assign(objective_.term_names().size(), Moments{});
+  total_levels_.assign(objective_.level_names().size(), Moments{});
   if (with_gradient) total_sums_.resize(call.sum_size);
-  if (!with_gradient || !sum_otherwise(call)) sum(call);
+  if (!with_gradient || !withheld_.sum(*this, call)) sum(call);
   report(call, loss);
   if (!with_gradient) return;
   loss.gradient.resize(parameter_count());
-  finish(total_sums_, loss.gradient);
+  bound_.finish(total_sums_, loss.gradient);
 }
 
 template <class T>
-void LossLoop<T>::sum(const Call& call) {
-  const auto prepared = [&](Thread& thread) { prepare(thread, call); };
-  const auto work = [&](Thread& thread, Index run) {
-    State& s = *thread.state;
+void LossFunction<T>::sum(const Call& call) {
+  const auto prepared = [&](State& s) { prepare(s, call); };
+  const auto work = [&](State& s, Index run) {
     reset(s);
     if (call.with_gradient) s.sums.setZero();
     for (Index b = run * call.per_run; b < std::min(call.blocks, (run + 1) * call.per_run); ++b)
       sweep_block(s, call, b);
   };
-  const auto add = [&](Thread& thread, Index run, Index first, Index size) {
-    add_sums(*thread.state, call, run, first, size);
-  };
-  const auto reduce_and_add = [&](Thread& thread, Index run) {
-    reduce(*thread.state);
-    add(thread, run, 0, call.sum_size);
+  const auto add = [&](State& s, Index run, Index first, Index size) { add_sums(s, call, run, first, size); };
+  const auto reduce_and_add = [&](State& s, Index run) {
+    reduce(s);
+    add(s, run, 0, call.sum_size);
   };
   if (call.sum_size < 65536)
     evaluate::for_each_piece(call.runs, threads_, prepared, work, reduce_and_add);
   else
     evaluate::for_each_piece(
-        call.runs, threads_, prepared, work, [&](Thread& thread, Index) { reduce(*thread.state); }, call.sum_size, add);
+        call.runs, threads_, prepared, work, [&](State& s, Index) { reduce(s); }, call.sum_size, add);
 }
 
 template <class T>
-auto LossLoop<T>::partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample) -> Call {
+auto LossFunction<T>::partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample) -> Call {
   constexpr Index lanes = simd::width<simd::Lanes<T>>;
   constexpr Index fused_block = 2048;  // nothing is kept of a fused block, so that only the partition matters
   Call call{options, with_gradient, per_sample};
   call.count = options.columns.empty() ? data_.cols() : static_cast<Index>(options.columns.size());
-  call.sum_size = with_gradient ? sum_size() : 0;
+  call.sum_size = with_gradient ? bound_.sum_size() : 0;
   const Index fitting = options.block > 0 ? options.block : with_gradient && may_fuse() ? fused_block : block_size();
   call.block = std::min(fitting, call.count);
   if (options.block == 0) {
@@ -230,57 +240,87 @@ auto LossLoop<T>::partitioned(const LossOptions& options, bool with_gradient, Ei
   call.rows = (call.block + lanes - 1) / lanes * lanes;
   call.blocks = (call.count + call.block - 1) / call.block;
   // Fewer runs where θ is large.
-  const Index most = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(sum_size(), 1)));
+  const Index most = std::max<Index>(8, std::min<Index>(64, (Index(1) << 24) / std::max<Index>(bound_.sum_size(), 1)));
   call.per_run = (call.blocks + most - 1) / most;
   call.runs = (call.blocks + call.per_run - 1) / call.per_run;
   return call;
 }
 
+// How many samples fit in the cache, for the derivatives that the objective asks for: prepare one sample to see.
 template <class T>
-void LossLoop<T>::prepare(Thread& thread, const Call& call) const {
-  if (!thread.state) thread.state = make_state();
-  thread.state->terms.resize(names_.size());
-  thread.state->levels.resize(level_names_.size());
-  if (call.with_gradient) thread.state->sums.resize(call.sum_size);
+Index LossFunction<T>::block_size() {
+  if (block_size_ > 0) return block_size_;
+  Samples<T> sample;
+  gather_samples<T>(data_, {}, 0, 1, 1, 0, sample);
+  Points<T> points;
+  Room notes;
+  prepare_points(objective_, sample, points, notes);
+  along_ = points.along;
+  directions_ = points.directions;
+  return block_size_ = std::max<Index>(1, bound_.block_size(points.along, points.directions) / points.X.rows());
 }
 
 template <class T>
-void LossLoop<T>::reset(State& s) {
+void LossFunction<T>::prepare(State& s, const Call& call) const {
+  s.terms.resize(objective_.term_names().size());
+  s.levels.resize(objective_.level_names().size());
+  if (call.with_gradient) s.sums.resize(call.sum_size);
+}
+
+template <class T>
+void LossFunction<T>::reset(State& s) {
   s.loss = Moments{};
   for (Moments& term : s.terms) term = Moments{};
   for (Moments& level : s.levels) level = Moments{};
 }
 
 template <class T>
-void LossLoop<T>::sweep_block(State& s, const Call& call, Index b) {
-  const Index first = b * call.block;
-  const Block block{first, std::min(call.block, call.count - first)};
-  if (call.with_gradient && may_fuse() && sweep_fused(s, call, block)) return;
-  gather_samples(data_, call.options.columns, first, block.count, call.rows, call.options.draw, s.samples);
-  sweep(s, call, block);
+void LossFunction<T>::sweep_block(State& s, const Call& call, Index b) {
+  const Index first = b * call.block, count = std::min(call.block, call.count - first);
+  if (call.with_gradient && may_fuse() &&
+      fused_->sweep(bound_, data_, call.options.columns.empty() ? nullptr : call.options.columns.data(), first, count,
+                    s, call.options.per_sample ? call.per_sample.data() : nullptr))
+    return;
+  gather_samples(data_, call.options.columns, first, count, call.rows, call.options.draw, s.samples);
+  sweep(s, call, count);
   const T* value = s.losses.value.data();
-  s.loss.add_all(value, block.count);
+  s.loss.add_all(value, count);
   if (call.options.per_sample)
-    for (Index i = 0; i < block.count; ++i) call.per_sample[first + i] = static_cast<double>(value[i]);
-  for (std::size_t k = 0; k < names_.size(); ++k)
-    s.terms[k].add_all(s.losses.terms.data() + static_cast<Index>(k) * call.rows, block.count);
-  if (!level_names_.empty())
-    for (Index i = 0; i < block.count; ++i)
+    for (Index i = 0; i < count; ++i) call.per_sample[first + i] = static_cast<double>(value[i]);
+  for (std::size_t k = 0; k < objective_.term_names().size(); ++k)
+    s.terms[k].add_all(s.losses.terms.data() + static_cast<Index>(k) * call.rows, count);
+  if (!objective_.level_names().empty())
+    for (Index i = 0; i < count; ++i)
       s.levels[static_cast<std::size_t>(s.losses.level[i])].add(1, static_cast<double>(value[i]), 0);
 }
 
+// Values and losses of s.samples; with a gradient, their part of it is added to s.sums.
 template <class T>
-void LossLoop<T>::reduce(const State& s) {
+void LossFunction<T>::sweep(State& s, const Call& call, Index count) {
+  prepare_points(objective_, s.samples, s.points, s.notes);
+  gather_labels(call.options.labels, s.samples, s.points);
+  s.points.gradient = call.with_gradient;
+  bound_.evaluate(s.points, s.workspace, s.values);
+  const Asked asked{call.rows, count, static_cast<Index>(s.terms.size()), static_cast<Index>(s.levels.size()),
+                    call.with_gradient};
+  score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
+  if (!call.with_gradient) return;
+  drop_padding(count, call.rows, s.losses.bar);
+  bound_.pull_back(s.points, s.workspace, s.losses.bar, s.sums);
+}
+
+template <class T>
+void LossFunction<T>::reduce(const State& s) {
   total_.add(s.loss.count, s.loss.mean, s.loss.squares);
-  for (std::size_t k = 0; k < names_.size(); ++k)
+  for (std::size_t k = 0; k < objective_.term_names().size(); ++k)
     total_terms_[k].add(s.terms[k].count, s.terms[k].mean, s.terms[k].squares);
-  for (std::size_t k = 0; k < level_names_.size(); ++k)
+  for (std::size_t k = 0; k < objective_.level_names().size(); ++k)
     total_levels_[k].add(s.levels[k].count, s.levels[k].mean, s.levels[k].squares);
 }
 
 // Elements first … first + size − 1 of a run's sums; those of the last run complete the mean.
 template <class T>
-void LossLoop<T>::add_sums(State& s, const Call& call, Index run, Index first, Index size) {
+void LossFunction<T>::add_sums(State& s, const Call& call, Index run, Index first, Index size) {
   const double *sums = s.sums.data() + first, scale = run + 1 < call.runs ? 1 : 1 / static_cast<double>(call.count);
   double* total = total_sums_.data() + first;
   if (run == 0 && scale == 1 && size == call.sum_size && size > 0)
@@ -293,20 +333,20 @@ void LossLoop<T>::add_sums(State& s, const Call& call, Index run, Index first, I
 }
 
 template <class T>
-void LossLoop<T>::report(const Call& call, Loss& loss) const {
+void LossFunction<T>::report(const Call& call, Loss& loss) const {
   loss.value = total_.mean;
   loss.standard_error = total_.standard_error();
   loss.samples = call.count;
-  loss.terms.resize(names_.size());
-  for (std::size_t k = 0; k < names_.size(); ++k) {
-    loss.terms[k].name = names_[k];
+  loss.terms.resize(objective_.term_names().size());
+  for (std::size_t k = 0; k < objective_.term_names().size(); ++k) {
+    loss.terms[k].name = objective_.term_names()[k];
     loss.terms[k].value = total_terms_[k].mean;
     loss.terms[k].standard_error = total_terms_[k].standard_error();
   }
-  loss.levels.resize(level_names_.size());
-  for (std::size_t k = 0; k < level_names_.size(); ++k) {
+  loss.levels.resize(objective_.level_names().size());
+  for (std::size_t k = 0; k < objective_.level_names().size(); ++k) {
     const Moments& level = total_levels_[k];
-    loss.levels[k].name = level_names_[k];
+    loss.levels[k].name = objective_.level_names()[k];
     loss.levels[k].value = level.count > 0 ? level.mean : std::numeric_limits<double>::quiet_NaN();
     loss.levels[k].standard_error = level.standard_error();
   }

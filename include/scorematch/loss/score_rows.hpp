@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "scorematch/concepts.hpp"
+#include "scorematch/model/bound_model.hpp"
 
 namespace scorematch::objective {
 
@@ -11,10 +11,10 @@ namespace scorematch::objective {
 /// data's own scale: Σ_j v_j²/S_j² for vᵀs, S_j being the deviation of coordinate j.
 using RowVisitor = std::function<void(const Eigen::VectorXd& row, double natural_square)>;
 
-template <class T, class Bound>
+template <class T>
 class ScoreRows {
  public:
-  explicit ScoreRows(Bound& bound) : bound_(bound) {}
+  explicit ScoreRows(BoundModel<T>& bound) : bound_(bound) {}
 
   /// The rows that follow are those of the score at these points.
   void at(const Points<T>& points) {
@@ -49,8 +49,8 @@ class ScoreRows {
     return row_;
   }
 
-  Bound& bound_;
-  typename Bound::Workspace workspace_;
+  BoundModel<T>& bound_;
+  Room workspace_;
   Points<T> points_;
   ScoreValues<T> values_;
   ScoreAdjoints<T> bar_;

@@ -1,37 +1,22 @@
 // The θ-gradient of models with large matrices: products of a few blocks are withheld, and added to a matrix together.
+// Where matrices take most of a θ whose sums are larger than a cache, passing over them costs more than keeping some
+// blocks; and where a minibatch is cut finer for its threads, they share the matrices then.
 #pragma once
 
 #include <algorithm>
-#include <concepts>
 #include <vector>
 
 #include "scorematch/evaluate/formula_workspace.hpp"
-#include "scorematch/loss/loss_loop.hpp"
+#include "scorematch/evaluate/threads.hpp"
 
 namespace scorematch::objective {
 
-/// Models whose matrices' gradients can be left for later, as products (evaluate/formula_workspace.hpp).
-template <class Bound>
-concept Withholding = requires(const Bound& bound, typename Bound::Workspace& workspace) {
-  bound.product_matrices(Along::none, Index{});
-  workspace.withhold();
-  requires std::same_as<typename Bound::Workspace, evaluate::FormulaWorkspace<typename Bound::Scalar>>;
-};
-
-/// The loop of such models. Where matrices take most of a θ whose sums are larger than a cache, passing over them costs
-/// more than keeping some blocks; and where a minibatch is cut finer for its threads, they share the matrices then.
 template <class T>
-class WithholdingLossLoop : public LossLoop<T> {
- protected:
-  using typename LossLoop<T>::State;
-  using typename LossLoop<T>::Call;
-  using LossLoop<T>::LossLoop;
-
-  using WorkspaceOf = evaluate::FormulaWorkspace<T>& (*)(State&);
-
-  /// Sums up all blocks, if it pays and most of θ is in these matrices (may be null); else false.
-  bool sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices, WorkspaceOf workspace_of);
-  static bool pays(const Call& call) { return call.few || call.sum_size >= Index(1) << 19; }
+class WithheldProducts {
+ public:
+  /// Sums up all blocks of a loss's call (LossFunction<T>), if it pays and most of θ is in such matrices; else false.
+  template <class Loop, class Call>
+  bool sum(Loop& loop, const Call& call);
 
  private:
   /// Columns of a matrix, from `first` on, that are passed over together.
@@ -48,13 +33,16 @@ class WithholdingLossLoop : public LossLoop<T> {
 // A few blocks are swept with their products withheld; then each part of the matrices is passed over once for all of
 // them. The other sums are added block by block. Which blocks go together depends on nothing but their number.
 template <class T>
-bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate::ProductMatrices* matrices,
-                                               WorkspaceOf workspace_of) {
-  if (!pays(call) || matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
+template <class Loop, class Call>
+bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
+  if (!call.few && call.sum_size < Index(1) << 19) return false;
+  loop.block_size();  // learns which derivatives are asked for
+  const evaluate::ProductMatrices* matrices = loop.bound_.product_matrices(loop.along_, loop.directions_);
+  if (matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
   constexpr Index together = 8, width = evaluate::Gemm<T>::strip;
   const double scale = 1 / static_cast<double>(call.count);
-  double* total = this->total_sums_.data();
-  this->threads_.grow(std::min(together, call.blocks));
+  double* total = loop.total_sums_.data();
+  loop.threads_.grow(std::min(together, call.blocks));
   products_.resize(matrices->list.size());
   strips_.clear();
   for (std::size_t k = 0; k < matrices->list.size(); ++k)
@@ -62,23 +50,22 @@ bool WithholdingLossLoop<T>::sum_with_products(const Call& call, const evaluate:
   for (Index round = 0; round < call.blocks; round += together) {
     const Index swept = std::min(together, call.blocks - round);
     pieces_.each(swept, true, [&](Index k) {
-      auto& thread = this->threads_[k];
-      this->prepare(thread, call);
-      State& s = *thread.state;
-      this->reset(s);
+      auto& s = loop.threads_[k];
+      loop.prepare(s, call);
+      loop.reset(s);
       matrices->for_each_gap(
           call.sum_size, [&](Index first, Index end) { std::fill(s.sums.data() + first, s.sums.data() + end, 0.0); });
-      workspace_of(s).withhold();
-      this->sweep_block(s, call, round + k);
+      loop.bound_.formula_workspace(s.workspace)->withhold();
+      loop.sweep_block(s, call, round + k);
     });
     for (auto& products : products_) products.clear();
     for (Index k = 0; k < swept; ++k) {
-      State& s = *this->threads_[k].state;
-      this->reduce(s);
+      auto& s = loop.threads_[k];
+      loop.reduce(s);
       matrices->for_each_gap(call.sum_size, [&](Index first, Index end) {
         for (Index i = first; i < end; ++i) total[i] = (round + k == 0 ? 0 : total[i]) + s.sums[i];
       });
-      const evaluate::Withheld<T>& left = workspace_of(s).withheld();
+      const evaluate::Withheld<T>& left = loop.bound_.formula_workspace(s.workspace)->withheld();
       for (std::size_t p = 0; p < left.products.size(); ++p)
         products_[static_cast<std::size_t>(left.matrices[p])].push_back(left.products[p]);
     }

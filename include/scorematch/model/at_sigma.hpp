@@ -5,51 +5,43 @@
 #include <utility>
 
 #include "scorematch/check.hpp"
-#include "scorematch/concepts.hpp"
+#include "scorematch/model/bound_model.hpp"
+#include "scorematch/model/decorator.hpp"
 
 namespace scorematch {
 
 /// s(x) = s_θ(x, σ) at a fixed σ, and a fixed class where there are classes.
-template <class T, class Bound>
-class BoundAtSigma {
- public:
-  using Scalar = T;
+template <class T>
+class BoundAtSigma : public BoundDecorator<T> {
+  using BoundDecorator<T>::inner_;
 
+ public:
   struct Workspace {
-    typename Bound::Workspace inner;
+    Room inner;
     Points<T> points;
   };
 
-  BoundAtSigma(Bound bound, double sigma, int label)
-      : bound_(std::move(bound)), sigma_(static_cast<T>(sigma)), label_(label) {}
-
-  Index dimension() const { return bound_.dimension(); }
-  Index parameter_count() const { return bound_.parameter_count(); }
-  Index sum_size() const { return bound_.sum_size(); }
-  Index block_size(Along along, Index directions) const { return bound_.block_size(along, directions); }
-  void bind(const Eigen::VectorXd& theta) { bound_.bind(theta); }
-  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { bound_.finish(sums, gradient); }
+  BoundAtSigma(BoundModel<T> bound, double sigma, int label)
+      : BoundDecorator<T>(std::move(bound)), sigma_(static_cast<T>(sigma)), label_(label) {}
 
   void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
-    bound_.evaluate(with_sigma(points, w), w.inner, values);
+    inner_.evaluate(with_sigma(points, w), w.inner, values);
   }
 
   void pull_back(const Points<T>&, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
-    bound_.pull_back(w.points, w.inner, bar, sums);
+    inner_.pull_back(w.points, w.inner, bar, sums);
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires BoundEnergy<Bound, T> {
-    bound_.energy(with_sigma(points, w), w.inner, f);
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
+    inner_.energy(with_sigma(points, w), w.inner, f);
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
-                        Matrix<T>& S) const requires BoundEnergy<Bound, T> {
-    bound_.energy_and_score(with_sigma(points, w), w.inner, f, S);
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
+    inner_.energy_and_score(with_sigma(points, w), w.inner, f, S);
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
-                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<Bound, T> {
-    bound_.pull_back_energy(with_sigma(points, w), w.inner, weights, sums);
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
+    inner_.pull_back_energy(with_sigma(points, w), w.inner, weights, sums);
   }
 
  private:
@@ -60,39 +52,35 @@ class BoundAtSigma {
     return w.points;
   }
 
-  Bound bound_;
   T sigma_;
   int label_;
 };
 
-template <Model M>
-class AtSigma {
+template <AnyModel M>
+class AtSigma : public ModelDecorator<M> {
  public:
-  AtSigma(M model, double sigma, int label) : model_(std::move(model)), sigma_(sigma), label_(label) {}
+  AtSigma(M model, double sigma, int label) : ModelDecorator<M>(std::move(model)), sigma_(sigma), label_(label) {}
 
-  Index dimension() const { return model_.dimension(); }
+  Index classes() const { return 0; }
+  bool takes_sigma() const { return false; }
   double sigma() const { return sigma_; }
   int label() const { return label_; }
-  const M& model() const { return model_; }
-  Eigen::VectorXd parameters() const { return model_.parameters(); }
-  void set_parameters(const Eigen::VectorXd& theta) { model_.set_parameters(theta); }
 
   template <class T>
   auto at() const {
-    return BoundAtSigma<T, decltype(model_.template at<T>())>(model_.template at<T>(), sigma_, label_);
+    return BoundAtSigma<T>(bind<T>(this->model_), sigma_, label_);
   }
 
  private:
-  M model_;
   double sigma_;
   int label_;
 };
 
-/// Fixes the noise level of a model whose formula is f(x, sigma, theta):
+/// Fixes the noise level of a model whose formula is f(x, sigma, theta), or of a class that has score(X, sigma, S):
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
 /// and its class, where it has classes: from 0 on, or −1 for none (if it has learnt without labels, too).
 /// Throws std::invalid_argument unless sigma > 0, and the model takes a sigma and has that class.
-template <Model M>
+template <AnyModel M>
 AtSigma<M> at_sigma(const M& model, double sigma, std::optional<int> label = {}) {
   require_positive(sigma, "at_sigma: sigma");
   require(takes_sigma(model), {"at_sigma fixes the noise level of a model that takes one, and this one takes no sigma: "
@@ -105,7 +93,7 @@ AtSigma<M> at_sigma(const M& model, double sigma, std::optional<int> label = {})
   else
     require(!label || *label == -1,
             {"at_sigma: label is ", label.value_or(0), ", but the model's formula takes no label"});
-  return {model, sigma, label.value_or(-1)};
+  return AtSigma<M>(model, sigma, label.value_or(-1));
 }
 
 }  // namespace scorematch

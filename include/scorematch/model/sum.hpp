@@ -9,81 +9,28 @@
 #include <utility>
 #include <vector>
 
-#include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/decorator.hpp"
 #include "scorematch/model/user_model.hpp"
 
 namespace scorematch {
 
-namespace detail {
-
-template <class M>
-concept names_parameters = requires(const M& model) {
-  { model.named_parameters() } -> std::convertible_to<std::vector<NamedParameter>>;
-};
-
-/// What θ of a combined model holds of a part: all of a library's model, all of a user's class that can be fitted, and
-/// nothing of one without pull_back, which stays as it is.
-template <class M>
-Eigen::VectorXd trained_parameters(const M& model) {
-  if constexpr (Model<M> || has_trained_parameters<M>)
-    return model.parameters();
-  else
-    return {};
-}
-
-template <class M>
-void set_trained_parameters(M& model, const Eigen::VectorXd& theta) {
-  if constexpr (Model<M> || has_trained_parameters<M>) model.set_parameters(theta);
-}
-
-/// Names for all of a part's θ: its own, or none needed.
-template <class M>
-concept fully_named = names_parameters<M> || !(Model<M> || has_trained_parameters<M>);
-
-template <class M>
-std::vector<NamedParameter> names_of(const M& model) {
-  if constexpr (names_parameters<M>)
-    return model.named_parameters();
-  else
-    return {};
-}
-
-/// The names of a part's θ, as far as it has any.
-template <class M>
-std::vector<std::string> known_names(const M& model) {
-  std::vector<std::string> names;
-  if constexpr (requires { model.known_names(); })
-    names = model.known_names();
-  else
-    for (const NamedParameter& parameter : names_of(model)) names.push_back(parameter.name);
-  return names;
-}
-
-inline bool holds_name(const std::vector<NamedParameter>& all, const std::string& name) {
-  for (const NamedParameter& parameter : all)
-    if (parameter.name == name) return true;
-  return false;
-}
-
-}  // namespace detail
-
 /// s = s_a + s_b and, where both know their energies, f = f_a + f_b. θ is that of a, then that of b.
-template <class T, class A, class B>
+template <class T>
 class BoundSum {
  public:
   using Scalar = T;
 
   struct Workspace {
-    typename A::Workspace a;
-    typename B::Workspace b;
+    Room a, b;
     ScoreValues<T> values;
     Vector<T> f;
     Matrix<T> S;
     Eigen::VectorXd a_sums, b_sums;
   };
 
-  BoundSum(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
+  BoundSum(BoundModel<T> a, BoundModel<T> b) : a_(std::move(a)), b_(std::move(b)) {}
 
+  Abilities abilities() const { return a_.abilities() & b_.abilities(); }
   Index dimension() const { return a_.dimension(); }
   Index parameter_count() const { return a_.parameter_count() + b_.parameter_count(); }
   Index sum_size() const { return a_.sum_size() + b_.sum_size(); }
@@ -104,12 +51,9 @@ class BoundSum {
   }
 
   void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
-    w.a_sums.setZero(a_.sum_size());
-    w.b_sums.setZero(b_.sum_size());
-    a_.pull_back(points, w.a, bar, w.a_sums);
-    b_.pull_back(points, w.b, bar, w.b_sums);
-    sums.head(w.a_sums.size()) += w.a_sums;
-    sums.tail(w.b_sums.size()) += w.b_sums;
+    of_both(w, sums, [&](const BoundModel<T>& part, Room& room, Eigen::VectorXd& own) {
+      part.pull_back(points, room, bar, own);
+    });
   }
 
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) {
@@ -121,58 +65,56 @@ class BoundSum {
     gradient << a_gradient, b_gradient;
   }
 
-  void energy(const Points<T>& points, Workspace& w,
-              Vector<T>& f) const requires BoundEnergy<A, T> && BoundEnergy<B, T> {
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
     a_.energy(points, w.a, f);
     b_.energy(points, w.b, w.f);
     f += w.f;
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
-                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> && BoundTrainableEnergy<B, T> {
-    w.a_sums.setZero(a_.sum_size());
-    w.b_sums.setZero(b_.sum_size());
-    a_.pull_back_energy(points, w.a, weights, w.a_sums);
-    b_.pull_back_energy(points, w.b, weights, w.b_sums);
-    sums.head(w.a_sums.size()) += w.a_sums;
-    sums.tail(w.b_sums.size()) += w.b_sums;
-  }
-
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
-                        Matrix<T>& S) const requires BoundEnergy<A, T> && BoundEnergy<B, T> {
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
     a_.energy_and_score(points, w.a, f, S);
     b_.energy_and_score(points, w.b, w.f, w.S);
     f += w.f;
     S += w.S;
   }
 
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
+    of_both(w, sums, [&](const BoundModel<T>& part, Room& room, Eigen::VectorXd& own) {
+      part.pull_back_energy(points, room, weights, own);
+    });
+  }
+
  private:
-  A a_;
-  B b_;
+  // sums += what each part adds to its own.
+  template <class Add>
+  void of_both(Workspace& w, Eigen::VectorXd& sums, Add add) const {
+    w.a_sums.setZero(a_.sum_size());
+    w.b_sums.setZero(b_.sum_size());
+    add(a_, w.a, w.a_sums);
+    add(b_, w.b, w.b_sums);
+    sums.head(w.a_sums.size()) += w.a_sums;
+    sums.tail(w.b_sums.size()) += w.b_sums;
+  }
+
+  BoundModel<T> a_, b_;
 };
 
 /// s = β s_a and, where a knows its energy, f = β f_a.
-template <class T, class A>
-class BoundMultiple {
- public:
-  using Scalar = T;
+template <class T>
+class BoundMultiple : public BoundDecorator<T> {
+  using BoundDecorator<T>::inner_;
 
+ public:
   struct Workspace {
-    typename A::Workspace a;
+    Room inner;
     ScoreAdjoints<T> bar;
+    Vector<T> weights;
   };
 
-  BoundMultiple(double beta, A a) : beta_(static_cast<T>(beta)), a_(std::move(a)) {}
-
-  Index dimension() const { return a_.dimension(); }
-  Index parameter_count() const { return a_.parameter_count(); }
-  Index sum_size() const { return a_.sum_size(); }
-  Index block_size(Along along, Index directions) const { return a_.block_size(along, directions); }
-  void bind(const Eigen::VectorXd& theta) { a_.bind(theta); }
-  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { a_.finish(sums, gradient); }
+  BoundMultiple(double beta, BoundModel<T> a) : BoundDecorator<T>(std::move(a)), beta_(static_cast<T>(beta)) {}
 
   void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
-    a_.evaluate(points, w.a, values);
+    inner_.evaluate(points, w.inner, values);
     if (points.score || points.along != Along::given) values.S *= beta_;
     if (points.along == Along::given) values.slopes *= beta_;
     if (points.along != Along::none) values.curvature *= beta_;
@@ -182,30 +124,27 @@ class BoundMultiple {
     w.bar.S = beta_ * bar.S;
     w.bar.slopes = beta_ * bar.slopes;
     w.bar.curvature = beta_ * bar.curvature;
-    a_.pull_back(points, w.a, w.bar, sums);
+    inner_.pull_back(points, w.inner, w.bar, sums);
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires BoundEnergy<A, T> {
-    a_.energy(points, w.a, f);
+  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
+    inner_.energy(points, w.inner, f);
     f *= beta_;
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
-                        Eigen::VectorXd& sums) const requires BoundTrainableEnergy<A, T> {
-    const Vector<T> scaled = beta_ * weights;
-    a_.pull_back_energy(points, w.a, scaled, sums);
-  }
-
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
-                        Matrix<T>& S) const requires BoundEnergy<A, T> {
-    a_.energy_and_score(points, w.a, f, S);
+  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
+    inner_.energy_and_score(points, w.inner, f, S);
     f *= beta_;
     S *= beta_;
   }
 
+  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
+    w.weights = beta_ * weights;
+    inner_.pull_back_energy(points, w.inner, w.weights, sums);
+  }
+
  private:
   T beta_;
-  A a_;
 };
 
 /// The sum of two models, each the library's own or a user's class. θ is that of a, then that of b; of a user's class
@@ -229,6 +168,7 @@ class ModelSum {
   Index dimension() const { return static_cast<Index>(a_.dimension()); }
   Index classes() const { return std::max(classes_of(a_), classes_of(b_)); }
   bool takes_sigma() const { return scorematch::takes_sigma(a_) || scorematch::takes_sigma(b_); }
+  static constexpr Abilities abilities = abilities_of<A>() & abilities_of<B>();
   const A& first() const { return a_; }
   const B& second() const { return b_; }
 
@@ -280,7 +220,7 @@ class ModelSum {
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
-    return BoundSum<T, decltype(bind<T>(a_)), decltype(bind<T>(b_))>(bind<T>(a_), bind<T>(b_));
+    return BoundSum<T>(bind<T>(a_), bind<T>(b_));
   }
 
  private:
@@ -290,54 +230,43 @@ class ModelSum {
 
 /// β times a model: the library's own or a user's class.
 template <AnyModel M>
-class ModelMultiple {
+class ModelMultiple : public ModelDecorator<M> {
  public:
   /// Throws std::invalid_argument unless β is a finite number above 0.
-  ModelMultiple(double beta, M model) : beta_(beta), model_(std::move(model)) { require_positive(beta, "beta"); }
+  ModelMultiple(double beta, M model) : ModelDecorator<M>(std::move(model)), beta_(beta) {
+    require_positive(beta, "beta");
+  }
 
-  Index dimension() const { return static_cast<Index>(model_.dimension()); }
-  Index classes() const { return classes_of(model_); }
-  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
   double beta() const { return beta_; }
-  const M& model() const { return model_; }
-  Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
-  void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
-  std::vector<std::string> known_names() const { return detail::known_names(model_); }
-  std::vector<NamedParameter> named_parameters() const requires detail::fully_named<M> {
-    return detail::names_of(model_);
-  }
-  void set_named_parameters(const std::vector<NamedParameter>& all) requires detail::names_parameters<M> {
-    model_.set_named_parameters(all);
-  }
 
   template <class T>
   auto at() const {
-    return BoundMultiple<T, decltype(bind<T>(model_))>(beta_, bind<T>(model_));
+    return BoundMultiple<T>(beta_, bind<T>(this->model_));
   }
 
  private:
   double beta_;
-  M model_;
 };
 
 /// A model whose parameters are called prefix.NAME; one without names, a user's class, has one block, the prefix.
 template <AnyModel M>
-class NamedModel {
- public:
-  NamedModel(std::string prefix, M model) : prefix_(std::move(prefix)), model_(std::move(model)) {}
+class NamedModel : public ModelDecorator<M> {
+  using ModelDecorator<M>::model_;
 
-  Index dimension() const { return static_cast<Index>(model_.dimension()); }
-  Index classes() const { return classes_of(model_); }
-  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
-  const M& model() const { return model_; }
-  Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
-  void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
+ public:
+  NamedModel(std::string prefix, M model) : ModelDecorator<M>(std::move(model)), prefix_(std::move(prefix)) {}
+
+  std::vector<std::string> known_names() const {
+    std::vector<std::string> names;
+    for (const NamedParameter& parameter : named_parameters()) names.push_back(parameter.name);
+    return names;
+  }
 
   std::vector<NamedParameter> named_parameters() const {
     std::vector<NamedParameter> all = detail::names_of(model_);
     for (NamedParameter& parameter : all) parameter.name = prefix_ + "." + parameter.name;
     if constexpr (!detail::names_parameters<M>)
-      if (const Eigen::VectorXd theta = parameters(); theta.size() > 0) all = {{prefix_, theta.size(), 1, theta}};
+      if (const Eigen::VectorXd theta = this->parameters(); theta.size() > 0) all = {{prefix_, theta.size(), 1, theta}};
     return all;
   }
 
@@ -352,10 +281,10 @@ class NamedModel {
     if constexpr (detail::names_parameters<M>) {
       model_.set_named_parameters(inner);
     } else {
-      const Index count = parameters().size();
+      const Index count = this->parameters().size();
       require(count == 0 || (inner.size() == 1 && inner.front().values.size() == count),
               {"the parameter \"", prefix_, "\" must be given, with ", count, " numbers"});
-      if (count > 0) set_parameters(inner.front().values);
+      if (count > 0) this->set_parameters(inner.front().values);
     }
   }
 
@@ -366,7 +295,6 @@ class NamedModel {
 
  private:
   std::string prefix_;
-  M model_;
 };
 
 }  // namespace scorematch

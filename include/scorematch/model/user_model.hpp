@@ -15,6 +15,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
+#include "scorematch/model/bound_model.hpp"
 
 namespace scorematch {
 
@@ -227,17 +228,33 @@ constexpr bool check_trainable_model() {
   return check_model<M>() && AnyTrainableModel<M>;
 }
 
-/// A model at its present θ, in the arithmetic T.
+/// A model at its present θ, in the arithmetic T: what generic code is written against.
 template <class T, AnyModel M>
-auto bind(const M& model) {
-  if constexpr (Model<M>)
+BoundModel<T> bind(const M& model) {
+  if constexpr (!Model<M>)
+    return BoundModel<T>(UserScore<T, M>(model));
+  else if constexpr (std::same_as<decltype(model.template at<T>()), BoundModel<T>>)
     return model.template at<T>();
   else
-    return UserScore<T, M>(model);
+    return BoundModel<T>(model.template at<T>());
+}
+
+/// What a model can do, told by its type.
+template <AnyModel M>
+constexpr Abilities abilities_of() {
+  if constexpr (!Model<M>) {
+    return {.energy = has_energy<M>, .energy_gradient = has_energy<M> && has_energy_pull_back<M>};
+  } else if constexpr (requires { M::abilities; }) {
+    return M::abilities;
+  } else {
+    using Bound = decltype(std::declval<const M&>().template at<double>());
+    return {.energy = BoundEnergy<Bound, double>, .energy_gradient = BoundTrainableEnergy<Bound, double>};
+  }
 }
 
 /// A model that also knows its energy.
-template <class M, class T>
-concept KnowsEnergy = AnyModel<M> && BoundEnergy<decltype(scorematch::bind<T>(std::declval<const M&>())), T>;
+template <class M>
+concept KnowsEnergy = AnyModel<M> && abilities_of<M>()
+.energy;
 
 }  // namespace scorematch

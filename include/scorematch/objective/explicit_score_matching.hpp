@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "scorematch/callable.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/loss/loss.hpp"
 
 namespace scorematch {
@@ -18,22 +19,17 @@ template <class M>
 struct TargetModel {
   template <class T>
   struct State {
-    using Bound = decltype(scorematch::bind<T>(std::declval<const M&>()));
-    std::unique_ptr<const Bound> bound;
-    typename Bound::Workspace workspace;
+    std::unique_ptr<const BoundModel<T>> bound;
+    Room workspace;
     Points<T> points;
     ScoreValues<T> values;
   };
 
   template <class T>
   static void score(const M& model, const Matrix<T>& X, State<T>& state, Matrix<T>& target) {
-    using Bound = typename State<T>::Bound;
-    if (!state.bound) state.bound = std::make_unique<const Bound>(scorematch::bind<T>(model));
-    constexpr Index lanes = simd::width<simd::Lanes<T>>;
-    const Index B = X.rows(), rows = (B + lanes - 1) / lanes * lanes;  // models take whole registers
-    state.points.X.resize(rows, X.cols());
-    state.points.X.topRows(B) = X;
-    for (Index i = B; i < rows; ++i) state.points.X.row(i) = X.row(B - 1);
+    if (!state.bound) state.bound = std::make_unique<const BoundModel<T>>(bind<T>(model));
+    const Index B = X.rows();  // models take whole registers
+    evaluate::gather_columns(X.transpose(), 0, B, evaluate::padded_rows<T>(B), state.points.X);
     state.bound->evaluate(state.points, state.workspace, state.values);
     target = state.values.S.topRows(B);
   }

@@ -11,7 +11,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/density/gaussian_density.hpp"
-#include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/partition/draws.hpp"
 #include "scorematch/partition/energy_function.hpp"
@@ -20,8 +20,7 @@
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/mala.hpp"
-#include "scorematch/sampler/sample.hpp"
-#include "scorematch/sampler/target.hpp"
+#include "scorematch/sampler/transition_kernel.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -65,12 +64,25 @@ struct AnnealingPlan {
   std::vector<double> beta, step;
 };
 
-template <class T, class Bound, class Kernel>
+/// The options, whatever the kernel.
+struct AnnealingOptions {
+  Index chains, temperatures;
+  bool adapt;
+  std::uint64_t seed;
+  ProgressCallback progress;
+};
+
+/// The chains of annealed importance sampling, in coordinates u, x = mean + root u.
+template <class T>
 class Annealing {
  public:
-  Annealing(const Bound& bound, const annealed_importance_sampling<Kernel>& options, const DependentMatrix<Bound>& root,
-            const DependentVector<Bound>& mean)
-      : bound_(bound), options_(options), root_(root.template cast<T>()), mean_(mean.template cast<T>()) {}
+  Annealing(const BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel, const AnnealingOptions& options,
+            const Eigen::MatrixXd& root, const Eigen::VectorXd& mean)
+      : bound_(bound),
+        kernel_(kernel),
+        options_(options),
+        root_(root.template cast<T>()),
+        mean_(mean.template cast<T>()) {}
 
   Index evaluations() const { return evaluations_; }
   bool stopped() const { return stopped_; }
@@ -83,7 +95,7 @@ class Annealing {
       plan.beta.resize(static_cast<std::size_t>(K) + 1);
       for (Index k = 0; k <= K; ++k)
         plan.beta[static_cast<std::size_t>(k)] = static_cast<double>(k) / static_cast<double>(K);
-      plan.step.assign(plan.beta.size(), options_.kernel.step);
+      plan.step.assign(plan.beta.size(), kernel_.step());
       return plan;
     }
     // A first pilot on β that are dense near 0, where the normal law's tails meet the model's walls; then one more on
@@ -102,19 +114,11 @@ class Annealing {
 
   /// The log weights of all chains: forward from N(0, I), or backward from the given u (d × chains). `ends`, if given:
   /// where the chains end, d × chains.
-  DependentVector<Bound> log_weights(const AnnealingPlan& plan, const DependentMatrix<Bound>* from,
-                                     DependentMatrix<Bound>* ends = nullptr) {
-    const Index d = mean_.size(), lanes = simd::width<simd::Lanes<T>>, chains = options_.chains;
-    const Index K = static_cast<Index>(plan.beta.size()) - 1;
-    const sampling::ChainBlocks blocks(chains, lanes);
-    const bool backward = from != nullptr;
-    DependentVector<Bound> weights(chains);
-    if (ends != nullptr) ends->resize(d, chains);
-    struct State {
-      Chains<T> chains;
-      DependentMatrix<Bound> z;
-      DependentVector<Bound> log_w;
-    };
+  Eigen::VectorXd log_weights(const AnnealingPlan& plan, const Eigen::MatrixXd* from, Eigen::MatrixXd* ends = nullptr) {
+    const Index chains = options_.chains, steps = static_cast<Index>(plan.beta.size()) - 1;
+    const sampling::ChainBlocks blocks(chains, simd::width<simd::Lanes<T>>);
+    Eigen::VectorXd weights(chains);
+    if (ends != nullptr) ends->resize(mean_.size(), chains);
     evaluate::PerThread<State> states;
     const Stopwatch watch;
     // With progress, the blocks of chains are reported one group after another.
@@ -124,51 +128,20 @@ class Annealing {
       evaluate::for_each_piece(
           until - done, states, [](State&) {},
           [&](State& state, Index piece) {
-            const Index b = done + piece, first = blocks.first(b), count = blocks.size(b),
-                        rows = (count + lanes - 1) / lanes * lanes;
-            Chains<T>& c = state.chains;
-            if (!backward) {
-              state.z.resize(count, d);
-              fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(first), count, 0, d, state.z.data(),
-                                   count);
-            }
-            c.X.resize(rows, d);
-            for (Index j = 0; j < d; ++j)
-              for (Index i = 0; i < rows; ++i) {
-                const Index at = std::min(i, count - 1);
-                c.X(i, j) = static_cast<T>(backward ? (*from)(j, first + at) : state.z(at, j));
-              }
-            start(c);
-            Bridge<T, Bound> bridge(bound_, root_, mean_);
-            Kernel kernel = options_.kernel;
-            state.log_w.setZero(rows);
-            for (Index k = backward ? K : 1; backward ? k >= 1 : k <= K; k += backward ? -1 : 1) {
-              const std::size_t now = static_cast<std::size_t>(k), before = now - 1;
-              const double change = plan.beta[now] - plan.beta[before];
-              if (backward) {
-                advance(bridge, kernel, c, plan, now, first);
-                bridge.set(plan.beta[before]);
-                bridge.energy_and_score(c.X, c.f, c.S);
-              } else {
-                bridge.set(plan.beta[now]);
-                kernel.step = plan.step[now];
-                kernel.start(bridge, c);
-              }
-              for (Index i = 0; i < rows; ++i)
-                state.log_w[i] +=
-                    change * (static_cast<double>(bridge.base()[i]) - static_cast<double>(bridge.model()[i]));
-              // The last step of a forward chain would move it where nobody looks.
-              if (!backward && k < K) kernel.advance(bridge, c, noise(k, first, Direction::forward));
-            }
+            const Index first = blocks.first(done + piece), count = blocks.size(done + piece);
+            start(state, from, first, count);
+            Bridge<T> bridge(bound_, root_, mean_);
+            if (from == nullptr)
+              go_forward(state, bridge, plan, first);
+            else
+              go_back(state, bridge, plan, first);
             weights.segment(first, count) = state.log_w.head(count);
-            if (ends != nullptr)
-              for (Index i = 0; i < count; ++i)
-                for (Index j = 0; j < d; ++j) (*ends)(j, first + i) = static_cast<double>(c.X(i, j));
+            if (ends != nullptr) evaluate::scatter_rows(state.chains.X, count, first, *ends);
             if (bridge.broken()) broken_ = true;
           });
-      evaluations_ += (blocks.first(until) - blocks.first(done)) * 2 * K;
+      evaluations_ += (blocks.first(until) - blocks.first(done)) * 2 * steps;
       if (options_.progress &&
-          !options_.progress({backward ? "annealing back" : "annealing", blocks.first(until), chains,
+          !options_.progress({from != nullptr ? "annealing back" : "annealing", blocks.first(until), chains,
                               weights.head(blocks.first(until)).mean(), "mean log weight", watch.seconds()}))
         stopped_ = blocks.first(until) < chains;
     }
@@ -178,25 +151,64 @@ class Annealing {
  private:
   enum class Direction { forward, backward };
 
-  static void start(Chains<T>& c) {
-    const Index rows = c.X.rows();
-    c.accepted.setZero(rows);
-    c.non_finite.setZero(rows);
-    c.lost.setConstant(rows, false);
+  /// What a thread keeps.
+  struct State {
+    Chains<T> chains;
+    Eigen::MatrixXd z;
+    Eigen::VectorXd log_w;
+  };
+
+  void start(State& state, const Eigen::MatrixXd* from, Index first, Index count) const {
+    Chains<T>& c = state.chains;
+    const Index rows = evaluate::padded_rows<T>(count), d = mean_.size();
+    if (from == nullptr) {
+      state.z.resize(count, d);
+      fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(first), count, 0, d, state.z.data(), count);
+      evaluate::gather_columns(state.z.transpose(), 0, count, rows, c.X);
+    } else {
+      evaluate::gather_columns(*from, first, count, rows, c.X);
+    }
+    c.reset_counts();
+    c.own = {};
+    state.log_w.setZero(rows);
+  }
+
+  // log w += (β' − β) (f₀ − f), with the energies where the bridge was asked last.
+  static void add_weights(State& state, const Bridge<T>& bridge, double change) {
+    for (Index i = 0; i < state.log_w.size(); ++i)
+      state.log_w[i] += change * (static_cast<double>(bridge.base()[i]) - static_cast<double>(bridge.model()[i]));
+  }
+
+  void go_forward(State& state, Bridge<T>& bridge, const AnnealingPlan& plan, Index first) const {
+    sampling::BoundKernel<T> kernel = kernel_;
+    for (std::size_t k = 1; k < plan.beta.size(); ++k) {
+      bridge.set(plan.beta[k]);
+      kernel.set_step(plan.step[k]);
+      kernel.start(bridge, state.chains);
+      add_weights(state, bridge, plan.beta[k] - plan.beta[k - 1]);
+      // The last step of a forward chain would move it where nobody looks.
+      if (k + 1 < plan.beta.size()) kernel.advance(bridge, state.chains, noise(k, first, Direction::forward));
+    }
+  }
+
+  void go_back(State& state, Bridge<T>& bridge, const AnnealingPlan& plan, Index first) const {
+    sampling::BoundKernel<T> kernel = kernel_;
+    Chains<T>& c = state.chains;
+    for (std::size_t k = plan.beta.size() - 1; k >= 1; --k) {
+      bridge.set(plan.beta[k]);
+      kernel.set_step(plan.step[k]);
+      kernel.start(bridge, c);
+      kernel.advance(bridge, c, noise(k, first, Direction::backward));
+      bridge.set(plan.beta[k - 1]);
+      bridge.energy_and_score(c.X, c.f, c.S);
+      add_weights(state, bridge, plan.beta[k] - plan.beta[k - 1]);
+    }
   }
 
   // Forward, backward and pilot chains share no random number.
-  ChainNoise noise(Index k, Index first, Direction direction) const {
+  ChainNoise noise(std::size_t k, Index first, Direction direction) const {
     return {options_.seed,
             static_cast<std::uint64_t>(k) + (std::uint64_t{direction == Direction::forward ? 1u : 2u} << 36), first};
-  }
-
-  void advance(Bridge<T, Bound>& bridge, Kernel& kernel, Chains<T>& c, const AnnealingPlan& plan, std::size_t k,
-               Index first) {
-    bridge.set(plan.beta[k]);
-    kernel.step = plan.step[k];
-    kernel.start(bridge, c);
-    kernel.advance(bridge, c, noise(static_cast<Index>(k), first, Direction::backward));
   }
 
   // A few chains along plan.beta, five steps at each: sets plan.step, and the standard deviation of f₀ − f at each β.
@@ -204,33 +216,22 @@ class Annealing {
     constexpr Index count = 96, steps = 5;
     const Index d = mean_.size();
     Chains<T> c;
-    DependentMatrix<Bound> z(count, d);
+    Eigen::MatrixXd z(count, d);
     const std::uint64_t round = pilots_++;
     fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(0), count, 1 + round, d, z.data(), count);
     c.X = z.template cast<T>();
-    start(c);
-    Bridge<T, Bound> bridge(bound_, root_, mean_);
-    Kernel kernel = options_.kernel;
+    c.reset_counts();
+    Bridge<T> bridge(bound_, root_, mean_);
+    sampling::BoundKernel<T> kernel = kernel_;
     double log_step = std::log(0.5 / std::cbrt(static_cast<double>(d)));
     plan.step.resize(plan.beta.size());
     deviation.resize(plan.beta.size());
     for (std::size_t k = 0; k < plan.beta.size(); ++k) {
       bridge.set(plan.beta[k]);
       for (Index t = 0; t < steps; ++t) {
-        kernel.step = std::exp(log_step);
+        kernel.set_step(std::exp(log_step));
         kernel.start(bridge, c);
-        if (t == 0) {
-          double mean = 0, squares = 0, n = 0;
-          for (Index i = 0; i < count; ++i) {
-            const double difference = static_cast<double>(bridge.base()[i]) - static_cast<double>(bridge.model()[i]);
-            if (!std::isfinite(difference)) continue;
-            n += 1;
-            const double delta = difference - mean;
-            mean += delta / n;
-            squares += delta * (difference - mean);
-          }
-          deviation[k] = n > 1 ? std::sqrt(squares / (n - 1)) : 0;
-        }
+        if (t == 0) deviation[k] = deviation_of_difference(bridge);
         c.accepted.setZero();
         kernel.advance(
             bridge, c,
@@ -241,6 +242,20 @@ class Annealing {
       evaluations_ += 2 * steps * count;
     }
     if (bridge.broken()) broken_ = true;
+  }
+
+  // The standard deviation of f₀ − f over the chains where it is finite.
+  static double deviation_of_difference(const Bridge<T>& bridge) {
+    double mean = 0, squares = 0, n = 0;
+    for (Index i = 0; i < bridge.base().size(); ++i) {
+      const double difference = static_cast<double>(bridge.base()[i]) - static_cast<double>(bridge.model()[i]);
+      if (!std::isfinite(difference)) continue;
+      n += 1;
+      const double delta = difference - mean;
+      mean += delta / n;
+      squares += delta * (difference - mean);
+    }
+    return n > 1 ? std::sqrt(squares / (n - 1)) : 0;
   }
 
   // K + 1 values of β between which the integral of the deviation, the thermodynamic length, is the same.
@@ -260,8 +275,9 @@ class Annealing {
     return next;
   }
 
-  const Bound& bound_;
-  const annealed_importance_sampling<Kernel>& options_;
+  const BoundModel<T>& bound_;
+  const sampling::BoundKernel<T>& kernel_;
+  const AnnealingOptions& options_;
   Matrix<T> root_;
   Vector<T> mean_;
   std::uint64_t pilots_ = 0;
@@ -269,6 +285,178 @@ class Annealing {
   bool stopped_ = false;
   std::atomic<bool> broken_ = false;  // f was NaN or −∞
 };
+
+/// An estimate of log Z by annealing, step by step.
+template <class T>
+class AnnealedEstimate {
+ public:
+  AnnealedEstimate(const BoundModel<T>& bound, EnergyFunction<double>& energy, const sampling::BoundKernel<T>& kernel,
+                   const AnnealingOptions& options, const Eigen::VectorXd& mean, const Eigen::MatrixXd& root,
+                   const Eigen::MatrixXd& target_samples, LogPartition& result)
+      : energy_(energy),
+        kernel_(kernel),
+        options_(options),
+        mean_(mean),
+        root_(root),
+        target_samples_(target_samples),
+        result_(result),
+        bound_(bound),
+        annealing_(bound_, kernel, options, root, mean),
+        log_base_(root.diagonal().array().log().sum() + 0.5 * static_cast<double>(mean.size()) * detail::log_two_pi) {}
+
+  void run() {
+    if (!has_tails()) return;
+    const AnnealingPlan plan = annealing_.plan();
+    if (ended("started")) return;
+    Eigen::MatrixXd ends;
+    const Eigen::VectorXd forward = annealing_.log_weights(plan, nullptr, &ends);
+    if (ended("run")) return;
+    from_log_weights<T>(forward.array() + log_base_, result_);
+    if (result_.status == PartitionStatus::non_finite) return;
+    if (forward.allFinite()) result_.lower = forward.mean() + log_base_ - 2 * standard_error(forward);
+    if (!given() && result_.status == PartitionStatus::degenerate) return;
+    judge(plan, forward, ends);
+  }
+
+ private:
+  bool given() const { return target_samples_.size() > 0; }
+
+  static double standard_error(const Eigen::VectorXd& x) {
+    return std::sqrt((x.array() - x.mean()).square().mean() / static_cast<double>(x.size() - 1));
+  }
+
+  // The tails, from draws of the normal law on: the chains could only show that they are long.
+  bool has_tails() {
+    constexpr Index draws = 96;
+    const Index d = mean_.size();
+    Eigen::MatrixXd z(draws, d);
+    fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
+    const Eigen::MatrixXd X = (root_ * z.transpose()).colwise() + mean_;
+    Eigen::VectorXd f;
+    energy_.values(X, f);
+    result_.evaluations = energy_.evaluations();
+    result_.status = PartitionStatus::non_finite;
+    for (Index i = 0; i < draws; ++i)
+      if (!(f[i] > -std::numeric_limits<double>::infinity())) {
+        result_.evidence = text("the energy is ", f[i], " at a draw of the normal law");
+        return false;
+      }
+    if (!f.array().isFinite().any()) {
+      result_.evidence = text("the energy is not finite at any of ", draws,
+                              " draws of the normal law; name points where it is (near, or mean and covariance)");
+      return false;
+    }
+    const Tails tails = follow_tails(energy_, mean_, root_, Eigen::MatrixXd(d, 0),
+                                     Eigen::VectorXd(root_.rowwise().norm()), f.minCoeff());
+    looked_ = energy_.evaluations();
+    result_.evaluations = looked_;
+    if (tails.evidence.empty()) return true;
+    result_.status = PartitionStatus::not_normalisable;
+    result_.evidence = tails.evidence;
+    result_.value = result_.upper = std::numeric_limits<double>::infinity();
+    return false;
+  }
+
+  bool ended(const char* before) {
+    result_.evaluations = looked_ + stayed_ + annealing_.evaluations();
+    if (annealing_.broken()) {
+      result_ = {.evaluations = result_.evaluations,
+                 .status = PartitionStatus::non_finite,
+                 .evidence = "the energy was NaN or −∞ where the chains went"};
+      return true;
+    }
+    if (!annealing_.stopped()) return false;
+    result_.status = PartitionStatus::stopped;
+    result_.evidence = text("stopped before all chains had ", before);
+    return true;
+  }
+
+  // What the ends are worth, and whether the way back agrees.
+  void judge(const AnnealingPlan& plan, const Eigen::VectorXd& forward, Eigen::MatrixXd& ends) {
+    const Eigen::ArrayXd w = (forward.array() - forward.maxCoeff()).exp();
+    std::string doubt;
+    if (result_.status == PartitionStatus::converged) {
+      sampling::BoundKernel<T> kernel = kernel_;
+      kernel.set_step(plan.step.back());
+      const StayingChains staying =
+          stay<T>(bound_, kernel, root_, mean_, options_.seed, std::max<Index>(options_.temperatures / 2, 20), ends);
+      stayed_ = staying.evaluations;
+      doubt = doubts_on_draws<T>(w, staying);
+    }
+    const Eigen::MatrixXd from = given() ? starts_back() : resampled<T>(ends, w, options_.chains);
+    const Eigen::VectorXd backward = annealing_.log_weights(plan, &from);
+    if (ended(given() ? "gone back: there is no upper bound" : "gone back")) return;
+    if (given()) result_.upper = backward.mean() + log_base_ + 2 * standard_error(backward);
+    const double worth =
+        given() ? std::min<double>(static_cast<double>(target_samples_.cols()), static_cast<double>(options_.chains))
+                : result_.effective_sample_size;
+    const auto [there, there_error] = weighted_mean<T>(forward, w);
+    const double back_error = standard_error(backward) * std::sqrt(static_cast<double>(options_.chains) / worth),
+                 gap = backward.mean() - there;
+    if (disagree(gap, std::hypot(there_error, back_error)) && doubt.empty())
+      doubt = text("the ways there and back do not agree: the mean log weight of chains that go back is ",
+                   backward.mean() + log_base_, " ± ", back_error, ", and by those that came it should be ",
+                   there + log_base_, " ± ", there_error);
+    if (doubt.empty() || result_.status != PartitionStatus::converged) return;
+    result_.status = PartitionStatus::not_converged;
+    result_.evidence = doubt;
+    result_.error = std::max(result_.error, std::abs(gap));
+    if (!given()) result_.upper = result_.value + 2 * result_.error;
+  }
+
+  // The target's samples in the coordinates of the chains, in turn.
+  Eigen::MatrixXd starts_back() const {
+    Eigen::MatrixXd from(mean_.size(), options_.chains);
+    for (Index c = 0; c < options_.chains; ++c)
+      from.col(c) =
+          root_.template triangularView<Eigen::Lower>().solve(target_samples_.col(c % target_samples_.cols()) - mean_);
+    return from;
+  }
+
+  EnergyFunction<double>& energy_;
+  const sampling::BoundKernel<T>& kernel_;
+  const AnnealingOptions& options_;
+  const Eigen::VectorXd& mean_;
+  const Eigen::MatrixXd &root_, &target_samples_;
+  LogPartition& result_;
+  const BoundModel<T>& bound_;
+  Annealing<T> annealing_;
+  double log_base_;
+  Index looked_ = 0, stayed_ = 0;
+};
+
+template <class T>
+void anneal(const BoundModel<T>& bound, EnergyFunction<double>& energy, const sampling::BoundKernel<T>& kernel,
+            const AnnealingOptions& options, const Eigen::VectorXd& mean, const Eigen::MatrixXd& root,
+            const Eigen::MatrixXd& target_samples, LogPartition& result) {
+  AnnealedEstimate<T>(bound, energy, kernel, options, mean, root, target_samples, result).run();
+}
+
+/// The normal law that annealing starts from: N(mean, root rootᵀ). Throws std::invalid_argument for options of the
+/// wrong shape and a covariance that is not symmetric and positive definite.
+template <class = void>
+void annealing_base(const Eigen::MatrixXd& near, Eigen::VectorXd& mean, Eigen::MatrixXd& covariance, Index d,
+                    Eigen::MatrixXd& root) {
+  const bool given = covariance.size() > 0;
+  if (near.size() > 0) require_samples<double>(near, d, "annealed_importance_sampling: near");
+  if (mean.size() == 0 && near.size() > 0)
+    mean = near.rowwise().mean();
+  else if (mean.size() == 0)
+    mean.setZero(d);
+  require(mean.size() == d,
+          {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
+  require_samples<double>(mean, d, "annealed_importance_sampling: mean");
+  if (!given && near.cols() > 1) {
+    const Eigen::MatrixXd centred = near.colwise() - near.rowwise().mean();
+    covariance = centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
+  } else if (!given) {
+    covariance.setIdentity(d, d);
+  }
+  root = detail::cholesky_of_covariance<double>(covariance, d,
+                                                given ? "annealed_importance_sampling: covariance"
+                                                      : "annealed_importance_sampling: the covariance of near")
+             .matrixL();
+}
 
 }  // namespace likelihood
 
@@ -291,135 +479,20 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
   static_assert(Kernel::adjusted,
                 "annealed importance sampling needs a Metropolis kernel (mala): the weights are right "
                 "only if each step leaves its density as it is");
-  if constexpr (check_energy<M>() && Kernel::adjusted) {
+  if constexpr (check_kernel<Kernel, T>() && check_energy<M>() && Kernel::adjusted) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
-    const auto check = [&](const DependentMatrix<M>& points, const char* name) {
-      if (points.size() > 0) require_samples<double>(points, d, name);
-    };
-    check(method.near, "annealed_importance_sampling: near");
-    check(method.target_samples, "annealed_importance_sampling: target_samples");
-    DependentVector<M> mean = method.mean;
-    if (mean.size() == 0)
-      mean = method.near.size() > 0 ? DependentVector<M>(method.near.rowwise().mean()) : DependentVector<M>::Zero(d);
-    require(mean.size() == d,
-            {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
-    require_samples<double>(mean, d, "annealed_importance_sampling: mean");
-    DependentMatrix<M> covariance = method.covariance;
-    if (covariance.size() == 0 && method.near.cols() > 1) {
-      const DependentMatrix<M> centred = method.near.colwise() - method.near.rowwise().mean();
-      covariance = centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
-    } else if (covariance.size() == 0) {
-      covariance.setIdentity(d, d);
-    }
-    const DependentMatrix<M> root =
-        detail::cholesky_of_covariance<double>(covariance, d,
-                                               method.covariance.size() > 0
-                                                   ? "annealed_importance_sampling: covariance"
-                                                   : "annealed_importance_sampling: the covariance of near")
-            .matrixL();
-    const double log_base = root.diagonal().array().log().sum() + 0.5 * static_cast<double>(d) * detail::log_two_pi;
-
-    // The tails, from draws of the normal law on: the chains could only show that they are long.
+    Eigen::VectorXd mean = method.mean;
+    Eigen::MatrixXd covariance = method.covariance, root;
+    likelihood::annealing_base(method.near, mean, covariance, d, root);
+    if (method.target_samples.size() > 0)
+      require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
     auto energy = likelihood::energy_function<double>(model);
-    constexpr Index draws = 96;
-    DependentMatrix<M> z(draws, d), X;
-    fill_normals<double>({method.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
-    X = (root * z.transpose()).colwise() + mean;
-    DependentVector<M> f;
-    energy.values(X, f);
-    result.evaluations = energy.evaluations();
-    for (Index i = 0; i < draws; ++i)
-      if (!(f[i] > -std::numeric_limits<double>::infinity())) {
-        result.status = PartitionStatus::non_finite;
-        result.evidence = text("the energy is ", f[i], " at a draw of the normal law");
-        return result;
-      }
-    if (!f.array().isFinite().any()) {
-      result.status = PartitionStatus::non_finite;
-      result.evidence = text("the energy is not finite at any of ", draws,
-                             " draws of the normal law; name points where it is (near, or mean and covariance)");
-      return result;
-    }
-    const likelihood::Tails tails = likelihood::follow_tails(energy, mean, root, DependentMatrix<M>(d, 0),
-                                                             DependentVector<M>(root.rowwise().norm()), f.minCoeff());
-    const Index looked = energy.evaluations();
-    if (!tails.evidence.empty()) {
-      result.status = PartitionStatus::not_normalisable;
-      result.evidence = tails.evidence;
-      result.value = result.upper = std::numeric_limits<double>::infinity();
-      result.evaluations = looked;
-      return result;
-    }
-
     const auto bound = bind<T>(model);
-    likelihood::Annealing<T, std::remove_const_t<decltype(bound)>, Kernel> annealing(bound, method, root, mean);
-    Index stayed = 0;
-    const auto ended = [&](const char* before) {
-      result.evaluations = looked + stayed + annealing.evaluations();
-      if (annealing.broken()) {
-        result = {.evaluations = result.evaluations,
-                  .status = PartitionStatus::non_finite,
-                  .evidence = "the energy was NaN or −∞ where the chains went"};
-        return true;
-      }
-      if (!annealing.stopped()) return false;
-      result.status = PartitionStatus::stopped;
-      result.evidence = text("stopped before all chains had ", before);
-      return true;
-    };
-    const likelihood::AnnealingPlan plan = annealing.plan();
-    if (ended("started")) return result;
-    DependentMatrix<M> ends;
-    const DependentVector<M> forward = annealing.log_weights(plan, nullptr, &ends);
-    if (ended("run")) return result;
-    const auto standard_error = [](const DependentVector<M>& x) {
-      return std::sqrt((x.array() - x.mean()).square().mean() / static_cast<double>(x.size() - 1));
-    };
-    likelihood::from_log_weights<M>(forward.array() + log_base, result);
-    if (result.status == PartitionStatus::non_finite) return result;
-    if (forward.allFinite()) result.lower = forward.mean() + log_base - 2 * standard_error(forward);
-    const bool given = method.target_samples.size() > 0;
-    if (!given && result.status == PartitionStatus::degenerate) return result;
-
-    // The judgement: what the ends are worth, and whether the way back agrees.
-    const DependentArray<M> w = (forward.array() - forward.maxCoeff()).exp();
-    std::string doubt;
-    if (result.status == PartitionStatus::converged) {
-      Kernel kernel = method.kernel;
-      kernel.step = plan.step.back();
-      const likelihood::StayingChains staying =
-          likelihood::stay<T>(bound, kernel, DependentMatrix<M>(root), DependentVector<M>(mean), method.seed,
-                              std::max<Index>(method.temperatures / 2, 20), ends);
-      stayed = staying.evaluations;
-      doubt = likelihood::doubts_on_draws<M>(w, staying);
-    }
-    DependentMatrix<M> from(d, method.chains);
-    if (given)
-      for (Index c = 0; c < method.chains; ++c)
-        from.col(c) = root.template triangularView<Eigen::Lower>().solve(
-            method.target_samples.col(c % method.target_samples.cols()) - mean);
-    else
-      from = likelihood::resampled<M>(ends, w, method.chains);
-    const DependentVector<M> backward = annealing.log_weights(plan, &from);
-    if (ended(given ? "gone back: there is no upper bound" : "gone back")) return result;
-    if (given) result.upper = backward.mean() + log_base + 2 * standard_error(backward);
-    const double worth =
-        given ? std::min<double>(static_cast<double>(method.target_samples.cols()), static_cast<double>(method.chains))
-              : result.effective_sample_size;
-    const auto [there, there_error] = likelihood::weighted_mean<M>(forward, w);
-    const double back_error = standard_error(backward) * std::sqrt(static_cast<double>(method.chains) / worth),
-                 gap = backward.mean() - there;
-    if (likelihood::disagree(gap, std::hypot(there_error, back_error)) && doubt.empty())
-      doubt = text("the ways there and back do not agree: the mean log weight of chains that go back is ",
-                   backward.mean() + log_base, " ± ", back_error, ", and by those that came it should be ",
-                   there + log_base, " ± ", there_error);
-    if (!doubt.empty() && result.status == PartitionStatus::converged) {
-      result.status = PartitionStatus::not_converged;
-      result.evidence = doubt;
-      result.error = std::max(result.error, std::abs(gap));
-      if (!given) result.upper = result.value + 2 * result.error;
-    }
+    const likelihood::AnnealingOptions options{method.chains, method.temperatures, method.adapt, method.seed,
+                                               method.progress};
+    const auto kernel = sampling::bound_kernel<T>(method.kernel);
+    likelihood::anneal<T>(bound, energy, kernel, options, mean, root, method.target_samples, result);
   }
   return result;
 }

@@ -10,9 +10,10 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
-#include "scorematch/sampler/sample.hpp"
-#include "scorematch/sampler/target.hpp"
+#include "scorematch/sampler/chain_blocks.hpp"
+#include "scorematch/sampler/transition_kernel.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -20,14 +21,20 @@ namespace scorematch::likelihood {
 
 /// A bound energy in the coordinates u, x = m + L u, at inverse temperature β: (1 − β) ½‖u‖² + β f(m + L u). What
 /// kernels ask a target for; keeps the energy of both ends for the weights.
-template <class T, class Bound>
-class Bridge {
+template <class T>
+class Bridge final : public Target<T> {
  public:
-  Bridge(const Bound& bound, const Matrix<T>& root, const Vector<T>& mean) : target_(bound), root_(root), mean_(mean) {}
+  Bridge(const BoundModel<T>& bound, const Matrix<T>& root, const Vector<T>& mean)
+      : target_(bound), root_(root), mean_(mean) {}
 
   void set(double beta) { beta_ = static_cast<T>(beta); }
 
-  void energy_and_score(Matrix<T>& U, Vector<T>& f, Matrix<T>& S) {
+  const Matrix<T>& score(Matrix<T>& U) override {
+    energy_and_score(U, f_, S_);
+    return S_;
+  }
+
+  void energy_and_score(Matrix<T>& U, Vector<T>& f, Matrix<T>& S) override {
     const Index B = U.rows(), d = U.cols();
     X_.resize(B, d);
     for (Index j = 0; j < d; ++j) {
@@ -68,7 +75,9 @@ class Bridge {
   const Vector<T>& model() const { return model_; }
 
  private:
-  Target<T, Bound> target_;
+  ModelTarget<T> target_;
+  Vector<T> f_;
+  Matrix<T> S_;
   const Matrix<T>& root_;
   const Vector<T>& mean_;
   static constexpr T far = 1000;
@@ -88,11 +97,11 @@ struct StayingChains {
 
 /// Chains go on from `points`, a column u each (x = mean + root u), at β = 1 for `steps` ≥ 1 steps, and leave there
 /// where they end.
-template <class T, class D = void, class Bound, class Kernel>
-StayingChains stay(const Bound& bound, const Kernel& kernel, const DependentMatrix<D>& root,
-                   const DependentVector<D>& mean, std::uint64_t seed, Index steps, DependentMatrix<D>& points) {
-  const Index d = points.rows(), lanes = simd::width<simd::Lanes<T>>;
-  const sampling::ChainBlocks blocks(points.cols(), lanes);
+template <class T>
+StayingChains stay(const BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel, const Eigen::MatrixXd& root,
+                   const Eigen::VectorXd& mean, std::uint64_t seed, Index steps, Eigen::MatrixXd& points) {
+  const Index d = points.rows();
+  const sampling::ChainBlocks blocks(points.cols(), simd::width<simd::Lanes<T>>);
   const Matrix<T> root_T = root.template cast<T>();
   const Vector<T> mean_T = mean.template cast<T>();
   StayingChains result;
@@ -105,19 +114,15 @@ StayingChains stay(const Bound& bound, const Kernel& kernel, const DependentMatr
   evaluate::for_each_piece(
       blocks.count, states, [](Chains<T>&) {},
       [&](Chains<T>& c, Index b) {
-        const Index first = blocks.first(b), count = blocks.size(b), rows = (count + lanes - 1) / lanes * lanes;
-        c.X.resize(rows, d);
-        for (Index j = 0; j < d; ++j)
-          for (Index i = 0; i < rows; ++i) c.X(i, j) = static_cast<T>(points(j, first + std::min(i, count - 1)));
-        c.accepted.setZero(rows);
-        c.non_finite.setZero(rows);
-        c.lost.setConstant(rows, false);
-        Bridge<T, Bound> bridge(bound, root_T, mean_T);
-        Kernel moves = kernel;
+        const Index first = blocks.first(b), count = blocks.size(b);
+        evaluate::gather_columns(points, first, count, evaluate::padded_rows<T>(count), c.X);
+        c.reset_counts();
+        c.own = {};
+        Bridge<T> bridge(bound, root_T, mean_T);
         bridge.set(1);
-        moves.start(bridge, c);
+        kernel.start(bridge, c);
         for (Index t = 0; t <= steps; ++t) {
-          if (t > 0) moves.advance(bridge, c, {seed, static_cast<std::uint64_t>(t) + (std::uint64_t{4} << 36), first});
+          if (t > 0) kernel.advance(bridge, c, {seed, static_cast<std::uint64_t>(t) + (std::uint64_t{4} << 36), first});
           for (Index i = 0; i < count; ++i)
             for (Index j = 0; j < d; ++j) {
               const double s = static_cast<double>(c.S(i, j)), u = static_cast<double>(c.X(i, j));
@@ -126,8 +131,7 @@ StayingChains stay(const Bound& bound, const Kernel& kernel, const DependentMatr
             }
         }
         result.accepted.segment(first, count) = c.accepted.head(count) / static_cast<double>(steps);
-        for (Index i = 0; i < count; ++i)
-          for (Index j = 0; j < d; ++j) points(j, first + i) = static_cast<double>(c.X(i, j));
+        evaluate::scatter_rows(c.X, count, first, points);
         if (c.non_finite.sum() > 0) walls = true;
       });
   result.walls = walls;

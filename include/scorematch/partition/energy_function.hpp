@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "scorematch/concepts.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/model/user_model.hpp"
 #include "scorematch/simd/lanes.hpp"
@@ -13,12 +14,12 @@
 namespace scorematch::likelihood {
 
 /// Evaluated again and again, on all threads; buffers are kept between calls. The same bits for any number of threads.
-template <class T, class Bound>
+template <class T>
 class EnergyFunction {
  public:
-  explicit EnergyFunction(Bound bound) : bound_(std::move(bound)) {}
+  explicit EnergyFunction(BoundModel<T> bound) : bound_(std::move(bound)) {}
 
-  Bound& bound() { return bound_; }
+  BoundModel<T>& bound() { return bound_; }
   Index dimension() const { return bound_.dimension(); }
   Index evaluations() const { return evaluations_; }
 
@@ -45,12 +46,7 @@ class EnergyFunction {
   /// gradient = Σ_n w_n ∂f(x_n)/∂θ. The weights may depend on the energies: weigh(first, f, w) is told the energies of
   /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads.
   template <class Weigh>
-  void weighted_gradient(MatrixView<T> X, Weigh weigh, Eigen::VectorXd& gradient) requires
-      requires(const Bound& bound, typename Bound::Workspace& workspace, const Points<T>& points,
-               const Vector<T>& weights, Eigen::VectorXd& sums) {
-    bound.pull_back_energy(points, workspace, weights, sums);
-  }
-  {
+  void weighted_gradient(MatrixView<T> X, Weigh weigh, Eigen::VectorXd& gradient) {
     Eigen::VectorXd total = Eigen::VectorXd::Zero(bound_.sum_size());
     for_each_block(
         X,
@@ -71,7 +67,7 @@ class EnergyFunction {
 
  private:
   struct State {
-    typename Bound::Workspace workspace;
+    Room workspace;
     Points<T> points;
     Vector<T> f, weights;
     Matrix<T> S;
@@ -101,26 +97,22 @@ class EnergyFunction {
   template <class Read>
   auto blocks(const MatrixView<T>& X, Read& read) {
     evaluations_ += X.cols();
-    constexpr Index lanes = simd::width<simd::Lanes<T>>;
-    const Index size = block(X), rows = (size + lanes - 1) / lanes * lanes;
+    const Index size = block(X), rows = evaluate::padded_rows<T>(size);
     return [&X, &read, size, rows](State& state, Index b) {
       const Index first = b * size, count = std::min(size, X.cols() - first);
-      state.points.X.resize(rows, X.rows());
-      for (Index j = 0; j < X.rows(); ++j)
-        for (Index i = 0; i < rows; ++i) state.points.X(i, j) = X(j, first + std::min(i, count - 1));
+      evaluate::gather_columns(X, first, count, rows, state.points.X);
       read(state, first, count);
     };
   }
 
-  Bound bound_;
+  BoundModel<T> bound_;
   evaluate::PerThread<State> states_;
   Index evaluations_ = 0;
 };
 
 template <class T, AnyModel M>
-auto energy_function(const M& model) {
-  auto bound = bind<T>(model);
-  return EnergyFunction<T, decltype(bound)>(std::move(bound));
+EnergyFunction<T> energy_function(const M& model) {
+  return EnergyFunction<T>(bind<T>(model));
 }
 
 }  // namespace scorematch::likelihood
@@ -131,11 +123,11 @@ namespace scorematch {
 template <class M>
 constexpr bool check_energy() {
   if constexpr (check_model<M>()) {
-    static_assert(KnowsEnergy<M, double>,
+    static_assert(KnowsEnergy<M>,
                   "log Z and likelihoods need an energy: an energy_model, or a class that provides  "
                   "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const  beside its "
                   "gradient");
-    return KnowsEnergy<M, double>;
+    return KnowsEnergy<M>;
   }
   return false;
 }

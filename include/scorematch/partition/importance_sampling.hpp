@@ -207,12 +207,13 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
     mala kernel{.step = 0.5 / std::cbrt(static_cast<double>(d))};
     for (int round = 0; round < 6; ++round) {  // towards the acceptance that suits the kernel; the ways do not count
       DependentMatrix<D> some = U.leftCols(std::min<Index>(96, U.cols()));
-      const StayingChains trial = stay<double>(bound, kernel, root, mean,
+      const StayingChains trial = stay<double>(bound, sampling::bound_kernel<double>(kernel), root, mean,
                                                method.seed + 1 + static_cast<std::uint64_t>(round), tuning / 4, some);
       result.evaluations += trial.evaluations;
       kernel.step *= std::exp(2 * (trial.accepted.mean() - 0.57));
     }
-    const StayingChains staying = stay<double>(bound, kernel, root, mean, method.seed, steps, U);
+    const StayingChains staying =
+        stay<double>(bound, sampling::bound_kernel<double>(kernel), root, mean, method.seed, steps, U);
     result.evaluations += staying.evaluations;
     doubt = doubts_on_draws<D>(equal, staying);
     const DependentMatrix<D> ends = (root * U).colwise() + mean;

@@ -42,8 +42,9 @@ struct annealed_langevin {
     return {levels[level], last && level + 1 < levels.size() ? levels[level + 1] : levels[level]};
   }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index t, const ChainNoise& noise) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index t,
+               const ChainNoise& noise) const {
     Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
     const NoiseStep now = at(t);
     target.score(chains, chains.X, now.sigma, S);

@@ -65,8 +65,8 @@ struct DormandPrince {
                                       -17253.0 / 339200, 22.0 / 525, -1.0 / 40};
 
   /// Slopes at the start; the first step to try is half of the σ there, or all of the way.
-  template <class T, class Target>
-  void start(Target& target, const Eigen::VectorXi& label, Matrix<T>& X, double from, double to,
+  template <class T>
+  void start(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double from, double to,
              FlowPaths<T>& paths) const {
     const Index B = X.rows();
     paths.sigma.setConstant(B, from);
@@ -80,8 +80,9 @@ struct DormandPrince {
   }
 
   /// One attempt at a step for each row on its way to σ = `to`. True when none is left.
-  template <class T, class Target>
-  bool attempt(Target& target, const Eigen::VectorXi& label, Matrix<T>& X, double to, FlowPaths<T>& paths) const {
+  template <class T>
+  bool attempt(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double to,
+               FlowPaths<T>& paths) const {
     using V = simd::Lanes<T>;
     constexpr Index lanes = simd::width<V>;
     const Index B = X.rows(), d = X.cols();
@@ -121,9 +122,9 @@ struct DormandPrince {
 
  private:
   /// K = −σ s, and the rate −σ tr(∂s/∂x).
-  template <class T, class Target>
-  static void slopes(Target& target, const Eigen::VectorXi& label, Matrix<T>& X, const Vector<T>& sigma, Matrix<T>& K,
-                     Vector<double>* rate) {
+  template <class T>
+  static void slopes(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X,
+                     const Vector<T>& sigma, Matrix<T>& K, Vector<double>* rate) {
     target.score(label, X, sigma, K, rate);
     for (Index j = 0; j < K.cols(); ++j)
       for (Index i = 0; i < K.rows(); ++i) K(i, j) *= -sigma[i];

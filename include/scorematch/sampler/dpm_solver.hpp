@@ -24,8 +24,9 @@ struct dpm_solver {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>& notes, Index step, const ChainNoise&) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>& notes, Index step,
+               const ChainNoise&) const {
     Matrix<T>&S = target.scratch(0), &D = target.scratch(1), &next = target.scratch(2);
     const NoiseStep now = at(step);
     target.score(chains, chains.X, now.sigma, S);

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/model/user_model.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/noise_conditional.hpp"
-#include "scorematch/sampler/sample.hpp"
+#include "scorematch/sampler/sample_run.hpp"
 
 namespace scorematch {
 
@@ -46,7 +47,7 @@ enum class GenerationStatus {
                ///< arithmetic; it is where it was then
   diverged,    ///< at least one chain left the finite numbers, and stays at its last finite state; or went a hundred
                ///< times farther from where its score says that the data are than it began, and than the largest σ
-             ///< reaches; or Langevin's steps are unstable at some level, h times the slope of the score being above 2
+  ///< reaches; or Langevin's steps are unstable at some level, h times the slope of the score being above 2
   coarse,  ///< at some level h times the slope of the score, as the chains met it, is above 2/3: what Langevin's steps
            ///< leave there has a variance too large by half or more. Take a smaller step
 };
@@ -89,13 +90,6 @@ template <class T>
 struct KnownValues {
   Matrix<T> values, Z;
 
-  void gather(const Eigen::MatrixXd& known, Index first, Index count, Index rows) {
-    if (known.size() == 0) return;
-    values.resize(rows, known.rows());
-    for (Index j = 0; j < known.rows(); ++j)
-      for (Index i = 0; i < rows; ++i) values(i, j) = static_cast<T>(known(j, first + std::min(i, count - 1)));
-  }
-
   /// What is known replaces what stands there, at the noise level σ: x_known + σ z.
   void impose(NoisyChains<T>& chains, double sigma, const ChainNoise& noise) {
     if (values.size() == 0) return;
@@ -122,8 +116,8 @@ struct KnownValues {
 };
 
 /// Throws std::invalid_argument for options out of range.
-template <class M, class Sampler>
-void validate_generate(const M& model, const Sampler& sampler, const GenerateOptions& options) {
+template <class M, class T>
+void validate_generate(const M& model, const BoundSampler<T>& sampler, const GenerateOptions& options) {
   sampler.validate();
   const Index d = static_cast<Index>(model.dimension());
   require(
@@ -137,13 +131,13 @@ void validate_generate(const M& model, const Sampler& sampler, const GenerateOpt
   require(std::isfinite(options.data_variance) && options.data_variance >= 0,
           {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
   require_at_least(options.resampling, 1, "GenerateOptions: resampling");
-  if constexpr (LadderSampler<Sampler>)
+  if (!sampler.adaptive())
     sampling::require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
   require(options.resampling == 1 || options.known.size() > 0,
           {"GenerateOptions: resampling is ", options.resampling, ", but nothing is known that it could settle"});
   if (options.known.size() == 0) return;
-  require(LadderSampler<Sampler>, {"GenerateOptions: known is given, but probability_flow has no levels at which it "
-                                   "could be put in; take predictor_corrector or annealed_langevin"});
+  require(!sampler.adaptive(), {"GenerateOptions: known is given, but probability_flow has no levels at which it "
+                                "could be put in; take predictor_corrector or annealed_langevin"});
   require(options.known.rows() == d && options.known.cols() == options.count,
           {"GenerateOptions: known is ", options.known.rows(), " × ", options.known.cols(), "; it must be ", d, " × ",
            options.count, ", a column a sample, NaN where a number is to be filled in"});
@@ -179,154 +173,200 @@ void conclude(Index far, bool stopped, Index count, Generation<T>& result) {
                         ", and Langevin's steps are unstable from 2 on, wide from 2/3 on (take a smaller step)"));
 }
 
-template <class T, AnyModel M, class Sampler>
-void generate(const M& model, const Sampler& sampler, const GenerateOptions& options, Generation<T>& result) {
-  validate_generate(model, sampler, options);
-  constexpr bool adaptive = AdaptiveSampler<Sampler>;
-  const auto bound = bind<T>(model);
-  using Bound = std::remove_const_t<decltype(bound)>;
-  using Target = NoiseConditionalTarget<T, Bound>;
-  const Stopwatch watch;
-  const Index d = bound.dimension(), lanes = simd::width<simd::Lanes<T>>, classes = classes_of(model);
-  const ChainBlocks blocks(options.count, lanes);
-  const bool normal = options.start.standard_normal();
-  const Eigen::MatrixXd start =
-      normal ? Eigen::MatrixXd() : options.start.points(d, options.count, options.seed, "GenerateOptions: start");
-  const double largest = sampler.starts_at();
-  const double deviation = std::sqrt(largest * largest + options.data_variance);
-  const Index repeats = options.known.size() > 0 ? options.resampling : 1;
+/// One call of generate: an ordinary class, compiled once a scalar.
+template <class T>
+class GenerateRun {
+ public:
+  GenerateRun(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler, const GenerateOptions& options,
+              Generation<T>& result)
+      : bound_(bound),
+        sampler_(sampler),
+        options_(options),
+        result_(result),
+        d_(bound.dimension()),
+        classes_(classes),
+        repeats_(options.known.size() > 0 ? options.resampling : 1),
+        deviation_(std::sqrt(sampler.starts_at() * sampler.starts_at() + options.data_variance)),
+        cut_(options.count, simd::width<simd::Lanes<T>>),
+        blocks_(static_cast<std::size_t>(cut_.count)) {}
 
+  void run() {
+    if (!options_.start.standard_normal())
+      start_ = options_.start.points(d_, options_.count, options_.seed, "GenerateOptions: start");
+    for_each_block([&](State& state, Index b) { start(state, b); });
+    if (sampler_.adaptive())
+      attempt_all();
+    else
+      go_down();
+    result_.points.resize(d_, options_.count);
+    result_.evaluations.resize(options_.count);
+    for_each_block([&](State&, Index b) { finish(b); });
+    judge();
+  }
+
+ private:
   struct Block {
     NoisyChains<T> chains;
-    typename Sampler::template Notes<T> notes;
+    Room notes;
     KnownValues<T> known;
     bool arrived = false;
   };
-  std::vector<Block> all(static_cast<std::size_t>(blocks.count));
   struct State {
-    std::unique_ptr<Target> target;
+    std::unique_ptr<NoiseConditionalTarget<T>> target;
     Eigen::MatrixXd z;
   };
-  evaluate::PerThread<State> states;
-  const auto prepare = [&](State& state) {
-    if (!state.target) state.target = std::make_unique<Target>(bound, options.guidance);
-  };
-  evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
-    Block& block = all[static_cast<std::size_t>(b)];
-    NoisyChains<T>& c = block.chains;
-    const Index first = blocks.first(b), count = blocks.size(b), rows = (count + lanes - 1) / lanes * lanes;
-    if (normal) ChainStart::draw(first, count, d, options.seed, state.z);
-    c.X.resize(rows, d);
-    for (Index j = 0; j < d; ++j)
-      for (Index i = 0; i < rows; ++i) {
-        const Index chain = std::min(i, count - 1);
-        c.X(i, j) = static_cast<T>(normal ? deviation * state.z(chain, j) : start(j, first + chain));
-      }
-    if (classes > 0) c.label.setConstant(rows, -1);
-    if (!options.labels.empty())
+
+  template <class Work>
+  void for_each_block(Work work) {
+    evaluate::for_each_piece(
+        cut_.count, states_,
+        [&](State& state) {
+          if (!state.target) state.target = std::make_unique<NoiseConditionalTarget<T>>(bound_, options_.guidance);
+        },
+        work);
+  }
+  Block& block(Index b) { return blocks_[static_cast<std::size_t>(b)]; }
+
+  void start(State& state, Index b) {
+    NoisyChains<T>& c = block(b).chains;
+    const Index first = cut_.first(b), count = cut_.size(b), rows = evaluate::padded_rows<T>(count);
+    if (options_.start.standard_normal()) {
+      ChainStart::draw(first, count, d_, options_.seed, state.z);
+      state.z *= deviation_;
+      evaluate::gather_columns(state.z.transpose(), 0, count, rows, c.X);
+    } else {
+      evaluate::gather_columns(start_, first, count, rows, c.X);
+    }
+    if (classes_ > 0) c.label.setConstant(rows, -1);
+    if (!options_.labels.empty())
       for (Index i = 0; i < rows; ++i)
-        c.label[i] = options.labels[static_cast<std::size_t>(first + std::min(i, count - 1))];
+        c.label[i] = options_.labels[static_cast<std::size_t>(first + std::min(i, count - 1))];
     c.evaluations.setZero(rows);
     c.lost.setConstant(rows, false);
     c.late.setConstant(rows, false);
-    if constexpr (!adaptive) c.watch.start(rows, d, count, std::min<Index>(4096, sampler.step_count() + 1));
-    block.known.gather(options.known, first, count, rows);
-  });
+    if (!sampler_.adaptive()) c.watch.start(rows, d_, count, std::min<Index>(4096, sampler_.step_count() + 1));
+    if (options_.known.size() > 0) evaluate::gather_columns(options_.known, first, count, rows, block(b).known.values);
+  }
 
-  // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
-  bool stopped = false;
-  if constexpr (adaptive) {
+  // Adaptive: each chain by its own steps. With progress some steps at a time.
+  void attempt_all() {
     constexpr Index thousandths = 1000;
+    const Stopwatch watch;
     Index done = 0;
-    while (done < thousandths && !stopped) {
-      evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
-        Block& block = all[static_cast<std::size_t>(b)];
-        for (Index t = 0; (t < 5 || !options.progress) && !block.arrived; ++t)
-          block.arrived = sampler.attempt(*state.target, block.chains, block.notes);
+    while (done < thousandths && !stopped_) {
+      for_each_block([&](State& state, Index b) {
+        for (Index t = 0; (t < 5 || !options_.progress) && !block(b).arrived; ++t)
+          block(b).arrived = sampler_.attempt(*state.target, block(b).chains, block(b).notes);
       });
       double share = 1;
       bool arrived = true;
-      for (const Block& block : all) {
-        if (!block.arrived) share = std::min(share, sampler.share(block.notes));
-        arrived = arrived && block.arrived;
+      for (Block& one : blocks_) {
+        if (!one.arrived) share = std::min(share, sampler_.share(one.notes));
+        arrived = arrived && one.arrived;
       }
       done = arrived ? thousandths : static_cast<Index>(share * (thousandths - 1));  // near the end share rounds to 1
-      if (!options.progress) break;
-      stopped = !options.progress({"generate", done, thousandths, share, "share of log sigma", watch.seconds()}) &&
-                done < thousandths;
+      if (!options_.progress) break;
+      stopped_ = !options_.progress({"generate", done, thousandths, share, "share of log sigma", watch.seconds()}) &&
+                 done < thousandths;
     }
-    result.sigma = stopped ? std::numeric_limits<double>::quiet_NaN() : sampler.ends_at();
-  } else {
-    const Index total = sampler.step_count(),
-                stride = options.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
+    result_.sigma = stopped_ ? std::numeric_limits<double>::quiet_NaN() : sampler_.ends_at();
+  }
+
+  // Down a ladder. With progress, all chains advance together, some steps at a time: a stop finds them at the same
+  // step.
+  void go_down() {
+    const Stopwatch watch;
+    const Index total = sampler_.step_count(),
+                stride = options_.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
     Index done = 0;
-    // Where the scores are looked at: at the two ends, between, and, where Langevin's steps are taken, the last of each
-    // level.
-    const Index every = std::max<Index>(1, total / 32);
-    const auto watched = [&](Index t) {
-      if (t % every == 0 || t + 1 == total) return true;
-      if constexpr (requires { sampler.langevin_ratio(); })
-        return sampler.at(std::min(t + 3, total - 1)).next != sampler.at(t).sigma || t + 4 >= total;
-      return false;
-    };
-    while (done < total && !stopped) {
+    while (done < total && !stopped_) {
       const Index until = std::min(total, done + stride);
-      evaluate::for_each_piece(blocks.count, states, prepare, [&](State& state, Index b) {
-        Block& block = all[static_cast<std::size_t>(b)];
-        for (Index t = done; t < until; ++t) {
-          const NoiseStep step = sampler.at(t);
-          block.chains.watch.on = watched(t);
-          for (Index k = 0; k < repeats; ++k) {
-            const ChainNoise noise{options.seed, static_cast<std::uint64_t>(t * repeats + k), blocks.first(b)};
-            block.known.impose(block.chains, step.sigma, noise);
-            sampler.advance(*state.target, block.chains, block.notes, t, noise);
-            if (step.next == 0) break;
-            if (k + 1 < repeats) block.known.lift(block.chains, step, noise);
-          }
-        }
+      for_each_block([&](State& state, Index b) {
+        for (Index t = done; t < until; ++t) step_down(state, b, t);
       });
       done = until;
-      result.sigma = sampler.at(done - 1).next;
-      if (!options.progress) continue;
-      stopped = !options.progress({"generate", done, total, result.sigma, "sigma", watch.seconds()}) && done < total;
+      result_.sigma = sampler_.at(done - 1).next;
+      if (options_.progress)
+        stopped_ =
+            !options_.progress({"generate", done, total, result_.sigma, "sigma", watch.seconds()}) && done < total;
     }
   }
 
-  result.points.resize(d, options.count);
-  result.evaluations.resize(options.count);
-  evaluate::for_each_piece(blocks.count, states, prepare, [&](State&, Index b) {
-    Block& block = all[static_cast<std::size_t>(b)];
-    block.known.impose(block.chains, 0, {});
-    for (Index i = 0; i < blocks.size(b); ++i) {
-      for (Index j = 0; j < d; ++j) result.points(j, blocks.first(b) + i) = block.chains.X(i, j);
-      result.evaluations[blocks.first(b) + i] = block.chains.evaluations[i];
-    }
-  });
-  const double reach = deviation * std::sqrt(static_cast<double>(d));
-  Index far = 0;
-  std::vector<typename ScoreWatch<T>::Slope> slopes;
-  for (Index b = 0; b < blocks.count; ++b) {
-    const NoisyChains<T>& c = all[static_cast<std::size_t>(b)].chains;
-    for (Index i = 0; i < blocks.size(b); ++i) {
-      const bool strayed = !adaptive && !stopped && !c.lost[i] &&
-                           !(c.watch.largest_distance(i) <= 100 * std::max(reach, c.watch.first_distance(i)));
-      far += strayed ? 1 : 0;
-      result.lost_chains += c.lost[i] || strayed ? 1 : 0;
-      result.unfinished_chains += c.late[i] ? 1 : 0;
-    }
-    slopes.resize(std::max(slopes.size(), c.watch.slopes().size()));
-    for (std::size_t k = 0; k < c.watch.slopes().size(); ++k) {
-      slopes[k].sum += c.watch.slopes()[k].sum;
-      slopes[k].chains += c.watch.slopes()[k].chains;
+  void step_down(State& state, Index b, Index t) {
+    NoisyChains<T>& chains = block(b).chains;
+    KnownValues<T>& known = block(b).known;
+    const NoiseStep step = sampler_.at(t);
+    chains.watch.on = watched(t);
+    for (Index k = 0; k < repeats_; ++k) {
+      const ChainNoise noise{options_.seed, static_cast<std::uint64_t>(t * repeats_ + k), cut_.first(b)};
+      known.impose(chains, step.sigma, noise);
+      sampler_.advance(*state.target, chains, block(b).notes, t, noise);
+      if (step.next == 0) break;
+      if (k + 1 < repeats_) known.lift(chains, step, noise);
     }
   }
-  if constexpr (requires { sampler.langevin_ratio(); })
-    for (const auto& slope : slopes)
-      if (slope.chains > 0) {
-        const double product = sampler.langevin_ratio() * slope.sum / static_cast<double>(slope.chains);
-        if (!(product <= result.step_times_slope)) result.step_times_slope = product;
+
+  // Whether the scores of a step are looked at: at the two ends, between, and, where Langevin's steps are taken, the
+  // last of each level.
+  bool watched(Index t) const {
+    const Index total = sampler_.step_count(), every = std::max<Index>(1, total / 32);
+    if (t % every == 0 || t + 1 == total) return true;
+    if (std::isnan(sampler_.langevin_ratio())) return false;
+    return sampler_.at(std::min(t + 3, total - 1)).next != sampler_.at(t).sigma || t + 4 >= total;
+  }
+
+  void finish(Index b) {
+    NoisyChains<T>& c = block(b).chains;
+    const Index first = cut_.first(b), count = cut_.size(b);
+    block(b).known.impose(c, 0, {});
+    evaluate::scatter_rows(c.X, count, first, result_.points);
+    result_.evaluations.segment(first, count) = c.evaluations.head(count);
+  }
+
+  void judge() {
+    const double reach = deviation_ * std::sqrt(static_cast<double>(d_));
+    Index far = 0;
+    std::vector<typename ScoreWatch<T>::Slope> slopes;
+    for (Index b = 0; b < cut_.count; ++b) {
+      const NoisyChains<T>& c = block(b).chains;
+      for (Index i = 0; i < cut_.size(b); ++i) {
+        const bool strayed = !sampler_.adaptive() && !stopped_ && !c.lost[i] &&
+                             !(c.watch.largest_distance(i) <= 100 * std::max(reach, c.watch.first_distance(i)));
+        far += strayed ? 1 : 0;
+        result_.lost_chains += c.lost[i] || strayed ? 1 : 0;
+        result_.unfinished_chains += c.late[i] ? 1 : 0;
       }
-  conclude(far, stopped, options.count, result);
+      slopes.resize(std::max(slopes.size(), c.watch.slopes().size()));
+      for (std::size_t k = 0; k < c.watch.slopes().size(); ++k) {
+        slopes[k].sum += c.watch.slopes()[k].sum;
+        slopes[k].chains += c.watch.slopes()[k].chains;
+      }
+    }
+    const double ratio = sampler_.langevin_ratio();
+    for (const auto& slope : slopes) {
+      const double product = ratio * slope.sum / static_cast<double>(slope.chains);
+      if (!std::isnan(product) && !(product <= result_.step_times_slope)) result_.step_times_slope = product;
+    }
+    conclude(far, stopped_, options_.count, result_);
+  }
+
+  const BoundModel<T>& bound_;
+  const BoundSampler<T>& sampler_;
+  const GenerateOptions& options_;
+  Generation<T>& result_;
+  Index d_, classes_, repeats_;
+  double deviation_;  ///< of the start
+  ChainBlocks cut_;
+  bool stopped_ = false;
+  Eigen::MatrixXd start_;  ///< d × count, unless it is normal
+  std::vector<Block> blocks_;
+  evaluate::PerThread<State> states_;
+};
+
+template <class T>
+void run(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler, const GenerateOptions& options,
+         Generation<T>& result) {
+  GenerateRun<T>(bound, classes, sampler, options, result).run();
 }
 
 }  // namespace sampling
@@ -352,7 +392,7 @@ void generate(const M& model, const Sampler& sampler, const GenerateOptions& opt
 /// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states
 /// only through the rounding of matrix products. T: float or double. Throws std::invalid_argument for options out of
 /// range, a model that takes no sigma, and labels, start or known values of the wrong shape.
-template <class T = double, class M, NoiseConditionalSampler Sampler>
+template <class T = double, class M, NoiseConditionalSampler<T> Sampler>
 Generation<T> generate(const M& model, const Sampler& sampler, const GenerateOptions& options = {}) {
   Generation<T> result;
   if constexpr (check_model<M>()) {
@@ -360,7 +400,11 @@ Generation<T> generate(const M& model, const Sampler& sampler, const GenerateOpt
     static_assert(possible,
                   "a class given to generate must provide  void score(Eigen::Ref<const Eigen::MatrixXd> X, "
                   "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
-    if constexpr (possible) sampling::generate(model, sampler, options, result);
+    if constexpr (possible) {
+      const sampling::BoundSampler<T> any(sampler);
+      sampling::validate_generate(model, any, options);
+      sampling::run<T>(bind<T>(model), classes_of(model), any, options, result);
+    }
   }
   return result;
 }

@@ -24,8 +24,9 @@ struct euler {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise&) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
+               const ChainNoise&) const {
     Matrix<T>&S = target.scratch(0), &next = target.scratch(1);
     const NoiseStep now = at(step);
     target.score(chains, chains.X, now.sigma, S);
@@ -61,8 +62,9 @@ struct heun {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise& noise) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
+               const ChainNoise& noise) const {
     Matrix<T>&S = target.scratch(0), &S_next = target.scratch(1), &next = target.scratch(2);
     NoiseStep now = at(step);
     if (churn > 0 && now.sigma >= churn_min && now.sigma <= churn_max) lift(target, chains, now, noise);
@@ -77,8 +79,8 @@ struct heun {
   }
 
  private:
-  template <class T, class Target>
-  void lift(Target& target, NoisyChains<T>& chains, NoiseStep& now, const ChainNoise& noise) const {
+  template <class T>
+  void lift(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, NoiseStep& now, const ChainNoise& noise) const {
     const double gamma = std::min(churn / static_cast<double>(levels.size()), 0.41421356237309503 /* √2 − 1 */);
     const double lifted = now.sigma * (1 + gamma), added = lifted * lifted - now.sigma * now.sigma;
     Matrix<T>&Z = target.scratch(0), &next = target.scratch(2);
@@ -103,8 +105,9 @@ struct rk4 {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise&) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
+               const ChainNoise&) const {
     Matrix<T>&S1 = target.scratch(0), &S2 = target.scratch(1), &S3 = target.scratch(2), &S4 = target.scratch(3);
     Matrix<T>& next = target.scratch(4);
     const NoiseStep now = at(step);

@@ -23,11 +23,11 @@ struct langevin {
     require_positive(temperature, "langevin: temperature");
   }
 
-  template <class T, class Target>
-  void start(Target&, Chains<T>&) const {}
+  template <class T>
+  void start(Target<T>&, Chains<T>&) const {}
 
-  template <class T, class Target>
-  void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
+  template <class T>
+  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);

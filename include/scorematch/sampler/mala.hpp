@@ -25,16 +25,16 @@ struct mala {
     require_positive(temperature, "mala: temperature");
   }
 
-  template <class T, class Target>
-  void start(Target& target, Chains<T>& chains) const {
+  template <class T>
+  void start(Target<T>& target, Chains<T>& chains) const {
     target.energy_and_score(chains.X, chains.f, chains.S);
   }
 
   /// Moves chains down the energy that a step could not leave: those whose proposal without noise, y = x + h s(x),
   /// would be accepted with probability e⁻⁴ at most. In the tails of a light-tailed law the drift overshoots so far
   /// that no proposal is ever accepted (Roberts & Tweedie 1996, §4.1). It follows `start`.
-  template <class T, class Target>
-  void settle(Target& target, Chains<T>& chains) const {
+  template <class T>
+  void settle(Target<T>& target, Chains<T>& chains) const {
     constexpr int rounds = 200;
     const Index B = chains.X.rows(), d = chains.X.cols();
     Vector<double> length = Vector<double>::Constant(B, step);  // 0: it has settled
@@ -69,8 +69,8 @@ struct mala {
     }
   }
 
-  template <class T, class Target>
-  void advance(Target& target, Chains<T>& chains, const ChainNoise& noise) const {
+  template <class T>
+  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
     using D = simd::Lanes<double>;
     const Index B = chains.X.rows(), d = chains.X.cols();
     chains.Z.resize(B, d);

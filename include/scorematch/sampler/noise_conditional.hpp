@@ -15,7 +15,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
+#include <limits>
+#include <memory>
 #include <vector>
 
 #include "scorematch/concepts.hpp"
@@ -135,10 +138,10 @@ struct NoisyChains {
 ///
 /// With labels and a guidance w ≠ 1 the score is that of classifier-free guidance, s(x, none) + w (s(x, label) −
 /// s(x, none)) (Ho & Salimans 2022; their w is this one less 1), from two evaluations.
-template <class T, class Bound>
+template <class T>
 class NoiseConditionalTarget {
  public:
-  NoiseConditionalTarget(const Bound& bound, double guidance) : bound_(&bound), guidance_(guidance) {}
+  NoiseConditionalTarget(const BoundModel<T>& bound, double guidance) : bound_(&bound), guidance_(guidance) {}
 
   /// s at every row of X (lent for the call), all at one σ: S is B × d.
   void score(NoisyChains<T>& chains, Matrix<T>& X, double sigma, Matrix<T>& S) {
@@ -201,8 +204,8 @@ class NoiseConditionalTarget {
     points_.X.swap(X);
   }
 
-  const Bound* bound_;
-  typename Bound::Workspace workspace_;
+  const BoundModel<T>* bound_;
+  Room workspace_;
   Points<T> points_;
   ScoreValues<T> values_;
   double guidance_;
@@ -287,24 +290,130 @@ inline void require_steps(const Levels& levels, bool denoise, const char* sample
 /// One whose steps at a level σ are Langevin's says in `langevin_ratio` what h/σ² is: the score's slope reaches 1/σ²,
 /// so that a step is unstable from 2 on. A step that draws noise n times gives each an address of its own, noise.step ·
 /// n + 0, 1, … n − 1 (predictor_corrector).
-template <class S>
-concept LadderSampler = requires(const S& sampler, Index step) {
+template <class S, class T = double>
+concept LadderSampler = std::copyable<S> &&
+    requires(const S& sampler, NoiseConditionalTarget<T>& target, NoisyChains<T>& chains,
+             typename S::template Notes<T>& notes, Index step, const ChainNoise& noise) {
   sampler.validate();
   { sampler.starts_at() } -> std::convertible_to<double>;
   { sampler.step_count() } -> std::convertible_to<Index>;
   { sampler.at(step) } -> std::same_as<NoiseStep>;
+  sampler.advance(target, chains, notes, step, noise);
 };
 
 /// One that chooses each chain's steps itself: `attempt` tries one step of each chain of a block and tells whether all
 /// have arrived; `share` how far the last of them is, from 0 to 1.
-template <class S>
-concept AdaptiveSampler = requires(const S& sampler) {
+template <class S, class T = double>
+concept AdaptiveSampler = std::copyable<S> && requires(const S& sampler, NoiseConditionalTarget<T>& target,
+                                                       NoisyChains<T>& chains, typename S::template Notes<T>& notes) {
   sampler.validate();
   { sampler.starts_at() } -> std::convertible_to<double>;
   { sampler.ends_at() } -> std::convertible_to<double>;
+  { sampler.attempt(target, chains, notes) } -> std::same_as<bool>;
+  { sampler.share(notes) } -> std::convertible_to<double>;
 };
 
-template <class S>
-concept NoiseConditionalSampler = LadderSampler<S> || AdaptiveSampler<S>;
+template <class S, class T = double>
+concept NoiseConditionalSampler = LadderSampler<S, T> || AdaptiveSampler<S, T>;
 
+namespace sampling {
+
+/// Any of them as a value, so that the loop over chains is compiled once a scalar.
+template <class T>
+class BoundSampler {
+ public:
+  using Target = NoiseConditionalTarget<T>;
+
+  template <class S>
+  requires(!std::same_as<S, BoundSampler> && NoiseConditionalSampler<S, T>) explicit BoundSampler(const S& sampler)
+      : held_(std::make_unique<Held<S>>(sampler)) {}
+
+  void validate() const { held_->validate(); }
+  bool adaptive() const { return held_->adaptive(); }
+  double starts_at() const { return held_->starts_at(); }
+  /// A ladder's steps; 0 of an adaptive sampler.
+  Index step_count() const { return held_->step_count(); }
+  NoiseStep at(Index step) const { return held_->at(step); }
+  double langevin_ratio() const { return held_->langevin_ratio(); }  ///< NaN where its steps are not Langevin's
+  void advance(Target& target, NoisyChains<T>& chains, Room& notes, Index step, const ChainNoise& noise) const {
+    held_->advance(target, chains, notes, step, noise);
+  }
+  double ends_at() const { return held_->ends_at(); }
+  bool attempt(Target& target, NoisyChains<T>& chains, Room& notes) const {
+    return held_->attempt(target, chains, notes);
+  }
+  double share(Room& notes) const { return held_->share(notes); }
+
+ private:
+  struct Anything {
+    virtual ~Anything() = default;
+    virtual void validate() const = 0;
+    virtual bool adaptive() const = 0;
+    virtual double starts_at() const = 0;
+    virtual double ends_at() const = 0;
+    virtual Index step_count() const = 0;
+    virtual NoiseStep at(Index step) const = 0;
+    virtual double langevin_ratio() const = 0;
+    virtual void advance(Target&, NoisyChains<T>&, Room& notes, Index step, const ChainNoise&) const = 0;
+    virtual bool attempt(Target&, NoisyChains<T>&, Room& notes) const = 0;
+    virtual double share(Room& notes) const = 0;
+  };
+
+  template <class S>
+  struct Held final : Anything {
+    using Notes = typename S::template Notes<T>;
+    static constexpr bool is_ladder = LadderSampler<S, T>;
+
+    explicit Held(const S& what) : sampler(what) {}
+    void validate() const override { sampler.validate(); }
+    bool adaptive() const override { return !is_ladder; }
+    double starts_at() const override { return sampler.starts_at(); }
+    double ends_at() const override {
+      if constexpr (is_ladder)
+        return sampler.at(sampler.step_count() - 1).next;
+      else
+        return sampler.ends_at();
+    }
+    Index step_count() const override {
+      if constexpr (is_ladder)
+        return sampler.step_count();
+      else
+        return 0;
+    }
+    NoiseStep at(Index step) const override {
+      if constexpr (is_ladder)
+        return sampler.at(step);
+      else
+        return {};
+    }
+    double langevin_ratio() const override {
+      if constexpr (requires { sampler.langevin_ratio(); })
+        return sampler.langevin_ratio();
+      else
+        return std::numeric_limits<double>::quiet_NaN();
+    }
+    void advance(Target& target, NoisyChains<T>& chains, Room& notes, Index step,
+                 const ChainNoise& noise) const override {
+      if constexpr (is_ladder) sampler.advance(target, chains, notes.of<Notes>(), step, noise);
+    }
+    bool attempt(Target& target, NoisyChains<T>& chains, Room& notes) const override {
+      if constexpr (is_ladder)
+        return true;
+      else
+        return sampler.attempt(target, chains, notes.of<Notes>());
+    }
+    double share(Room& notes) const override {
+      if constexpr (is_ladder)
+        return 1;
+      else
+        return sampler.share(notes.of<Notes>());
+    }
+
+    S sampler;
+  };
+
+  std::unique_ptr<Anything> held_;
+};
+
+}  // namespace sampling
 }  // namespace scorematch

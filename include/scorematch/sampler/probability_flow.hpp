@@ -31,8 +31,8 @@ struct probability_flow {
   double starts_at() const { return sigma_max; }
   double ends_at() const { return denoise ? 0 : sigma_min; }
 
-  template <class T, class Target>
-  bool attempt(Target& target, NoisyChains<T>& chains, Notes<T>& notes) const {
+  template <class T>
+  bool attempt(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>& notes) const {
     const sampling::DormandPrince steps{tolerance, most_steps};
     sampling::FlowPaths<T>& paths = notes.paths;
     if (paths.path.size() == 0) steps.start(target, chains.label, chains.X, sigma_max, sigma_min, paths);

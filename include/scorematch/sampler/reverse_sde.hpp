@@ -8,8 +8,9 @@ namespace scorematch {
 namespace sampling {
 
 /// x + (σ² − σ'²) s + √((σ² − σ'²) τ) z, without the noise where σ' = 0.
-template <class T, class Target>
-void reverse_step(Target& target, NoisyChains<T>& chains, NoiseStep now, double temperature, const ChainNoise& noise) {
+template <class T>
+void reverse_step(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, NoiseStep now, double temperature,
+                  const ChainNoise& noise) {
   Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
   target.score(chains, chains.X, now.sigma, S);
   const double variance = now.sigma * now.sigma - now.next * now.next;
@@ -50,8 +51,9 @@ struct reverse_sde {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise& noise) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
+               const ChainNoise& noise) const {
     sampling::reverse_step(target, chains, at(step), temperature, noise);
   }
 };
@@ -88,8 +90,9 @@ struct predictor_corrector {
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
-  template <class T, class Target>
-  void advance(Target& target, NoisyChains<T>& chains, Notes<T>&, Index step, const ChainNoise& noise) const {
+  template <class T>
+  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
+               const ChainNoise& noise) const {
     const NoiseStep now = at(step);
     ChainNoise draw = noise;
     draw.step = noise.step * static_cast<std::uint64_t>(1 + corrector_steps);

@@ -2,34 +2,46 @@
 #pragma once
 
 #include "scorematch/concepts.hpp"
+#include "scorematch/model/bound_model.hpp"
 #include "scorematch/random/normal.hpp"
 
 namespace scorematch {
 
-/// A bound model as the target of a block of chains. Rows are chains: X is B × d.
-template <class T, class Bound>
+/// What a transition kernel asks: score, and energy where there is one, at the rows of X (B × d: rows are chains).
+template <class T>
 class Target {
  public:
-  explicit Target(const Bound& bound) : bound_(&bound) { points_.along = Along::none; }
+  virtual ~Target() = default;
 
   /// s = ∇ log p at every row of X, which is lent for the call: B × d, valid until the next.
-  const Matrix<T>& score(Matrix<T>& X) {
+  virtual const Matrix<T>& score(Matrix<T>& X) = 0;
+
+  /// Energy f (B numbers) and score S (B × d) together. For adjusted kernels: a model without an energy throws.
+  virtual void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) = 0;
+};
+
+/// A bound model as the target of a block of chains.
+template <class T>
+class ModelTarget final : public Target<T> {
+ public:
+  explicit ModelTarget(const BoundModel<T>& bound) : bound_(&bound) { points_.along = Along::none; }
+
+  const Matrix<T>& score(Matrix<T>& X) override {
     points_.X.swap(X);
     bound_->evaluate(points_, workspace_, values_);
     points_.X.swap(X);
     return values_.S;
   }
 
-  /// Energy and score together.
-  void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) requires BoundEnergy<Bound, T> {
+  void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) override {
     points_.X.swap(X);
     bound_->energy_and_score(points_, workspace_, f, S);
     points_.X.swap(X);
   }
 
  private:
-  const Bound* bound_;
-  typename Bound::Workspace workspace_;
+  const BoundModel<T>* bound_;
+  Room workspace_;
   Points<T> points_;
   ScoreValues<T> values_;
 };
@@ -66,6 +78,15 @@ struct Chains {
   Vector<double> non_finite;          ///< B, steps whose proposal, its energy or score was not finite
   Matrix<T> Z, proposal, proposal_S;  // scratch
   Vector<T> proposal_f, u;
+  Room own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>()
+
+  /// As many chains as X has rows, none of which has taken a step.
+  void reset_counts() {
+    accepted.setZero(X.rows());
+    non_finite.setZero(X.rows());
+    lost.setConstant(X.rows(), false);
+    any_lost = false;
+  }
 };
 
 }  // namespace scorematch

@@ -1,0 +1,117 @@
+// What a run of chains is asked for, and what it returns.
+#pragma once
+
+#include <limits>
+#include <string>
+
+#include "scorematch/check.hpp"
+#include "scorematch/progress.hpp"
+#include "scorematch/random/stream.hpp"
+#include "scorematch/sampler/chain_start.hpp"
+#include "scorematch/types.hpp"
+
+namespace scorematch {
+
+struct SampleOptions {
+  Index chains = 1000;  ///< ≥ 1, independent, side by side
+  Index steps = 1000;   ///< ≥ 1, a chain, after the burn-in
+  Index burn_in = 0;    ///< ≥ 0 steps before, not kept
+  Index thin = 0;       ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
+  std::uint64_t seed = 0;
+  /// Points (d × chains), a callable π(Stream&), or N(0, I): of these, points without a finite energy are drawn again,
+  /// and a Metropolis kernel moves a point that it could not leave (in a tail so steep that its step overshoots) down
+  /// the energy until it can.
+  ChainStart start = {};
+  std::uint64_t first_step = 0;    ///< to go on exactly where a result stopped: its next_step, with start = its state
+  ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    require_at_least(chains, 1, "SampleOptions: chains");
+    require_at_least(steps, 1, "SampleOptions: steps");
+    require_at_least(burn_in, 0, "SampleOptions: burn_in");
+    require(thin >= 0 && thin <= steps, {"SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps});
+    constexpr std::uint64_t end = detail::field_end;  // of the addresses of a chain's random numbers
+    const auto ends_in_range = [&](Index number, const char* argument) {
+      require(static_cast<std::uint64_t>(number) <= end, {argument, " is ", number, "; it must be at most 2^40"});
+    };
+    ends_in_range(chains, "SampleOptions: chains");
+    ends_in_range(steps, "SampleOptions: steps");
+    ends_in_range(burn_in, "SampleOptions: burn_in");
+    const std::uint64_t total = static_cast<std::uint64_t>(burn_in) + static_cast<std::uint64_t>(steps);
+    require(first_step < end && total <= end - first_step,
+            {"SampleOptions: first_step is ", first_step, ", burn_in ", burn_in, " and steps ", steps,
+             "; the last step must be below 2^40"});
+  }
+
+  /// Throws unless d × (chains · kept) numbers can be counted.
+  void validate_for(Index dimension) const {
+    const Index kept = thin > 0 ? steps / thin : 1;
+    require(chains <= std::numeric_limits<Index>::max() / 8 / std::max<Index>(1, dimension) / kept,
+            {"SampleOptions: ", chains, " chains with ", kept, " kept states of dimension ", dimension,
+             " do not fit into memory; take a larger thin"});
+  }
+};
+
+/// How a run ended: the first of diverged, stuck, outside, stopped, drifting that holds, else complete.
+/// `Draws::evidence` says how many chains it concerns and what to do. None of it has a unit, and none certifies that
+/// the chains have reached their stationary law. What is judged, and why: sampler/chain_verdict.hpp.
+enum class SampleStatus {
+  complete,  ///< every chain took its steps, moved, and ended where the energy is finite, and none ran away
+  stopped,   ///< by the progress callback: what was kept until then is there
+  stuck,     ///< at least one Metropolis chain never moved, or came to rest
+  diverged,  ///< at least one chain grows without bound: its step is beyond 2/curvature, or nothing holds it
+  outside,   ///< at least one chain ended where the energy is not finite
+  drifting,  ///< the chains still travel at the end: the start is far, the run short, or the model not normalisable
+};
+
+inline const char* to_string(SampleStatus status) {
+  switch (status) {
+    case SampleStatus::complete:
+      return "complete";
+    case SampleStatus::stopped:
+      return "stopped";
+    case SampleStatus::stuck:
+      return "stuck";
+    case SampleStatus::diverged:
+      return "diverged";
+    case SampleStatus::outside:
+      return "outside";
+    case SampleStatus::drifting:
+      return "drifting";
+  }
+  return "";
+}
+
+template <class T>
+struct [[nodiscard]] Draws {
+  Matrix<T> points;            ///< d × (chains · kept): all chains' first kept state, then all chains' second, …
+  Matrix<T> state;             ///< d × chains: where each chain is now
+  Eigen::VectorXd acceptance;  ///< chains: the share of steps that moved (1 for unadjusted chains that stayed finite)
+  Index chains = 0, kept = 0;
+  Index non_finite = 0;    ///< steps, over all chains, whose proposal, its energy or score was not finite
+  Index lost_chains = 0;   ///< that diverged: grow without bound, or left the finite numbers (and stay where they were)
+  Index never_moved = 0;   ///< Metropolis chains none of whose proposals was accepted
+  Index came_to_rest = 0;  ///< those that moved, but not in the second half of the steps
+  Index bad_starts = 0;    ///< starts whose energy is not finite, where the model knows its energy
+  Index outside_chains = 0;     ///< last states whose energy is not finite, where the model knows its energy
+  Index drifting_chains = 0;    ///< that travel beyond what their noise explains
+  Index failed_chains = 0;      ///< that the status speaks of: diverged, stuck, outside or drifting
+  std::uint64_t next_step = 0;  ///< first_step of a call that goes on from `state`
+  SampleStatus status = SampleStatus::complete;
+  std::string evidence =
+      {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
+
+  /// The share of the chains that the status speaks of.
+  double failed_share() const {
+    return chains > 0 ? static_cast<double>(failed_chains) / static_cast<double>(chains) : 0;
+  }
+
+  /// The kept states of one chain: d × kept.
+  Matrix<T> chain(Index c) const {
+    Matrix<T> states(points.rows(), kept);
+    for (Index k = 0; k < kept; ++k) states.col(k) = points.col(k * chains + c);
+    return states;
+  }
+};
+
+}  // namespace scorematch

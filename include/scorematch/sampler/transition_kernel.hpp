@@ -1,0 +1,143 @@
+// What a transition kernel is, and any of them as a value: so that the loops over chains are compiled once a scalar.
+#pragma once
+
+#include <concepts>
+#include <limits>
+#include <memory>
+
+#include "scorematch/sampler/target.hpp"
+
+namespace scorematch {
+
+/// A transition kernel, for blocks of chains. langevin.hpp and mala.hpp are the models to follow.
+///   adjusted   static: whether the steps leave the target's law exactly as it is (Metropolis); needs the energy then
+///   validate   throws on options out of range
+///   start      what has to be known at the present points before the first step
+///   advance    one step of each chain: a pure function of target, chains and the step's noise
+/// A kernel that has `step` and `temperature` is taken for Langevin's: its chains are judged by what follows. One may
+/// have `settle(target, chains)`, which moves default starts that its step could not leave. What it keeps from step to
+/// step is in chains.own.
+template <class K, class T = double>
+concept TransitionKernel = std::copyable<K> &&
+    requires(const K& kernel, Target<T>& target, Chains<T>& chains, const ChainNoise& noise) {
+  { K::adjusted } -> std::convertible_to<bool>;
+  kernel.validate();
+  kernel.start(target, chains);
+  kernel.advance(target, chains, noise);
+};
+
+/// A sentence for each thing that a class lacks to be a transition kernel.
+template <class K, class T>
+constexpr bool check_kernel() {
+  constexpr bool has_adjusted = requires {
+    { K::adjusted } -> std::convertible_to<bool>;
+  };
+  constexpr bool has_validate = requires(const K& kernel) { kernel.validate(); };
+  constexpr bool has_start = requires(const K& kernel, Target<T>& target, Chains<T>& chains) {
+    kernel.start(target, chains);
+  };
+  constexpr bool has_advance =
+      requires(const K& kernel, Target<T>& target, Chains<T>& chains, const ChainNoise& noise) {
+    kernel.advance(target, chains, noise);
+  };
+  static_assert(has_adjusted,
+                "sample takes a transition kernel, langevin, mala or your own, which says  static constexpr bool "
+                "adjusted,  whether it accepts by the energy; samplers that go down noise levels (heun, …) belong to "
+                "generate");
+  if constexpr (has_adjusted) {
+    static_assert(has_validate, "a transition kernel must provide  void validate() const");
+    static_assert(has_start,
+                  "a transition kernel must provide  void start(sm::Target<T>& target, sm::Chains<T>& chains) const");
+    static_assert(has_advance,
+                  "a transition kernel must provide  void advance(sm::Target<T>& target, sm::Chains<T>& chains, "
+                  "const sm::ChainNoise& noise) const");
+  }
+  return TransitionKernel<K, T>;
+}
+
+namespace sampling {
+
+/// Any transition kernel, as a value.
+template <class T>
+class BoundKernel {
+ public:
+  template <class K>
+  requires(!std::same_as<K, BoundKernel> && TransitionKernel<K, T>) explicit BoundKernel(const K& kernel)
+      : held_(std::make_unique<Held<K>>(kernel)) {}
+  BoundKernel(const BoundKernel& other) : held_(other.held_->copy()) {}
+  BoundKernel(BoundKernel&&) = default;
+
+  void validate() const { held_->validate(); }
+  bool adjusted() const { return held_->adjusted(); }
+  void start(Target<T>& target, Chains<T>& chains) const { held_->start(target, chains); }
+  void settle(Target<T>& target, Chains<T>& chains) const { held_->settle(target, chains); }
+  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
+    held_->advance(target, chains, noise);
+  }
+
+  /// Whether it has a step h and a temperature τ, as Langevin's kernels have; NaN where it has not.
+  bool is_langevin() const { return held_->temperature() == held_->temperature(); }
+  double step() const { return held_->step(); }
+  double temperature() const { return held_->temperature(); }
+  void set_step(double step) { held_->set_step(step); }
+
+ private:
+  struct Anything {
+    virtual ~Anything() = default;
+    virtual std::unique_ptr<Anything> copy() const = 0;
+    virtual void validate() const = 0;
+    virtual bool adjusted() const = 0;
+    virtual void start(Target<T>&, Chains<T>&) const = 0;
+    virtual void settle(Target<T>&, Chains<T>&) const = 0;
+    virtual void advance(Target<T>&, Chains<T>&, const ChainNoise&) const = 0;
+    virtual double step() const = 0;
+    virtual double temperature() const = 0;
+    virtual void set_step(double step) = 0;
+  };
+
+  template <class K>
+  struct Held final : Anything {
+    static constexpr bool has_step = requires(K & kernel) { kernel.step = 1.0; };
+    static constexpr bool langevin = requires(const K& kernel) { kernel.step, kernel.temperature; };
+    static constexpr double none = std::numeric_limits<double>::quiet_NaN();
+
+    explicit Held(const K& what) : kernel(what) {}
+    std::unique_ptr<Anything> copy() const override { return std::make_unique<Held>(kernel); }
+    void validate() const override { kernel.validate(); }
+    bool adjusted() const override { return K::adjusted; }
+    void start(Target<T>& target, Chains<T>& chains) const override { kernel.start(target, chains); }
+    void settle(Target<T>& target, Chains<T>& chains) const override {
+      if constexpr (requires { kernel.settle(target, chains); }) kernel.settle(target, chains);
+    }
+    void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const override {
+      kernel.advance(target, chains, noise);
+    }
+    double step() const override {
+      if constexpr (has_step)
+        return kernel.step;
+      else
+        return none;
+    }
+    double temperature() const override {
+      if constexpr (langevin)
+        return kernel.temperature;
+      else
+        return none;
+    }
+    void set_step(double step) override {
+      if constexpr (has_step) kernel.step = step;
+    }
+
+    K kernel;
+  };
+
+  std::unique_ptr<Anything> held_;
+};
+
+template <class T, class K>
+BoundKernel<T> bound_kernel(const K& kernel) {
+  return BoundKernel<T>(kernel);
+}
+
+}  // namespace sampling
+}  // namespace scorematch

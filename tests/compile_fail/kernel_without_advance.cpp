@@ -1,0 +1,21 @@
+// expect: a transition kernel must provide  void advance\(
+#include <scorematch/model/energy_model.hpp>
+#include <scorematch/sampler/sample.hpp>
+
+namespace sm = scorematch;
+
+struct stand_still {
+  static constexpr bool adjusted = false;
+  void validate() const {}
+  void start(sm::Target<double>&, sm::Chains<double>&) const {}
+#ifdef CORRECT
+  void advance(sm::Target<double>&, sm::Chains<double>&, const sm::ChainNoise&) const {}
+#else
+  void advance(sm::Chains<double>&) const {}
+#endif
+};
+
+Eigen::MatrixXd user() {
+  const auto model = sm::energy_model(2, [](auto x, auto) { return 0.5 * squared_norm(x); });
+  return sm::sample(model, stand_still{}).points;
+}

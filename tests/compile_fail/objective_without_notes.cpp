@@ -1,0 +1,32 @@
+// expect: an objective must provide  template <class T> struct Notes
+#include <vector>
+
+#include <scorematch/fit/fit.hpp>
+#include <scorematch/model/energy_model.hpp>
+
+namespace sm = scorematch;
+
+struct nothing {
+#ifdef CORRECT
+  template <class T>
+  struct Notes {};
+#endif
+  void validate() const {}
+  bool deterministic() const { return true; }
+  std::vector<const char*> term_names() const { return {}; }
+  template <class T>
+  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, auto&) const {
+    points.X = samples.X;
+  }
+  template <class T>
+  void score(const sm::Samples<T>&, const sm::Points<T>&, const auto&, const sm::ScoreValues<T>& values,
+             sm::Losses<T>& losses) const {
+    losses.bar.S = values.S;
+    losses.value = T(0.5) * values.S.rowwise().squaredNorm();
+  }
+};
+
+double user(const Eigen::MatrixXd& data) {
+  const auto model = sm::energy_model(2, [](auto x, auto theta) { return 0.5 * squared_norm(x - theta("m", 2)); });
+  return sm::fit(model, nothing{}, data).loss.value;
+}
