@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/fit/adam.hpp"
 #include "scorematch/implicit/generator.hpp"
 #include "scorematch/loss/loss.hpp"
@@ -159,79 +160,50 @@ class Estimator {
 
   /// The mean over `N` draws of a step; `with_error`: the gradient's errors too.
   void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKl& result) {
-    const bool knows_energy = target_.abilities().energy;
     // For an error there must be blocks to compare: 16 at least.
     const Index block = std::min(with_error ? std::max<Index>(1, N / 16) : N, map_.block_size(known));
-    const Index blocks = (N + block - 1) / block;
-    objective::Moments both, log_q, energy;
-    std::vector<char> signs(known ? static_cast<std::size_t>(d_) : 0, 0);
-    std::vector<Eigen::VectorXd> of_block;
-    std::vector<double> share;
-    Eigen::VectorXd sums(map_.sum_size()), part;
-    sums.setZero();
+    Sums total{.signs = std::vector<char>(known ? static_cast<std::size_t>(d_) : 0, 0),
+               .gradient = Eigen::VectorXd::Zero(map_.sum_size())};
     evaluate::for_each_piece(
-        blocks, states_, [](State&) {},
-        [&](State& s, Index b) {
-          const Index first = b * block, count = std::min(block, N - first);
-          noise(key, step, first, count, s);
-          map_.generate(s.Z, s.workspace, s.points.X);
-          s.points.along = Along::none;
-          own_.evaluate(map_, s.Z, s.points, s.workspace, s.own_workspace, s.density);
-          s.weights = s.density.score;
-          if (knows_energy)
-            target_.energy_and_score(s.points, s.target_workspace, s.f, s.target.S);
-          else
-            target_.evaluate(s.points, s.target_workspace, s.target);
-          s.weights -= s.target.S;
-          s.weights *= static_cast<T>(1 / static_cast<double>(N));
-          s.weights.bottomRows(s.weights.rows() - count).setZero();  // padding
-          s.sums.setZero(map_.sum_size());
-          map_.pull_back(s.Z, s.workspace, s.weights, s.sums);
-        },
-        [&](State& s, Index b) {
-          const Index count = std::min(block, N - b * block);
-          sums += s.sums;
-          if (with_error) {
-            map_.finish(s.sums, part);
-            of_block.push_back(part);
-            share.push_back(static_cast<double>(count) / static_cast<double>(N));
-          }
-          if constexpr (known) {
-            for (std::size_t k = 0; k < signs.size(); ++k) signs[k] |= s.density.signs[k];
-            log_q.add_all(s.density.log_q.data(), count);
-          }
-          if (knows_energy) {
-            energy.add_all(s.f.data(), count);
-            if constexpr (known) {
-              s.f += s.density.log_q;
-              both.add_all(s.f.data(), count);
-            }
-          }
-        });
+        (N + block - 1) / block, states_, [](State&) {},
+        [&](State& s, Index b) { sweep(key, step, b * block, std::min(block, N - b * block), N, s); },
+        [&](State& s, Index b) { add(s, std::min(block, N - b * block), N, with_error, total); });
     result.samples = N;
-    map_.finish(sums, result.gradient);
-    result.invertible = !known || detail::one_sign(signs);
+    map_.finish(total.gradient, result.gradient);
+    result.invertible = !known || detail::one_sign(total.signs);
     result.terms.clear();
-    if (known) result.terms.push_back({"negative entropy", log_q.mean, log_q.standard_error()});
-    if (knows_energy) {
-      result.terms.push_back({"energy", energy.mean, energy.standard_error()});
-      if (known) result.value = both.mean, result.standard_error = both.standard_error();
-    }
-    if (!with_error) return;
-    const double count = static_cast<double>(of_block.size());
-    result.gradient_error.setZero(result.gradient.size());
-    for (Index i = 0; i < result.gradient.size(); ++i) {
-      double squares = 0;
-      for (std::size_t b = 0; b < of_block.size(); ++b) {
-        const double away = of_block[b][i] - share[b] * result.gradient[i];
-        squares += away * away;
-      }
-      result.gradient_error[i] = std::sqrt(squares * count / (count - 1));
-    }
+    if (known) result.terms.push_back({"negative entropy", total.log_q.mean, total.log_q.standard_error()});
+    if (knows_energy()) result.terms.push_back({"energy", total.energy.mean, total.energy.standard_error()});
+    if (known && knows_energy()) result.value = total.both.mean, result.standard_error = total.both.standard_error();
+    if (with_error) total.gradient_error(result.gradient, result.gradient_error);
   }
 
  private:
-  static constexpr bool known = Own::known;
+  static constexpr bool known = Own::known;  ///< log q
+
+  bool knows_energy() const { return target_.abilities().energy; }
+
+  /// What blocks of draws add up to.
+  struct Sums {
+    objective::Moments both = {}, log_q = {}, energy = {};
+    std::vector<char> signs = {};
+    Eigen::VectorXd gradient = {};
+    std::vector<Eigen::VectorXd> of_block = {};  ///< gradients, where their spread is wanted
+    std::vector<double> share = {};              ///< of the draws, that each has
+
+    void gradient_error(const Eigen::VectorXd& mean, Eigen::VectorXd& error) const {
+      const double count = static_cast<double>(of_block.size());
+      error.setZero(mean.size());
+      for (Index i = 0; i < mean.size(); ++i) {
+        double squares = 0;
+        for (std::size_t b = 0; b < of_block.size(); ++b) {
+          const double away = of_block[b][i] - share[b] * mean[i];
+          squares += away * away;
+        }
+        error[i] = std::sqrt(squares * count / (count - 1));
+      }
+    }
+  };
 
   struct State {
     typename GeneratorMap<T>::Workspace workspace;
@@ -245,9 +217,45 @@ class Estimator {
     Eigen::VectorXd sums;
   };
 
+  // A block of draws with their part of the gradient.
+  void sweep(StreamKey key, std::uint64_t step, Index first, Index count, Index N, State& s) {
+    noise(key, step, first, count, s);
+    map_.generate(s.Z, s.workspace, s.points.X);
+    s.points.along = Along::none;
+    own_.evaluate(map_, s.Z, s.points, s.workspace, s.own_workspace, s.density);
+    s.weights = s.density.score;
+    if (knows_energy())
+      target_.energy_and_score(s.points, s.target_workspace, s.f, s.target.S);
+    else
+      target_.evaluate(s.points, s.target_workspace, s.target);
+    s.weights -= s.target.S;
+    s.weights *= static_cast<T>(1 / static_cast<double>(N));
+    s.weights.bottomRows(s.weights.rows() - count).setZero();  // padding
+    s.sums.setZero(map_.sum_size());
+    map_.pull_back(s.Z, s.workspace, s.weights, s.sums);
+  }
+
+  void add(State& s, Index count, Index N, bool with_error, Sums& total) {
+    total.gradient += s.sums;
+    if (with_error) {
+      total.of_block.emplace_back();
+      map_.finish(s.sums, total.of_block.back());
+      total.share.push_back(static_cast<double>(count) / static_cast<double>(N));
+    }
+    if constexpr (known) {
+      for (std::size_t k = 0; k < total.signs.size(); ++k) total.signs[k] |= s.density.signs[k];
+      total.log_q.add_all(s.density.log_q.data(), count);
+    }
+    if (!knows_energy()) return;
+    total.energy.add_all(s.f.data(), count);
+    if constexpr (known) {
+      s.f += s.density.log_q;
+      total.both.add_all(s.f.data(), count);
+    }
+  }
+
   void noise(StreamKey key, std::uint64_t step, Index first, Index count, State& s) const {
-    constexpr Index lanes = simd::width<simd::Lanes<T>>;
-    const Index rows = (count + lanes - 1) / lanes * lanes, m = map_.noise_dimension();
+    const Index rows = evaluate::padded_rows<T>(count), m = map_.noise_dimension();
     s.Z.resize(rows, m);
     fill_normals<T>(key, Ids::from(first), count, step, m, s.Z.data(), rows);
     for (Index i = count; i < rows; ++i) s.Z.row(i) = s.Z.row(count - 1);

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <type_traits>
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/model/user_model.hpp"
 #include "scorematch/progress.hpp"
@@ -93,109 +93,144 @@ void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodO
   sampling::require_guidance(model, options.labels, X.cols(), options.guidance, "FlowLikelihoodOptions");
 }
 
-template <class T, AnyModel M>
-void flow(const M& model, MatrixView<T> X, const FlowLikelihoodOptions& options, FlowLogLikelihood<T>& result) {
-  validate_flow<M, T>(model, X, options);
-  const auto bound = bind<T>(model);
-  using Target = NoiseConditionalTarget<T>;
-  const Stopwatch watch;
-  constexpr Index lanes = simd::width<simd::Lanes<T>>, most_exact = 64;
-  const Index d = X.rows(), N = X.cols(), classes = classes_of(model);
-  const bool exact = options.trace == FlowTrace::exact || (options.trace == FlowTrace::automatic && d <= most_exact);
-  const Index directions = exact ? 0 : options.projections;
-  const Index block = std::min<Index>(N, bound.block_size(exact ? Along::axes : Along::given, directions));
-  const Index blocks = (N + block - 1) / block;
-  const sampling::DormandPrince steps{options.tolerance, options.most_steps};
-  const double variance = options.sigma_max * options.sigma_max + options.data_variance;
-  constexpr double log_2_pi = 1.8378770664093454836;
+/// One call of flow_log_likelihood: an ordinary class, compiled once a scalar.
+template <class T>
+class FlowRun {
+ public:
+  FlowRun(const BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
+          FlowLogLikelihood<T>& result)
+      : bound_(bound),
+        X_(X),
+        options_(options),
+        result_(result),
+        classes_(classes),
+        exact_(options.trace == FlowTrace::exact || (options.trace == FlowTrace::automatic && X.rows() <= most_exact)),
+        directions_(exact_ ? 0 : options.projections),
+        block_(std::min<Index>(X.cols(), bound.block_size(exact_ ? Along::axes : Along::given, directions_))),
+        steps_{options.tolerance, options.most_steps},
+        variance_(options.sigma_max * options.sigma_max + options.data_variance) {}
 
-  result.per_sample.setConstant(N, std::numeric_limits<double>::quiet_NaN());
-  result.sample_status.assign(static_cast<std::size_t>(N), FlowStatus::stopped);
-  result.evaluations.setZero(N);
-  result.latent = X;
+  void run() {
+    const Index N = X_.cols(), blocks = (N + block_ - 1) / block_;
+    result_.per_sample.setConstant(N, std::numeric_limits<double>::quiet_NaN());
+    result_.sample_status.assign(static_cast<std::size_t>(N), FlowStatus::stopped);
+    result_.evaluations.setZero(N);
+    result_.latent = X_;
+    const Stopwatch watch;
+    const Index stride = options_.progress ? std::max<Index>(4, blocks / 100) : blocks;
+    double sum = 0;
+    Index done = 0;
+    bool stopped = false;
+    while (done < blocks && !stopped) {
+      const Index from = done;
+      done = std::min(blocks, from + stride);
+      evaluate::for_each_piece(
+          done - from, states_, [&](State& state) { prepare(state); },
+          [&](State& state, Index b) { run_block(state, (from + b) * block_); });
+      const Index samples = std::min(N, done * block_);
+      for (Index n = from * block_; n < samples; ++n) sum += result_.per_sample[n];
+      if (options_.progress)
+        stopped = !options_.progress({.task = "likelihood",
+                                      .done = samples,
+                                      .of = N,
+                                      .value = sum / static_cast<double>(samples),
+                                      .value_name = "mean log p",
+                                      .seconds = watch.seconds()}) &&
+                  done < blocks;
+    }
+    sum_up(done == blocks ? sum : std::numeric_limits<double>::quiet_NaN());
+  }
+
+ private:
+  static constexpr Index most_exact = 64;
 
   struct State {
-    std::unique_ptr<Target> target;
+    std::unique_ptr<NoiseConditionalTarget<T>> target;
     sampling::FlowPaths<T> paths;
     Matrix<T> X, V;
     Eigen::VectorXi label;
   };
-  evaluate::PerThread<State> states;
-  const auto prepare = [&](State& state) {
-    if (!state.target) state.target = std::make_unique<Target>(bound, options.guidance);
-    if (exact) state.target->ask_exact_trace();
+
+  void prepare(State& state) const {
+    if (!state.target) state.target = std::make_unique<NoiseConditionalTarget<T>>(bound_, options_.guidance);
+    if (exact_) state.target->ask_exact_trace();
     state.paths.with_integral = true;
-  };
-  const auto run_block = [&](State& state, Index first) {
-    const Index count = std::min(block, N - first), rows = (block + lanes - 1) / lanes * lanes;
-    state.X.resize(rows, d);
-    for (Index j = 0; j < d; ++j)
-      for (Index i = 0; i < rows; ++i) state.X(i, j) = X(j, first + std::min(i, count - 1));
-    state.label.resize(classes > 0 ? rows : 0);
+  }
+
+  void run_block(State& state, Index first) {
+    const Index count = std::min(block_, X_.cols() - first), rows = evaluate::padded_rows<T>(block_);
+    evaluate::gather_columns(X_, first, count, rows, state.X);
+    state.label.resize(classes_ > 0 ? rows : 0);
     for (Index i = 0; i < state.label.size(); ++i)
       state.label[i] =
-          options.labels.empty() ? -1 : options.labels[static_cast<std::size_t>(first + std::min(i, count - 1))];
-    if (!exact) {
-      state.V.resize(rows, directions * d);
-      fill_signs<T>({options.seed, Purpose::projection}, Ids::from(first), count, 0, directions * d, state.V.data(),
-                    rows);
-      for (Index j = 0; j < state.V.cols(); ++j)
-        for (Index i = count; i < rows; ++i) state.V(i, j) = state.V(count - 1, j);
-      state.target->ask_trace_along(state.V, directions);
+          options_.labels.empty() ? -1 : options_.labels[static_cast<std::size_t>(first + std::min(i, count - 1))];
+    if (!exact_) choose_directions(state, first, count, rows);
+    steps_.start(*state.target, state.label, state.X, options_.sigma_min, options_.sigma_max, state.paths);
+    while (!steps_.attempt(*state.target, state.label, state.X, options_.sigma_max, state.paths)) {
     }
-    steps.start(*state.target, state.label, state.X, options.sigma_min, options.sigma_max, state.paths);
-    while (!steps.attempt(*state.target, state.label, state.X, options.sigma_max, state.paths)) {
-    }
-    for (Index i = 0; i < count; ++i) {
-      const Index n = first + i;
-      double squares = 0;
-      for (Index j = 0; j < d; ++j) {
-        result.latent(j, n) = state.X(i, j);
-        squares += static_cast<double>(state.X(i, j)) * static_cast<double>(state.X(i, j));
-      }
-      result.evaluations[n] = state.paths.evaluations[i];
-      const sampling::Path path = state.paths.path[i];
-      result.sample_status[static_cast<std::size_t>(n)] = path == sampling::Path::arrived ? FlowStatus::complete
-                                                          : path == sampling::Path::late  ? FlowStatus::unfinished
-                                                                                          : FlowStatus::diverged;
-      if (path == sampling::Path::arrived)
-        result.per_sample[n] = -0.5 * (squares / variance + static_cast<double>(d) * (std::log(variance) + log_2_pi)) +
-                               state.paths.integral[i];
-    }
-  };
-
-  const Index stride = options.progress ? std::max<Index>(4, blocks / 100) : blocks;
-  double sum = 0;
-  Index done = 0;
-  bool stopped = false;
-  while (done < blocks && !stopped) {
-    const Index from = done;
-    done = std::min(blocks, from + stride);
-    evaluate::for_each_piece(done - from, states, prepare,
-                             [&](State& state, Index b) { run_block(state, (from + b) * block); });
-    for (Index n = from * block; n < std::min(N, done * block); ++n) sum += result.per_sample[n];
-    const Index samples = std::min(N, done * block);
-    if (options.progress)
-      stopped = !options.progress({.task = "likelihood",
-                                   .done = samples,
-                                   .of = N,
-                                   .value = sum / static_cast<double>(samples),
-                                   .value_name = "mean log p",
-                                   .seconds = watch.seconds()}) &&
-                done < blocks;
+    for (Index i = 0; i < count; ++i) keep(state, i, first + i);
   }
 
-  const double n = static_cast<double>(N);
-  result.total = done == blocks ? sum : std::numeric_limits<double>::quiet_NaN();
-  result.mean = result.total / n;
-  double squares = 0;
-  for (Index i = 0; i < N; ++i) {
-    squares += (result.per_sample[i] - result.mean) * (result.per_sample[i] - result.mean);
-    const FlowStatus status = result.sample_status[static_cast<std::size_t>(i)];
-    result.incomplete += status == FlowStatus::complete ? 0 : 1;
-    result.status = std::max(result.status, status);
+  // Random signs, the same all along a sample's path.
+  void choose_directions(State& state, Index first, Index count, Index rows) const {
+    const Index numbers = directions_ * X_.rows();
+    state.V.resize(rows, numbers);
+    fill_signs<T>({options_.seed, Purpose::projection}, Ids::from(first), count, 0, numbers, state.V.data(), rows);
+    for (Index j = 0; j < numbers; ++j)
+      for (Index i = count; i < rows; ++i) state.V(i, j) = state.V(count - 1, j);
+    state.target->ask_trace_along(state.V, directions_);
   }
-  if (N > 1) result.standard_error = std::sqrt(squares / (n - 1) / n);
+
+  // Row i of a block that has arrived: sample n.
+  void keep(const State& state, Index i, Index n) {
+    constexpr double log_2_pi = 1.8378770664093454836;
+    const Index d = X_.rows();
+    double squares = 0;
+    for (Index j = 0; j < d; ++j) {
+      result_.latent(j, n) = state.X(i, j);
+      squares += static_cast<double>(state.X(i, j)) * static_cast<double>(state.X(i, j));
+    }
+    result_.evaluations[n] = state.paths.evaluations[i];
+    const sampling::Path path = state.paths.path[i];
+    result_.sample_status[static_cast<std::size_t>(n)] = path == sampling::Path::arrived ? FlowStatus::complete
+                                                         : path == sampling::Path::late  ? FlowStatus::unfinished
+                                                                                         : FlowStatus::diverged;
+    if (path == sampling::Path::arrived)
+      result_.per_sample[n] = -0.5 * (squares / variance_ + static_cast<double>(d) * (std::log(variance_) + log_2_pi)) +
+                              state.paths.integral[i];
+  }
+
+  void sum_up(double total) {
+    const Index N = X_.cols();
+    const double n = static_cast<double>(N);
+    result_.total = total;
+    result_.mean = total / n;
+    double squares = 0;
+    for (Index i = 0; i < N; ++i) {
+      squares += (result_.per_sample[i] - result_.mean) * (result_.per_sample[i] - result_.mean);
+      const FlowStatus status = result_.sample_status[static_cast<std::size_t>(i)];
+      result_.incomplete += status == FlowStatus::complete ? 0 : 1;
+      result_.status = std::max(result_.status, status);
+    }
+    if (N > 1) result_.standard_error = std::sqrt(squares / (n - 1) / n);
+  }
+
+  const BoundModel<T>& bound_;
+  MatrixView<T> X_;
+  const FlowLikelihoodOptions& options_;
+  FlowLogLikelihood<T>& result_;
+  Index classes_;
+  bool exact_;  ///< the trace: one direction an axis
+  Index directions_, block_;
+  sampling::DormandPrince steps_;
+  double variance_;  ///< of a coordinate at σ_max
+  evaluate::PerThread<State> states_;
+};
+
+template <class T>
+void flow(const BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
+          FlowLogLikelihood<T>& result) {
+  FlowRun<T>(bound, classes, X, options, result).run();
 }
 
 }  // namespace likelihood
@@ -225,7 +260,10 @@ auto flow_log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X,
     static_assert(possible,
                   "a class given to flow_log_likelihood must provide  void score(Eigen::Ref<const Eigen::MatrixXd> X, "
                   "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
-    if constexpr (possible) likelihood::flow<T>(model, X.derived(), options, result);
+    if constexpr (possible) {
+      likelihood::validate_flow<M, T>(model, X.derived(), options);
+      likelihood::flow<T>(bind<T>(model), classes_of(model), X.derived(), options, result);
+    }
   }
   return result;
 }
