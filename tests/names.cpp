@@ -22,24 +22,26 @@ namespace sm = scorematch;
 #define LANGUAGE(F)                                                                                                  \
   F(reciprocal)                                                                                                      \
   F(square)                                                                                                          \
-  F(sqrt) F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) F(cos) F(erf) F(abs) F(pow)  \
-      F(where) F(max) F(min) F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) F(size) F(segment) F(head) \
-          F(tail) F(concat) F(stack) F(column) F(transpose) F(quadratic_form) F(named)
+  F(sqrt)                                                                                                            \
+  F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) F(cos) F(erf) F(abs) F(pow) F(where) \
+      F(max) F(min) F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) F(size) F(segment) F(head) F(tail)  \
+          F(concat) F(stack) F(column) F(transpose) F(quadratic_form) F(named)
 
 // Every other function of the rooms that a formula passes through.
 #define ENGINE(F)                                                                                                      \
   F(call)                                                                                                              \
   F(noise_level)                                                                                                       \
-  F(class_vector) F(each) F(combined) F(add_product) F(product) F(slopes_at_edge) F(apply) F(chosen) F(write_elements) \
-      F(make_uniform) F(element_of) F(vector_of) F(common_slots) F(as_value) F(require_sizes) F(has_row) F(row_at) F(  \
-          scaled_row) F(combined_rows) F(rescaled) F(elementwise) F(total) F(matrix_times) F(product_of) F(compared)   \
-          F(chosen_values) F(reduced) F(log_sum_exp_of) F(has_edge_at_zero) F(function_value) F(saturated_tanh_slope)  \
-              F(saturated_sigmoid_rest) F(function_slopes) F(at_rest) F(with_function) F(function_values)              \
-                  F(add_first_slopes) F(chunk_of) F(may_withhold) F(require_may_withhold) F(block_size) F(copy_row) F( \
-                      add_row) F(require_given) F(set_points) F(set_directions) F(threads_for) F(for_each_piece)       \
-                      F(quoted) F(require_distinct_names) F(composed) F(activate) F(require_recorded) F(               \
-                          require_recorded_if) F(dense) F(fourier_features) F(name_of) F(parameter_of) F(classify)     \
-                          F(linearity) F(features_of) F(record) F(is_linear_in_parameters) F(mlp) F(edm_score) F(      \
+  F(class_vector)                                                                                                      \
+  F(each) F(combined) F(add_product) F(product) F(slopes_at_edge) F(apply) F(chosen) F(write_elements) F(              \
+      make_uniform) F(element_of) F(vector_of) F(common_slots) F(as_value) F(require_sizes) F(has_row) F(row_at)       \
+      F(scaled_row) F(combined_rows) F(rescaled) F(elementwise) F(total) F(matrix_times) F(product_of) F(compared) F(  \
+          chosen_values) F(reduced) F(log_sum_exp_of) F(number) F(slopes_of_logarithm) F(saturated_tanh_slope)         \
+          F(saturated_sigmoid_rest) F(function_slopes) F(at_rest) F(slopes_at) F(function_values) F(loop_values) F(    \
+              loop_slopes) F(loop_first_slopes) F(chunk_of) F(may_withhold) F(require_may_withhold) F(block_size)      \
+              F(copy_row) F(add_row) F(require_given) F(set_points) F(set_directions) F(threads_for) F(for_each_piece) \
+                  F(quoted) F(require_distinct_names) F(composed) F(activate) F(require_recorded)                      \
+                      F(require_recorded_if) F(dense) F(fourier_features) F(parameter_of) F(classify) F(linearity)     \
+                          F(features_of) F(record) F(is_linear_in_parameters) F(mlp) F(edm_score) F(                   \
                               edm_energy) F(most) F(natural_less) F(residual_network) F(takes_two) F(constant)         \
                               F(shape_text) F(require_one_formula) F(paired) F(scaled) F(reduction) F(                 \
                                   dot_product) F(selected) F(concatenated) F(count_of) F(value) F(load_as) F(store_as) \

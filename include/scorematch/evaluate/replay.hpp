@@ -403,13 +403,12 @@ class Replay {
   // The directions are axes and the operand is x itself: the derivative rows of A x are the numbers of A.
   bool reads_axes(const Node& n) const { return n.b == input_ && axis_ >= 0; }
 
-  static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
-
   // φ', φ'', φ''' of a column, in three runs.
   T* slopes(const Node& n, const T* a, const T* r, int last) {
     T* out = slopes_.reserve(3 * kernels_.samples);
-    function_slopes<T>(n.function, exponent(n), a, r, out, kernels_.samples, node(n.a).rests_at_zero);
-    if (has_edge_at_zero(n.function)) kernels_.rest(out, a, last, r);
+    const Index B = kernels_.samples;
+    n.function->template loops<T>().slopes(n.exponent(), a, r, out, B, B, node(n.a).rests_at_zero);
+    if (n.function->has_edge_at_zero) kernels_.rest(out, a, last, r);
     return out;
   }
 
@@ -625,17 +624,17 @@ void Replay<T>::forward(int index) {
     case Operation::function: {
       const Slot<T>& a = slot(n.a);
       if (!k.moves(out.rows) && k.written.value && a.stride == B && out.stride == B) {  // columns without gaps
-        function_values<T>(n.function, exponent(n), a.value, out.value, n.size() * B);
+        n.function->template loops<T>().values(n.exponent(), a.value, out.value, n.size() * B);
         break;
       }
       for (Index j = 0; j < n.size(); ++j) {
         const T* from = a.value + j * a.stride;
         T* to = out.value + j * out.stride;
-        if (n.function == Function::square) {
+        if (n.function->is_square) {
           k.product(to, out.rows, from, a.rows, from, a.rows, true);
           continue;
         }
-        if (k.written.value) function_values<T>(n.function, exponent(n), from, to, B);
+        if (k.written.value) n.function->template loops<T>().values(n.exponent(), from, to, B);
         if (!k.moves(out.rows)) continue;
         const T* slope = slopes(n, from, to, k.written.last);
         k.function(to, out.rows, from, a.rows, slope, slope + B);
@@ -820,15 +819,15 @@ void Replay<T>::reverse_function(int index) {
     const bool together = a.stride == B && out.stride == B && out.bar_stride == B && to.bar_stride == B;
     const Index runs = together ? 1 : n.size(), count = n.size() / runs * B;
     for (Index j = 0; j < runs; ++j)
-      add_first_slopes<T>(n.function, exponent(n), a.value + j * a.stride, out.value + j * out.stride,
-                          out.bar + j * out.bar_stride, to.bar + j * to.bar_stride, fresh, count,
-                          node(n.a).rests_at_zero);
+      n.function->template loops<T>().add_first_slopes(n.exponent(), a.value + j * a.stride, out.value + j * out.stride,
+                                                       out.bar + j * out.bar_stride, to.bar + j * to.bar_stride, fresh,
+                                                       count, node(n.a).rests_at_zero);
     return;
   }
   for (Index j = 0; j < n.size(); ++j) {
     const T *from = a.value + j * a.stride, *bar = out.bar + j * out.bar_stride, *takers = taken(index, j);
     T* into = to.bar + j * to.bar_stride;
-    if (n.function == Function::square && !value_only) {
+    if (n.function->is_square && !value_only) {
       k.template product_adjoint<true>(into, to.rows, fresh, seen(from, a.rows, takers), a.rows, bar, out.rows);
       continue;
     }

@@ -5,7 +5,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/evaluate/elementwise.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/formula/record.hpp"
 #include "scorematch/simd/arrays.hpp"
@@ -134,8 +133,6 @@ class UniformPart {
   double at(int i, Index j) { return value(i)[element(i, j)]; }
   double& bar_at(int i, Index j) const { return bar(i)[element(i, j)]; }
 
-  static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
-
   // A matrix counts whose numbers no view shares, and that meets samples as the matrix of products only.
   void find_product_matrices() {
     constexpr int candidate = 0, none = -1;
@@ -211,7 +208,7 @@ class UniformPart {
         for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) * at(n.b, j);
         break;
       case Operation::function:
-        function_values<double>(n.function, exponent(n), value(n.a), r, size);
+        elementary::function_values<double>(*n.function, n.exponent(), value(n.a), r, size);
         break;
       case Operation::less:
         for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) < at(n.b, j);
@@ -283,7 +280,8 @@ class UniformPart {
         break;
       case Operation::function: {
         slopes_.resize(static_cast<std::size_t>(3 * size));
-        function_slopes<double>(n.function, exponent(n), value(n.a), r, slopes_.data(), size, node(n.a).rests_at_zero);
+        elementary::function_slopes<double>(*n.function, n.exponent(), value(n.a), r, slopes_.data(), size,
+                                            node(n.a).rests_at_zero);
         for (Index j = 0; j < size; ++j)
           if (reaches(j)) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
         break;

@@ -19,7 +19,7 @@ class Dependence {
     for (std::size_t i = 0; i < record.nodes.size(); ++i) {  // pieces of planes are none
       const Node& n = record.nodes[i];
       const bool bends = n.operation == Operation::less || n.operation == Operation::less_equal ||
-                         n.operation == Operation::select || n.function == Function::abs;
+                         n.operation == Operation::select || (n.function != nullptr && n.function->has_kink);
       if (bends && !n.uniform) affine_ = false;
     }
   }

@@ -24,13 +24,6 @@ struct Linearity {
 
 namespace linear {
 
-inline const char* name_of(Function function) {
-  constexpr const char* names[] = {"none",  "1/",   "square",  "sqrt",     "exp",  "log", "log1p",
-                                   "expm1", "tanh", "sigmoid", "softplus", "silu", "sin", "cos",
-                                   "erf",   "abs",  "pow",     "pow",      "pow"};
-  return names[static_cast<std::size_t>(function)];
-}
-
 /// A parameter that node `index` depends on.
 inline std::string parameter_of(const Record& record, const std::vector<char>& depends, int index) {
   while (record.nodes[static_cast<std::size_t>(index)].operation != Operation::parameter) {
@@ -58,7 +51,7 @@ std::string classify(const Record& record, std::vector<char>& depends) {
     const auto culprit = [&](int operand) { return parameter_of(record, depends, operand); };
     switch (n.operation) {
       case Operation::function:
-        return text(name_of(n.function), " of a value that depends on ", culprit(n.a));
+        return text(n.function->name, " of a value that depends on ", culprit(n.a));
       case Operation::log_sum_exp:
         return text("log_sum_exp of a value that depends on ", culprit(n.a));
       case Operation::less:

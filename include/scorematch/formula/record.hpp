@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/formula/elementary.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::formula {
@@ -26,7 +27,7 @@ enum class Operation : std::uint8_t {
   constant,       ///< numbers of the formula, from `first` in Record::constants
   combine,        ///< α a + β b; b may be absent
   multiply,       ///< a b, element by element
-  function,       ///< φ(a), element by element
+  function,       ///< φ(a), element by element: Node::function is φ's row
   less,           ///< 1 where a < b, else 0
   less_equal,     ///< 1 where a ≤ b, else 0
   select,         ///< b where a ≠ 0, else c
@@ -40,28 +41,6 @@ enum class Operation : std::uint8_t {
   spread,         ///< a uniform value repeated for every sample
 };
 
-enum class Function : std::uint8_t {
-  none,
-  reciprocal,
-  square,
-  sqrt,
-  exp,
-  log,
-  log1p,
-  expm1,
-  tanh,
-  sigmoid,
-  softplus,
-  silu,
-  sin,
-  cos,
-  erf,
-  abs,
-  power,          ///< a^α, α real, a > 0
-  integer_power,  ///< a^n, n = Node::first
-  log_of_base,    ///< log a, but a very small number at a = 0, so that exp(p log a) is a^p there too
-};
-
 /// How a value depends on x along a line: decides which derivative rows exist at all.
 enum class InX : std::uint8_t { constant, affine, curved };
 
@@ -69,9 +48,9 @@ inline InX most(InX a, InX b) { return a < b ? b : a; }
 
 struct Node {
   Operation operation{};
-  Function function = Function::none;
-  int a = -1, b = -1, c = -1;  ///< operands: indices of earlier nodes, −1 for none
-  Index rows = 1, cols = 1;    ///< a vector has one column
+  const elementary::Function* function = nullptr;  ///< the row in formula/elementary.hpp
+  int a = -1, b = -1, c = -1;                      ///< operands: indices of earlier nodes, −1 for none
+  Index rows = 1, cols = 1;                        ///< a vector has one column
   double alpha = 1, beta = 1;
   Index first = 0, count = 0;
 
@@ -84,6 +63,7 @@ struct Node {
   bool rests_at_zero = false;  ///< is never negative, and has no slope where it is 0: a sum of squares
 
   Index size() const { return rows * cols; }
+  elementary::Exponent exponent() const { return {alpha, static_cast<int>(first)}; }  ///< of a function that has one
 };
 
 /// A named block of θ: `rows` × `cols` numbers, column-major, from `offset` in θ.
@@ -361,7 +341,7 @@ inline void Recorder::classify(Node& node) const {
           this->node(node.a).in_x != InX::constant && this->node(node.b).in_x != InX::constant ? InX::curved : operands;
       break;
     case Operation::function:
-      node.in_x = operands == InX::constant || node.function == Function::abs ? operands : InX::curved;
+      node.in_x = operands == InX::constant || !node.function->bends ? operands : InX::curved;
       break;
     case Operation::log_sum_exp:
       node.in_x = operands == InX::constant ? operands : InX::curved;
@@ -380,28 +360,14 @@ inline bool Recorder::never_negative(int index) const {
     const double* numbers = record_.constants.data() + n.first;
     return std::all_of(numbers, numbers + n.size(), [](double a) { return a >= 0; });
   }
-  if (n.operation != Operation::function) return false;
-  return n.function == Function::exp || n.function == Function::sigmoid || n.function == Function::softplus ||
-         n.function == Function::sqrt;
+  return n.operation == Operation::function && n.function->never_negative;
 }
 
 inline bool Recorder::rests_at_zero(const Node& n) const {
   const auto rests = [&](int operand) { return operand >= 0 && node(operand).rests_at_zero; };
   switch (n.operation) {
     case Operation::function:
-      switch (n.function) {
-        case Function::square:
-        case Function::abs:
-          return true;
-        case Function::integer_power:
-          return n.first > 0 && (n.first % 2 == 0 || rests(n.a));
-        case Function::sqrt:
-          return rests(n.a);
-        case Function::power:
-          return n.alpha > 0 && rests(n.a);
-        default:
-          return false;
-      }
+      return n.function->rests_at_zero(n.exponent(), rests(n.a));
     case Operation::dot:
       return n.a == n.b || (rests(n.a) && never_negative(n.b)) || (rests(n.b) && never_negative(n.a));
     case Operation::multiply:
