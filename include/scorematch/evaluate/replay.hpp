@@ -333,8 +333,7 @@ class Replay {
       const Node& n = record_->nodes[i];
       if (!is_optional(n)) continue;
       optional_numbers_ += n.size() * samples();
-      if (n.operation != Operation::combine && n.operation != Operation::multiply && n.operation != Operation::function)
-        continue;
+      if (!facts_of(n.operation).element_by_element) continue;
       for (const int operand : {n.a, n.b})
         if (operand >= 0 && is_optional(node(operand)) && uses[static_cast<std::size_t>(operand)] == 1 &&
             node(operand).size() == n.size())
@@ -502,14 +501,13 @@ class Replay {
         continue;
       }
       if (n.in_x != InX::constant) {
-        const bool product = n.operation == Operation::multiply || n.operation == Operation::dot;
-        const bool nonlinear = n.operation == Operation::function || n.operation == Operation::log_sum_exp;
-        if (nonlinear) read(static_cast<int>(i));
+        const formula::OperationFacts facts = facts_of(n.operation);
+        if (facts.slopes_read_result) read(static_cast<int>(i));
         if (n.symmetric && steady_[i] != 0) {
           read(form_vector(n));
         } else {
-          if (product || nonlinear || n.operation == Operation::select) read(n.a);
-          if (product) read(n.b);
+          if (facts.slopes_read_a) read(n.a);
+          if (facts.slopes_read_b) read(n.b);
         }
       }
       if (read_for_x_[i]) record_->for_each_operand(n, read);
@@ -907,7 +905,15 @@ void Replay<T>::take_operands(int index) {
       }
       break;
     }
-    default:
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::label:
+    case Operation::spread:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::transpose:
+    case Operation::less:
+    case Operation::less_equal:
       break;
   }
 }

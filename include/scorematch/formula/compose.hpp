@@ -67,8 +67,20 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
       case Operation::spread:  // put in again where the new record needs it
         place.push_back(placed(node.a));
         break;
-      default:
+      case Operation::combine:
+      case Operation::multiply:
+      case Operation::function:
+      case Operation::less:
+      case Operation::less_equal:
+      case Operation::select:
+      case Operation::sum:
+      case Operation::dot:
+      case Operation::log_sum_exp:
+      case Operation::segment:
+      case Operation::matrix_vector:
+      case Operation::transpose:
         place.push_back(same_operation(node));
+        break;
     }
   return {to, placed(from.output)};
 }

@@ -41,6 +41,54 @@ enum class Operation : std::uint8_t {
   spread,         ///< a uniform value repeated for every sample
 };
 
+// Whoever treats operations one by one writes a switch without a default: the warning that g++ and clang give for a
+// missing case is an error in our builds (cmake/own_programs.cmake). What is asked of a few of them alone is asked
+// here.
+
+/// What is to be known of an operation besides how it is computed.
+struct OperationFacts {
+  bool has_adjoint = true;  ///< else nothing is passed on to the operands: it has no slopes
+  bool element_by_element =
+      false;                  ///< element j depends on the operands' elements j alone, and is not chosen among them
+  bool in_pieces = false;     ///< jumps, or has kinks
+  bool reads_blocks = false;  ///< what is uniform among its operands is repeated for the block first
+  bool slopes_read_a = false, slopes_read_b = false, slopes_read_result = false;  ///< for the adjoints of x
+};
+
+constexpr OperationFacts facts_of(Operation operation) {
+  switch (operation) {
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::label:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::sum:
+    case Operation::segment:
+    case Operation::matrix_vector:
+    case Operation::transpose:
+    case Operation::spread:
+      return {};
+    case Operation::combine:
+      return {.element_by_element = true};
+    case Operation::multiply:
+      return {.element_by_element = true, .slopes_read_a = true, .slopes_read_b = true};
+    case Operation::dot:
+      return {.slopes_read_a = true, .slopes_read_b = true};
+    case Operation::function:
+      return {.element_by_element = true, .slopes_read_a = true, .slopes_read_result = true};
+    case Operation::log_sum_exp:
+      return {.slopes_read_a = true, .slopes_read_result = true};
+    case Operation::less:
+    case Operation::less_equal:
+      return {.has_adjoint = false, .in_pieces = true, .reads_blocks = true};
+    case Operation::select:
+      return {.in_pieces = true, .reads_blocks = true, .slopes_read_a = true};
+    case Operation::concat:
+      return {.reads_blocks = true};
+  }
+  return {};
+}
+
 /// How a value depends on x along a line: decides which derivative rows exist at all.
 enum class InX : std::uint8_t { constant, affine, curved };
 
@@ -346,8 +394,16 @@ inline void Recorder::classify(Node& node) const {
     case Operation::log_sum_exp:
       node.in_x = operands == InX::constant ? operands : InX::curved;
       break;
-    default:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::combine:
+    case Operation::sum:
+    case Operation::segment:
+    case Operation::concat:
+    case Operation::matrix_vector:
+    case Operation::transpose:
       node.in_x = operands;
+      break;
   }
   node.rests_at_zero = rests_at_zero(node);
 }
@@ -384,9 +440,20 @@ inline bool Recorder::rests_at_zero(const Node& n) const {
       record_.for_each_operand(n, [&](int operand) { all = all && rests(operand); });
       return all;
     }
-    default:
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::label:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::less:
+    case Operation::less_equal:
+    case Operation::log_sum_exp:
+    case Operation::matrix_vector:
+    case Operation::transpose:
+    case Operation::spread:
       return false;
   }
+  return false;
 }
 
 // A branch of `where` that a sample does not take must not reach its derivatives: the reverse sweeps treat what only
@@ -398,7 +465,7 @@ void Recorder::find_optional() {
   for (std::size_t i = record_.nodes.size(); i-- > 0;) {
     Node& node = record_.nodes[i];
     node.optional = sometimes[i] && (node.uniform || !always[i]);
-    if (node.operation == Operation::less || node.operation == Operation::less_equal) continue;
+    if (!facts_of(node.operation).has_adjoint) continue;
     const bool chooses = node.operation == Operation::select;
     record_.for_each_operand(node, [&](int operand) {
       if (chooses && operand != node.b && operand != node.c) return;
@@ -477,9 +544,7 @@ void Recorder::spread_uniform_operands() {
   };
   for (std::size_t i = 0; i < record_.nodes.size(); ++i) {
     Node node = record_.nodes[i];
-    const bool blocks_only =
-        !node.uniform && (node.operation == Operation::less || node.operation == Operation::less_equal ||
-                          node.operation == Operation::select || node.operation == Operation::concat);
+    const bool blocks_only = !node.uniform && facts_of(node.operation).reads_blocks;
     for (int* operand : {&node.a, &node.b, &node.c})
       if (*operand >= 0) *operand = blocks_only ? block_operand(*operand) : place[static_cast<std::size_t>(*operand)];
     for (Index k = 0; k < node.count; ++k) {
