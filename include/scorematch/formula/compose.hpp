@@ -18,6 +18,15 @@ struct Part {
   std::string prefix = {};       ///< put before their names
 };
 
+/// The part's parameter of this node, under its new name.
+inline int quoted_parameter(const Part& part, const Node& node, Recorder& to) {
+  const std::vector<ParameterBlock>& all = part.record.parameters;
+  const auto block = std::find_if(all.begin(), all.end(),
+                                  [&](const ParameterBlock& candidate) { return candidate.offset == node.first; });
+  return to.parameter(part.prefix + block->name, block->rows, block->cols,
+                      [&]() -> Eigen::VectorXd { return part.theta.segment(block->offset, block->size()); });
+}
+
 /// The value of a part's formula at x, sigma and label, inside the formula to which these belong. Those that the part
 /// does not take may be null.
 template <class = void>
@@ -26,12 +35,6 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
   Recorder& to = x.recorder();
   std::vector<int> place;  // of each node, in the new record
   const auto placed = [&](int operand) { return operand < 0 ? -1 : place[static_cast<std::size_t>(operand)]; };
-  const auto parameter = [&](const Node& node) {
-    const auto block = std::find_if(from.parameters.begin(), from.parameters.end(),
-                                    [&](const ParameterBlock& candidate) { return candidate.offset == node.first; });
-    return to.parameter(part.prefix + block->name, block->rows, block->cols,
-                        [&]() -> Eigen::VectorXd { return part.theta.segment(block->offset, block->size()); });
-  };
   const auto concat = [&](const Node& node) {
     std::vector<int> operands;
     for (Index k = 0; k < node.count; ++k)
@@ -56,7 +59,7 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
         place.push_back(label->index());
         break;
       case Operation::parameter:
-        place.push_back(parameter(node));
+        place.push_back(quoted_parameter(part, node, to));
         break;
       case Operation::constant:
         place.push_back(to.constant(from.constants.data() + node.first, node.rows, node.cols));
