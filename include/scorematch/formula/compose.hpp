@@ -29,8 +29,7 @@ inline int quoted_parameter(const Part& part, const Node& node, Recorder& to) {
 
 /// The value of a part's formula at x, sigma and label, inside the formula to which these belong. Those that the part
 /// does not take may be null.
-template <class = void>
-Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* label = nullptr) {
+inline Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* label = nullptr) {
   const Record& from = part.record;
   Recorder& to = x.recorder();
   std::vector<int> place;  // of each node, in the new record
@@ -89,8 +88,7 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
 }
 
 /// Throws std::invalid_argument if a name occurs in two parts, or is `reserved`.
-template <class = void>
-void require_distinct_names(const std::vector<Part>& parts, const std::string& reserved = {}) {
+inline void require_distinct_names(const std::vector<Part>& parts, const std::string& reserved = {}) {
   std::vector<std::string> names;
   if (!reserved.empty()) names.push_back(reserved);
   for (const Part& part : parts)

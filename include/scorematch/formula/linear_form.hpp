@@ -39,8 +39,7 @@ inline std::string parameter_of(const Record& record, const std::vector<char>& d
 }
 
 /// For each node whether it depends on θ. Returns the reason at the first that is not affine.
-template <class = void>
-std::string classify(const Record& record, std::vector<char>& depends) {
+inline std::string classify(const Record& record, std::vector<char>& depends) {
   depends.assign(record.nodes.size(), 0);
   const auto on_theta = [&](int i) { return i >= 0 && depends[static_cast<std::size_t>(i)] != 0; };
   for (std::size_t i = 0; i < record.nodes.size(); ++i) {

@@ -294,17 +294,11 @@ class Recorder {
            m.alpha == n.alpha && m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
   }
 
-  template <class = void>
   void lay_out_parameters();
-  template <class = void>
   void fuse_biases(int output);
-  template <class = void>
   void find_symmetric_forms();
-  template <class = void>
   void spread_uniform_operands();
-  template <class = void>
   void keep_what_the_output_needs(int output);
-  template <class = void>
   void find_optional();
   bool rests_at_zero(const Node& node) const;
   bool never_negative(int index) const;
@@ -333,8 +327,7 @@ class RecorderAtWork {
 };
 
 // θ is laid out by sorted name, since C++ leaves open in which order a formula's operands are evaluated.
-template <class>
-void Recorder::lay_out_parameters() {
+inline void Recorder::lay_out_parameters() {
   std::vector<std::size_t> order(record_.parameters.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   for (std::size_t i = 1; i < order.size(); ++i)  // insertion sort: few blocks, and <algorithm> is not needed for it
@@ -458,8 +451,7 @@ inline bool Recorder::rests_at_zero(const Node& n) const {
 
 // A branch of `where` that a sample does not take must not reach its derivatives: the reverse sweeps treat what only
 // branches read with care (evaluate/replay.hpp). What only a comparison reads has no adjoint.
-template <class>
-void Recorder::find_optional() {
+inline void Recorder::find_optional() {
   std::vector<char> always(record_.nodes.size(), 0), sometimes(record_.nodes.size(), 0);
   always[static_cast<std::size_t>(record_.output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;) {
@@ -481,8 +473,7 @@ inline void Recorder::classify() {
 }
 
 // A v + b becomes one operation when nothing else uses A v.
-template <class>
-void Recorder::fuse_biases(int output) {
+inline void Recorder::fuse_biases(int output) {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -500,8 +491,7 @@ void Recorder::fuse_biases(int output) {
   }
 }
 
-template <class>
-void Recorder::find_symmetric_forms() {
+inline void Recorder::find_symmetric_forms() {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -525,8 +515,7 @@ void Recorder::find_symmetric_forms() {
 }
 
 // The operations below read block operands only; what is uniform among them is repeated for the block first.
-template <class>
-void Recorder::spread_uniform_operands() {
+inline void Recorder::spread_uniform_operands() {
   std::vector<Node> nodes;
   std::vector<int> place(record_.nodes.size()), spread(record_.nodes.size(), -1);
   const auto block_operand = [&](int operand) {
@@ -563,8 +552,7 @@ void Recorder::spread_uniform_operands() {
   record_.output = static_cast<int>(record_.nodes.size()) - 1;
 }
 
-template <class>
-void Recorder::keep_what_the_output_needs(int output) {
+inline void Recorder::keep_what_the_output_needs(int output) {
   std::vector<char> needed(record_.nodes.size(), 0);
   needed[static_cast<std::size_t>(output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;)
