@@ -17,7 +17,8 @@ endif()
 set(CMAKE_CXX_EXTENSIONS OFF)
 
 # Set for this folder and those below, so that the headers, compiled alone, are judged by them too.
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# A switch without a case for each enumerator (an operation of a record, say) is an error in every build.
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror=switch)
 set(CMAKE_COMPILE_WARNING_AS_ERROR ${SCOREMATCH_WERROR})
 
 if(SCOREMATCH_OPENMP STREQUAL "AUTO")

@@ -10,7 +10,7 @@
 
 #include "same_models.hpp"
 
-#include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/formula/elementary.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -320,10 +320,10 @@ namespace {
 
 // The first three slopes of lanes and of plain numbers, each relative to its own size. From the one that `vanishes` on
 // they all go to 0 alike, and where one of them crosses 0 it is an eighth of that one that counts.
-template <sm::formula::Function function, std::size_t vanishes, class T, class Slopes>
+template <class Row, std::size_t vanishes, class T, class Slopes>
 void check_slopes(double from, double to, const Slopes& exact, double allowed) {
   using V = sm::simd::Lanes<T>;
-  CAPTURE(static_cast<int>(function), sizeof(T), from, to);
+  CAPTURE(Row::name, sizeof(T), from, to);
   double worst = 0;
   T worst_at = 0;
   for (int i = 0; i <= 4000; ++i) {
@@ -331,8 +331,8 @@ void check_slopes(double from, double to, const Slopes& exact, double allowed) {
     const std::vector<long double> expected = exact(static_cast<long double>(a));
     const auto see = [&](auto number) {
       using Lanes = decltype(number);
-      const auto value = sm::evaluate::function_value<function, Lanes>(number, {});
-      const auto found = sm::evaluate::function_slopes<function, Lanes>(number, value, {});
+      const auto value = Row::value(number, {});
+      const auto found = Row::slopes(number, value, {});
       const auto first = [](auto lanes) {
         if constexpr (std::is_arithmetic_v<Lanes>)
           return lanes;
@@ -357,7 +357,6 @@ void check_slopes(double from, double to, const Slopes& exact, double allowed) {
 
 template <class T>
 void check_saturated() {
-  using sm::formula::Function;
   using Real = long double;
   // Up to where 1 − tanh² is computed without a difference, the difference costs two digits at most.
   const double allowed = sizeof(T) == 8 ? 3e-13 : 1e-5, far = sizeof(T) == 8 ? 300 : 40;
@@ -378,11 +377,11 @@ void check_saturated() {
     return std::vector<Real>{s[0] + a * s[1], 2 * s[1] + a * s[2], 3 * s[2] + a * s[3]};
   };
   for (const auto& [from, to] : {std::pair{-8.0, 8.0}, std::pair{-far, far}}) {
-    check_slopes<Function::tanh, 0, T>(from / 2, to / 2, tanh_slopes, allowed);
-    check_slopes<Function::sigmoid, 0, T>(from, to, sigmoid_slopes, allowed);
-    check_slopes<Function::softplus, 1, T>(from, to, of_sigmoid, allowed);
-    check_slopes<Function::silu, 1, T>(5, to, silu_slopes, allowed);
-    check_slopes<Function::silu, 1, T>(from, -5, silu_slopes, allowed);
+    check_slopes<sm::elementary::tanh, 0, T>(from / 2, to / 2, tanh_slopes, allowed);
+    check_slopes<sm::elementary::sigmoid, 0, T>(from, to, sigmoid_slopes, allowed);
+    check_slopes<sm::elementary::softplus, 1, T>(from, to, of_sigmoid, allowed);
+    check_slopes<sm::elementary::silu, 1, T>(5, to, silu_slopes, allowed);
+    check_slopes<sm::elementary::silu, 1, T>(from, -5, silu_slopes, allowed);
   }
 }
 

@@ -63,19 +63,24 @@ namespace scorematch {
                                         const GenerateOptions&, Generation<T>&);                                     \
   SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                      \
   SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)
+#define SCOREMATCH_WITH_FUNCTION(ROW)                                \
+  SCOREMATCH_ELEMENTARY_LOOPS(SCOREMATCH_EXTERN_DOUBLE, ROW, double) \
+  SCOREMATCH_ELEMENTARY_LOOPS(SCOREMATCH_EXTERN_FLOAT, ROW, float)
+SCOREMATCH_ELEMENTARY_FUNCTIONS(SCOREMATCH_WITH_FUNCTION)
+#undef SCOREMATCH_WITH_FUNCTION
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
 #ifdef SCOREMATCH_PRECOMPILED_ENGINE  // a short program compiles sooner without, one of many models and losses with it
-#define SCOREMATCH_WITH_ENGINE(EXTERN, T)                                                                             \
-  EXTERN template class evaluate::Gemm<T>;                                                                            \
-  EXTERN template struct evaluate::Kernels<simd::Lanes<T>>;                                                           \
-  EXTERN template class evaluate::UniformPart<T>;                                                                     \
-  EXTERN template class evaluate::Replay<T>;                                                                          \
-  EXTERN template void evaluate::function_values<T>(formula::Function, const evaluate::Exponent&, const T*, T*,       \
-                                                    Index);                                                           \
-  EXTERN template void evaluate::function_slopes<T>(formula::Function, const evaluate::Exponent&, const T*, const T*, \
-                                                    T*, Index, bool);                                                 \
-  EXTERN template class FormulaEnergy<T>;                                                                             \
+#define SCOREMATCH_WITH_ENGINE(EXTERN, T)                                                                       \
+  EXTERN template class evaluate::Gemm<T>;                                                                      \
+  EXTERN template struct evaluate::Kernels<simd::Lanes<T>>;                                                     \
+  EXTERN template class evaluate::UniformPart<T>;                                                               \
+  EXTERN template class evaluate::Replay<T>;                                                                    \
+  EXTERN template void elementary::function_values<T>(const elementary::Function&, const elementary::Exponent&, \
+                                                      const T*, T*, Index);                                     \
+  EXTERN template void elementary::function_slopes<T>(const elementary::Function&, const elementary::Exponent&, \
+                                                      const T*, const T*, T*, Index, bool);                     \
+  EXTERN template class FormulaEnergy<T>;                                                                       \
   EXTERN template class FormulaScore<T>;
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
@@ -93,8 +98,9 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::scaled<void
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::combined<void>(const formula::Value&, double,
                                                                                     const formula::Value&, double,
                                                                                     const char*);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::elementwise<void>(formula::Function,
-                                                                                       const formula::Value&);
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::elementwise<void>(const elementary::Function&,
+                                                                                       const formula::Value&,
+                                                                                       const elementary::Exponent&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::reduction<void>(formula::Operation,
                                                                                      const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::matrix_times<void>(const formula::Value&,

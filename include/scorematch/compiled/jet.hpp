@@ -9,12 +9,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/formula/elementary.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch::compiled {
-
-using formula::Function;
 
 // What computes stands in a namespace of its own: argument-dependent look-up finds in this one, where values live, the
 // operators and the language alone, so that a formula's call of its user's own product(a, b) never finds ours.
@@ -113,8 +111,8 @@ SCOREMATCH_INLINE J product(const J& a, const J& b) {
 
 /// The slopes of r = φ(a) where a, if it depends on x, may not move where it is 0.
 template <class J>
-SCOREMATCH_INLINE evaluate::Slopes<typename J::V> slopes_at_edge(const evaluate::Slopes<typename J::V>& slopes,
-                                                                 const J& a, typename J::V r) {
+SCOREMATCH_INLINE elementary::Slopes<typename J::V> slopes_at_edge(const elementary::Slopes<typename J::V>& slopes,
+                                                                   const J& a, typename J::V r) {
   using V = typename J::V;
   V moves_by = V{};
   bool moves = false;
@@ -124,7 +122,7 @@ SCOREMATCH_INLINE evaluate::Slopes<typename J::V> slopes_at_edge(const evaluate:
     moves = true;
   });
   if (!moves) return slopes;
-  const evaluate::Slopes<V> flat = evaluate::at_rest(slopes, a.get(0, 0), r);
+  const elementary::Slopes<V> flat = elementary::at_rest(slopes, a.get(0, 0), r);
   const auto rests = moves_by == 0;
   return {simd::select(rests, flat.first, slopes.first), simd::select(rests, flat.second, slopes.second),
           simd::select(rests, flat.third, slopes.third)};
@@ -133,17 +131,17 @@ SCOREMATCH_INLINE evaluate::Slopes<typename J::V> slopes_at_edge(const evaluate:
 /// φ(a):
 ///   r_c = φ' a_c           ∂r_c = φ'' ∂a a_c + φ' ∂a_c
 ///   r_L = φ' a_L + φ'' Σ a_c²   ∂r_L = ∂a (φ'' a_L + φ''' Σ a_c²) + φ' ∂a_L + 2 φ'' Σ a_c ∂a_c
-template <Function function, class J>
-SCOREMATCH_INLINE J apply(const J& a, const evaluate::Exponent& exponent = {}) {
+template <class Row, class J>
+SCOREMATCH_INLINE J apply(const J& a, const elementary::Exponent& exponent = {}) {
   using V = typename J::V;
   J r;
-  const V value = evaluate::function_value<function, V>(a.get(0, 0), exponent);
+  const V value = Row::value(a.get(0, 0), exponent);
   r.add(0, 0, value);
   if (a.live == 1) return r;
-  evaluate::Slopes<V> slopes = evaluate::function_slopes<function, V>(a.get(0, 0), value, exponent);
-  if constexpr (J::D > 0 && evaluate::has_edge_at_zero(function)) slopes = slopes_at_edge(slopes, a, value);
+  elementary::Slopes<V> slopes = Row::slopes(a.get(0, 0), value, exponent);
+  if constexpr (J::D > 0 && Row::has_edge_at_zero) slopes = slopes_at_edge(slopes, a, value);
   const V first = slopes.first, second = slopes.second, third = slopes.third;
-  constexpr bool bends = function != Function::abs, twists = bends && function != Function::square;
+  constexpr bool bends = Row::bends, twists = Row::twists;
   V squares = V{};
   bool moves = false;
   each<J::D>([&](auto c) SCOREMATCH_INLINE_LAMBDA {

@@ -12,6 +12,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/compiled/jet.hpp"
+#include "scorematch/formula/record.hpp"
 
 namespace scorematch::compiled {
 

@@ -448,12 +448,12 @@ struct Multiply {
     return product(a, b);
   }
 };
-template <Function function>
+template <class Row>
 struct Apply {
-  evaluate::Exponent exponent = {};
+  elementary::Exponent exponent = {};
   template <class J>
   SCOREMATCH_INLINE J operator()(const J& a) const {
-    return apply<function>(a, exponent);
+    return apply<Row>(a, exponent);
   }
 };
 
@@ -566,7 +566,8 @@ requires Operands<A, B> SCOREMATCH_INLINE auto operator/(const A& a, const B& b)
   if constexpr (IsNumber<B> && IsMixed<A>)
     return elementwise(a, Scale{1 / static_cast<double>(b)});
   else
-    return elementwise(as_value(a, slots), elementwise(as_value(b, slots), Apply<Function::reciprocal>{}), Multiply{});
+    return elementwise(as_value(a, slots), elementwise(as_value(b, slots), Apply<elementary::reciprocal>{}),
+                       Multiply{});
 }
 
 template <IsValue A, IsOperand B>
@@ -586,79 +587,27 @@ SCOREMATCH_INLINE A& operator/=(A& a, const B& b) {
   return a = a / b;
 }
 
-// --- elementwise functions: as in formula/value.hpp ---
+// --- elementwise functions: the rows of formula/elementary.hpp ---
 
-template <IsValue A>
-SCOREMATCH_INLINE auto reciprocal(const A& a) {
-  return elementwise(a, Apply<Function::reciprocal>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto square(const A& a) {
-  return elementwise(a, Apply<Function::square>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto sqrt(const A& a) {
-  return elementwise(a, Apply<Function::sqrt>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto exp(const A& a) {
-  return elementwise(a, Apply<Function::exp>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto log(const A& a) {
-  return elementwise(a, Apply<Function::log>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto log1p(const A& a) {
-  return elementwise(a, Apply<Function::log1p>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto expm1(const A& a) {
-  return elementwise(a, Apply<Function::expm1>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto tanh(const A& a) {
-  return elementwise(a, Apply<Function::tanh>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto sigmoid(const A& a) {
-  return elementwise(a, Apply<Function::sigmoid>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto softplus(const A& a) {
-  return elementwise(a, Apply<Function::softplus>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto silu(const A& a) {
-  return elementwise(a, Apply<Function::silu>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto sin(const A& a) {
-  return elementwise(a, Apply<Function::sin>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto cos(const A& a) {
-  return elementwise(a, Apply<Function::cos>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto erf(const A& a) {
-  return elementwise(a, Apply<Function::erf>{});
-}
-template <IsValue A>
-SCOREMATCH_INLINE auto abs(const A& a) {
-  return elementwise(a, Apply<Function::abs>{});
-}
+#define SCOREMATCH_COMPILED(name)                     \
+  template <IsValue A>                                \
+  SCOREMATCH_INLINE auto name(const A& a) {           \
+    return elementwise(a, Apply<elementary::name>{}); \
+  }
+SCOREMATCH_FUNCTIONS_OF_ONE_VALUE(SCOREMATCH_COMPILED)
+#undef SCOREMATCH_COMPILED
+
 template <IsValue A, std::integral N>
 SCOREMATCH_INLINE auto pow(const A& a, N n) {
-  return elementwise(a, Apply<Function::integer_power>{{.whole = static_cast<int>(n)}});
+  return elementwise(a, Apply<elementary::integer_power>{{.whole = static_cast<int>(n)}});
 }
 template <IsValue A, std::floating_point N>
 SCOREMATCH_INLINE auto pow(const A& a, N p) {
-  return elementwise(a, Apply<Function::power>{{.real = static_cast<double>(p)}});
+  return elementwise(a, Apply<elementary::power>{{.real = static_cast<double>(p)}});
 }
 template <IsValue A, IsValue B>
 SCOREMATCH_INLINE auto pow(const A& a, const B& p) {
-  return exp(p * elementwise(a, Apply<Function::log_of_base>{}));
+  return exp(p * elementwise(a, Apply<elementary::log_of_base>{}));
 }
 
 // --- comparisons: as in formula/value.hpp ---
@@ -865,8 +814,8 @@ SCOREMATCH_INLINE J log_sum_exp_of(Index n, Element element) {
   const auto finite = simd::abs(largest.get(0, 0)) < simd::broadcast<V>(std::numeric_limits<T>::infinity());
   const J shift = chosen(finite, largest, J::constant(0));
   const J sum = total<0>(
-      n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return apply<Function::exp>(combined(element(i), 1, shift, -1)); });
-  return combined(apply<Function::log>(sum), 1, shift, 1);
+      n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return apply<elementary::exp>(combined(element(i), 1, shift, -1)); });
+  return combined(apply<elementary::log>(sum), 1, shift, 1);
 }
 
 }  // namespace engine

@@ -12,10 +12,13 @@
 #include <algorithm>
 #include <limits>
 
-#include "scorematch/evaluate/elementwise.hpp"
+#include "scorematch/formula/record.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::evaluate {
+
+using elementary::at_rest;
+using elementary::Slopes;
 
 /// Which derivatives a sweep carries: `curved` directions enter the second-derivative row, `straight` ones do not.
 struct Jets {
@@ -209,7 +212,7 @@ struct Kernels {
     }
   }
 
-  /// ā of r = φ(a) that has more than its value row; add_first_slopes is for those that have not.
+  /// ā of r = φ(a) that has more than its value row; Loops::add_first_slopes is for those that have not.
   void function_adjoint(T* a_bar, int rows_a, bool fresh, const T* a, const T* r_bar, int rows_r, const T* first,
                         const T* second_slope, const T* third) const {
     const Index second = (1 + jets.directions()) * samples;

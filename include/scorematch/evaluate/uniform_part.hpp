@@ -5,7 +5,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "scorematch/evaluate/elementwise.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/formula/record.hpp"
 #include "scorematch/simd/arrays.hpp"
@@ -134,8 +133,6 @@ class UniformPart {
   double at(int i, Index j) { return value(i)[element(i, j)]; }
   double& bar_at(int i, Index j) const { return bar(i)[element(i, j)]; }
 
-  static Exponent exponent(const Node& n) { return {n.alpha, static_cast<int>(n.first)}; }
-
   // A matrix counts whose numbers no view shares, and that meets samples as the matrix of products only.
   void find_product_matrices() {
     constexpr int candidate = 0, none = -1;
@@ -211,7 +208,7 @@ class UniformPart {
         for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) * at(n.b, j);
         break;
       case Operation::function:
-        function_values<double>(n.function, exponent(n), value(n.a), r, size);
+        elementary::function_values<double>(*n.function, n.exponent(), value(n.a), r, size);
         break;
       case Operation::less:
         for (Index j = 0; j < size; ++j) r[j] = at(n.a, j) < at(n.b, j);
@@ -230,15 +227,9 @@ class UniformPart {
         r[0] = 0;
         for (Index j = 0; j < node(n.a).size(); ++j) r[0] += at(n.a, j) * at(n.b, j);
         break;
-      case Operation::log_sum_exp: {
-        const double* a = value(n.a);
-        const Index count = node(n.a).size();
-        const double largest = *std::max_element(a, a + count), shift = std::isfinite(largest) ? largest : 0;
-        double total = 0;
-        for (Index j = 0; j < count; ++j) total += std::exp(a[j] - shift);
-        r[0] = shift + std::log(total);
+      case Operation::log_sum_exp:
+        r[0] = log_sum_exp(value(n.a), node(n.a).size());
         break;
-      }
       case Operation::concat:
         for_each_part(n, [&](int part, Index first) { std::copy_n(value(part), node(part).size(), r + first); });
         break;
@@ -262,9 +253,18 @@ class UniformPart {
     }
   }
 
+  static double log_sum_exp(const double* a, Index count) {
+    const double largest = *std::max_element(a, a + count), shift = std::isfinite(largest) ? largest : 0;
+    double total = 0;
+    for (Index j = 0; j < count; ++j) total += std::exp(a[j] - shift);
+    return shift + std::log(total);
+  }
+
+  /// Whether an adjoint is to be multiplied: in a branch not taken it is 0, and 0 · NaN must not leave it.
+  static bool reaches(const Node& n, double r_bar) { return !n.optional || r_bar != 0; }
+
   void reverse(const Node& n, const double* r, const double* r_bar) {
     const Index size = n.size();
-    const auto reaches = [&](Index j) { return !n.optional || r_bar[j] != 0; };  // a branch not taken: no 0 · NaN
     switch (n.operation) {
       case Operation::combine:
         for (Index j = 0; j < size; ++j) {
@@ -274,20 +274,11 @@ class UniformPart {
         break;
       case Operation::multiply:
       case Operation::dot:
-        for (Index j = 0; j < std::max(node(n.a).size(), node(n.b).size()); ++j) {
-          if (!reaches(n.operation == Operation::dot ? 0 : j)) continue;
-          const double up = r_bar[n.operation == Operation::dot ? 0 : j];
-          bar_at(n.a, j) += at(n.b, j) * up;
-          bar_at(n.b, j) += at(n.a, j) * up;
-        }
+        reverse_product(n, r_bar);
         break;
-      case Operation::function: {
-        slopes_.resize(static_cast<std::size_t>(3 * size));
-        function_slopes<double>(n.function, exponent(n), value(n.a), r, slopes_.data(), size, node(n.a).rests_at_zero);
-        for (Index j = 0; j < size; ++j)
-          if (reaches(j)) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
+      case Operation::function:
+        reverse_function(n, r, r_bar);
         break;
-      }
       case Operation::select:
         for (Index j = 0; j < size; ++j) bar_at(at(n.a, j) != 0 ? n.b : n.c, j) += r_bar[j];
         break;
@@ -296,7 +287,7 @@ class UniformPart {
         break;
       case Operation::log_sum_exp:
         for (Index j = 0; j < node(n.a).size(); ++j)
-          if (reaches(0)) bar(n.a)[j] += std::exp(value(n.a)[j] - r[0]) * r_bar[0];
+          if (reaches(n, r_bar[0])) bar(n.a)[j] += std::exp(value(n.a)[j] - r[0]) * r_bar[0];
         break;
       case Operation::concat:
         for_each_part(n, [&](int part, Index first) {
@@ -305,7 +296,7 @@ class UniformPart {
         break;
       case Operation::matrix_vector:
         for_each_product(n, [&](Index out, Index a, Index b, bool first) {
-          if (!reaches(out)) return;
+          if (!reaches(n, r_bar[out])) return;
           if (first && n.c >= 0) bar_at(n.c, out % n.rows) += r_bar[out];
           bar(n.a)[a] += r_bar[out] * value(n.b)[b];
           bar(n.b)[b] += r_bar[out] * value(n.a)[a];
@@ -326,6 +317,24 @@ class UniformPart {
       case Operation::spread:
         break;
     }
+  }
+
+  void reverse_product(const Node& n, const double* r_bar) {
+    for (Index j = 0; j < std::max(node(n.a).size(), node(n.b).size()); ++j) {
+      const double up = r_bar[n.operation == Operation::dot ? 0 : j];
+      if (!reaches(n, up)) continue;
+      bar_at(n.a, j) += at(n.b, j) * up;
+      bar_at(n.b, j) += at(n.a, j) * up;
+    }
+  }
+
+  void reverse_function(const Node& n, const double* r, const double* r_bar) {
+    const Index size = n.size();
+    slopes_.resize(static_cast<std::size_t>(3 * size));
+    elementary::function_slopes<double>(*n.function, n.exponent(), value(n.a), r, slopes_.data(), size,
+                                        node(n.a).rests_at_zero);
+    for (Index j = 0; j < size; ++j)
+      if (reaches(n, r_bar[j])) bar(n.a)[j] += slopes_[static_cast<std::size_t>(j)] * r_bar[j];
   }
 
   // visit(operand, its first element in n)

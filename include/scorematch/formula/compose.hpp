@@ -18,20 +18,22 @@ struct Part {
   std::string prefix = {};       ///< put before their names
 };
 
+/// The part's parameter of this node, under its new name.
+inline int quoted_parameter(const Part& part, const Node& node, Recorder& to) {
+  const std::vector<ParameterBlock>& all = part.record.parameters;
+  const auto block = std::find_if(all.begin(), all.end(),
+                                  [&](const ParameterBlock& candidate) { return candidate.offset == node.first; });
+  return to.parameter(part.prefix + block->name, block->rows, block->cols,
+                      [&]() -> Eigen::VectorXd { return part.theta.segment(block->offset, block->size()); });
+}
+
 /// The value of a part's formula at x, sigma and label, inside the formula to which these belong. Those that the part
 /// does not take may be null.
-template <class = void>
-Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* label = nullptr) {
+inline Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* label = nullptr) {
   const Record& from = part.record;
   Recorder& to = x.recorder();
   std::vector<int> place;  // of each node, in the new record
   const auto placed = [&](int operand) { return operand < 0 ? -1 : place[static_cast<std::size_t>(operand)]; };
-  const auto parameter = [&](const Node& node) {
-    const auto block = std::find_if(from.parameters.begin(), from.parameters.end(),
-                                    [&](const ParameterBlock& candidate) { return candidate.offset == node.first; });
-    return to.parameter(part.prefix + block->name, block->rows, block->cols,
-                        [&]() -> Eigen::VectorXd { return part.theta.segment(block->offset, block->size()); });
-  };
   const auto concat = [&](const Node& node) {
     std::vector<int> operands;
     for (Index k = 0; k < node.count; ++k)
@@ -56,7 +58,7 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
         place.push_back(label->index());
         break;
       case Operation::parameter:
-        place.push_back(parameter(node));
+        place.push_back(quoted_parameter(part, node, to));
         break;
       case Operation::constant:
         place.push_back(to.constant(from.constants.data() + node.first, node.rows, node.cols));
@@ -67,15 +69,26 @@ Value quoted(const Part& part, const Value& x, const Value* sigma, const Value* 
       case Operation::spread:  // put in again where the new record needs it
         place.push_back(placed(node.a));
         break;
-      default:
+      case Operation::combine:
+      case Operation::multiply:
+      case Operation::function:
+      case Operation::less:
+      case Operation::less_equal:
+      case Operation::select:
+      case Operation::sum:
+      case Operation::dot:
+      case Operation::log_sum_exp:
+      case Operation::segment:
+      case Operation::matrix_vector:
+      case Operation::transpose:
         place.push_back(same_operation(node));
+        break;
     }
   return {to, placed(from.output)};
 }
 
 /// Throws std::invalid_argument if a name occurs in two parts, or is `reserved`.
-template <class = void>
-void require_distinct_names(const std::vector<Part>& parts, const std::string& reserved = {}) {
+inline void require_distinct_names(const std::vector<Part>& parts, const std::string& reserved = {}) {
   std::vector<std::string> names;
   if (!reserved.empty()) names.push_back(reserved);
   for (const Part& part : parts)

@@ -18,8 +18,7 @@ class Dependence {
     affine_ = record.result().in_x != InX::curved;
     for (std::size_t i = 0; i < record.nodes.size(); ++i) {  // pieces of planes are none
       const Node& n = record.nodes[i];
-      const bool bends = n.operation == Operation::less || n.operation == Operation::less_equal ||
-                         n.operation == Operation::select || n.function == Function::abs;
+      const bool bends = facts_of(n.operation).in_pieces || (n.function != nullptr && n.function->has_kink);
       if (bends && !n.uniform) affine_ = false;
     }
   }
@@ -113,10 +112,22 @@ class Dependence {
       case Operation::log_sum_exp:
         for (Index j = 0; j < node(n.a).size(); ++j) add(0, n.a, j);
         break;
-      default:  // element by element; σ and what is the same for every sample depend on nothing
+      case Operation::combine:  // element by element
+      case Operation::function:
+      case Operation::less:
+      case Operation::less_equal:
+      case Operation::select:
         record_->for_each_operand(n, [&](int operand) {
           for (Index j = 0; j < n.size(); ++j) add(j, operand, j);
         });
+        break;
+      case Operation::sigma:  // of no element
+      case Operation::label:
+      case Operation::spread:
+      case Operation::parameter:
+      case Operation::constant:
+      case Operation::transpose:
+        break;
     }
   }
 

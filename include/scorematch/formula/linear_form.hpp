@@ -24,13 +24,6 @@ struct Linearity {
 
 namespace linear {
 
-inline const char* name_of(Function function) {
-  constexpr const char* names[] = {"none",  "1/",   "square",  "sqrt",     "exp",  "log", "log1p",
-                                   "expm1", "tanh", "sigmoid", "softplus", "silu", "sin", "cos",
-                                   "erf",   "abs",  "pow",     "pow",      "pow"};
-  return names[static_cast<std::size_t>(function)];
-}
-
 /// A parameter that node `index` depends on.
 inline std::string parameter_of(const Record& record, const std::vector<char>& depends, int index) {
   while (record.nodes[static_cast<std::size_t>(index)].operation != Operation::parameter) {
@@ -46,8 +39,7 @@ inline std::string parameter_of(const Record& record, const std::vector<char>& d
 }
 
 /// For each node whether it depends on θ. Returns the reason at the first that is not affine.
-template <class = void>
-std::string classify(const Record& record, std::vector<char>& depends) {
+inline std::string classify(const Record& record, std::vector<char>& depends) {
   depends.assign(record.nodes.size(), 0);
   const auto on_theta = [&](int i) { return i >= 0 && depends[static_cast<std::size_t>(i)] != 0; };
   for (std::size_t i = 0; i < record.nodes.size(); ++i) {
@@ -58,7 +50,7 @@ std::string classify(const Record& record, std::vector<char>& depends) {
     const auto culprit = [&](int operand) { return parameter_of(record, depends, operand); };
     switch (n.operation) {
       case Operation::function:
-        return text(name_of(n.function), " of a value that depends on ", culprit(n.a));
+        return text(n.function->name, " of a value that depends on ", culprit(n.a));
       case Operation::log_sum_exp:
         return text("log_sum_exp of a value that depends on ", culprit(n.a));
       case Operation::less:
@@ -74,8 +66,18 @@ std::string classify(const Record& record, std::vector<char>& depends) {
       case Operation::select:
         if (on_theta(n.a)) return text("a choice by a value that depends on ", culprit(n.a));
         break;
-      default:
-        break;
+      case Operation::input:
+      case Operation::sigma:
+      case Operation::label:
+      case Operation::parameter:
+      case Operation::constant:
+      case Operation::combine:
+      case Operation::sum:
+      case Operation::segment:
+      case Operation::concat:
+      case Operation::transpose:
+      case Operation::spread:
+        break;  // affine
     }
   }
   return {};
@@ -253,30 +255,47 @@ class FeatureWriter {
           add(n.a, row * n.cols + column, elements(r, k, 1), elements(taken, k, 1));
         }
         break;
-      case Operation::select: {
-        const Value condition = factor(n.a, first, count) + zeros(count);
-        const Value before = taken ? *taken : zeros(count) + number(1);
-        add(n.b, first, selected(condition, r, zeros(count)), selected(condition, before, zeros(count)));
-        add(n.c, first, selected(condition, zeros(count), r), selected(condition, zeros(count), before));
+      case Operation::select:
+        pass_on_choice(n, part);
         break;
-      }
-      case Operation::concat: {
-        Index at = 0;  // of the operand's first element in the node
-        for (Index k = 0; k < n.count; ++k) {
-          const int operand = from_.lists[static_cast<std::size_t>(n.first + k)];
-          const Index begin = std::max(at, first), end = std::min(at + node(operand).size(), first + count);
-          if (begin < end)
-            add(operand, begin - at, elements(r, begin - first, end - begin),
-                elements(taken, begin - first, end - begin));
-          at += node(operand).size();
-        }
+      case Operation::concat:
+        pass_on_parts(n, part);
         break;
-      }
       case Operation::matrix_vector:
         pass_on_product(n, part);
         break;
-      default:
-        break;  // not affine, or a parameter
+      case Operation::parameter:  // collected at the end
+      case Operation::input:      // free of θ
+      case Operation::sigma:
+      case Operation::label:
+      case Operation::constant:
+      case Operation::function:  // not affine
+      case Operation::less:
+      case Operation::less_equal:
+      case Operation::log_sum_exp:
+        break;
+    }
+  }
+
+  void pass_on_choice(const Node& n, const Part& part) {
+    const Value& r = part.value;
+    const Index first = part.first, count = r.size();
+    const Value condition = factor(n.a, first, count) + zeros(count);
+    const Value before = part.taken ? *part.taken : zeros(count) + number(1);
+    add(n.b, first, selected(condition, r, zeros(count)), selected(condition, before, zeros(count)));
+    add(n.c, first, selected(condition, zeros(count), r), selected(condition, zeros(count), before));
+  }
+
+  void pass_on_parts(const Node& n, const Part& part) {
+    const Index first = part.first, last = first + part.value.size();
+    Index at = 0;  // of the operand's first element in the node
+    for (Index k = 0; k < n.count; ++k) {
+      const int operand = from_.lists[static_cast<std::size_t>(n.first + k)];
+      const Index begin = std::max(at, first), end = std::min(at + node(operand).size(), last);
+      if (begin < end)
+        add(operand, begin - at, elements(part.value, begin - first, end - begin),
+            elements(part.taken, begin - first, end - begin));
+      at += node(operand).size();
     }
   }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/formula/elementary.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::formula {
@@ -26,7 +27,7 @@ enum class Operation : std::uint8_t {
   constant,       ///< numbers of the formula, from `first` in Record::constants
   combine,        ///< α a + β b; b may be absent
   multiply,       ///< a b, element by element
-  function,       ///< φ(a), element by element
+  function,       ///< φ(a), element by element: Node::function is φ's row
   less,           ///< 1 where a < b, else 0
   less_equal,     ///< 1 where a ≤ b, else 0
   select,         ///< b where a ≠ 0, else c
@@ -40,27 +41,53 @@ enum class Operation : std::uint8_t {
   spread,         ///< a uniform value repeated for every sample
 };
 
-enum class Function : std::uint8_t {
-  none,
-  reciprocal,
-  square,
-  sqrt,
-  exp,
-  log,
-  log1p,
-  expm1,
-  tanh,
-  sigmoid,
-  softplus,
-  silu,
-  sin,
-  cos,
-  erf,
-  abs,
-  power,          ///< a^α, α real, a > 0
-  integer_power,  ///< a^n, n = Node::first
-  log_of_base,    ///< log a, but a very small number at a = 0, so that exp(p log a) is a^p there too
+// Whoever treats operations one by one writes a switch without a default: the warning that g++ and clang give for a
+// missing case is an error in our builds (cmake/own_programs.cmake). What is asked of a few of them alone is asked
+// here.
+
+/// What is to be known of an operation besides how it is computed.
+struct OperationFacts {
+  bool has_adjoint = true;  ///< else nothing is passed on to the operands: it has no slopes
+  bool element_by_element =
+      false;                  ///< element j depends on the operands' elements j alone, and is not chosen among them
+  bool in_pieces = false;     ///< jumps, or has kinks
+  bool reads_blocks = false;  ///< what is uniform among its operands is repeated for the block first
+  bool slopes_read_a = false, slopes_read_b = false, slopes_read_result = false;  ///< for the adjoints of x
 };
+
+constexpr OperationFacts facts_of(Operation operation) {
+  switch (operation) {
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::label:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::sum:
+    case Operation::segment:
+    case Operation::matrix_vector:
+    case Operation::transpose:
+    case Operation::spread:
+      return {};
+    case Operation::combine:
+      return {.element_by_element = true};
+    case Operation::multiply:
+      return {.element_by_element = true, .slopes_read_a = true, .slopes_read_b = true};
+    case Operation::dot:
+      return {.slopes_read_a = true, .slopes_read_b = true};
+    case Operation::function:
+      return {.element_by_element = true, .slopes_read_a = true, .slopes_read_result = true};
+    case Operation::log_sum_exp:
+      return {.slopes_read_a = true, .slopes_read_result = true};
+    case Operation::less:
+    case Operation::less_equal:
+      return {.has_adjoint = false, .in_pieces = true, .reads_blocks = true};
+    case Operation::select:
+      return {.in_pieces = true, .reads_blocks = true, .slopes_read_a = true};
+    case Operation::concat:
+      return {.reads_blocks = true};
+  }
+  return {};
+}
 
 /// How a value depends on x along a line: decides which derivative rows exist at all.
 enum class InX : std::uint8_t { constant, affine, curved };
@@ -69,9 +96,9 @@ inline InX most(InX a, InX b) { return a < b ? b : a; }
 
 struct Node {
   Operation operation{};
-  Function function = Function::none;
-  int a = -1, b = -1, c = -1;  ///< operands: indices of earlier nodes, −1 for none
-  Index rows = 1, cols = 1;    ///< a vector has one column
+  const elementary::Function* function = nullptr;  ///< the row in formula/elementary.hpp
+  int a = -1, b = -1, c = -1;                      ///< operands: indices of earlier nodes, −1 for none
+  Index rows = 1, cols = 1;                        ///< a vector has one column
   double alpha = 1, beta = 1;
   Index first = 0, count = 0;
 
@@ -84,6 +111,7 @@ struct Node {
   bool rests_at_zero = false;  ///< is never negative, and has no slope where it is 0: a sum of squares
 
   Index size() const { return rows * cols; }
+  elementary::Exponent exponent() const { return {alpha, static_cast<int>(first)}; }  ///< of a function that has one
 };
 
 /// A named block of θ: `rows` × `cols` numbers, column-major, from `offset` in θ.
@@ -266,17 +294,11 @@ class Recorder {
            m.alpha == n.alpha && m.beta == n.beta && m.first == n.first && m.rows == n.rows && m.cols == n.cols;
   }
 
-  template <class = void>
   void lay_out_parameters();
-  template <class = void>
   void fuse_biases(int output);
-  template <class = void>
   void find_symmetric_forms();
-  template <class = void>
   void spread_uniform_operands();
-  template <class = void>
   void keep_what_the_output_needs(int output);
-  template <class = void>
   void find_optional();
   bool rests_at_zero(const Node& node) const;
   bool never_negative(int index) const;
@@ -305,8 +327,7 @@ class RecorderAtWork {
 };
 
 // θ is laid out by sorted name, since C++ leaves open in which order a formula's operands are evaluated.
-template <class>
-void Recorder::lay_out_parameters() {
+inline void Recorder::lay_out_parameters() {
   std::vector<std::size_t> order(record_.parameters.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   for (std::size_t i = 1; i < order.size(); ++i)  // insertion sort: few blocks, and <algorithm> is not needed for it
@@ -361,13 +382,21 @@ inline void Recorder::classify(Node& node) const {
           this->node(node.a).in_x != InX::constant && this->node(node.b).in_x != InX::constant ? InX::curved : operands;
       break;
     case Operation::function:
-      node.in_x = operands == InX::constant || node.function == Function::abs ? operands : InX::curved;
+      node.in_x = operands == InX::constant || !node.function->bends ? operands : InX::curved;
       break;
     case Operation::log_sum_exp:
       node.in_x = operands == InX::constant ? operands : InX::curved;
       break;
-    default:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::combine:
+    case Operation::sum:
+    case Operation::segment:
+    case Operation::concat:
+    case Operation::matrix_vector:
+    case Operation::transpose:
       node.in_x = operands;
+      break;
   }
   node.rests_at_zero = rests_at_zero(node);
 }
@@ -380,28 +409,14 @@ inline bool Recorder::never_negative(int index) const {
     const double* numbers = record_.constants.data() + n.first;
     return std::all_of(numbers, numbers + n.size(), [](double a) { return a >= 0; });
   }
-  if (n.operation != Operation::function) return false;
-  return n.function == Function::exp || n.function == Function::sigmoid || n.function == Function::softplus ||
-         n.function == Function::sqrt;
+  return n.operation == Operation::function && n.function->never_negative;
 }
 
 inline bool Recorder::rests_at_zero(const Node& n) const {
   const auto rests = [&](int operand) { return operand >= 0 && node(operand).rests_at_zero; };
   switch (n.operation) {
     case Operation::function:
-      switch (n.function) {
-        case Function::square:
-        case Function::abs:
-          return true;
-        case Function::integer_power:
-          return n.first > 0 && (n.first % 2 == 0 || rests(n.a));
-        case Function::sqrt:
-          return rests(n.a);
-        case Function::power:
-          return n.alpha > 0 && rests(n.a);
-        default:
-          return false;
-      }
+      return n.function->rests_at_zero(n.exponent(), rests(n.a));
     case Operation::dot:
       return n.a == n.b || (rests(n.a) && never_negative(n.b)) || (rests(n.b) && never_negative(n.a));
     case Operation::multiply:
@@ -418,21 +433,31 @@ inline bool Recorder::rests_at_zero(const Node& n) const {
       record_.for_each_operand(n, [&](int operand) { all = all && rests(operand); });
       return all;
     }
-    default:
+    case Operation::input:
+    case Operation::sigma:
+    case Operation::label:
+    case Operation::parameter:
+    case Operation::constant:
+    case Operation::less:
+    case Operation::less_equal:
+    case Operation::log_sum_exp:
+    case Operation::matrix_vector:
+    case Operation::transpose:
+    case Operation::spread:
       return false;
   }
+  return false;
 }
 
 // A branch of `where` that a sample does not take must not reach its derivatives: the reverse sweeps treat what only
 // branches read with care (evaluate/replay.hpp). What only a comparison reads has no adjoint.
-template <class>
-void Recorder::find_optional() {
+inline void Recorder::find_optional() {
   std::vector<char> always(record_.nodes.size(), 0), sometimes(record_.nodes.size(), 0);
   always[static_cast<std::size_t>(record_.output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;) {
     Node& node = record_.nodes[i];
     node.optional = sometimes[i] && (node.uniform || !always[i]);
-    if (node.operation == Operation::less || node.operation == Operation::less_equal) continue;
+    if (!facts_of(node.operation).has_adjoint) continue;
     const bool chooses = node.operation == Operation::select;
     record_.for_each_operand(node, [&](int operand) {
       if (chooses && operand != node.b && operand != node.c) return;
@@ -448,8 +473,7 @@ inline void Recorder::classify() {
 }
 
 // A v + b becomes one operation when nothing else uses A v.
-template <class>
-void Recorder::fuse_biases(int output) {
+inline void Recorder::fuse_biases(int output) {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -467,8 +491,7 @@ void Recorder::fuse_biases(int output) {
   }
 }
 
-template <class>
-void Recorder::find_symmetric_forms() {
+inline void Recorder::find_symmetric_forms() {
   std::vector<int> uses(record_.nodes.size(), 0);
   for (const Node& node : record_.nodes)
     record_.for_each_operand(node, [&](int operand) { ++uses[static_cast<std::size_t>(operand)]; });
@@ -492,8 +515,7 @@ void Recorder::find_symmetric_forms() {
 }
 
 // The operations below read block operands only; what is uniform among them is repeated for the block first.
-template <class>
-void Recorder::spread_uniform_operands() {
+inline void Recorder::spread_uniform_operands() {
   std::vector<Node> nodes;
   std::vector<int> place(record_.nodes.size()), spread(record_.nodes.size(), -1);
   const auto block_operand = [&](int operand) {
@@ -511,9 +533,7 @@ void Recorder::spread_uniform_operands() {
   };
   for (std::size_t i = 0; i < record_.nodes.size(); ++i) {
     Node node = record_.nodes[i];
-    const bool blocks_only =
-        !node.uniform && (node.operation == Operation::less || node.operation == Operation::less_equal ||
-                          node.operation == Operation::select || node.operation == Operation::concat);
+    const bool blocks_only = !node.uniform && facts_of(node.operation).reads_blocks;
     for (int* operand : {&node.a, &node.b, &node.c})
       if (*operand >= 0) *operand = blocks_only ? block_operand(*operand) : place[static_cast<std::size_t>(*operand)];
     for (Index k = 0; k < node.count; ++k) {
@@ -532,8 +552,7 @@ void Recorder::spread_uniform_operands() {
   record_.output = static_cast<int>(record_.nodes.size()) - 1;
 }
 
-template <class>
-void Recorder::keep_what_the_output_needs(int output) {
+inline void Recorder::keep_what_the_output_needs(int output) {
   std::vector<char> needed(record_.nodes.size(), 0);
   needed[static_cast<std::size_t>(output)] = 1;
   for (std::size_t i = record_.nodes.size(); i-- > 0;)

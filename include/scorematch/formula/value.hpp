@@ -158,13 +158,19 @@ Value combined(const Value& a, double alpha, const Value& b, double beta, const 
 }
 
 template <class = void>
-Value elementwise(Function function, const Value& a) {
+Value elementwise(const elementary::Function& function, const Value& a, const elementary::Exponent& exponent = {}) {
   return {a.recorder(), a.recorder().add({.operation = Operation::function,
-                                          .function = function,
+                                          .function = &function,
                                           .a = a.index(),
                                           .rows = a.rows(),
-                                          .cols = a.cols()})};
+                                          .cols = a.cols(),
+                                          .alpha = exponent.real,
+                                          .first = exponent.whole})};
 }
+
+// What names the row of a function is a template, so that only who calls it compiles the function's loops.
+template <class V>
+concept IsValue = std::same_as<V, Value>;
 
 template <class = void>
 Value reduction(Operation operation, const Value& a) {
@@ -247,6 +253,16 @@ int count_of(N n, const char* what) {
 }  // namespace recording
 using namespace recording;
 
+// --- elementwise functions: the rows of formula/elementary.hpp ---
+
+#define SCOREMATCH_RECORDED(name)                                     \
+  template <IsValue V>                                                \
+  V name(const V& a) {                                                \
+    return elementwise(elementary::function_of<elementary::name>, a); \
+  }
+SCOREMATCH_FUNCTIONS_OF_ONE_VALUE(SCOREMATCH_RECORDED)
+#undef SCOREMATCH_RECORDED
+
 // --- arithmetic ---
 
 inline Value operator+(const Value& a) { return a; }
@@ -256,10 +272,11 @@ inline Value operator-(const Value& a, const Value& b) { return combined(a, 1, b
 
 inline Value operator*(const Value& a, const Value& b) { return product(a, b); }
 
-inline Value operator/(const Value& a, const Value& b) {
+template <IsValue V>
+V operator/(const V& a, const V& b) {
   require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
           {"a formula divides ", shape_text(a), " by ", shape_text(b)});
-  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, elementwise(Function::reciprocal, b), "÷"))};
+  return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, reciprocal(b), "÷"))};
 }
 
 template <Number N>
@@ -292,7 +309,7 @@ Value operator/(const Value& a, N b) {
 }
 template <Number N>
 Value operator/(N a, const Value& b) {
-  return scaled(elementwise(Function::reciprocal, b), static_cast<double>(a));
+  return scaled(reciprocal(b), static_cast<double>(a));
 }
 
 template <class D>
@@ -333,32 +350,7 @@ inline Value& operator-=(Value& a, const auto& b) { return a = a - b; }
 inline Value& operator*=(Value& a, const auto& b) { return a = a * b; }
 inline Value& operator/=(Value& a, const auto& b) { return a = a / b; }
 
-// --- elementwise functions ---
-
-inline Value reciprocal(const Value& a) { return elementwise(Function::reciprocal, a); }
-inline Value square(const Value& a) { return elementwise(Function::square, a); }
-inline Value sqrt(const Value& a) { return elementwise(Function::sqrt, a); }
-inline Value exp(const Value& a) { return elementwise(Function::exp, a); }
-inline Value log(const Value& a) { return elementwise(Function::log, a); }
-/// log(1 + a), accurate for small a
-inline Value log1p(const Value& a) { return elementwise(Function::log1p, a); }
-/// exp(a) − 1, accurate for small a
-inline Value expm1(const Value& a) { return elementwise(Function::expm1, a); }
-inline Value tanh(const Value& a) { return elementwise(Function::tanh, a); }
-/// 1 / (1 + exp(−a))
-inline Value sigmoid(const Value& a) { return elementwise(Function::sigmoid, a); }
-/// log(1 + exp(a))
-inline Value softplus(const Value& a) { return elementwise(Function::softplus, a); }
-/// a · sigmoid(a)
-inline Value silu(const Value& a) { return elementwise(Function::silu, a); }
-inline Value sin(const Value& a) { return elementwise(Function::sin, a); }
-inline Value cos(const Value& a) { return elementwise(Function::cos, a); }
-/// 2/√π ∫₀ᵃ exp(−t²) dt
-inline Value erf(const Value& a) { return elementwise(Function::erf, a); }
-
-/// |a|, with derivative 0 at 0. Its second derivative is 2δ(a): a Laplacian, and with it implicit score matching,
-/// misses the mass that sits on the kink.
-inline Value abs(const Value& a) { return elementwise(Function::abs, a); }
+// --- powers ---
 
 /// aⁿ for a whole number n from −10⁹ to 10⁹; any a.
 template <std::integral N>
@@ -370,28 +362,21 @@ Value pow(const Value& a, N n) {
   if (whole == 1) return a;
   if (whole == 2) return square(a);
   if (whole == -1) return reciprocal(a);
-  return {a.recorder(), a.recorder().add({.operation = Operation::function,
-                                          .function = Function::integer_power,
-                                          .a = a.index(),
-                                          .rows = a.rows(),
-                                          .cols = a.cols(),
-                                          .first = whole})};
+  return elementwise(elementary::function_of<elementary::integer_power>, a, {.whole = whole});
 }
 
 /// a^p for a real number p; a ≥ 0 (NaN below 0, as std::pow).
 template <std::floating_point N>
 Value pow(const Value& a, N p) {
   require(std::isfinite(p), {"a formula raises to the power ", static_cast<double>(p), "; a power must be finite"});
-  return {a.recorder(), a.recorder().add({.operation = Operation::function,
-                                          .function = Function::power,
-                                          .a = a.index(),
-                                          .rows = a.rows(),
-                                          .cols = a.cols(),
-                                          .alpha = static_cast<double>(p)})};
+  return elementwise(elementary::function_of<elementary::power>, a, {.real = static_cast<double>(p)});
 }
 
 /// a^p = exp(p log a) for a value p; a ≥ 0.
-inline Value pow(const Value& a, const Value& p) { return exp(p * elementwise(Function::log_of_base, a)); }
+template <IsValue V>
+V pow(const V& a, const V& p) {
+  return exp(p * elementwise(elementary::function_of<elementary::log_of_base>, a));
+}
 
 // --- comparisons ---
 
@@ -499,9 +484,15 @@ Value dot(const Eigen::MatrixBase<D>& a, const Value& b) {
   return dot(constant(b, a), b);
 }
 /// Σ_j a_j²
-inline Value squared_norm(const Value& a) { return a.size() == 1 ? square(a) : dot(a, a); }
+template <IsValue V>
+V squared_norm(const V& a) {
+  return a.size() == 1 ? square(a) : dot(a, a);
+}
 /// √Σ_j a_j². Not differentiable at 0: there its derivatives are taken as 0, as those of |a| are.
-inline Value norm(const Value& a) { return sqrt(squared_norm(a)); }
+template <IsValue V>
+V norm(const V& a) {
+  return sqrt(squared_norm(a));
+}
 /// log Σ_j exp a_j, without overflow
 inline Value log_sum_exp(const Value& a) { return a.size() == 1 ? a : reduction(Operation::log_sum_exp, a); }
 

@@ -13,7 +13,8 @@ namespace scorematch {
 enum class Activation { tanh, silu, softplus, sigmoid };
 
 /// a(h), element by element.
-inline formula::Value activate(Activation activation, const formula::Value& h) {
+template <formula::IsValue V>
+V activate(Activation activation, const V& h) {
   switch (activation) {
     case Activation::tanh:
       return tanh(h);

@@ -718,26 +718,20 @@ SCOREMATCH_INLINE V pow_integer(V x, int n) {
   return n < 0 ? reciprocal(result) : result;
 }
 
-/// x^exponent with the special values of std::pow; NaN for finite x < 0 unless the exponent is an integer.
-/// Error ≤ 1.3 ulp.
-///
-/// exponent · log₂|x| is formed in twice the precision of V (in the manner of W. Kahan's and fdlibm's pow: factors of
-/// half the length, whose products are exact), for its error is that of the result times ln 2.
-template <class V>
-SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
-  using namespace detail;
-  using T = Scalar<V>;
-  using Limits = std::numeric_limits<T>;
-  const V one = broadcast<V>(T(1));
-  if (exponent == T(0)) return one;
-  if (std::isnan(exponent)) return select(x == T(1), one, broadcast<V>(exponent));
-  const bool integer = std::trunc(exponent) == exponent;
-  const bool odd = integer && std::floor(exponent / 2) != exponent / 2;
-  constexpr T enough = is_double<V> ? T(0x1p64) : T(0x1p32);  // any larger exponent gives 0, 1 or ∞ as this one does
-  const T y = clamp(exponent, -enough, enough);
+namespace detail {
 
+/// A number of twice the precision, high + low.
+template <class V>
+struct TwoParts {
+  V high, low;
+};
+
+/// log₂ x for x ≥ 0 in twice the precision, for pow: the factors have half the length, so that their products are
+/// exact.
+template <class V>
+SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
+  using T = Scalar<V>;
   // s = f/(2 + f) = s_high + s_low, where the division is done but once.
-  const V magnitude = abs(x);
   const auto [mantissa, k] = split(magnitude);
   const V f = mantissa - T(1);
   const V denominator = mantissa + T(1);
@@ -773,6 +767,31 @@ SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
   const V scaled_low = scale_low * log_high + scale * log_low;
   const V base_high = upper_half(k + (scaled_high + scaled_low));
   const V base_low = scaled_low - ((base_high - k) - scaled_high);
+  return {base_high, base_low};
+}
+
+}  // namespace detail
+
+/// x^exponent with the special values of std::pow; NaN for finite x < 0 unless the exponent is an integer.
+/// Error ≤ 1.3 ulp.
+///
+/// exponent · log₂|x| is formed in twice the precision of V (in the manner of W. Kahan's and fdlibm's pow: factors of
+/// half the length, whose products are exact), for its error is that of the result times ln 2.
+template <class V>
+SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
+  using namespace detail;
+  using T = Scalar<V>;
+  using Limits = std::numeric_limits<T>;
+  const V one = broadcast<V>(T(1));
+  if (exponent == T(0)) return one;
+  if (std::isnan(exponent)) return select(x == T(1), one, broadcast<V>(exponent));
+  const bool integer = std::trunc(exponent) == exponent;
+  const bool odd = integer && std::floor(exponent / 2) != exponent / 2;
+  constexpr T enough = is_double<V> ? T(0x1p64) : T(0x1p32);  // any larger exponent gives 0, 1 or ∞ as this one does
+  const T y = clamp(exponent, -enough, enough);
+
+  const V magnitude = abs(x);
+  const auto [base_high, base_low] = log2_in_two_parts(magnitude);
 
   // 2 to the power of high + low.
   const T y_high = upper_half(y);
