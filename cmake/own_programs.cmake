@@ -8,9 +8,6 @@ set_property(CACHE SCOREMATCH_NATIVE PROPERTY STRINGS AUTO ON OFF)
 include(CheckCXXCompilerFlag)
 check_cxx_compiler_flag(-march=native SCOREMATCH_HAS_MARCH_NATIVE)
 
-set(SCOREMATCH_OPENMP AUTO CACHE STRING "Link OpenMP: ON, OFF, or AUTO = if it is found")
-set_property(CACHE SCOREMATCH_OPENMP PROPERTY STRINGS AUTO ON OFF)
-
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
@@ -21,13 +18,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror=switch)
 set(CMAKE_COMPILE_WARNING_AS_ERROR ${SCOREMATCH_WERROR})
 
-if(SCOREMATCH_OPENMP STREQUAL "AUTO")
-  find_package(OpenMP COMPONENTS CXX)
-elseif(SCOREMATCH_OPENMP)
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-endif()
-
-# scorematch_own_flags(TARGET KIND): OpenMP, and the host's instruction set where that is wanted.
+# scorematch_own_flags(TARGET KIND): OpenMP (see precompiled.cmake), and the host's instruction set where that is wanted.
 function(scorematch_own_flags target kind)
   if(SCOREMATCH_OPENMP AND TARGET OpenMP::OpenMP_CXX)
     target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)

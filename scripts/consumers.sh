@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# consumers.sh [find_package] [add_subdirectory] [copied_headers]
-# Builds and runs tests/consumer as a user of the library would, in each of the ways named (default: all three): from an
-# installed package that was moved after the installation, as a subfolder, and from a copied include/ folder with the
-# compiler alone. CXX names the compiler, EIGEN the folder that holds Eigen/Core.
+# consumers.sh [find_package] [add_subdirectory] [fetch_content] [copied_headers] [disagreements]
+# Builds and runs tests/consumer as a user of the library would, in each of the ways named (default: all of them): from
+# an installed package that was moved after the installation, as a subfolder, by FetchContent, and from a copied include/
+# folder with the compiler alone; each with the headers alone and with the engine compiled once. The last one is what
+# must be refused, with a sentence. CXX names the compiler, EIGEN the folder that holds Eigen/Core.
+# The whole program is compiled from the headers alone in one way, and with the engine in another; elsewhere a brief one
+# and a part of the engine show that everything is found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,6 +13,7 @@ root=$PWD
 export CXX=${CXX:-g++}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+program_and_engine=scorematch::program_and_precompiled_engine
 
 quietly() {
   if ! "$@" >"$work/log" 2>&1; then
@@ -19,41 +23,109 @@ quietly() {
   fi
 }
 
-consumer_with() {
-  quietly cmake -S tests/consumer -B "$work/build" "$@"
-  quietly cmake --build "$work/build"
-  "$work/build/consumer"
+says() {  # SENTENCE COMMAND…: the command succeeds and prints the sentence
+  if ! "${@:2}" >"$work/said" 2>&1 || ! grep -qF "$1" "$work/said"; then
+    cat "$work/said" >&2
+    echo "consumers.sh: failed, or did not say \"$1\": ${*:2}" >&2
+    exit 1
+  fi
 }
 
-find_package() {
+refused() {  # SENTENCE COMMAND…: the command fails and says why (CMake breaks lines)
+  if "${@:2}" >"$work/log" 2>&1 || ! tr -s ' \n' ' ' <"$work/log" | grep -qF "$1"; then
+    cat "$work/log" >&2
+    echo "consumers.sh: not refused with \"$1\": ${*:2}" >&2
+    exit 1
+  fi
+}
+
+configured() { cmake -S tests/consumer -B "$work/build" "$@"; }
+built() { cmake --build "$work/build" --target "$@"; }
+
+installed() {
   quietly cmake -S . -B "$work/library" -DCMAKE_INSTALL_PREFIX="$work/installed" \
     -DSCOREMATCH_BUILD_TESTS=OFF -DSCOREMATCH_BUILD_EXAMPLES=OFF -DSCOREMATCH_BUILD_BENCHMARKS=OFF
   quietly cmake --install "$work/library"
   mv "$work/installed" "$work/moved"
-  consumer_with -DCMAKE_PREFIX_PATH="$work/moved"
+}
+
+brief_programs() {
+  quietly built brief_headers brief_engine
+  says "engine none, OpenMP off" "$work/build/brief_headers"
+  says "engine linked" "$work/build/brief_engine"
+}
+
+find_package() {
+  installed
+  local here=-DCMAKE_PREFIX_PATH="$work/moved"
+  for request in 0 0.1 0.1.0 "0.1...<0.3" "0.0...0.1" "0.1;EXACT" "0.1;COMPONENTS;precompiled" \
+    "OPTIONAL_COMPONENTS;other"; do
+    quietly configured "$here" -DCONSUMER_REQUEST="$request" -DSCOREMATCH_OPENMP=OFF
+  done
+  refused "a minor number may change the interface: ask for 0.1" configured "$here" -DCONSUMER_REQUEST=0.2
+  refused "version: 0.1.0" configured "$here" -DCONSUMER_REQUEST="0.2...<0.3"
+  refused 'scorematch has no component "other"' configured "$here" -DCONSUMER_REQUEST="COMPONENTS;other"
+  quietly configured "$here" -DCONSUMER_REQUEST= -DSCOREMATCH_OPENMP=AUTO -DCONSUMER_PARTS="double|check"
+  quietly built consumer brief_headers
+  says "engine none, OpenMP off" "$work/build/brief_headers"
+  "$work/build/consumer"
 }
 
 add_subdirectory() {
-  consumer_with -DSCOREMATCH_FOLDER="$root"
+  quietly configured -DCONSUMER_WAY=add_subdirectory -DSCOREMATCH_FOLDER="$root" -DCONSUMER_PARTS=check
+  brief_programs
 }
+
+fetch_content() {
+  quietly configured -DCONSUMER_WAY=fetch_content -DSCOREMATCH_FOLDER="$root" -DCONSUMER_PARTS=check
+  brief_programs
+}
+
+compiled() { "$CXX" -std=c++20 -I"$work/include" -isystem "${EIGEN:-/usr/include/eigen3}" "$@"; }
 
 copied_headers() {
   cp -r include "$work/include"
-  quietly "$CXX" -std=c++20 -I"$work/include" -I"${EIGEN:-/usr/include/eigen3}" tests/consumer/*.cpp -o "$work/consumer"
+  quietly compiled tests/consumer/main.cpp tests/consumer/second.cpp -o "$work/consumer"
   "$work/consumer"
+  echo '#include <scorematch/precompiled_source.hpp>' >"$work/engine.cpp"
+  quietly compiled -DSCOREMATCH_PRECOMPILED -DSCOREMATCH_PART_CHECK tests/consumer/brief.cpp "$work/engine.cpp" \
+    -o "$work/brief"
+  says "engine linked, OpenMP off" "$work/brief"
 }
 
-if [ $# -eq 0 ]; then set -- find_package add_subdirectory copied_headers; fi
+disagreements() {
+  local project=(-DCONSUMER_WAY=add_subdirectory -DSCOREMATCH_FOLDER="$root" -DCONSUMER_PARTS=check)
+  quietly configured "${project[@]}" -DSCOREMATCH_OPENMP=ON
+  quietly built brief_engine
+  says "engine linked, OpenMP on" "$work/build/brief_engine"
+  quietly configured "${project[@]}" -DSCOREMATCH_OPENMP=OFF -DCONSUMER_OPENMP=ON
+  refused "$program_and_engine::must_both_have_the_OpenMP_flag_or_neither_and_this_file_has_it" built brief_engine
+  if [ "$(uname -m)" = x86_64 ]; then
+    quietly configured "${project[@]}" -DSCOREMATCH_OPENMP=OFF -DCONSUMER_OPENMP=OFF -DCONSUMER_FLAGS=-march=x86-64-v3
+    refused "$program_and_engine::must_have_the_same_march_flag_and_this_file_has_registers_and_alignment_of_bytes<32" \
+      built brief_engine
+  fi
+
+  rm -rf "$work/include"
+  cp -r include "$work/include"
+  quietly compiled -DSCOREMATCH_PRECOMPILED -c tests/consumer/brief.cpp -o "$work/brief.o"
+  refused "$program_and_engine::must_be_linked_together_so_link_scorematch_precompiled_or_include_precompiled_source_hpp" \
+    compiled "$work/brief.o" -o "$work/brief"
+  quietly compiled -fopenmp -c src/precompiled_check.cpp -o "$work/check.o"
+  refused "$program_and_engine::must_both_have_the_OpenMP_flag_or_neither_and_this_file_lacks_it" \
+    compiled "$work/brief.o" "$work/check.o" -o "$work/brief"
+  printf '%s\n' '#include <scorematch/precompiled.hpp>' '#include <scorematch/precompiled_source.hpp>' >"$work/late.cpp"
+  refused "must be the first header of its source file" compiled -fsyntax-only -Wfatal-errors "$work/late.cpp"
+}
+
+ways=(find_package add_subdirectory fetch_content copied_headers disagreements)
+if [ $# -eq 0 ]; then set -- "${ways[@]}"; fi
 for way in "$@"; do
-  case "$way" in
-    find_package | add_subdirectory | copied_headers)
-      rm -rf "$work/build"
-      "$way"
-      echo "consumer by $way: passed"
-      ;;
-    *)
-      echo "consumers.sh: \"$way\" is no way; find_package, add_subdirectory and copied_headers are" >&2
-      exit 2
-      ;;
-  esac
+  if [[ " ${ways[*]} " != *" $way "* ]]; then
+    echo "consumers.sh: \"$way\" is no way; ${ways[*]} are" >&2
+    exit 2
+  fi
+  rm -rf "$work/build"
+  "$way"
+  echo "consumer by $way: passed"
 done

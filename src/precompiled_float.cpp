@@ -1,4 +1,3 @@
-// The target scorematch::precompiled, its part with the same in float: see include/scorematch/precompiled.hpp.
-#define SCOREMATCH_EXTERN_FLOAT
-#define SCOREMATCH_PRECOMPILED_ENGINE
-#include "scorematch/precompiled.hpp"
+// The target scorematch::precompiled, its part with the same in float.
+#define SCOREMATCH_PART_FLOAT
+#include "scorematch/precompiled_source.hpp"

@@ -1,5 +1,3 @@
-// The target scorematch::precompiled, its part with log Z and likelihoods, in double:
-// see include/scorematch/precompiled_likelihood.hpp.
-#define SCOREMATCH_EXTERN_LIKELIHOOD
-#define SCOREMATCH_PRECOMPILED_ENGINE
-#include "scorematch/precompiled_likelihood.hpp"
+// The target scorematch::precompiled, its part with log Z and likelihoods, in double.
+#define SCOREMATCH_PART_LIKELIHOOD
+#include "scorematch/precompiled_source.hpp"

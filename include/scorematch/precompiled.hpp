@@ -1,7 +1,7 @@
 // What the target scorematch::precompiled compiles once, for programs that would rather link it than compile it: the
 // engine, energies and scores as formulas, in float and double, with the library's objectives, fits and kernels
 // (precompiled_likelihood.hpp: what is asked of an energy). Whatever is not named here is compiled where it is used, as
-// always. src/precompiled_*.cpp define what is declared here, a part each.
+// always. precompiled_source.hpp defines what is declared here.
 #pragma once
 
 #include "scorematch/fit/fit.hpp"
@@ -14,11 +14,14 @@
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/precompiled_check.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
+
+#define SCOREMATCH_ENGINE_DECLARED  // precompiled_source.hpp comes before
 
 #ifndef SCOREMATCH_EXTERN_DOUBLE
 #define SCOREMATCH_EXTERN_DOUBLE extern
@@ -135,11 +138,5 @@ SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const
                                                                            const fitting::Observer&);
 SCOREMATCH_EXTERN_DOUBLE template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
                                                                 const CsvOptions&);
-
-/// A program and what it links must be compiled for the same instruction set: else the linker misses this.
-template <std::size_t register_bytes>
-void precompiled_for_registers_of();
-SCOREMATCH_EXTERN_DOUBLE template void precompiled_for_registers_of<simd::register_bytes>();
-[[gnu::used]] inline const auto check_of_the_instruction_set = &precompiled_for_registers_of<simd::register_bytes>;
 
 }  // namespace scorematch

@@ -452,3 +452,7 @@ void load_checkpoint(const std::string& path, M& model) {
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif

@@ -342,3 +342,7 @@ Matrix<T> generate(const Generator& generator, Index count, std::uint64_t seed =
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_likelihood.hpp"
+#endif

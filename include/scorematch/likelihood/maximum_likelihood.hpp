@@ -348,3 +348,7 @@ StandardErrors standard_errors(const LikelihoodFit<M>& fitted, const maximum_lik
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_likelihood.hpp"
+#endif

@@ -108,3 +108,7 @@ EnergyModel energy_model(Arguments&&...) requires(!compiled::Dimension<D>) {
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif

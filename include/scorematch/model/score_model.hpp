@@ -45,3 +45,7 @@ ScoreModel score_model(Index dimension, classes of, F&& formula) {
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif

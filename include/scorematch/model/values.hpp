@@ -95,3 +95,7 @@ auto energy_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled.hpp"
+#endif

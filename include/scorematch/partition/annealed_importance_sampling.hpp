@@ -498,3 +498,7 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_likelihood.hpp"
+#endif

@@ -285,3 +285,7 @@ LogPartition log_partition(const M& model, const importance_sampling& method) {
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_likelihood.hpp"
+#endif
