@@ -19,28 +19,23 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Decay;
 using sm::Index;
 using sm::TrainingStatus;
 
 namespace {
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 sm::EnergyModel network(int width = 7) {
   return sm::energy_model(2, [width](auto x, auto theta) {

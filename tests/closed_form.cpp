@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include <omp.h>
 #endif
 
+#include "fixtures.hpp"
 #include "scorematch/energy/natural_gaussian.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/inference/closed_form.hpp"
@@ -24,12 +24,13 @@
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
+using fixtures::normals;
 using sm::ClosedFormStatus;
 using sm::Index;
 
@@ -38,22 +39,6 @@ namespace {
 const sm::implicit_score_matching implicit;
 const sm::denoising_score_matching denoising{.sigma = 0.5, .seed = 3, .frozen = true};
 const sm::sliced_score_matching sliced{.projections = 2, .kind = sm::Projection::gaussian, .seed = 5, .frozen = true};
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
-}
 
 }  // namespace
 // --- the solution ---

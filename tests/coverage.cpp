@@ -5,27 +5,22 @@
 #include <cmath>
 #include <cstdint>
 
+#include "fixtures.hpp"
 #include "scorematch/inference/standard_errors.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::ErrorStatus;
 using sm::Index;
 
 namespace {
 
 const sm::implicit_score_matching implicit;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// How often each parameter's interval covers the truth, over `replications` data sets.
 template <class Draw>

@@ -4,9 +4,9 @@
 
 #include <cmath>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -24,18 +24,14 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
+using fixtures::normals;
 using sm::FitStatus;
 using sm::Index;
 
 namespace {
 
 const sm::implicit_score_matching implicit;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 sm::EnergyModel network(Index d, int width = 5) {
   return sm::energy_model(d, [width](auto x, auto theta) {
@@ -77,16 +73,6 @@ VectorXd squared_curvatures(const M& model, const MatrixXd& X) {
     total += ((sm::score_of(model, up) - sm::score_of(model, down)).row(i) / 2e-5).cwiseAbs2().transpose();
   }
   return total;
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 }  // namespace

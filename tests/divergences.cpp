@@ -9,11 +9,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/divergence/divergence.hpp"
 #include "scorematch/model/energy_model.hpp"
@@ -22,9 +22,10 @@
 #include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
-using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
+using fixtures::refuses;
 using sm::DivergenceStatus;
 using sm::Index;
 
@@ -34,12 +35,6 @@ constexpr double limit = 4.5;  // of a standard normal statistic
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double pi = 3.141592653589793;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 MatrixXd uniforms(Index d, Index n, std::uint64_t seed) {
   MatrixXd U(n, d);
@@ -75,18 +70,6 @@ Gaussian second() {
 
 double exact(const Gaussian& p, const Gaussian& q) {
   return sm::gaussian_kl_divergence(p.mean, p.covariance(), q.mean, q.covariance());
-}
-
-/// Checks that f throws a std::invalid_argument with all these parts.
-template <class F, class... Parts>
-void refuses(F f, const Parts&... parts) {
-  std::string message = "no exception";
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    message = error.what();
-  }
-  for (const std::string& part : {std::string(parts)...}) CHECK_THAT(message, ContainsSubstring(part));
 }
 
 }  // namespace

@@ -4,19 +4,20 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/network/mlp.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
+using fixtures::message_of;
+using fixtures::normals;
 using sm::FitStatus;
 using sm::Index;
 using sm::Method;
@@ -25,26 +26,10 @@ namespace {
 
 const sm::implicit_score_matching implicit;
 
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
-
 sm::EnergyModel network(Index d, int width = 5) {
   return sm::energy_model(d, [width](auto x, auto theta) {
     return sm::mlp(x, theta, {.hidden = {width, width}, .seed = 3}) + 0.5 * exp(theta("log_k")) * squared_norm(x);
   });
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 
 #include <cmath>
 #include <cstdio>
-#include <stdexcept>
 #include <string>
 
+#include "fixtures.hpp"
 #include "same_models.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
 #include "scorematch/io/parameters.hpp"
@@ -18,6 +18,7 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
 using same_models::agree;
 using same_models::moved;
 using same_models::points;
@@ -55,16 +56,6 @@ sm::EnergyModel by_hand(const sm::EnergyModel& combined, const F& formula) {
   REQUIRE(model.named_parameters().size() == combined.named_parameters().size());
   model.set_named_parameters(combined.named_parameters());
   return model;
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 const double log_2pi = std::log(2 * 3.141592653589793);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
@@ -24,17 +25,12 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Index;
 
 namespace {
 
 constexpr double pi = 3.141592653589793;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// A rule for integrals over ℝᵈ, d = 1 or 2: ∫ φ dx ≈ Σ_k weight · φ(points_k).
 struct Grid {

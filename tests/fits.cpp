@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/network/mlp.hpp"
@@ -22,6 +23,7 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::FitStatus;
 using sm::Index;
 using sm::Method;
@@ -55,12 +57,6 @@ struct raised_implicit_score_matching {
   }
 };
 static_assert(sm::Objective<raised_implicit_score_matching, double>);
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// N(m, I/k)
 sm::EnergyModel gaussian(Index d) {

@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include <omp.h>
 #endif
 
+#include "fixtures.hpp"
 #include "scorematch/implicit/generator.hpp"
 #include "scorematch/model/algebra.hpp"
 #include "scorematch/model/at_sigma.hpp"
@@ -34,6 +34,7 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::same_bits;
 using sm::Index;
 
 namespace {
@@ -98,12 +99,6 @@ void check_gaussian(const MatrixXd& X, double variance) {
   CAPTURE(variance, X.squaredNorm() / n);
   CHECK(std::abs(X.sum() / std::sqrt(n * variance)) < limit);
   CHECK(std::abs(X.squaredNorm() / n / variance - 1) / std::sqrt(2 / n) < limit);
-}
-
-template <class T>
-bool same_bits(const sm::Matrix<T>& a, const sm::Matrix<T>& b) {
-  return a.rows() == b.rows() && a.cols() == b.cols() &&
-         std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
 }
 
 /// The largest error of a sampler without the step to 0, on the ODE from S = 10 to s = 0.1 over `steps` geometric

@@ -5,7 +5,6 @@
 #include "catch.hpp"
 
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include <omp.h>
 #endif
 
+#include "fixtures.hpp"
 #include "scorematch/likelihood/flow_log_likelihood.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -23,6 +23,7 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::same_bits;
 using sm::Index;
 
 namespace {
@@ -102,12 +103,6 @@ MatrixXd some_points(Index d, Index count, double deviation) {
 
 double gaussian_log_density(const VectorXd& x, double variance) {
   return -0.5 * (x.squaredNorm() / variance + static_cast<double>(x.size()) * (std::log(variance) + log_2_pi));
-}
-
-template <class T>
-bool same_bits(const sm::Matrix<T>& a, const sm::Matrix<T>& b) {
-  return a.rows() == b.rows() && a.cols() == b.cols() &&
-         std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
 }
 
 }  // namespace

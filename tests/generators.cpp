@@ -5,11 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/implicit/generator.hpp"
 #include "scorematch/model/energy_model.hpp"
@@ -17,33 +17,16 @@
 #include "scorematch/network/mlp.hpp"
 
 namespace sm = scorematch;
-using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
+using fixtures::refuses;
 using sm::GeneratorStructure;
 using sm::Index;
 
 namespace {
 
 constexpr double pi = 3.141592653589793;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
-
-/// Checks that f throws a std::invalid_argument with all these parts.
-template <class F, class... Parts>
-void refuses(F f, const Parts&... parts) {
-  std::string message = "no exception";
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    message = error.what();
-  }
-  for (const std::string& part : {std::string(parts)...}) CHECK_THAT(message, ContainsSubstring(part));
-}
 
 /// x = A z + b, A any matrix.
 sm::Generator affine(const MatrixXd& A, const VectorXd& b) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -25,18 +26,12 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Index;
 
 namespace {
 
 constexpr double limit = 4.5;  // of a standard normal statistic
-
-/// d × n standard normal numbers of the test's own.
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// The z that denoising score matching adds to n samples at a draw: d × n.
 MatrixXd noise_of(const sm::denoising_score_matching& objective, Index d, Index n, std::uint64_t draw = 0) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -20,18 +21,12 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Index;
 
 namespace {
 
 constexpr double limit = 4.5;  // of a standard normal statistic
-
-/// d × n standard normal numbers of the test's own.
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// n draws of a distribution that is sampled from a stream: d × n.
 MatrixXd draws(Index d, Index n, std::uint64_t seed, const std::function<VectorXd(sm::Stream&)>& distribution) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fixtures.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/model/algebra.hpp"
 #include "scorematch/model/at_sigma.hpp"
@@ -15,11 +16,11 @@
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Index;
 
 namespace {
@@ -27,12 +28,6 @@ namespace {
 const sm::implicit_score_matching implicit;
 const sm::denoising_score_matching denoising{.sigma = 0.5, .seed = 3, .frozen = true};
 const sm::sliced_score_matching sliced{.projections = 2, .kind = sm::Projection::gaussian, .seed = 5, .frozen = true};
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 VectorXd random_theta(Index p, std::uint64_t seed) { return normals(p, 1, 1000 + seed); }
 

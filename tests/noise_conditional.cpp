@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/model/algebra.hpp"
 #include "scorematch/model/at_sigma.hpp"
@@ -23,15 +24,10 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Index;
 
 namespace {
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// What the objective adds to n samples: their noise levels with their groups, and z, d × n.
 struct Noise {

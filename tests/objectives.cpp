@@ -9,11 +9,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/diagnostics/check_objective.hpp"
 #include "scorematch/energy/gaussian.hpp"
 #include "scorematch/energy/gaussian_mixture.hpp"
@@ -35,6 +35,7 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
 using sm::Index;
 using Verdict = sm::ObjectiveReport::Verdict;
 
@@ -42,16 +43,6 @@ namespace {
 
 MatrixXd normals(Index d, Index n, std::uint64_t seed) {
   return sm::Stream({seed, sm::Purpose::user}).normals(d * n).reshaped(d, n);
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 enum class Mistake {

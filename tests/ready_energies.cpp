@@ -5,9 +5,9 @@
 
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 #include <string>
 
+#include "fixtures.hpp"
 #include "same_models.hpp"
 #include "scorematch/diagnostics/check_derivatives.hpp"
 #include "scorematch/energy/ready.hpp"
@@ -16,6 +16,7 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
 using same_models::agree;
 using same_models::moved;
 using same_models::points;
@@ -78,16 +79,6 @@ VectorXd upper_times(const VectorXd& log_diagonal, const VectorXd& below, const 
 
 VectorXd below_of(const sm::EnergyModel& model) {
   return model.dimension() == 1 ? VectorXd() : numbers(model, "below");
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 }  // namespace

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/network/mlp.hpp"
@@ -23,17 +23,12 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::same_bits;
 using sm::Index;
 
 namespace {
 
 constexpr double limit = 4;  // of a standard normal statistic
-
-template <class T>
-bool same_bits(const sm::Matrix<T>& a, const sm::Matrix<T>& b) {
-  return a.rows() == b.rows() && a.cols() == b.cols() &&
-         std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
-}
 
 /// The normal numbers that a step of all chains uses: d × chains.
 template <class T>

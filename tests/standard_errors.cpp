@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +13,7 @@
 #include <omp.h>
 #endif
 
+#include "fixtures.hpp"
 #include "scorematch/energy/natural_gaussian.hpp"
 #include "scorematch/energy/student_t.hpp"
 #include "scorematch/fit/fit.hpp"
@@ -22,12 +22,13 @@
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
-#include "scorematch/random/normal.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
+using fixtures::normals;
 using sm::ErrorStatus;
 using sm::Index;
 using sm::Weakness;
@@ -35,12 +36,6 @@ using sm::Weakness;
 namespace {
 
 const sm::implicit_score_matching implicit;
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// The sandwich by hand: H by differences of sm::loss's gradient, V from one sm::loss a sample.
 template <class M, class O>
@@ -82,16 +77,6 @@ MatrixXd two_modes_data(double m, Index n) {
     X(0, i) = (stream.uniform() < 0.3 ? -m : m) + stream.normal();
   }
   return X;
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "fixtures.hpp"
 #include "same_models.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/io/parameters.hpp"
@@ -19,6 +20,7 @@
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
 using same_models::moved;
 using user_models::Complete;
 using user_models::CompleteScore;
@@ -53,16 +55,6 @@ struct Spring {
   VectorXd parameters() const { return VectorXd::Constant(1, stiffness); }
   void set_parameters(const VectorXd& theta) { stiffness = theta[0]; }
 };
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
-}
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -24,17 +25,12 @@
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::normals;
 using sm::Decay;
 using sm::Index;
 using sm::TrainingStatus;
 
 namespace {
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// The implicit loss of f = ½ a ‖x‖² is ½ a² E‖x‖² − a d: a quadratic in a.
 sm::EnergyModel quadratic(double a) {

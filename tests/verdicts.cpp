@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures.hpp"
 #include "scorematch/energy/ready.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/io/csv.hpp"
@@ -32,17 +33,13 @@ namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using fixtures::message_of;
+using fixtures::normals;
 using sm::FitStatus;
 using sm::Index;
 using sm::Method;
 
 namespace {
-
-MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
-  return Z.transpose();
-}
 
 /// ½ exp(k) ‖x − m‖²: the read-me's energy.
 sm::EnergyModel round_gaussian(Index d) {
@@ -85,16 +82,6 @@ MatrixXd two_wells(Index n, std::uint64_t seed) {
 
 MatrixXd raw(const std::string& file, const std::vector<std::string>& columns = {}) {
   return sm::read_csv("examples/data/" + file, columns);
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no exception";
 }
 
 MatrixXd covariance(const MatrixXd& X) {

@@ -57,8 +57,7 @@ struct TwoSampleTest {
 namespace diagnostics {
 
 /// Fills in what follows from the accuracies and the law of their mean.
-template <class = void>
-void judge(TwoSampleTest& test, double expected, double standard_error) {
+inline void judge(TwoSampleTest& test, double expected, double standard_error) {
   test.accuracy = 0.5 * (test.accuracy_on_X + test.accuracy_on_Y);
   test.expected = expected;
   test.standard_error = standard_error;
@@ -109,75 +108,121 @@ TwoSampleTest nearest_neighbour_test(const Samples& X, const Samples& Y) {
   return test;
 }
 
+/// The log odds b + Σ_i (v_i u_i + w_i (u_i² − 1)) of u, x standardised by the learnt halves: those of two samples that
+/// come first in a permutation of each.
+template <class Samples>
+class LogisticClassifier {
+ public:
+  LogisticClassifier(const Samples& X, const Samples& Y, const TwoSampleTestOptions& options)
+      : samples_{&X, &Y},
+        order_{permutation(options.seed, 0, X.cols()), permutation(options.seed, 1, X.cols())},
+        d_(X.rows()),
+        features_(2 * X.rows()),
+        learnt_(X.cols() / 2),
+        ridge_(options.ridge) {
+    standardise();
+  }
+
+  void learn() {
+    Eigen::VectorXd start(features_ + 1);
+    std::fill_n(start.data(), features_ + 1, 0.0);
+    const auto loss = [this](const Eigen::VectorXd& weights, Eigen::VectorXd& gradient) {
+      return this->loss(weights, gradient);
+    };
+    weights_ = fitting::minimise(loss, fitting::unit_metric(), start,
+                                 {.iterations = 500, .memory = 8, .tolerance = 1e-6, .resolution = 1e-4}, {})
+                   .theta;
+  }
+
+  /// Of each kind, how many samples were not learnt from, and how many of those it gets right; ties count half.
+  Index tried() const { return static_cast<Index>(order_[0].size()) - learnt_; }
+  double right(int kind) const {
+    double count = 0;
+    for (Index i = learnt_; i < learnt_ + tried(); ++i) {
+      const double odds = log_odds(sample(kind, i), weights_);
+      count += odds == 0 ? 0.5 : (odds > 0) == (kind == 0) ? 1 : 0;
+    }
+    return count;
+  }
+
+ private:
+  const double* sample(int kind, Index i) const {
+    return samples_[kind]->data() + order_[kind][static_cast<std::size_t>(i)] * d_;
+  }
+
+  // Mean and inverse deviation of the learnt halves; a coordinate that is constant has no say.
+  void standardise() {
+    scale_.resize(d_, 2);
+    for (Index j = 0; j < d_; ++j) {
+      double mean = 0, squares = 0;
+      for (int kind = 0; kind < 2; ++kind)
+        for (Index i = 0; i < learnt_; ++i) mean += sample(kind, i)[j] / static_cast<double>(2 * learnt_);
+      for (int kind = 0; kind < 2; ++kind)
+        for (Index i = 0; i < learnt_; ++i) squares += (sample(kind, i)[j] - mean) * (sample(kind, i)[j] - mean);
+      scale_(j, 0) = mean;
+      scale_(j, 1) = squares > 0 ? std::sqrt(static_cast<double>(2 * learnt_) / squares) : 0;
+    }
+  }
+
+  double log_odds(const double* x, const Eigen::VectorXd& weights) const {
+    double sum = weights[features_];
+    for (Index j = 0; j < d_; ++j) {
+      const double u = (x[j] - scale_(j, 0)) * scale_(j, 1);
+      sum += weights[j] * u + weights[d_ + j] * (u * u - 1);
+    }
+    return sum;
+  }
+
+  // The mean of −log of the probability of a sample's kind, and the penalty.
+  double loss(const Eigen::VectorXd& weights, Eigen::VectorXd& gradient) const {
+    double total = 0;
+    gradient.setZero(features_ + 1);
+    for (int kind = 0; kind < 2; ++kind)
+      for (Index i = 0; i < learnt_; ++i) total += add_sample(kind, sample(kind, i), weights, gradient);
+    double penalty = 0;
+    for (Index k = 0; k <= features_; ++k) {
+      gradient[k] /= static_cast<double>(2 * learnt_);
+      if (k == features_) break;
+      gradient[k] += ridge_ * weights[k];
+      penalty += 0.5 * ridge_ * weights[k] * weights[k];
+    }
+    return total / static_cast<double>(2 * learnt_) + penalty;
+  }
+
+  // log(1 + exp(∓ log odds)), and its derivative.
+  double add_sample(int kind, const double* x, const Eigen::VectorXd& weights, Eigen::VectorXd& gradient) const {
+    const double sign = kind == 0 ? -1 : 1, odds = sign * log_odds(x, weights);
+    const double slope = sign / (1 + std::exp(-odds));
+    for (Index j = 0; j < d_; ++j) {
+      const double u = (x[j] - scale_(j, 0)) * scale_(j, 1);
+      gradient[j] += slope * u;
+      gradient[d_ + j] += slope * (u * u - 1);
+    }
+    gradient[features_] += slope;
+    return (odds > 0 ? odds : 0) + std::log1p(std::exp(-std::abs(odds)));
+  }
+
+  const Samples* samples_[2];
+  std::vector<Index> order_[2];
+  Index d_, features_, learnt_;
+  double ridge_;
+  Samples scale_;
+  Eigen::VectorXd weights_;
+};
+
 /// Logistic regression on the first half of each permuted sample, tried on the rest. If X and Y are of one law the
 /// share q of the tried ones that go to X is the same for both, and the accuracy has mean ½ and variance
 /// q(1 − q)/(number tried) ≤ 1/(4 · number tried) (Lopez-Paz & Oquab 2017, §3).
 template <class Samples>
 TwoSampleTest logistic_test(const Samples& X, const Samples& Y, const TwoSampleTestOptions& options) {
-  const Index d = X.rows(), N = X.cols(), learnt = N / 2, features = 2 * d;
-  const std::vector<Index> order[2] = {permutation(options.seed, 0, N), permutation(options.seed, 1, N)};
-  const auto sample = [&](int kind, Index i) {
-    return (kind == 0 ? X : Y).data() + order[kind][static_cast<std::size_t>(i)] * d;
-  };
-  Samples scale(d, 2);  // mean and inverse deviation of the learnt halves; a coordinate that is constant has no say
-  for (Index j = 0; j < d; ++j) {
-    double mean = 0, squares = 0;
-    for (int kind = 0; kind < 2; ++kind)
-      for (Index i = 0; i < learnt; ++i) mean += sample(kind, i)[j] / static_cast<double>(2 * learnt);
-    for (int kind = 0; kind < 2; ++kind)
-      for (Index i = 0; i < learnt; ++i) squares += (sample(kind, i)[j] - mean) * (sample(kind, i)[j] - mean);
-    scale(j, 0) = mean;
-    scale(j, 1) = squares > 0 ? std::sqrt(static_cast<double>(2 * learnt) / squares) : 0;
-  }
-  const auto log_odds = [&](const double* x, const Eigen::VectorXd& weights) {
-    double sum = weights[features];
-    for (Index j = 0; j < d; ++j) {
-      const double u = (x[j] - scale(j, 0)) * scale(j, 1);
-      sum += weights[j] * u + weights[d + j] * (u * u - 1);
-    }
-    return sum;
-  };
-  const auto loss = [&](const Eigen::VectorXd& weights, Eigen::VectorXd& gradient) {
-    double total = 0;
-    gradient.setZero(features + 1);
-    for (int kind = 0; kind < 2; ++kind)
-      for (Index i = 0; i < learnt; ++i) {
-        const double* x = sample(kind, i);
-        // −log of the probability of its kind, log(1 + exp(∓ log odds)), and its derivative
-        const double sign = kind == 0 ? -1 : 1, odds = sign * log_odds(x, weights);
-        total += (odds > 0 ? odds : 0) + std::log1p(std::exp(-std::abs(odds)));
-        const double slope = sign / (1 + std::exp(-odds));
-        for (Index j = 0; j < d; ++j) {
-          const double u = (x[j] - scale(j, 0)) * scale(j, 1);
-          gradient[j] += slope * u;
-          gradient[d + j] += slope * (u * u - 1);
-        }
-        gradient[features] += slope;
-      }
-    double penalty = 0;
-    for (Index k = 0; k <= features; ++k) {
-      gradient[k] /= static_cast<double>(2 * learnt);
-      if (k == features) break;
-      gradient[k] += options.ridge * weights[k];
-      penalty += 0.5 * options.ridge * weights[k] * weights[k];
-    }
-    return total / static_cast<double>(2 * learnt) + penalty;
-  };
-  Eigen::VectorXd start(features + 1);
-  std::fill_n(start.data(), features + 1, 0.0);
-  const fitting::Minimum minimum = fitting::minimise(
-      loss, fitting::unit_metric(), start, {.iterations = 500, .memory = 8, .tolerance = 1e-6, .resolution = 1e-4}, {});
-  double right[2] = {0, 0};
-  for (int kind = 0; kind < 2; ++kind)
-    for (Index i = learnt; i < N; ++i) {
-      const double odds = log_odds(sample(kind, i), minimum.theta);
-      right[kind] += odds == 0 ? 0.5 : (odds > 0) == (kind == 0) ? 1 : 0;
-    }
+  LogisticClassifier<Samples> classifier(X, Y, options);
+  classifier.learn();
+  const double tried = static_cast<double>(classifier.tried());
   TwoSampleTest test;
   test.classifier = Classifier::logistic;
-  test.samples = 2 * (N - learnt);
-  test.accuracy_on_X = right[0] / static_cast<double>(N - learnt);
-  test.accuracy_on_Y = right[1] / static_cast<double>(N - learnt);
+  test.samples = 2 * classifier.tried();
+  test.accuracy_on_X = classifier.right(0) / tried;
+  test.accuracy_on_Y = classifier.right(1) / tried;
   judge(test, 0.5, 0.5 / std::sqrt(static_cast<double>(test.samples)));
   return test;
 }
@@ -221,7 +266,7 @@ template <class D1, class D2>
 TwoSampleTest classifier_two_sample_test(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                          const TwoSampleTestOptions& options = {}) {
   require_positive(options.ridge, "classifier_two_sample_test: ridge");
-  DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
+  Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "classifier_two_sample_test");
   require(from.cols() == to.cols() && from.cols() >= 4,
           {"classifier_two_sample_test: X has ", from.cols(), " columns, Y ", to.cols(),

@@ -134,7 +134,7 @@ NearestSamples nearest_of(const Samples& X, const Samples& Y, bool own) {
 /// entries that are not finite.
 template <class D1, class D2>
 NearestSamples nearest_samples(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y) {
-  const DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
+  const Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "nearest_samples");
   return diagnostics::nearest_of(from, to, false);
 }
@@ -142,7 +142,7 @@ NearestSamples nearest_samples(const Eigen::MatrixBase<D1>& X, const Eigen::Matr
 /// For each column of Y (d × M, M ≥ 2) the nearest other column of Y.
 template <class Derived>
 NearestSamples nearest_samples(const Eigen::MatrixBase<Derived>& Y) {
-  const DependentMatrix<Derived> points = Y.template cast<double>();
+  const Eigen::MatrixXd points = Y.template cast<double>();
   diagnostics::require_two_samples(points, points, "nearest_samples");
   require(points.cols() >= 2, {"nearest_samples: Y has one column; with itself alone it has no neighbour"});
   return diagnostics::nearest_of(points, points, true);

@@ -43,8 +43,7 @@ namespace diagnostics {
 
 /// W₂² of two samples on the line: ∫₀¹ (F⁻¹(u) − G⁻¹(u))² du over their quantile functions, the best coupling whatever
 /// the two sizes are. Both ascending, and not empty.
-template <class = void>
-double squared_wasserstein(const std::vector<double>& x, const std::vector<double>& y) {
+inline double squared_wasserstein(const std::vector<double>& x, const std::vector<double>& y) {
   const Index N = static_cast<Index>(x.size()), M = static_cast<Index>(y.size());
   double sum = 0;
   Index of_x = M, of_y = N;  // what x[i] and y[j] have left to give, in units of 1/(N M)
@@ -66,9 +65,8 @@ double squared_wasserstein(const std::vector<double>& x, const std::vector<doubl
 }
 
 /// ⟨row i, direction⟩ for each of the `padded` rows of `rows` (padded × d), the first N of them sorted into `sorted`.
-template <class = void>
-void project(const std::vector<double>& rows, Index padded, Index N, const std::vector<double>& direction,
-             std::vector<double>& sorted) {
+inline void project(const std::vector<double>& rows, Index padded, Index N, const std::vector<double>& direction,
+                    std::vector<double>& sorted) {
   using V = simd::Lanes<double>;
   constexpr Index width = simd::width<V>;
   sorted.resize(static_cast<std::size_t>(padded));
@@ -136,7 +134,7 @@ template <class D1, class D2>
 SlicedWasserstein sliced_wasserstein(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                      const SlicedWassersteinOptions& options = {}) {
   require_within(options.projections, 1, 1'000'000'000, "sliced_wasserstein: projections");
-  const DependentMatrix<D1> from = X.template cast<double>(), to = Y.template cast<double>();
+  const Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "sliced_wasserstein");
   SlicedWasserstein result = diagnostics::sliced_wasserstein(from, to, options);
   result.samples_of_X = from.cols();

@@ -1,24 +1,21 @@
 // Minimises a loss by Gauss–Newton and quasi-Newton steps, in the units of the loss itself: the path, its end and the
 // verdict do not depend on the units of θ, of the data, or of the loss.
 //
-//   direction   δ = −H g, H the L-BFGS two-loop product (Nocedal & Wright 2006, algorithm 7.4) whose first matrix is
-//   the inverse
-//               of the metric G (fit/metric.hpp)
-//   damping     δ solves (G + μ diag G) δ = −g, μ after Levenberg and Marquardt: it shortens the step in directions
-//   that G hardly holds step        backtracking until the loss falls enough (Armijo), or, where rounding hides its
-//   fall, until the slope does
-//               (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third of
-//               its size
-//   refresh     G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or
-//   a step by G
-//               was damped or cut
-//   curvature   of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few
-//   steps have brought
-//               little) for the steps, and at the end, where it tells a minimum from a saddle, which the search leaves
-//               again
-//   verdict     the change of the score that the next step −G⁻¹g would make beside the score's size, coordinate by
-//   coordinate in units
-//               of the data, so that none hides behind others
+//   direction  δ = −H g, H the L-BFGS two-loop product (Nocedal & Wright 2006, algorithm 7.4) whose first matrix is the
+//              inverse of the metric G (fit/metric.hpp)
+//   damping    δ solves (G + μ diag G) δ = −g, μ after Levenberg and Marquardt: it shortens the step in directions that
+//              G hardly holds
+//   step       backtracking until the loss falls enough (Armijo), or, where rounding hides its fall, until the slope
+//              does (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third
+//              of its size
+//   refresh    G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or
+//   a
+//              step by G was damped or cut
+//   curvature  of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few steps
+//              have brought little) for the steps, and at the end, where it tells a minimum from a saddle, which the
+//              search leaves again
+//   verdict    the change of the score that the next step −G⁻¹g would make beside the score's size, coordinate by
+//              coordinate in units of the data, so that none hides behind others
 #pragma once
 
 #include <algorithm>
@@ -96,62 +93,8 @@ class Minimiser {
     if (!now.finite || ends()) return best_;
     refresh(now);
     first_diagonal_ = metric_.diagonal;
-    if (search_.settled_where_hidden) {
-      undamped_.factor(metric_, 1e-6);
-      is_metrics_ = false;
-      undamped_.solve(now.gradient, direction_);
-      best_.decrement = decrement_by(metric_, now, direction_);
-      if (best_.decrement <= search_.resolution) {
-        confirmed_ = true;
-        settle(now);
-        return best_;
-      }
-    }
-    for (int failures = 0, idle = 0;;) {
-      const double before = best_.decrement;
-      if (small(now)) {
-        if (!fresh_) {
-          refresh(now);
-          continue;
-        }
-        if (!is_minimum(now) && best_.iterations < search_.iterations) {
-          if (best_.saddle && !leave_saddle(now)) break;
-          if (ends()) break;
-          refresh(now);
-          continue;
-        }
-        break;
-      }
-      if (be_newton_if_slow(now) && curves_down(now) && leave_saddle(now)) {
-        if (ends()) break;
-        refresh(now);
-        continue;
-      }
-      if (best_.iterations >= search_.iterations) break;
-      Point next;
-      const bool lower = step(now, next);
-      if (ends()) break;
-      if (lower) {
-        ++best_.iterations;
-        failures = 0;
-        // A fall that rounding could explain, without a smaller decrement, leads nowhere.
-        idle = now.loss - next.loss > 10 * rounding_at(now) || best_.decrement < 0.5 * before ? 0 : idle + 1;
-        remember(now, next);
-        now = std::move(next);
-        if (idle == 20) break;
-        if (newton_ || (metric_.gram.size() > 0 ? path_ > 0.2 || left_metric_ : path_ > 1)) refresh(now);
-        continue;
-      }
-      // Afresh from here, and then nearer to the steepest descent: where G is no guide to the loss's curvature.
-      if (!fresh_ || !corrections_.empty()) {
-        refresh(now);
-        continue;
-      }
-      if (++failures > 6) break;
-      damping_ = std::max(100 * damping_, 1e-8);
-      factor();
-      radius_ *= 0.25;
-    }
+    if (!search_.settled_where_hidden || !settles_at_start(now))
+      while (iterate(now)) continue;
     settle(now);
     return best_;
   }
@@ -168,6 +111,71 @@ class Minimiser {
   };
 
   bool ends() const { return best_.stopped || best_.unbounded; }
+
+  // Whether the start is stationary along the directions that the metric tells best.
+  bool settles_at_start(const Point& start) {
+    undamped_.factor(metric_, 1e-6);
+    is_metrics_ = false;
+    undamped_.solve(start.gradient, direction_);
+    best_.decrement = decrement_by(metric_, start, direction_);
+    confirmed_ = best_.decrement <= search_.resolution;
+    return confirmed_;
+  }
+
+  // From one point of the path to the next; false where the search is over.
+  bool iterate(Point& now) {
+    const double before = best_.decrement;
+    if (small(now)) return leaves_end(now);
+    if (be_newton_if_slow(now) && curves_down(now) && leave_saddle(now)) {
+      if (ends()) return false;
+      refresh(now);
+      return true;
+    }
+    if (best_.iterations >= search_.iterations) return false;
+    Point next;
+    const bool lower = step(now, next);
+    if (ends()) return false;
+    return lower ? accept(now, next, before) : retry(now);
+  }
+
+  // Where the decrement is small: looked at by a fresh metric, and left again if it is no minimum.
+  bool leaves_end(Point& now) {
+    if (!fresh_) {
+      refresh(now);
+      return true;
+    }
+    if (is_minimum(now) || best_.iterations >= search_.iterations) return false;
+    if (best_.saddle && !leave_saddle(now)) return false;
+    if (ends()) return false;
+    refresh(now);
+    return true;
+  }
+
+  bool accept(Point& now, Point& next, double decrement_before) {
+    ++best_.iterations;
+    failures_ = 0;
+    // A fall that rounding could explain, without a smaller decrement, leads nowhere.
+    const bool leads_on = now.loss - next.loss > 10 * rounding_at(now) || best_.decrement < 0.5 * decrement_before;
+    in_vain_ = leads_on ? 0 : in_vain_ + 1;
+    remember(now, next);
+    now = std::move(next);
+    if (in_vain_ == 20) return false;
+    if (newton_ || (metric_.gram.size() > 0 ? path_ > 0.2 || left_metric_ : path_ > 1)) refresh(now);
+    return true;
+  }
+
+  // Afresh from here, and then nearer to the steepest descent: where G is no guide to the loss's curvature.
+  bool retry(const Point& now) {
+    if (!fresh_ || !corrections_.empty()) {
+      refresh(now);
+      return true;
+    }
+    if (++failures_ > 6) return false;
+    damping_ = std::max(100 * damping_, 1e-8);
+    factor();
+    radius_ *= 0.25;
+    return true;
+  }
 
   /// What rounding may add to the loss.
   double rounding_at(const Point& at) const { return search_.noise * (std::abs(at.loss) + metric_.square); }
@@ -230,37 +238,46 @@ class Minimiser {
     if (!(metric_.square > 0)) return;
     int tries = 30;  // of a network hundreds may be weak: their damping has to do
     for (Index i = 0; i < p; ++i) {
-      double& own = metric_.diagonal[i];
       // What rounding makes of no effect: neither one more nor twice as much is seen.
       const double unit = std::max(std::abs(at.theta[i]), 1.0);
-      if (std::sqrt(own / metric_.square) * unit < 1e-13) {
-        own = 0;
-        // It may yet move the loss: by its trace, or where the square of the number counts alone. By its own curvature
-        // then, or, where that is nothing, so that no step changes the loss by more than its size.
-        const double size = std::abs(at.loss) + metric_.square, slope = std::abs(at.gradient[i]),
-                     curvature = --tries >= 0 ? std::abs(curvature_of(at, i, 1e-2 * unit)) : 0;
-        if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature))
-          own = curvature;
-        else if (slope * unit > 1e-14 * size)
-          own = slope * slope / size;
-        else
-          still_[static_cast<std::size_t>(i)] = most_[i] > 0;
-        metric_.relative_diagonal[i] = metric_.relative_square * own / size;
-        if (metric_.gram.size() > 0) {
-          metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
-          metric_.gram(i, i) = own;
-        }
-        continue;
-      }
-      most_[i] = std::max(most_[i], own / metric_.square);
-      const double lost = 1e-16 * most_[i] * metric_.square, weak = 1e-8 * metric_.square / (unit * unit);
-      if (!(own < std::max(lost, weak)) || --tries < 0) continue;
-      const double curvature = curvature_of(at, i, 1e-2 * std::min(unit, 1 / std::sqrt(most_[i])));
-      if (curvature > 0.1 * own && curvature < 10 * own) continue;
-      still_[static_cast<std::size_t>(i)] = own < lost;
-      own = std::max({lost, weak, std::isfinite(curvature) ? curvature : 0});
-      if (metric_.gram.size() > 0) metric_.gram(i, i) = own;
+      if (std::sqrt(metric_.diagonal[i] / metric_.square) * unit < 1e-13)
+        replace_no_effect(at, i, unit, tries);
+      else
+        raise_weak_effect(at, i, unit, tries);
     }
+  }
+
+  // A number that does not move the score may yet move the loss: by its trace, or where the square of the number counts
+  // alone. By its own curvature then, or, where that is nothing, so that no step changes the loss by more than its
+  // size.
+  void replace_no_effect(const Point& at, Index i, double unit, int& tries) {
+    double own = 0;
+    const double size = std::abs(at.loss) + metric_.square, slope = std::abs(at.gradient[i]),
+                 curvature = --tries >= 0 ? std::abs(curvature_of(at, i, 1e-2 * unit)) : 0;
+    if (curvature * unit * unit > 1e-8 * size && std::isfinite(curvature))
+      own = curvature;
+    else if (slope * unit > 1e-14 * size)
+      own = slope * slope / size;
+    else
+      still_[static_cast<std::size_t>(i)] = most_[i] > 0;
+    metric_.diagonal[i] = own;
+    metric_.relative_diagonal[i] = metric_.relative_square * own / size;
+    if (metric_.gram.size() > 0) {
+      metric_.relative_gram(i, i) = metric_.relative_diagonal[i];
+      metric_.gram(i, i) = own;
+    }
+  }
+
+  void raise_weak_effect(const Point& at, Index i, double unit, int& tries) {
+    double& own = metric_.diagonal[i];
+    most_[i] = std::max(most_[i], own / metric_.square);
+    const double lost = 1e-16 * most_[i] * metric_.square, weak = 1e-8 * metric_.square / (unit * unit);
+    if (!(own < std::max(lost, weak)) || --tries < 0) return;
+    const double curvature = curvature_of(at, i, 1e-2 * std::min(unit, 1 / std::sqrt(most_[i])));
+    if (curvature > 0.1 * own && curvature < 10 * own) return;
+    still_[static_cast<std::size_t>(i)] = own < lost;
+    own = std::max({lost, weak, std::isfinite(curvature) ? curvature : 0});
+    if (metric_.gram.size() > 0) metric_.gram(i, i) = own;
   }
 
   double curvature_of(const Point& at, Index i, double step) {
@@ -471,54 +488,65 @@ class Minimiser {
     const double length = length_of_direction(now);
     const bool limited = length > radius_;
     const double first = limited ? radius_ / length : 1;
-    const double rounding = rounding_at(now);
-    const auto accepts = [&](const Point& trial, double t) {
-      if (!trial.finite) return false;
-      if (trial.loss <= now.loss + 1e-4 * t * slope) return true;
-      const double at_trial = dot(trial.gradient, direction_);
-      if (trial.loss > now.loss + rounding) return false;
-      if (at_trial >= 0.9 * slope && at_trial <= -0.8 * slope) return true;
-      // Coordinates that the others hide from the loss: the decrement sees them.
-      return std::abs(trial.loss - now.loss) <= rounding && decrement_at(trial) < (1 - 0.5 * t) * best_.decrement;
-    };
-    const auto at = [&](double t, Point& trial) {
-      trial.theta.resize(now.theta.size());
-      for (Index i = 0; i < now.theta.size(); ++i) trial.theta[i] = now.theta[i] + t * direction_[i];
-      evaluate(trial);
-      return !ends();
-    };
     double t = first;
     for (int trials = 0;; ++trials) {
-      if (!at(t, next)) return false;
-      if (accepts(next, t)) break;
+      if (!go(now, t, next)) return false;
+      if (accepts(now, slope, next, t)) break;
       if (trials == 40) return false;
       // The least of the parabola through value, slope and value; a tenth where there is no value.
       double shorter = 0.1;
       if (next.finite) shorter = -slope * t / (2 * (next.loss - now.loss - slope * t));
       t *= std::isfinite(shorter) ? std::clamp(shorter, 0.1, 0.5) : 0.1;
     }
-    left_metric_ = t < 0.9 || damping_ > 1e-6;  // G did not hold as far as its own step
-    // Levenberg and Marquardt's damping shortens a step where G hardly holds it, and leaves the others.
-    if (t < 0.3 * first)
-      damping_ = std::clamp(damping_ * std::min(first / t, 100.0), 1e-12, 1e3);
-    else if (t >= first)
-      damping_ = damping_ > 1e-14 ? 0.1 * damping_ : 0;
+    adapt_damping(t, first);
     if (t < first) {
       radius_ = std::clamp(t * length, 0.1, radius_);
     } else if (limited) {
       radius_ = std::min(2 * radius_, 1e3);
     } else {
       radius_ = std::max(radius_, 0.5);
-      // Far from the end of the fall along this line: go on.
-      Point farther;
-      while (dot(next.gradient, direction_) < 0.9 * slope && t < 64) {
-        if (!at(2 * t, farther) || !farther.finite || !(farther.loss < next.loss)) break;
-        t *= 2;
-        std::swap(next, farther);
-      }
+      t = go_farther(now, slope, t, next);
     }
     path_ += t * length;
     return !ends();
+  }
+
+  // To now + t direction; false to end.
+  bool go(const Point& now, double t, Point& trial) {
+    trial.theta.resize(now.theta.size());
+    for (Index i = 0; i < now.theta.size(); ++i) trial.theta[i] = now.theta[i] + t * direction_[i];
+    evaluate(trial);
+    return !ends();
+  }
+
+  bool accepts(const Point& now, double slope, const Point& trial, double t) {
+    if (!trial.finite) return false;
+    if (trial.loss <= now.loss + 1e-4 * t * slope) return true;
+    const double rounding = rounding_at(now), at_trial = dot(trial.gradient, direction_);
+    if (trial.loss > now.loss + rounding) return false;
+    if (at_trial >= 0.9 * slope && at_trial <= -0.8 * slope) return true;
+    // Coordinates that the others hide from the loss: the decrement sees them.
+    return std::abs(trial.loss - now.loss) <= rounding && decrement_at(trial) < (1 - 0.5 * t) * best_.decrement;
+  }
+
+  // Levenberg and Marquardt's damping shortens a step where G hardly holds it, and leaves the others.
+  void adapt_damping(double t, double first) {
+    left_metric_ = t < 0.9 || damping_ > 1e-6;  // G did not hold as far as its own step
+    if (t < 0.3 * first)
+      damping_ = std::clamp(damping_ * std::min(first / t, 100.0), 1e-12, 1e3);
+    else if (t >= first)
+      damping_ = damping_ > 1e-14 ? 0.1 * damping_ : 0;
+  }
+
+  // Twice as far again and again while the end of the fall along this line is far; returns how far.
+  double go_farther(const Point& now, double slope, double t, Point& next) {
+    Point farther;
+    while (dot(next.gradient, direction_) < 0.9 * slope && t < 64) {
+      if (!go(now, 2 * t, farther) || !farther.finite || !(farther.loss < next.loss)) break;
+      t *= 2;
+      std::swap(next, farther);
+    }
+    return t;
   }
 
   void remember(const Point& now, const Point& next) {
@@ -590,6 +618,8 @@ class Minimiser {
   double then_ = 0;
   double radius_ = 0.3;   ///< the longest step, in sizes of the score
   double damping_ = 0.1;  ///< Levenberg and Marquardt's
+  int failures_ = 0;      ///< steps in a row that did not lower the loss
+  int in_vain_ = 0;       ///< steps in a row that led nowhere
   double path_ = 0;       ///< what the score has changed by since the metric was taken, in its own size
   bool left_metric_ = false;
   bool fresh_ = false;  ///< the metric is that of the present θ

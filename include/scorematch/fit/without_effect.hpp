@@ -65,72 +65,92 @@ struct DegenerateRows {
   }
 };
 
-/// Rows of X (d × N) that are constant, and combinations of the others that are so to rounding: duplicates, sums,
-/// one-hot codes, N ≤ d samples. Rows may have names.
-template <class Derived>
-DegenerateRows degenerate_rows(const Eigen::MatrixBase<Derived>& X, const std::vector<std::string>& names = {}) {
-  using T = typename Derived::Scalar;
-  DegenerateRows found;
-  const Index d = X.rows(), N = X.cols();
-  DependentMatrix<Derived> Z = X.template cast<double>();
-  std::vector<std::string> row_names;
-  DependentVector<Derived> rounding(d);
-  std::vector<Index> varying;
+namespace fitting {
+
+/// The rows of data without their means, in units of their deviations.
+template <class Real>
+struct RowsInUnits {
+  Matrix<Real> rows;
+  std::vector<Index> constant, varying;  ///< constant ones are not in units
+  Vector<Real> rounding;                 ///< of the entries of each row, 0 of constant ones
+};
+
+template <class Derived, class Real = double>
+RowsInUnits<Real> rows_in_units(const Eigen::MatrixBase<Derived>& X) {
+  const Index d = X.rows();
+  RowsInUnits<Real> result{X.template cast<double>(), {}, {}, Vector<Real>::Zero(d)};
+  Matrix<Real>& Z = result.rows;
   for (Index i = 0; i < d; ++i) {
-    row_names.push_back(static_cast<std::size_t>(i) < names.size() ? names[static_cast<std::size_t>(i)]
-                                                                   : text("row ", i));
     const double size = Z.row(i).cwiseAbs().maxCoeff(), first = Z(i, 0);
     Z.row(i).array() -= first;
     Z.row(i).array() -= Z.row(i).mean();
-    const double deviation = std::sqrt(Z.row(i).squaredNorm() / static_cast<double>(N));
+    const double deviation = std::sqrt(Z.row(i).squaredNorm() / static_cast<double>(X.cols()));
     if ((X.row(i).array() == X(i, 0)).all() || !(deviation > 0)) {
-      found.constant.push_back(i);
+      result.constant.push_back(i);
       continue;
     }
     Z.row(i) /= deviation;
-    rounding[i] = static_cast<double>(std::numeric_limits<T>::epsilon()) * size / deviation;
-    varying.push_back(i);
+    result.rounding[i] =
+        static_cast<double>(std::numeric_limits<typename Derived::Scalar>::epsilon()) * size / deviation;
+    result.varying.push_back(i);
   }
-  // Gram and Schmidt, twice, the row with the most left first: what is left of a row is judged by its own rounding.
-  const Index q = static_cast<Index>(varying.size());
-  DependentMatrix<Derived> left(q, N), combination = DependentMatrix<Derived>::Zero(q, d);
+  return result;
+}
+
+/// The combinations of rows that vanish to rounding, one a column: by Gram and Schmidt, twice, the row with the most
+/// left first. What is left of a row is judged by its own rounding.
+template <class Real>
+Matrix<Real> vanishing_combinations(const RowsInUnits<Real>& data) {
+  const Index q = static_cast<Index>(data.varying.size()), d = data.rows.rows(), N = data.rows.cols();
+  Matrix<Real> left(q, N), combination = Matrix<Real>::Zero(q, d), null(d, 0);
   for (Index k = 0; k < q; ++k) {
-    left.row(k) = Z.row(varying[static_cast<std::size_t>(k)]);
-    combination(k, varying[static_cast<std::size_t>(k)]) = 1;
+    left.row(k) = data.rows.row(data.varying[static_cast<std::size_t>(k)]);
+    combination(k, data.varying[static_cast<std::size_t>(k)]) = 1;
   }
   const double root = std::sqrt(static_cast<double>(N));
-  std::vector<char> done(static_cast<std::size_t>(q), 0);
-  DependentMatrix<Derived> null(d, 0);
-  for (Index turn = 0; turn < q; ++turn) {
-    Index best = -1;
-    double most = -1;
-    for (Index k = 0; k < q; ++k)
-      if (!done[static_cast<std::size_t>(k)] && left.row(k).norm() > most) {
-        best = k;
-        most = left.row(k).norm();
-      }
-    done[static_cast<std::size_t>(best)] = 1;
-    const double lost = combination.row(best).cwiseAbs() * rounding.cwiseMax(1e-15);
+  std::vector<Index> others;
+  for (Index k = 0; k < q; ++k) others.push_back(k);
+  while (!others.empty()) {
+    std::vector<Real> lengths;
+    for (const Index k : others) lengths.push_back(left.row(k).norm());
+    const auto longest = std::max_element(lengths.begin(), lengths.end());
+    const double most = *longest;
+    const Index best = others[static_cast<std::size_t>(longest - lengths.begin())];
+    others.erase(others.begin() + (longest - lengths.begin()));
+    const double lost = combination.row(best).cwiseAbs() * data.rounding.cwiseMax(1e-15);
     if (most / root <= 8 * lost) {
       null.conservativeResize(d, null.cols() + 1);
       null.col(null.cols() - 1) = combination.row(best).transpose();
       continue;
     }
-    const DependentVector<Derived> unit = left.row(best).transpose() / most;
-    const DependentVector<Derived> of_unit = combination.row(best).transpose() / most;
+    const Vector<Real> unit = left.row(best).transpose() / most;
+    const Vector<Real> of_unit = combination.row(best).transpose() / most;
     for (int again = 0; again < 2; ++again)
-      for (Index k = 0; k < q; ++k) {
-        if (done[static_cast<std::size_t>(k)]) continue;
+      for (const Index k : others) {
         const double share = left.row(k).dot(unit);
         left.row(k) -= share * unit.transpose();
         combination.row(k) -= share * of_unit.transpose();
       }
   }
+  return null;
+}
+
+}  // namespace fitting
+
+/// Rows of X (d × N) that are constant, and combinations of the others that are so to rounding: duplicates, sums,
+/// one-hot codes, N ≤ d samples. Rows may have names.
+template <class Derived, class Real = double>
+DegenerateRows degenerate_rows(const Eigen::MatrixBase<Derived>& X, const std::vector<std::string>& names = {}) {
+  const fitting::RowsInUnits<Real> data = fitting::rows_in_units(X);
+  DegenerateRows found{.constant = data.constant};
+  Matrix<Real> null = fitting::vanishing_combinations(data);
   if (null.cols() == 0) return found;
+  std::vector<std::string> row_names = names;
+  for (Index i = static_cast<Index>(names.size()); i < X.rows(); ++i) row_names.push_back(text("row ", i));
   null = fitting::sparse_basis<>(null);
   for (Index k = 0; k < null.cols(); ++k) {
     // each row in units of its deviation: in the data's own, rows in large units would hide
-    DependentVector<Derived> direction = null.col(k);
+    Vector<Real> direction = null.col(k);
     direction.normalize();
     found.dependent.push_back(fitting::describe(direction, row_names));
   }

@@ -270,10 +270,10 @@ void require_linear(const M& model) {
 
 /// A basis of the same null space that names few parameters, each in the unit of its feature: parts of a direction that
 /// are rounding there would not be in θ's own. Columns of length 1.
-template <class D>
-DependentMatrix<D> sparse_in_units_of(const DependentMatrix<D>& A, DependentMatrix<D> null) {
+template <class Real>
+Matrix<Real> sparse_in_units_of(const Matrix<Real>& A, Matrix<Real> null) {
   if (null.cols() == 0) return null;
-  DependentVector<D> size(A.rows());
+  Vector<Real> size(A.rows());
   for (Index k = 0; k < A.rows(); ++k) size[k] = A(k, k) > 0 ? std::sqrt(A(k, k)) : 1;
   for (Index k = 0; k < A.rows(); ++k) null.row(k) *= size[k];
   null = sparse_basis<>(null);
@@ -283,11 +283,11 @@ DependentMatrix<D> sparse_in_units_of(const DependentMatrix<D>& A, DependentMatr
 }
 
 /// The system J has, in a basis of θ in which it is well conditioned, and its solution for any gradient.
-template <class D = void>
+template <class Real>
 class NewtonStep {
  public:
-  NewtonStep(const FeatureBasis<D>& basis, double ridge, double tolerance) : ridge_(ridge), directions_(basis.T) {
-    DependentMatrix<D> G = basis.gram;
+  NewtonStep(const FeatureBasis<Real>& basis, double ridge, double tolerance) : ridge_(ridge), directions_(basis.T) {
+    Matrix<Real> G = basis.gram;
     if (ridge > 0) {
       directions_.conservativeResize(basis.T.rows(), basis.T.cols() + basis.null.cols());
       directions_.rightCols(basis.null.cols()) = basis.null;
@@ -295,54 +295,54 @@ class NewtonStep {
       G.topLeftCorner(basis.rank(), basis.rank()) += basis.gram;
     }
     for (Index k = 0; k < G.rows(); ++k) directions_.col(k) /= std::sqrt(G(k, k));
-    const DependentVector<D> scale = G.diagonal().cwiseSqrt().cwiseInverse();
+    const Vector<Real> scale = G.diagonal().cwiseSqrt().cwiseInverse();
     for (Index j = 0; j < G.cols(); ++j)
       for (Index i = 0; i < G.rows(); ++i) G(i, j) *= scale[i] * scale[j];
-    factor_ = std::make_unique<PivotedCholesky<D>>(G, 1e-3 * tolerance);
+    factor_ = std::make_unique<PivotedCholesky<Real>>(G, 1e-3 * tolerance);
     solvable_ = factor_->rank == G.rows();
     if (basis.null.cols() > 0 && ridge == 0) project_out_ = orthonormal(basis.null);
   }
 
   /// From θ to the minimum, where J has the gradient g; without a ridge across the null space alone.
-  DependentVector<D> operator()(const DependentVector<D>& theta, const DependentVector<D>& gradient) const {
-    const DependentVector<D> g = gradient + ridge_ * theta;
-    if (!solvable_ || directions_.cols() == 0) return DependentVector<D>::Zero(theta.size());
-    const DependentVector<D> right = -(directions_.transpose() * g);
+  Vector<Real> operator()(const Vector<Real>& theta, const Vector<Real>& gradient) const {
+    const Vector<Real> g = gradient + ridge_ * theta;
+    if (!solvable_ || directions_.cols() == 0) return Vector<Real>::Zero(theta.size());
+    const Vector<Real> right = -(directions_.transpose() * g);
     return without_null_space(directions_ * factor_->solve(right));
   }
 
   bool solvable() const { return solvable_; }
 
  private:
-  DependentVector<D> without_null_space(DependentVector<D> step) const {
+  Vector<Real> without_null_space(Vector<Real> step) const {
     for (Index j = 0; j < project_out_.cols(); ++j)
-      step -= DependentVector<D>(project_out_.col(j).dot(step) * project_out_.col(j));
+      step -= Vector<Real>(project_out_.col(j).dot(step) * project_out_.col(j));
     return step;
   }
-  static DependentMatrix<D> orthonormal(DependentMatrix<D> Q) {  // Gram and Schmidt, twice
+  static Matrix<Real> orthonormal(Matrix<Real> Q) {  // Gram and Schmidt, twice
     for (int turn = 0; turn < 2; ++turn)
       for (Index j = 0; j < Q.cols(); ++j) {
-        for (Index k = 0; k < j; ++k) Q.col(j) -= DependentVector<D>(Q.col(k).dot(Q.col(j)) * Q.col(k));
+        for (Index k = 0; k < j; ++k) Q.col(j) -= Vector<Real>(Q.col(k).dot(Q.col(j)) * Q.col(k));
         Q.col(j).normalize();
       }
     return Q;
   }
 
   double ridge_;
-  DependentMatrix<D> directions_, project_out_;
-  std::unique_ptr<PivotedCholesky<D>> factor_;
+  Matrix<Real> directions_, project_out_;
+  std::unique_ptr<PivotedCholesky<Real>> factor_;
   bool solvable_ = true;
 };
 
 /// Whether the step changes the score of each coordinate by little beside the score itself, or the inverse of the
 /// data's deviation: a measure without units. On the first samples.
-template <class T, class M>
+template <class T, class Real = double, class M>
 bool changes_score_little(const M& model, const Eigen::VectorXd& step, MatrixView<T> data, double little) {
   if constexpr (requires { model.takes_sigma(); })
     if (model.takes_sigma()) return true;  // what noise it has, the objective alone knows
   const Index N = std::min<Index>(data.cols(), 1000);
   M moved = model;
-  moved.set_parameters(DependentVector<M>(model.parameters()) + step);
+  moved.set_parameters(Vector<Real>(model.parameters()) + step);
   const Matrix<T> points = data.leftCols(N), S = score_of(model, points), change = score_of(moved, points) - S;
   for (Index i = 0; i < data.rows(); ++i) {
     double mean = 0, variance = 0, square = 0, changed = 0;
@@ -359,34 +359,44 @@ bool changes_score_little(const M& model, const Eigen::VectorXd& step, MatrixVie
 }
 
 /// Largest by smallest eigenvalue of a symmetric matrix, its diagonal scaled to 1; ∞ where that is singular.
-template <class D = void>
-double condition_of(const DependentMatrix<D>& A) {
-  const DependentVector<D> values = scaled_spectrum(A).values;
+template <class Real>
+double condition_of(const Matrix<Real>& A) {
+  const Vector<Real> values = scaled_spectrum(A).values;
   const double least = values[0], largest = values[values.size() - 1];
   return least > 0 ? largest / least : std::numeric_limits<double>::infinity();
 }
 
 /// The same where A's smallest eigenvalue is lost in A's rounding: it is 1/(the largest one of A⁻¹ = T G⁻¹ Tᵀ).
-template <class D>
-double condition_of(const DependentMatrix<D>& A, const FeatureBasis<D>& basis) {
-  if (!basis.repeated) return condition_of<D>(A);
-  const PivotedCholesky<D> factor(basis.gram, 0);
+template <class Real>
+double condition_of(const Matrix<Real>& A, const FeatureBasis<Real>& basis) {
+  if (!basis.repeated) return condition_of(A);
+  const PivotedCholesky<Real> factor(basis.gram, 0);
   if (factor.rank < basis.rank()) return std::numeric_limits<double>::infinity();
-  const ScaledSpectrum spectrum = scaled_spectrum<D>(A);
-  DependentMatrix<D> rows = basis.T, solved(basis.rank(), A.rows());
+  const ScaledSpectrum spectrum = scaled_spectrum(A);
+  Matrix<Real> rows = basis.T, solved(basis.rank(), A.rows());
   for (Index k = 0; k < A.rows(); ++k) {
     rows.row(k) /= spectrum.scale[k];
     solved.col(k) = factor.solve(rows.row(k).transpose());
   }
-  const DependentMatrix<D> inverse = rows * solved;
-  const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(inverse, Eigen::EigenvaluesOnly);
+  const Matrix<Real> inverse = rows * solved;
+  const Eigen::SelfAdjointEigenSolver<Matrix<Real>> solver(inverse, Eigen::EigenvaluesOnly);
   return spectrum.values[A.rows() - 1] * solver.eigenvalues()[A.rows() - 1];
 }
 
+/// Of A + ridge I.
+template <class Real>
+double condition_of(const Matrix<Real>& A, const FeatureBasis<Real>& basis, double ridge) {
+  if (ridge > 0) {
+    Matrix<Real> raised = A;
+    for (Index k = 0; k < A.rows(); ++k) raised(k, k) += ridge;
+    return condition_of(raised);
+  }
+  return basis.rank() < A.rows() ? std::numeric_limits<double>::infinity() : condition_of(A, basis);
+}
+
 /// Goes on from θ by steps that the gradient at θ gives, until they are rounding. `remaining` is the last, not gone.
-template <class Evaluate, class Step, class D = void>
-void refine(Evaluate evaluate, const Loss& loss, const Step& step, DependentVector<D>& theta,
-            DependentVector<D>& remaining) {
+template <class Evaluate, class Step, class Real>
+void refine(Evaluate evaluate, const Loss& loss, const Step& step, Vector<Real>& theta, Vector<Real>& remaining) {
   double before = std::numeric_limits<double>::infinity();
   for (int turn = 0;; ++turn) {
     evaluate(theta);
@@ -400,10 +410,59 @@ void refine(Evaluate evaluate, const Loss& loss, const Step& step, DependentVect
   }
 }
 
+/// The features' basis on the data, its null space in few parameters a direction.
+template <class T, class O, class Real>
+FeatureBasis<Real> basis_on(FeatureGram<T, O>& gram, const Matrix<Real>& A, double tolerance) {
+  const auto gram_of = [&](Matrix<Real>& columns) {
+    const Matrix<T> rounded = columns.template cast<T>();  // the product is that of what is multiplied
+    columns = rounded.template cast<double>();
+    return Matrix<Real>(gram.mean(0, rounded));
+  };
+  FeatureBasis<Real> basis = feature_basis(A, gram_of, tolerance, std::numeric_limits<T>::epsilon());
+  basis.null = sparse_in_units_of(A, basis.null);
+  return basis;
+}
+
+/// Lists the directions that the data leave open. Whether the loss, which is linear along them, is constant there.
+template <class M, class Real>
+bool list_null_directions(const Matrix<Real>& null, double tolerance, ClosedForm<M>& result) {
+  const std::vector<std::string> names = parameter_names(result.model);
+  bool bounded = true;
+  for (Index k = 0; k < null.cols(); ++k) {
+    const Vector<Real> direction = null.col(k);
+    result.null_directions.push_back({direction, direction.dot(result.A * direction), describe(direction, names)});
+    const Vector<Real> terms = direction.cwiseProduct(result.b);
+    bounded = bounded && std::abs(terms.sum()) <= std::sqrt(tolerance) * terms.cwiseAbs().sum();
+  }
+  return bounded;
+}
+
+/// A and b are those of the data; evaluate(θ) sets the loss there.
+template <class T, class O, class M, class Evaluate, class Real = double>
+void solve_system(FeatureGram<T, O>& gram, MatrixView<T> data, double ridge, Evaluate evaluate, const Loss& loss,
+                  ClosedForm<M>& result) {
+  const Matrix<Real>& A = result.A;
+  const double tolerance = rank_tolerance<T>(A.rows()), little = std::is_same_v<T, float> ? 1e-2 : 1e-6;
+  const FeatureBasis<Real> basis = basis_on(gram, A, tolerance);
+  result.rank = basis.rank();
+  const bool bounded = list_null_directions(basis.null, tolerance, result);
+  result.status = ridge > 0 || result.rank == A.rows() ? ClosedFormStatus::solved
+                  : bounded                            ? ClosedFormStatus::rank_deficient
+                                                       : ClosedFormStatus::unbounded;
+  result.condition = condition_of(A, basis, ridge);
+  const NewtonStep<Real> step(basis, ridge, tolerance);
+  Vector<Real> theta = step(Vector<Real>::Zero(A.rows()), result.b);
+  refine(evaluate, loss, step, theta, result.remaining_step);
+  result.model.set_parameters(theta);
+  if (result.status != ClosedFormStatus::unbounded &&
+      (!step.solvable() || !changes_score_little<T>(result.model, result.remaining_step, data, little)))
+    result.status = ClosedFormStatus::inaccurate;
+}
+
 template <class T, class M, class O>
 void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
   options.validate();
-  const Index p = static_cast<Index>(result.model.parameters().size());
+  const Eigen::VectorXd own = result.model.parameters();
   require_linear(result.model);
   auto function = objective::loss_function<T>(result.model, objective, data);
   require(objective.half_squared_score(),
@@ -412,54 +471,18 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
   auto gram = feature_gram<T>(result.model, objective, data);
   result.A = gram.mean(0);
   Loss loss;
-  const auto evaluate = [&](const DependentVector<M>& theta) {
+  const auto evaluate = [&](const Eigen::VectorXd& theta) {
     function.bind(theta);
     function.evaluate({}, true, loss);
   };
-  evaluate(DependentVector<M>::Zero(p));
+  evaluate(Eigen::VectorXd::Zero(own.size()));
   result.b = loss.gradient;
   result.c = loss.value;
-  DependentVector<M> theta = result.model.parameters();
   result.status = ClosedFormStatus::non_finite;
-  if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c)) {
-    const double tolerance = rank_tolerance<T>(p);
-    FeatureBasis<M> basis = feature_basis<M>(
-        result.A,
-        [&](DependentMatrix<M>& columns) {
-          const Matrix<T> rounded = columns.template cast<T>();  // the product is that of what is multiplied
-          columns = rounded.template cast<double>();
-          return DependentMatrix<M>(gram.mean(0, rounded));
-        },
-        tolerance, std::numeric_limits<T>::epsilon());
-    result.rank = basis.rank();
-    const std::vector<std::string> names = parameter_names(result.model);
-    const DependentMatrix<M>& null = basis.null = sparse_in_units_of<M>(result.A, basis.null);
-    bool bounded = true;
-    for (Index k = 0; k < null.cols(); ++k) {
-      const DependentVector<M> direction = null.col(k);
-      result.null_directions.push_back({direction, direction.dot(result.A * direction), describe(direction, names)});
-      const DependentVector<M> terms = direction.cwiseProduct(result.b);
-      bounded = bounded && std::abs(terms.sum()) <= std::sqrt(tolerance) * terms.cwiseAbs().sum();
-    }
-    const NewtonStep<M> step(basis, options.ridge, tolerance);
-    result.status = options.ridge > 0 || result.rank == p ? ClosedFormStatus::solved
-                    : bounded                             ? ClosedFormStatus::rank_deficient
-                                                          : ClosedFormStatus::unbounded;
-    DependentMatrix<M> raised = result.A;
-    for (Index k = 0; k < p; ++k) raised(k, k) += options.ridge;
-    result.condition = options.ridge > 0 ? condition_of<M>(raised)
-                       : result.rank < p ? std::numeric_limits<double>::infinity()
-                                         : condition_of<M>(result.A, basis);
-    theta = step(DependentVector<M>::Zero(p), result.b);
-    refine(evaluate, loss, step, theta, result.remaining_step);
-    result.model.set_parameters(theta);
-    const double little = std::is_same_v<T, float> ? 1e-2 : 1e-6;
-    if (result.status != ClosedFormStatus::unbounded &&
-        (!step.solvable() || !changes_score_little<T>(result.model, result.remaining_step, data, little)))
-      result.status = ClosedFormStatus::inaccurate;
-  } else {
-    evaluate(theta);
-  }
+  if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c))
+    solve_system(gram, data, options.ridge, evaluate, loss, result);
+  else
+    evaluate(own);
   function.evaluate({}, false, result.loss);
   result.loss.gradient = loss.gradient;
 }

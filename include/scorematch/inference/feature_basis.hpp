@@ -14,39 +14,33 @@
 
 namespace scorematch::fitting {
 
-template <class D>
+template <class Real>
 struct FeatureBasis {
-  DependentMatrix<D> T;     ///< p × rank
-  DependentMatrix<D> gram;  ///< rank × rank, E[(ΦT)ᵀΦT], its diagonal 1
-  DependentMatrix<D> null;  ///< p × (p − rank): directions along which Φ is 0 to its own rounding
-  bool repeated = false;    ///< A alone did not do
+  Matrix<Real> T;         ///< p × rank
+  Matrix<Real> gram;      ///< rank × rank, E[(ΦT)ᵀΦT], its diagonal 1
+  Matrix<Real> null;      ///< p × (p − rank): directions along which Φ is 0 to its own rounding
+  bool repeated = false;  ///< A alone did not do
 
   Index rank() const { return T.cols(); }
 };
 
 /// Lower triangular L with G = L Lᵀ in the order of `order`, as far as the pivots are above `tolerance`; G has the
 /// diagonal 1. Pivots are taken in the order of the columns where none is much larger: what is small stays small.
-template <class D = void>
+template <class Real>
 struct PivotedCholesky {
   std::vector<Index> order;
-  DependentMatrix<D> L;  ///< q × rank, in that order
+  Matrix<Real> L;  ///< q × rank, in that order
   Index rank = 0;
   double least_pivot = 1;
 
-  PivotedCholesky(const DependentMatrix<D>& G, double tolerance) : L(G.rows(), G.rows()) {
+  PivotedCholesky(const Matrix<Real>& G, double tolerance) : L(G.rows(), G.rows()) {
     const Index q = G.rows();
-    DependentVector<D> left = G.diagonal();
+    Vector<Real> left = G.diagonal();
     for (Index k = 0; k < q; ++k) order.push_back(k);
     L.setZero();
     for (; rank < q; ++rank) {
-      Index best = rank;
-      for (Index k = rank; k < q; ++k)
-        if (left[k] > 2 * left[best]) best = k;
-      if (!(left[best] > tolerance)) {
-        for (Index k = rank; k < q; ++k)
-          if (left[k] > left[best]) best = k;
-        if (!(left[best] > tolerance)) break;
-      }
+      const Index best = next_pivot(left, tolerance);
+      if (!(left[best] > tolerance)) break;
       least_pivot = std::min(least_pivot, left[best]);
       std::swap(order[index(rank)], order[index(best)]);
       std::swap(left[rank], left[best]);
@@ -64,8 +58,8 @@ struct PivotedCholesky {
   }
 
   /// (L₁ L₁ᵀ)⁻¹ b of the first `rank` rows, in the order of the columns: where all of them have a pivot.
-  DependentVector<D> solve(const DependentVector<D>& b) const {
-    DependentVector<D> x(rank), result(rank);
+  Vector<Real> solve(const Vector<Real>& b) const {
+    Vector<Real> x(rank), result(rank);
     for (Index i = 0; i < rank; ++i) {
       double sum = b[order[index(i)]];
       for (Index k = 0; k < i; ++k) sum -= L(i, k) * x[k];
@@ -82,67 +76,109 @@ struct PivotedCholesky {
 
  private:
   static std::size_t index(Index i) { return static_cast<std::size_t>(i); }
+
+  // Of what is left of the diagonal the first one that none is much larger than; the largest if that would not do.
+  Index next_pivot(const Vector<Real>& left, double tolerance) const {
+    for (const double larger : {2.0, 1.0}) {
+      Index best = rank;
+      for (Index k = rank; k < left.size(); ++k)
+        if (left[k] > larger * left[best]) best = k;
+      if (left[best] > tolerance || larger == 1) return best;
+    }
+    return rank;
+  }
 };
+
+/// Columns of a basis along which Φ has the length 1, and the Gram matrix there.
+template <class Real>
+struct UnitColumns {
+  Matrix<Real> T, gram;
+};
+
+template <class Real>
+void append_column(const Vector<Real>& column, Matrix<Real>& columns) {
+  columns.conservativeResize(column.size(), columns.cols() + 1);
+  columns.col(columns.cols() - 1) = column;
+}
+
+/// Those columns of T, whose Gram matrix is G, that are larger than their rounding, in units of their lengths; the
+/// others are appended to `null`. `sizes`: the features' own lengths.
+template <class Real>
+UnitColumns<Real> unit_columns(const Matrix<Real>& T, const Matrix<Real>& G, const Vector<Real>& sizes, double epsilon,
+                               Matrix<Real>& null) {
+  std::vector<Index> kept;
+  for (Index k = 0; k < T.cols(); ++k) {
+    const double rounding = 4 * epsilon * T.col(k).cwiseAbs().dot(sizes);
+    if (G(k, k) > rounding * rounding)
+      kept.push_back(k);
+    else
+      append_column(Vector<Real>(T.col(k)), null);
+  }
+  const Index q = static_cast<Index>(kept.size());
+  UnitColumns<Real> unit{Matrix<Real>(T.rows(), q), Matrix<Real>(q, q)};
+  for (Index j = 0; j < q; ++j) {
+    const Index from = kept[static_cast<std::size_t>(j)];
+    const double root = std::sqrt(G(from, from));
+    unit.T.col(j) = T.col(from) / root;
+    for (Index i = 0; i < q; ++i) {
+      const Index to = kept[static_cast<std::size_t>(i)];
+      unit.gram(i, j) = G(to, from) / root / std::sqrt(G(to, to));
+    }
+  }
+  for (Index j = 0; j < q; ++j) unit.gram(j, j) = 1;
+  return unit;
+}
+
+/// The columns with a pivot, made orthonormal; of the others what those do not explain.
+template <class Real>
+Matrix<Real> orthonormal(const UnitColumns<Real>& unit, const PivotedCholesky<Real>& factor, double tolerance) {
+  Matrix<Real> T(unit.T.rows(), unit.T.cols());
+  for (Index i = 0; i < T.cols(); ++i) {
+    Vector<Real> column = unit.T.col(factor.order[static_cast<std::size_t>(i)]);
+    for (Index k = 0; k < std::min(i, factor.rank); ++k) column -= factor.L(i, k) * T.col(k);
+    T.col(i) = column / (i < factor.rank ? factor.L(i, i) : std::sqrt(tolerance));
+  }
+  return T;
+}
+
+/// The columns with a pivot are the basis, the others are left open.
+template <class Real>
+void take_columns(const UnitColumns<Real>& unit, const PivotedCholesky<Real>& factor, FeatureBasis<Real>& basis) {
+  const Index r = factor.rank;
+  basis.T.resize(unit.T.rows(), r);
+  basis.gram.resize(r, r);
+  for (Index j = 0; j < unit.T.cols(); ++j) {
+    const Index from = factor.order[static_cast<std::size_t>(j)];
+    if (j >= r) {
+      append_column(Vector<Real>(unit.T.col(from)), basis.null);
+      continue;
+    }
+    basis.T.col(j) = unit.T.col(from);
+    for (Index i = 0; i < r; ++i) basis.gram(i, j) = unit.gram(factor.order[static_cast<std::size_t>(i)], from);
+  }
+}
 
 /// A = E[ΦᵀΦ], finite; gram_of(T) = E[(ΦT)ᵀΦT], and may round T first. `tolerance` is A's rounding once its diagonal is
 /// 1, `epsilon` that of a feature: a column of ΦT that is no larger than the rounding of its terms is 0.
-template <class D, class GramOf>
-FeatureBasis<D> feature_basis(const DependentMatrix<D>& A, GramOf gram_of, double tolerance, double epsilon) {
+template <class Real, class GramOf>
+FeatureBasis<Real> feature_basis(const Matrix<Real>& A, GramOf gram_of, double tolerance, double epsilon) {
+  constexpr int most_turns = 8;
   const Index p = A.rows();
   const double well = std::min(0.1, 1e3 * tolerance);  // where the factor of what was summed up is good enough
-  FeatureBasis<D> basis;
+  FeatureBasis<Real> basis;
   basis.null.resize(p, 0);
-  DependentMatrix<D> T = DependentMatrix<D>::Identity(p, p), G = A;
-  const auto leave_open = [&](const DependentVector<D>& direction) {
-    basis.null.conservativeResize(p, basis.null.cols() + 1);
-    basis.null.col(basis.null.cols() - 1) = direction;
-  };
-  const DependentVector<D> sizes = A.diagonal().cwiseSqrt();
+  Matrix<Real> T = Matrix<Real>::Identity(p, p), G = A;
+  const Vector<Real> sizes = A.diagonal().cwiseSqrt();
   for (int turn = 0;; ++turn) {
-    std::vector<Index> kept;
-    for (Index k = 0; k < T.cols(); ++k) {
-      const double rounding = 4 * epsilon * T.col(k).cwiseAbs().dot(sizes);
-      if (G(k, k) > rounding * rounding)
-        kept.push_back(k);
-      else
-        leave_open(T.col(k));
-    }
-    const Index q = static_cast<Index>(kept.size());
-    DependentMatrix<D> columns(p, q), scaled(q, q);
-    for (Index j = 0; j < q; ++j) {
-      const Index from = kept[static_cast<std::size_t>(j)];
-      const double root = std::sqrt(G(from, from));
-      columns.col(j) = T.col(from) / root;
-      for (Index i = 0; i < q; ++i)
-        scaled(i, j) = G(kept[static_cast<std::size_t>(i)], from) / root /
-                       std::sqrt(G(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(i)]));
-    }
-    for (Index j = 0; j < q; ++j) scaled(j, j) = 1;
-    const PivotedCholesky<D> factor(scaled, tolerance);
-    const Index r = factor.rank;
-    const bool last = turn == 8;
-    if ((r == q && factor.least_pivot > well) || last) {
-      basis.T.resize(p, r);
-      basis.gram.resize(r, r);
-      for (Index j = 0; j < q; ++j) {
-        const Index from = factor.order[static_cast<std::size_t>(j)];
-        if (j >= r) {
-          leave_open(columns.col(from));
-          continue;
-        }
-        basis.T.col(j) = columns.col(from);
-        for (Index i = 0; i < r; ++i) basis.gram(i, j) = scaled(factor.order[static_cast<std::size_t>(i)], from);
-      }
+    const UnitColumns<Real> unit = unit_columns(T, G, sizes, epsilon, basis.null);
+    const PivotedCholesky<Real> factor(unit.gram, tolerance);
+    const bool well_conditioned = factor.rank == unit.T.cols() && factor.least_pivot > well;
+    if (well_conditioned || turn == most_turns) {
+      take_columns(unit, factor, basis);
       return basis;
     }
-    // The columns with a pivot, made orthonormal; of the others what those do not explain.
     basis.repeated = true;
-    T.resize(p, q);
-    for (Index i = 0; i < q; ++i) {
-      DependentVector<D> column = columns.col(factor.order[static_cast<std::size_t>(i)]);
-      for (Index k = 0; k < std::min(i, r); ++k) column -= factor.L(i, k) * T.col(k);
-      T.col(i) = column / (i < r ? factor.L(i, i) : std::sqrt(tolerance));
-    }
+    T = orthonormal(unit, factor, tolerance);
     G = gram_of(T);
   }
 }

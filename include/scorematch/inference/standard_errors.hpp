@@ -131,11 +131,11 @@ struct GradientSums {
   }
 
   /// The columns of G are gradients; it is used up.
-  template <class D = void>
-  void add(DependentMatrix<D>& G, const DependentMatrix<D>& influence, const DependentVector<D>& centre) {
+  template <class Real>
+  void add(Matrix<Real>& G, const Matrix<Real>& influence, const Vector<Real>& centre) {
     G.colwise() -= centre;
     products += G * G.transpose();
-    const DependentMatrix<D> a = influence * G;
+    const Matrix<Real> a = influence * G;
     sizes += a.cwiseAbs().rowwise().sum();
     squares += a.cwiseAbs2().rowwise().sum();
     fourths += a.cwiseAbs2().cwiseAbs2().rowwise().sum();
@@ -150,7 +150,7 @@ struct GradientSums {
 };
 
 /// Each sample's gradient at one θ.
-template <class T, class M, class O>
+template <class T, class M, class O, class Real = double>
 class SampleGradients {
   using Bound = decltype(bind<T>(std::declval<const M&>()));
   static constexpr Index lanes = simd::width<simd::Lanes<T>>;
@@ -161,7 +161,7 @@ class SampleGradients {
       : model_(model), objective_(objective), data_(data), draws_(draws), p_(model.parameters().size()) {}
 
   /// `influence` is the matrix K.
-  GradientSums sums(const DependentMatrix<M>& influence, const DependentVector<M>& centre) const {
+  GradientSums sums(const Matrix<Real>& influence, const Vector<Real>& centre) const {
     const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
     const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
     GradientSums total(p_);
@@ -189,18 +189,17 @@ class SampleGradients {
     ScoreValues<T> values;
     Losses<T> losses;
     ScoreAdjoints<T> bar;
-    DependentVector<M> adjoints, gradient;
-    DependentMatrix<M> G;  ///< p × samples of the chunk
+    Vector<Real> adjoints, gradient;
+    Matrix<Real> G;  ///< p × samples of the chunk
     GradientSums sums;
   };
 
-  void add_chunk(State& s, Index first, Index count, const DependentMatrix<M>& influence,
-                 const DependentVector<M>& centre) const {
+  void add_chunk(State& s, Index first, Index count, const Matrix<Real>& influence, const Vector<Real>& centre) const {
     s.G.setZero(p_, count);
     for (Index draw = 0; draw < draws_; ++draw)
       for (Index at = 0; at < count; at += block) add_gradients(s, first + at, std::min(block, count - at), draw, at);
     s.G /= static_cast<double>(draws_);
-    s.sums.template add<M>(s.G, influence, centre);
+    s.sums.add(s.G, influence, centre);
   }
 
   // One pull_back a sample, with the adjoints of the others at 0.
@@ -238,14 +237,14 @@ class SampleGradients {
 };
 
 /// The gradient of the mean loss at any θ, averaged over draws.
-template <class LossFunction>
+template <class LossFunction, class Real = double>
 class MeanGradient {
  public:
   MeanGradient(LossFunction& function, Index draws) : function_(function), draws_(draws) {}
 
-  DependentVector<LossFunction> operator()(const DependentVector<LossFunction>& theta) {
+  Vector<Real> operator()(const Vector<Real>& theta) {
     function_.bind(theta);
-    DependentVector<LossFunction> total = DependentVector<LossFunction>::Zero(theta.size());
+    Vector<Real> total = Vector<Real>::Zero(theta.size());
     for (Index draw = 0; draw < draws_; ++draw) {
       function_.evaluate({.draw = static_cast<std::uint64_t>(draw)}, true, loss_);
       total += loss_.gradient;
@@ -267,14 +266,13 @@ inline constexpr double difference_step = std::is_same_v<T, float> ? 5e-3 : 6e-6
 template <class T>
 inline constexpr double flat_below = std::is_same_v<T, float> ? 1e-3 : 1e-8;
 
-template <class T, class Gradient>
-DependentVector<Gradient> hessian_column(Gradient& gradient, const DependentVector<Gradient>& theta, Index k,
-                                         double widen) {
+template <class T, class Fit, class Real>
+Vector<Real> hessian_column(Fit& fit, const Vector<Real>& theta, Index k, double widen) {
   const double h = widen * difference_step<T> * std::max(1.0, std::abs(theta[k]));
-  DependentVector<Gradient> up = theta, down = theta;
+  Vector<Real> up = theta, down = theta;
   up[k] += h;
   down[k] -= h;
-  const DependentVector<Gradient> difference = gradient(up) - gradient(down);
+  const Vector<Real> difference = fit.gradient(up) - fit.gradient(down);
   return difference / (up[k] - down[k]);
 }
 
@@ -283,12 +281,12 @@ DependentVector<Gradient> hessian_column(Gradient& gradient, const DependentVect
 /// Of H_jk and H_kj, the same number, the one counts more whose gradient has less rounding: the weight of two separated
 /// modes has a gradient, and a curvature, that is smaller than the rounding of its centres' gradients. Rounding in
 /// gradient j is taken to go with √H_jj, as the samples' own gradients do; θ_j is moved by a step ∝ size_j.
-template <class T, class Gradient>
-DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const DependentVector<Gradient>& theta) {
+template <class T, class Fit, class Real>
+Matrix<Real> hessian_by_differences(Fit& fit, const Vector<Real>& theta) {
   const Index p = theta.size();
-  DependentMatrix<Gradient> H(p, p);
-  for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(gradient, theta, k, 1);
-  const DependentVector<Gradient> size = theta.cwiseAbs().cwiseMax(1.0);
+  Matrix<Real> H(p, p);
+  for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(fit, theta, k, 1);
+  const Vector<Real> size = theta.cwiseAbs().cwiseMax(1.0);
   for (Index k = 0; k < p; ++k)
     for (Index j = 0; j < k; ++j) {
       const double of_j = std::abs(H(j, j)) * size[j] * size[j], of_k = std::abs(H(k, k)) * size[k] * size[k];
@@ -298,7 +296,7 @@ DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const Depen
   const double largest = (H.diagonal().cwiseAbs().cwiseProduct(size.cwiseAbs2())).maxCoeff();
   for (Index k = 0; k < p; ++k) {
     if (!(std::abs(H(k, k)) * size[k] * size[k] < 0.1 * flat_below<T> * largest)) continue;
-    if (std::abs(hessian_column<T>(gradient, theta, k, 10)[k] - H(k, k)) <= 0.5 * std::abs(H(k, k))) continue;
+    if (std::abs(hessian_column<T>(fit, theta, k, 10)[k] - H(k, k)) <= 0.5 * std::abs(H(k, k))) continue;
     H.row(k).setZero();
     H.col(k).setZero();
   }
@@ -309,27 +307,27 @@ DependentMatrix<Gradient> hessian_by_differences(Gradient& gradient, const Depen
 /// gradient is small, not 0, so that H is that of a place beside the minimum: where the scaled gradient is g, and s the
 /// deviation of a sample's own, curvature is off by about |g|/s; three times that is allowed for. An eigenvalue that a
 /// tenfold step along its vector does not confirm is rounding.
-template <class T, class Fit, class Gradient>
-DependentVector<Fit> uncertain_eigenvalues(Fit& fit, Gradient& gradient, const DependentVector<Fit>& theta,
-                                           const DependentVector<Fit>& mean, const ScaledSpectrum& spectrum, Index n) {
+template <class T, class Fit, class Real>
+Vector<Real> uncertain_eigenvalues(Fit& fit, const Vector<Real>& theta, const Vector<Real>& mean,
+                                   const ScaledSpectrum& spectrum, Index n) {
   const Index p = theta.size();
   const double largest = spectrum.values.cwiseAbs().maxCoeff();
-  DependentVector<Fit> least = DependentVector<Fit>::Constant(p, flat_below<T> * largest);
+  Vector<Real> least = Vector<Real>::Constant(p, flat_below<T> * largest);
   if (!(spectrum.values[0] < 1e-3 * largest)) return least;
-  const DependentMatrix<Fit> nothing = DependentMatrix<Fit>::Zero(p, p);
-  const DependentVector<Fit> variances = fit.sums(nothing, mean).products.diagonal() / static_cast<double>(n - 1);
+  const Matrix<Real> nothing = Matrix<Real>::Zero(p, p);
+  const Vector<Real> variances = fit.sums(nothing, mean).products.diagonal() / static_cast<double>(n - 1);
   const double spread = std::sqrt(variances.dot(spectrum.scale.cwiseAbs2()) / static_cast<double>(p)),
                left = spectrum.scale.cwiseProduct(mean).norm();
   if (spread > 0) least.array() = least.array().max(largest * std::min(1e-3, 3 * left / spread));
   for (Index k = 0; k < p; ++k) {
     const double value = spectrum.values[k];
     if (!(value < 1e-3 * largest) || std::abs(value) <= least[k]) continue;
-    const DependentVector<Fit> along = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
+    const Vector<Real> along = spectrum.scale.cwiseProduct(spectrum.vectors.col(k));
     double longest = 0;
     for (Index i = 0; i < p; ++i) longest = std::max(longest, std::abs(along[i]) / std::max(1.0, std::abs(theta[i])));
-    const DependentVector<Fit> side = 10 * difference_step<T> / longest * along;
+    const Vector<Real> side = 10 * difference_step<T> / longest * along;
     const double again =
-        along.dot(gradient(theta + side) - gradient(theta - side)) / (20 * difference_step<T> / longest);
+        along.dot(fit.gradient(theta + side) - fit.gradient(theta - side)) / (20 * difference_step<T> / longest);
     if (!(std::abs(again - value) <= 0.5 * std::abs(value))) least[k] = std::abs(value);
   }
   return least;
@@ -347,41 +345,23 @@ bool has_quadratic_loss(const M& model, const O& objective) {
   return false;
 }
 
-/// The sandwich of any fit by a mean of losses. `Fit` offers
-///   gradient(θ)      of the mean loss
-///   quadratic()      whether that is linear in θ, and if so curvature(), its derivative
-///   sums(K, centre)  GradientSums of the samples at the fitted θ
-///   deterministic()  whether the loss has no noise of its own
-template <class T, class Fit>
-void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std::string>& names, Index n,
-              const StandardErrorOptions& options, StandardErrors& result) {
-  options.validate();
-  const Index p = theta.size();
-  require(p > 0, {"standard_errors: the model has no parameters"});
-  require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
-  const double infinity = std::numeric_limits<double>::infinity();
-  result.level = options.level;
-  result.samples = n;
-  for (Index k = 0; k < p; ++k)
-    result.parameters.push_back({names[static_cast<std::size_t>(k)], theta[k], infinity, -infinity, infinity, 0});
+/// The inverse of H across what the data tell, and what they leave open.
+template <class Real>
+struct InverseCurvature {
+  Matrix<Real> K;       ///< H⁻¹, 0 along what is flat
+  Matrix<Real> open;    ///< directions along which H is flat, one a column
+  bool saddle = false;  ///< H has a negative eigenvalue
+};
 
-  const auto gradient = [&](const DependentVector<Fit>& at) { return fit.gradient(at); };
-  const DependentVector<Fit> mean = gradient(theta);
-  const bool quadratic = fit.quadratic();
-  DependentMatrix<Fit>& H = result.curvature;
-  H = quadratic ? fit.curvature() : hessian_by_differences<T>(gradient, theta);
-  result.status = ErrorStatus::non_finite;
-  if (!mean.allFinite() || !H.allFinite()) return;
-
-  const ScaledSpectrum spectrum = scaled_spectrum(H);
-  const DependentVector<Fit>&values = spectrum.values, &scale = spectrum.scale;
-  const DependentMatrix<Fit>& vectors = spectrum.vectors;
-  DependentVector<Fit> flat = DependentVector<Fit>::Constant(p, rank_tolerance<T>(p) * values.cwiseAbs().maxCoeff());
-  if (!quadratic) flat = uncertain_eigenvalues<T>(fit, gradient, theta, mean, spectrum, n);
-  if (!flat.allFinite()) return;
+/// Eigenvalues up to `flat` count as 0.
+template <class Real>
+InverseCurvature<Real> inverse_of(const ScaledSpectrum& spectrum, const Vector<Real>& flat) {
+  const Index p = flat.size();
+  const Vector<Real>&values = spectrum.values, &scale = spectrum.scale;
+  const Matrix<Real>& vectors = spectrum.vectors;
   bool saddle = false;
-  DependentVector<Fit> inverse(p);
-  DependentMatrix<Fit> open(p, 0);
+  Vector<Real> inverse(p);
+  Matrix<Real> open(p, 0);
   for (Index k = 0; k < p; ++k) {
     const bool is_flat = !(std::abs(values[k]) > flat[k]);
     saddle = saddle || values[k] < -flat[k];
@@ -390,65 +370,148 @@ void sandwich(Fit& fit, const DependentVector<Fit>& theta, const std::vector<std
     open.conservativeResize(p, open.cols() + 1);
     open.col(open.cols() - 1) = scale.cwiseProduct(vectors.col(k));
   }
-  const DependentMatrix<Fit> scaled_vectors = scale.asDiagonal() * vectors;
-  const DependentMatrix<Fit> K = scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose();
   if (open.cols() > 0) open = sparse_basis(open);
+  const Matrix<Real> scaled_vectors = scale.asDiagonal() * vectors;
+  return {scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose(), open, saddle};
+}
 
-  const auto sums = fit.sums(K, mean);
-  result.variability = sums.products / static_cast<double>(n - 1);
-  result.covariance = K * result.variability * K / static_cast<double>(n);
-  result.remaining_step = -K * mean;
-  if (!result.covariance.allFinite()) return;
+/// The sandwich of any fit by a mean of losses. `Fit` offers
+///   gradient(θ)      of the mean loss
+///   quadratic()      whether that is linear in θ, and if so curvature(), its derivative
+///   sums(K, centre)  GradientSums of the samples at the fitted θ
+///   deterministic()  whether the loss has no noise of its own
+template <class T, class Fit, class Real = double>
+class Sandwich {
+ public:
+  Sandwich(Fit& fit, const Vector<Real>& theta, const std::vector<std::string>& names, Index n, double level,
+           StandardErrors& result)
+      : fit_(fit), theta_(theta), names_(names), p_(theta.size()), n_(n), level_(level), result_(result) {}
 
-  // What going on to the minimum would gain, beside what the estimate loses by its errors: nothing worth a word?
-  const bool arrived = mean.dot(K * mean) <= 1e-4 * K.cwiseProduct(result.variability).sum() / static_cast<double>(n);
-  // With fresh noise a fit ends where other draws of it have their minimum, some errors away.
-  const double near = fit.deterministic() ? 0.5 : 5;
-  bool far = false;
-  const double z = normal_quantile(options.level);
-  for (Index j = 0; j < open.cols(); ++j)
-    result.weak.push_back({{open.col(j), open.col(j).dot(H * open.col(j)), describe(open.col(j), names)},
-                           Weakness::flat,
-                           "the loss has no curvature along it; the data leave it open"});
-  for (Index k = 0; k < p; ++k) {
-    ParameterError& error = result.parameters[static_cast<std::size_t>(k)];
-    if (open.cols() > 0 && open.row(k).cwiseAbs().maxCoeff() > 1e-3) continue;
-    error.standard_error = std::sqrt(result.covariance(k, k));
-    error.lower = theta[k] - z * error.standard_error;
-    error.upper = theta[k] + z * error.standard_error;
-    error.effective_samples = sums.fourths[k] > 0 ? sums.squares[k] * sums.squares[k] / sums.fourths[k] : 0;
-    const bool is_far = std::abs(result.remaining_step[k]) > near * error.standard_error;
-    far = far || (is_far && !arrived);
-    if (is_far && arrived) {  // ν → ∞ of a Student t that is normal, say: far in units of an error that says nothing
-      error.standard_error = infinity;
-      error.lower = -infinity;
-      error.upper = infinity;
-      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name},
-                             Weakness::flat,
-                             "the loss hardly depends on it, and falls on and on along it; the data leave it open"});
-      continue;
+  void run() {
+    begin();
+    if (!invert_curvature()) return;
+    sums_ = fit_.sums(inverse_.K, mean_);
+    result_.variability = sums_.products / static_cast<double>(n_ - 1);
+    result_.covariance = inverse_.K * result_.variability * inverse_.K / static_cast<double>(n_);
+    result_.remaining_step = -inverse_.K * mean_;
+    if (result_.covariance.allFinite()) judge();
+  }
+
+ private:
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
+
+  // Nothing is known: the result of a computation that is given up.
+  void begin() {
+    result_.level = level_;
+    result_.samples = n_;
+    for (Index k = 0; k < p_; ++k)
+      result_.parameters.push_back({names_[static_cast<std::size_t>(k)], theta_[k], infinity, -infinity, infinity, 0});
+    result_.status = ErrorStatus::non_finite;
+  }
+
+  // False where gradients are not finite.
+  bool invert_curvature() {
+    mean_ = fit_.gradient(theta_);
+    quadratic_ = fit_.quadratic();
+    Matrix<Real>& H = result_.curvature;
+    H = quadratic_ ? fit_.curvature() : hessian_by_differences<T>(fit_, theta_);
+    if (!mean_.allFinite() || !H.allFinite()) return false;
+    const ScaledSpectrum spectrum = scaled_spectrum(H);
+    Vector<Real> flat = Vector<Real>::Constant(p_, rank_tolerance<T>(p_) * spectrum.values.cwiseAbs().maxCoeff());
+    if (!quadratic_) flat = uncertain_eigenvalues<T>(fit_, theta_, mean_, spectrum, n_);
+    if (!flat.allFinite()) return false;
+    inverse_ = inverse_of(spectrum, flat);
+    return true;
+  }
+
+  // Intervals and warnings.
+  void judge() {
+    const Matrix<Real>&K = inverse_.K, &open = inverse_.open;
+    arrived_ = mean_.dot(K * mean_) <= 1e-4 * K.cwiseProduct(result_.variability).sum() / static_cast<double>(n_);
+    near_ = fit_.deterministic() ? 0.5 : 5;
+    z_ = normal_quantile(level_);
+    for (Index j = 0; j < open.cols(); ++j)
+      result_.weak.push_back(
+          {{open.col(j), open.col(j).dot(result_.curvature * open.col(j)), describe(open.col(j), names_)},
+           Weakness::flat,
+           "the loss has no curvature along it; the data leave it open"});
+    for (Index k = 0; k < p_; ++k)
+      if (open.cols() == 0 || !(open.row(k).cwiseAbs().maxCoeff() > 1e-3)) judge_parameter(k);
+    result_.status = far_ || inverse_.saddle ? ErrorStatus::not_a_minimum
+                     : result_.weak.empty()  ? ErrorStatus::identified
+                                             : ErrorStatus::not_identified;
+  }
+
+  void judge_parameter(Index k) {
+    ParameterError& error = result_.parameters[static_cast<std::size_t>(k)];
+    error.standard_error = std::sqrt(result_.covariance(k, k));
+    error.lower = theta_[k] - z_ * error.standard_error;
+    error.upper = theta_[k] + z_ * error.standard_error;
+    error.effective_samples = sums_.fourths[k] > 0 ? sums_.squares[k] * sums_.squares[k] / sums_.fourths[k] : 0;
+    if (std::abs(result_.remaining_step[k]) > near_ * error.standard_error) {
+      if (arrived_) {  // ν → ∞ of a Student t that is normal, say: far in units of an error that says nothing
+        error.standard_error = infinity;
+        error.lower = -infinity;
+        error.upper = infinity;
+        warn(k, Weakness::flat, "the loss hardly depends on it, and falls on and on along it; the data leave it open");
+        return;
+      }
+      far_ = true;
     }
-    const auto warn = [&](Weakness weakness, const std::string& reason) {
-      result.weak.push_back({{DependentVector<Fit>::Unit(p, k), H(k, k), error.name}, weakness, reason});
-    };
-    // Heavy tails alone bring the first number down, a few samples that decide bring down both.
-    const double share =
-        sums.squares[k] > 0 ? sums.sizes[k] * sums.sizes[k] / sums.squares[k] / static_cast<double>(n) : 0;
-    if (error.effective_samples < 5 && share < 0.03) {
-      warn(Weakness::few_samples, text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10,
-                                       " of ", n, " samples; its error is not to be trusted"));
-    } else if (!quadratic && K(k, k) > 0) {  // along the line on which the loss stays least
-      const DependentVector<Fit> along = K.col(k) / K(k, k), side = z * error.standard_error * along;
-      const double change = along.dot(gradient(theta + side) - gradient(theta - side)) /
-                            (2 * z * error.standard_error * along.dot(H * along));
+    if (error.effective_samples < 5 && share_of_samples(k) < 0.03) {
+      warn(k, Weakness::few_samples,
+           text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10, " of ", n_,
+                " samples; its error is not to be trusted"));
+    } else if (!quadratic_ && inverse_.K(k, k) > 0) {
+      const double change = change_of_curvature(k, error.standard_error);
       if (!(change > 1.0 / 3 && change < 3))
-        warn(Weakness::not_quadratic, text("over its interval the mean curvature is ", std::round(100 * change) / 100,
-                                           " times that at the estimate; the interval is not to be trusted"));
+        warn(k, Weakness::not_quadratic,
+             text("over its interval the mean curvature is ", std::round(100 * change) / 100,
+                  " times that at the estimate; the interval is not to be trusted"));
     }
   }
-  result.status = far || saddle         ? ErrorStatus::not_a_minimum
-                  : result.weak.empty() ? ErrorStatus::identified
-                                        : ErrorStatus::not_identified;
+
+  // How many samples have influence, by (Σ|a|)²/Σa². Heavy tails alone bring the effective samples down, a few samples
+  // that decide bring down both.
+  double share_of_samples(Index k) const {
+    return sums_.squares[k] > 0 ? sums_.sizes[k] * sums_.sizes[k] / sums_.squares[k] / static_cast<double>(n_) : 0;
+  }
+
+  // The mean curvature over the interval beside that at the estimate, along the line on which the loss stays least.
+  double change_of_curvature(Index k, double standard_error) {
+    const Vector<Real> along = inverse_.K.col(k) / inverse_.K(k, k), side = z_ * standard_error * along;
+    return along.dot(fit_.gradient(theta_ + side) - fit_.gradient(theta_ - side)) /
+           (2 * z_ * standard_error * along.dot(result_.curvature * along));
+  }
+
+  void warn(Index k, Weakness weakness, const std::string& reason) {
+    result_.weak.push_back(
+        {{Vector<Real>::Unit(p_, k), result_.curvature(k, k), names_[static_cast<std::size_t>(k)]}, weakness, reason});
+  }
+
+  Fit& fit_;
+  Vector<Real> theta_;
+  const std::vector<std::string>& names_;
+  Index p_, n_;
+  double level_;
+  StandardErrors& result_;
+  Vector<Real> mean_;  // of the samples' gradients
+  bool quadratic_ = false;
+  InverseCurvature<Real> inverse_;
+  GradientSums sums_;
+  bool arrived_ = false;  // going on to the minimum would gain nothing beside what the estimate loses by its errors
+  bool far_ = false;      // some parameter is far from the minimum
+  double near_ = 0.5;     // in standard errors: with fresh noise a fit ends where other draws of it have their minimum
+  double z_ = 0;          // of the intervals
+};
+
+template <class T, class Fit>
+void sandwich(Fit& fit, const Eigen::VectorXd& theta, const std::vector<std::string>& names, Index n,
+              const StandardErrorOptions& options, StandardErrors& result) {
+  options.validate();
+  require(theta.size() > 0, {"standard_errors: the model has no parameters"});
+  require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
+  Sandwich<T, Fit>(fit, theta, names, n, options.level, result).run();
 }
 
 /// A fit by score matching.
@@ -469,7 +532,7 @@ class ScoreFit {
 
   Eigen::MatrixXd curvature() const {
     const Index p = model_.parameters().size();
-    DependentMatrix<M> H = DependentMatrix<M>::Zero(p, p);
+    Eigen::MatrixXd H = Eigen::MatrixXd::Zero(p, p);
     if constexpr (MayBeLinear<M>)
       for (Index draw = 0; draw < draws_; ++draw)
         H += mean_feature_gram<T>(model_, objective_, data_, static_cast<std::uint64_t>(draw)) /

@@ -254,7 +254,7 @@ class ExactFit {
     for (Index n = 0; n < data_.cols(); ++n) {
       mean_gradient<double>(energy_, data_.col(n), own);
       G = own - model_term;
-      total.template add<M>(G, influence, centre);
+      total.add(G, influence, centre);
     }
     return total;
   }

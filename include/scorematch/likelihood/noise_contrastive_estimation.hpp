@@ -37,12 +37,12 @@ struct noise_contrastive_estimation {
 namespace likelihood {
 
 /// The loss and its gradient with respect to (θ, c) on given data and noise.
-template <class Energy>
+template <class Energy, class Real = double>
 class NoiseContrast {
  public:
   /// log densities of the noise at the data and at the noise
-  NoiseContrast(Energy& energy, const DependentMatrix<Energy>& data, const DependentMatrix<Energy>& noise,
-                const DependentVector<Energy>& at_data, const DependentVector<Energy>& at_noise)
+  NoiseContrast(Energy& energy, const Matrix<Real>& data, const Matrix<Real>& noise, const Vector<Real>& at_data,
+                const Vector<Real>& at_noise)
       : energy_(energy),
         samples_(data.cols()),
         log_ratio_(std::log(static_cast<double>(noise.cols()) / static_cast<double>(data.cols()))) {
@@ -53,18 +53,17 @@ class NoiseContrast {
   }
 
   /// log of the mean of exp(−f)/p_noise over the noise: log Z by importance sampling, where c may start.
-  double log_partition_at(const DependentVector<Energy>& theta) {
+  double log_partition_at(const Vector<Real>& theta) {
     energy_.bound().bind(theta);
-    DependentVector<Energy> f;
+    Vector<Real> f;
     energy_.values(all_, f);
-    const DependentArray<Energy> log_w = (-f - log_noise_).tail(all_.cols() - samples_).array();
+    const Eigen::Array<Real, Eigen::Dynamic, 1> log_w = (-f - log_noise_).tail(all_.cols() - samples_).array();
     const double most = log_w.maxCoeff();
     return most + std::log((log_w - most).exp().mean());
   }
 
   /// The points and their weights in the loss's second derivative, σ(G) σ(−G)/N.
-  void weights(const DependentVector<Energy>& theta_and_c, const DependentMatrix<Energy>*& points,
-               DependentVector<Energy>& w) {
+  void weights(const Vector<Real>& theta_and_c, const Matrix<Real>*& points, Vector<Real>& w) {
     const Index p = theta_and_c.size() - 1;
     energy_.bound().bind(theta_and_c.head(p));
     energy_.values(all_, w);
@@ -75,14 +74,14 @@ class NoiseContrast {
     points = &all_;
   }
 
-  double operator()(const DependentVector<Energy>& theta_and_c, DependentVector<Energy>& gradient) {
+  double operator()(const Vector<Real>& theta_and_c, Vector<Real>& gradient) {
     const Index p = theta_and_c.size() - 1;
     const double c = theta_and_c[p], scale = 1 / static_cast<double>(samples_);
     energy_.bound().bind(theta_and_c.head(p));
-    DependentVector<Energy> losses(all_.cols()), slopes(all_.cols()), of_theta;
+    Vector<Real> losses(all_.cols()), slopes(all_.cols()), of_theta;
     energy_.weighted_gradient(
         all_,
-        [&](Index first, const DependentVector<Energy>& f, DependentVector<Energy>& w) {
+        [&](Index first, const Vector<Real>& f, Vector<Real>& w) {
           for (Index i = 0; i < f.size(); ++i) {
             const Index n = first + i;
             const double g = -f[i] + c - log_noise_[n] - log_ratio_, sign = n < samples_ ? -1 : 1;
@@ -103,9 +102,74 @@ class NoiseContrast {
   Energy& energy_;
   Index samples_;
   double log_ratio_;
-  DependentMatrix<Energy> all_;
-  DependentVector<Energy> log_noise_;
+  Matrix<Real> all_;
+  Vector<Real> log_noise_;
 };
+
+/// The noise's points (d × (ν N)), and their law.
+template <class Real>
+struct Noise {
+  Matrix<Real> points;
+  Density density;
+};
+
+/// Draws of N(mean, spread² covariance) of the data.
+template <class Real>
+Noise<Real> normal_noise(const noise_contrastive_estimation& method, const Matrix<Real>& data) {
+  const Index d = data.rows(), N = data.cols(), count = method.noise_per_sample * N;
+  const Vector<Real> mean = data.rowwise().mean();
+  const Matrix<Real> centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
+                                                                   centred.transpose() / static_cast<double>(N);
+  const Eigen::LLT<Matrix<Real>> factor(covariance);
+  require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
+          {"noise_contrastive_estimation: the covariance of the data is singular (", N, " samples of dimension ", d,
+           "); give density and noise"});
+  Matrix<Real> z(count, d);
+  fill_normals<double>({method.seed, Purpose::contrast}, Ids::from(0), count, 0, d, z.data(), count);
+  return {(factor.matrixL() * z.transpose()).colwise() + mean, gaussian_density(mean, covariance)};
+}
+
+/// The user's, or normal noise.
+template <class Real>
+Noise<Real> noise_for(const noise_contrastive_estimation& method, const Matrix<Real>& data) {
+  const Index d = data.rows(), count = method.noise_per_sample * data.cols();
+  const Noise<Real> noise = method.density ? Noise<Real>{method.noise, *method.density} : normal_noise(method, data);
+  require(noise.points.rows() == d && noise.points.cols() == count,
+          {"noise_contrastive_estimation: noise is ", noise.points.rows(), " × ", noise.points.cols(), "; it must be ",
+           d, " × ", count, ", noise_per_sample times the samples"});
+  return noise;
+}
+
+/// The noise is kept: at most 2³⁶ numbers, half a terabyte.
+inline void require_room_for_noise(const noise_contrastive_estimation& method, Index d, Index N) {
+  const Index most = (Index{1} << 36) / std::max<Index>(1, d * N);
+  require(method.noise_per_sample <= most,
+          {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
+           " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
+}
+
+/// Minimises J over θ, which begins at the start that suits the data, and c.
+template <class M, class Energy, class Real>
+void minimise_contrast(NoiseContrast<Energy, Real>& contrast, Energy& energy, const Matrix<Real>& data,
+                       const FitOptions& options, LikelihoodFit<M>& result) {
+  using Theta = Vector<Real>;
+  const fitting::DataScale units = fitting::inspect_data<double>(data, result.warnings);
+  const auto with_constant = [&](const Theta& at) {
+    Theta both(at.size() + 1);
+    both << at, -contrast.log_partition_at(at);
+    return both;
+  };
+  const auto loss = [&](const Theta& at, Theta& slopes) { return contrast(at, slopes); };
+  const auto weights = [&](const Theta& at, const Matrix<Real>*& points, Theta& w) { contrast.weights(at, points, w); };
+  Theta gradient;
+  const Theta start = start_for(result.model, data, units, options,
+                                [&](const Theta& at) { return contrast(with_constant(at), gradient); });
+  Theta theta = with_constant(start);
+  by_lbfgs(loss, information(energy, weights, false, true), -std::numeric_limits<double>::infinity(), theta, options,
+           result);
+  result.model.set_parameters(theta.head(start.size()));
+  result.log_partition.value = -theta[start.size()];
+}
 
 }  // namespace likelihood
 
@@ -124,61 +188,20 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
     method.validate();
     options.validate();
     const Index d = static_cast<Index>(model.dimension()), N = X.cols();
-    // The noise is kept: at most 2³⁶ numbers, half a terabyte.
-    const Index most = (Index{1} << 36) / std::max<Index>(1, d * N);
-    require(method.noise_per_sample <= most,
-            {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
-             " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
-    const Index count = method.noise_per_sample * N;
+    likelihood::require_room_for_noise(method, d, N);
     likelihood::require_used(options, "noise_contrastive_estimation");
-    const DependentMatrix<M> data = X.template cast<double>();
+    const Eigen::MatrixXd data = X.template cast<double>();
     require_samples<double>(data, d, "data");
-    DependentMatrix<M> noise = method.noise;
-    std::optional<Density> density = method.density;
-    if (!density) {
-      const DependentVector<M> mean = data.rowwise().mean();
-      const DependentMatrix<M> centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
-                                                                             centred.transpose() /
-                                                                             static_cast<double>(N);
-      const Eigen::LLT<DependentMatrix<M>> factor(covariance);
-      require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
-              {"noise_contrastive_estimation: the covariance of the data is singular (", N, " samples of dimension ", d,
-               "); give density and noise"});
-      density = gaussian_density(mean, covariance);
-      DependentMatrix<M> z(count, d);
-      fill_normals<double>({method.seed, Purpose::contrast}, Ids::from(0), count, 0, d, z.data(), count);
-      noise = (factor.matrixL() * z.transpose()).colwise() + mean;
-    }
-    require(noise.rows() == d && noise.cols() == count,
-            {"noise_contrastive_estimation: noise is ", noise.rows(), " × ", noise.cols(), "; it must be ", d, " × ",
-             count, ", noise_per_sample times the samples"});
+    const likelihood::Noise<double> noise = likelihood::noise_for(method, data);
     auto energy = likelihood::energy_function<double>(model);
-    likelihood::NoiseContrast contrast(energy, data, noise, (*density)(data), (*density)(noise));
-    const fitting::DataScale units = fitting::inspect_data<double>(data, result.warnings);
-    DependentVector<M> gradient;
-    const auto with_constant = [&](const DependentVector<M>& at) {
-      DependentVector<M> both(at.size() + 1);
-      both << at, -contrast.log_partition_at(at);
-      return both;
-    };
-    const DependentVector<M> start =
-        likelihood::start_for(model, data, units, options,
-                              [&](const DependentVector<M>& at) { return contrast(with_constant(at), gradient); });
-    DependentVector<M> theta = with_constant(start);
-    likelihood::by_lbfgs([&](const DependentVector<M>& at, DependentVector<M>& slopes) { return contrast(at, slopes); },
-                         likelihood::information(
-                             energy,
-                             [&](const DependentVector<M>& at, const DependentMatrix<M>*& points,
-                                 DependentVector<M>& w) { contrast.weights(at, points, w); },
-                             false, true),
-                         -std::numeric_limits<double>::infinity(), theta, options, result);
-    result.model.set_parameters(theta.head(start.size()));
-    result.log_partition.value = -theta[start.size()];
-    result.log_partition.evaluations = energy.evaluations();
-    result.log_partition.status =
-        result.status == FitStatus::converged ? PartitionStatus::converged : PartitionStatus::not_converged;
-    if (result.status != FitStatus::converged)
-      result.log_partition.evidence = text("the fit ended ", to_string(result.status));
+    likelihood::NoiseContrast<decltype(energy)> contrast(energy, data, noise.points, noise.density(data),
+                                                         noise.density(noise.points));
+    likelihood::minimise_contrast(contrast, energy, data, options, result);
+    LogPartition& log_partition = result.log_partition;
+    log_partition.evaluations = energy.evaluations();
+    const bool converged = result.status == FitStatus::converged;
+    log_partition.status = converged ? PartitionStatus::converged : PartitionStatus::not_converged;
+    if (!converged) log_partition.evidence = text("the fit ended ", to_string(result.status));
   }
   return result;
 }

@@ -69,11 +69,9 @@ struct KronrodRule {
   }
 };
 
-template <class Function>
+template <class Function, class T = double>
 class Quadrature {
-  using MatrixXd = DependentMatrix<Function>;
-  using VectorXd = DependentVector<Function>;
-  using Places = std::vector<typename Dependent<std::size_t, Function>::type>;  // of boxes in boxes_
+  using Places = std::vector<std::size_t>;  // of boxes in boxes_
   static constexpr double scale = 3;
   static constexpr KronrodRule rule{};
 
@@ -103,7 +101,7 @@ class Quadrature {
 
   LogPartition run(QuadratureNodes* nodes) {
     LogPartition result;
-    MatrixXd places = places_to_look(d_, options_.near);
+    Matrix<T> places = places_to_look<Function>(d_, options_.near);
     for (int attempt = 0; attempt < 4; ++attempt) {
       result = integrate(places);
       if (!lower_found_) break;  // mass was met that the search for minima had missed: once more, from there
@@ -116,17 +114,23 @@ class Quadrature {
   }
 
  private:
-  LogPartition integrate(const MatrixXd& places) {
+  // Over all leaves.
+  struct Totals {
+    double integral = 0, error = 0;
+    double stays = 0;  // the error of boxes that halving does not help any more
+    bool stopped = false;
+  };
+
+  LogPartition integrate(const Matrix<T>& places) {
     LogPartition result;
     boxes_.clear();
     lower_found_ = non_finite_ = false;
     Survey<Function> found;
-    if (!survey(energy_, places, DependentVector<Function>(frame_of<Function>(d_, options_.near).unit), 32, found,
-                result))
+    if (!survey(energy_, places, Vector<T>(frame_of<Function>(d_, options_.near).unit), 32, found, result))
       return result;
     root_ = found.root;
     // Off the centre of symmetry by a little: a formula may be 0 · ∞ on it, far out where there is no mass.
-    middle_ = found.mean + 0.0137 * (root_ * VectorXd::Ones(d_));
+    middle_ = found.mean + 0.0137 * (root_ * Vector<T>::Ones(d_));
     shift_ = found.least;
     rounding_ = rounding(found.modes);
     if (!(rounding_ < 0.1)) {
@@ -134,77 +138,101 @@ class Quadrature {
                              "; shift x to where the mass is, and f to where it is small");
       return result;
     }
-    const double volume = root_.diagonal().array().log().sum() + static_cast<double>(d_) * std::log(scale);
-
     boxes_ = {Box{}};
     split_at_modes(found.modes);
     apply_rule(leaves());
+    return verdict(refine());
+  }
+
+  // Halves boxes until the error is as asked for, or nothing helps any more.
+  Totals refine() {
     const Stopwatch watch;
     const Index start = energy_.evaluations();
-    bool stopped = false;
-    double total = 0, error = 0;
+    Totals totals;
     for (;;) {
-      total = error = 0;
-      double stays = 0;  // the error of boxes that halving does not help any more
-      for (const Box& box : boxes_)
-        if (box.leaf()) {
-          total += box.integral;
-          error += box.error;
-          if (!can_be_halved(box, box.split)) stays += box.error;
-        }
-      const double wanted = options_.tolerance * total;
-      if (non_finite_ || lower_found_ || (stays > wanted && error - stays < 0.1 * stays)) break;
-      const bool accurate = total > 0 && error <= wanted;
-      Places chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * error));
-      if (!accurate) {
-        const Places inaccurate = worst(error - stays, wanted);
-        chosen.insert(chosen.end(), inaccurate.begin(), inaccurate.end());
-        std::sort(chosen.begin(), chosen.end());
-        chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
-      }
+      totals = add_up();
+      const double wanted = wanted_error(totals);
+      if (non_finite_ || lower_found_ || (totals.stays > wanted && totals.error - totals.stays < 0.1 * totals.stays))
+        break;
+      const Places chosen = boxes_to_halve(totals);
       if (chosen.empty()) break;
       const Index spent = energy_.evaluations() - start;
-      if (options_.progress &&
-          !options_.progress({"quadrature", std::min(spent, options_.most_evaluations - 1), options_.most_evaluations,
-                              error / total, "relative error", watch.seconds()})) {
-        stopped = true;
-        break;
-      }
+      totals.stopped = !report(std::min(spent, options_.most_evaluations - 1), totals, watch);
+      if (totals.stopped) break;
       if (spent + 2 * static_cast<Index>(chosen.size()) * nodes_ > options_.most_evaluations) {
-        if (accurate) error = 2 * wanted;  // what the boxes not looked into hold is not known
+        if (is_accurate(totals)) totals.error = 2 * wanted;  // what the boxes not looked into hold is not known
         break;
       }
-      Places halves;
-      for (const std::size_t box : chosen) {
-        halves.push_back(boxes_.size());
-        halves.push_back(boxes_.size() + 1);
-        halve(box, boxes_[box].split);
-      }
-      apply_rule(halves);
-      for (const std::size_t box : chosen) note_stall(boxes_[box]);
+      halve_all(chosen);
     }
-    if (options_.progress)
-      (void)options_.progress({"quadrature", options_.most_evaluations, options_.most_evaluations, error / total,
-                               "relative error", watch.seconds()});
+    (void)report(options_.most_evaluations, totals, watch);
+    return totals;
+  }
 
-    result.value = std::log(total) - shift_ + volume;
-    result.error = error / total;
+  Totals add_up() const {
+    Totals totals;
+    for (const Box& box : boxes_)
+      if (box.leaf()) {
+        totals.integral += box.integral;
+        totals.error += box.error;
+        if (!can_be_halved(box, box.split)) totals.stays += box.error;
+      }
+    return totals;
+  }
+
+  double wanted_error(const Totals& totals) const { return options_.tolerance * totals.integral; }
+  bool is_accurate(const Totals& totals) const { return totals.integral > 0 && totals.error <= wanted_error(totals); }
+
+  // False to stop.
+  bool report(Index evaluations, const Totals& totals, const Stopwatch& watch) const {
+    return !options_.progress || options_.progress({"quadrature", evaluations, options_.most_evaluations,
+                                                    totals.error / totals.integral, "relative error", watch.seconds()});
+  }
+
+  Places boxes_to_halve(const Totals& totals) {
+    const double wanted = wanted_error(totals);
+    Places chosen = unbalanced(std::max(1e-3 * wanted, 0.01 * totals.error));
+    if (is_accurate(totals)) return chosen;
+    const Places inaccurate = worst(totals.error - totals.stays, wanted);
+    chosen.insert(chosen.end(), inaccurate.begin(), inaccurate.end());
+    std::sort(chosen.begin(), chosen.end());
+    chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
+    return chosen;
+  }
+
+  void halve_all(const Places& chosen) {
+    Places halves;
+    for (const std::size_t box : chosen) {
+      halves.push_back(boxes_.size());
+      halves.push_back(boxes_.size() + 1);
+      halve(box, boxes_[box].split);
+    }
+    apply_rule(halves);
+    for (const std::size_t box : chosen) note_stall(boxes_[box]);
+  }
+
+  LogPartition verdict(const Totals& totals) const {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const double volume = root_.diagonal().array().log().sum() + static_cast<double>(d_) * std::log(scale);
+    LogPartition result;
+    result.value = std::log(totals.integral) - shift_ + volume;
+    result.error = totals.error / totals.integral;
     result.lower = result.value + std::log(std::max(0.0, 1 - result.error));
     result.upper = result.value + std::log1p(result.error);
     result.status = PartitionStatus::converged;
     if (non_finite_) {
       result.status = PartitionStatus::non_finite;
       result.evidence = "the energy is " + offence_;
-    } else if (!(total > 0) || !std::isfinite(result.value)) {
+    } else if (!(totals.integral > 0) || !std::isfinite(result.value)) {
       result.value = std::numeric_limits<double>::quiet_NaN();
-      result.lower = -std::numeric_limits<double>::infinity();
-      result.upper = std::numeric_limits<double>::infinity();
+      result.lower = -infinity;
+      result.upper = infinity;
       result.status = PartitionStatus::not_converged;
       result.evidence = text("no mass was met around the lowest place found, where the energy is ", shift_);
-      result.error = std::numeric_limits<double>::infinity();
-    } else if (!(error <= options_.tolerance * total)) {
-      result.status = stopped ? PartitionStatus::stopped : PartitionStatus::not_converged;
-      result.evidence = where_the_error_is(error);
+      result.error = infinity;
+    } else if (!(totals.error <= wanted_error(totals))) {
+      result.status = totals.stopped ? PartitionStatus::stopped : PartitionStatus::not_converged;
+      result.evidence = where_the_error_is(totals.error);
     }
     return result;
   }
@@ -213,36 +241,40 @@ class Quadrature {
   void split_at_modes(const std::vector<Mode>& modes) {
     for (const Mode& mode : modes) {
       if (mode.energy - shift_ > 60) continue;
-      const VectorXd u = root_.template triangularView<Eigen::Lower>().solve(mode.point - middle_);
-      const MatrixXd spread = root_.template triangularView<Eigen::Lower>().solve(
-          MatrixXd(Eigen::LLT<MatrixXd>(mode.covariance).matrixL()));
-      const VectorXd width = spread.rowwise().norm();
+      const Vector<T> u = root_.template triangularView<Eigen::Lower>().solve(mode.point - middle_);
+      const Matrix<T> spread = root_.template triangularView<Eigen::Lower>().solve(
+          Matrix<T>(Eigen::LLT<Matrix<T>>(mode.covariance).matrixL()));
+      const Vector<T> width = spread.rowwise().norm();
       for (Index probe = 0; probe <= 2 * d_; ++probe) {
-        VectorXd at = u;
+        Vector<T> at = u;
         if (probe > 0) at[(probe - 1) / 2] += (probe % 2 == 0 ? 2 : -2) * width[(probe - 1) / 2];
-        for (int depth = 0; depth < 200; ++depth) {
-          const std::size_t box = box_of(at);
-          int widest = -1;
-          double most = 8;
-          for (Index j = 0; j < d_; ++j) {
-            const std::size_t a = static_cast<std::size_t>(j);
-            const double size = (unfold(boxes_[box].high[a]) - unfold(boxes_[box].low[a])) / width[j];
-            if (size > most) {
-              most = size;
-              widest = static_cast<int>(j);
-            }
-          }
-          if (widest < 0) break;
-          halve(box, widest);
+        split_at(at, width);
+      }
+    }
+  }
+
+  void split_at(const Vector<T>& u, const Vector<T>& width) {
+    for (int depth = 0; depth < 200; ++depth) {
+      const std::size_t box = box_of(u);
+      int widest = -1;
+      double most = 8;
+      for (Index j = 0; j < d_; ++j) {
+        const std::size_t a = static_cast<std::size_t>(j);
+        const double size = (unfold(boxes_[box].high[a]) - unfold(boxes_[box].low[a])) / width[j];
+        if (size > most) {
+          most = size;
+          widest = static_cast<int>(j);
         }
       }
+      if (widest < 0) return;
+      halve(box, widest);
     }
   }
 
   static double unfold(double t) { return scale * t / ((1 - t) * (1 + t)); }
 
   // The leaf that holds a point of u; coordinates on a face belong to the upper box.
-  std::size_t box_of(const VectorXd& u) const {
+  std::size_t box_of(const Vector<T>& u) const {
     std::size_t at = 0;
     while (!boxes_[at].leaf()) {
       const Box& box = boxes_[at];
@@ -291,7 +323,7 @@ class Quadrature {
     rounding_of_x_ = 0;
     for (const Mode& mode : modes) {
       if (mode.energy - shift_ > 40) continue;
-      const VectorXd width = widths_across(mode);
+      const Vector<T> width = widths_across(mode);
       rounding_of_x_ = std::max(rounding_of_x_, 0.5 * std::numeric_limits<double>::epsilon() *
                                                     mode.point.cwiseAbs().cwiseQuotient(width).sum());
     }
@@ -300,11 +332,11 @@ class Quadrature {
   }
 
   // The widths of a mode along the axes, the other coordinates held.
-  static VectorXd widths_across(const Mode& mode) {
-    const VectorXd deviation = mode.covariance.diagonal().cwiseSqrt();
-    const MatrixXd inverse = Eigen::LLT<MatrixXd>(MatrixXd(deviation.cwiseInverse().asDiagonal() * mode.covariance *
-                                                           deviation.cwiseInverse().asDiagonal()))
-                                 .solve(MatrixXd::Identity(mode.point.size(), mode.point.size()));
+  static Vector<T> widths_across(const Mode& mode) {
+    const Vector<T> deviation = mode.covariance.diagonal().cwiseSqrt();
+    const Matrix<T> inverse = Eigen::LLT<Matrix<T>>(Matrix<T>(deviation.cwiseInverse().asDiagonal() * mode.covariance *
+                                                              deviation.cwiseInverse().asDiagonal()))
+                                  .solve(Matrix<T>::Identity(mode.point.size(), mode.point.size()));
     return deviation.cwiseQuotient(inverse.diagonal().cwiseMax(1).cwiseSqrt());
   }
 
@@ -313,8 +345,8 @@ class Quadrature {
   double noise(const Mode& mode) {
     constexpr int points = 7;
     constexpr double places[] = {-1.7, -1.1, -0.7, 0.7, 1.1, 1.7}, binomial[points] = {1, -6, 15, -20, 15, -6, 1};
-    const VectorXd width = widths_across(mode);
-    MatrixXd X(d_, 6 * d_ * points);
+    const Vector<T> width = widths_across(mode);
+    Matrix<T> X(d_, 6 * d_ * points);
     Index column = 0;
     for (Index j = 0; j < d_; ++j)
       for (const double place : places)
@@ -362,30 +394,40 @@ class Quadrature {
     for (const std::size_t i : leaves()) {
       if (!(boxes_[i].integral > mass)) continue;
       // across every face, edge and corner: a ridge need not follow the axes
-      for (int side = 0, sides = d_ == 1 ? 3 : d_ == 2 ? 9 : 27; side < sides; ++side) {
-        bool inside = true, itself = true;
-        for (int j = 0, rest = side; j < static_cast<int>(d_); ++j, rest /= 3) {
-          const std::size_t a = static_cast<std::size_t>(j);
-          const double size = boxes_[i].size(j);
-          t[a] = rest % 3 == 0   ? 0.5 * (boxes_[i].low[a] + boxes_[i].high[a])
-                 : rest % 3 == 1 ? boxes_[i].low[a] - 0.25 * size
-                                 : boxes_[i].high[a] + 0.25 * size;
-          itself = itself && rest % 3 == 0;
-          inside = inside && t[a] > -1 && t[a] < 1;
-        }
-        if (itself || !inside) continue;
+      for (int side = 1, sides = d_ == 1 ? 3 : d_ == 2 ? 9 : 27; side < sides; ++side) {
+        if (!step_across(boxes_[i], side, t)) continue;
         const std::size_t other = leaf_at(t);
         if (known[other]) continue;
-        for (int j = 0; j < static_cast<int>(d_); ++j)
-          if (boxes_[other].size(j) > 2.5 * boxes_[i].size(j) && can_be_halved(boxes_[other], j)) {
-            boxes_[other].split = j;
-            known[other] = 1;
-            chosen.push_back(other);
-            break;
-          }
+        const int axis = axis_of_imbalance(boxes_[other], boxes_[i]);
+        if (axis < 0) continue;
+        boxes_[other].split = axis;
+        known[other] = 1;
+        chosen.push_back(other);
       }
     }
     return chosen;
+  }
+
+  // A point beside a box: the digits of `side` to the base 3 say for each axis whether it lies level with the middle,
+  // below or above. False outside of all boxes.
+  bool step_across(const Box& box, int side, std::array<double, 3>& t) const {
+    bool inside = true;
+    for (int j = 0, rest = side; j < static_cast<int>(d_); ++j, rest /= 3) {
+      const std::size_t a = static_cast<std::size_t>(j);
+      const double size = box.size(j);
+      t[a] = rest % 3 == 0   ? 0.5 * (box.low[a] + box.high[a])
+             : rest % 3 == 1 ? box.low[a] - 0.25 * size
+                             : box.high[a] + 0.25 * size;
+      inside = inside && t[a] > -1 && t[a] < 1;
+    }
+    return inside;
+  }
+
+  // The first axis along which a box is much larger than its neighbour and can be halved; −1 if there is none.
+  int axis_of_imbalance(const Box& box, const Box& neighbour) const {
+    for (int j = 0; j < static_cast<int>(d_); ++j)
+      if (box.size(j) > 2.5 * neighbour.size(j) && can_be_halved(box, j)) return j;
+    return -1;
   }
 
   std::size_t leaf_at(const std::array<double, 3>& t) const {
@@ -450,11 +492,8 @@ class Quadrature {
     }
     box.integral = sum;
     double error = 0, most = -1;
-    Index stride = 1;
-    for (Index j = 0; j < d_; ++j, stride *= KronrodRule::size) {
-      double with_gauss = 0;  // Gauss's rule along this axis, Kronrod's along the others
-      for (Index n = 0; n < nodes_; ++n) with_gauss += ratio_[n / stride % KronrodRule::size] * mass[n];
-      const double difference = std::abs(sum - with_gauss);
+    for (Index j = 0; j < d_; ++j) {
+      const double difference = std::abs(sum - with_gauss_along(j, mass));
       error += difference;
       if (difference > most) {
         most = difference;
@@ -469,8 +508,17 @@ class Quadrature {
     box.error = std::max({error, 50 * std::numeric_limits<double>::epsilon() * sum, rounding_ * sum});
   }
 
+  // A box's integral by Gauss's rule along one axis, and Kronrod's along the others.
+  double with_gauss_along(Index axis, const double* mass) const {
+    Index stride = 1;
+    for (Index j = 0; j < axis; ++j) stride *= KronrodRule::size;
+    double sum = 0;
+    for (Index n = 0; n < nodes_; ++n) sum += ratio_[n / stride % KronrodRule::size] * mass[n];
+    return sum;
+  }
+
   // An energy that is NaN, −∞ or far below all known minima.
-  void look_at(double f, const VectorXd& x) {
+  void look_at(double f, const Vector<T>& x) {
     if (std::isnan(f) || f == -std::numeric_limits<double>::infinity()) {
       if (!non_finite_) {
         offence_ = text(f, " at the point (");
@@ -493,22 +541,26 @@ class Quadrature {
       if (!box.leaf()) continue;
       if (box.error > worst.error) worst = box;
       if (at_an_end(box)) rounded += box.error;
-      bool at_end = false;
-      for (Index j = 0; j < d_; ++j)
-        at_end = at_end || box.low[static_cast<std::size_t>(j)] == -1 || box.high[static_cast<std::size_t>(j)] == 1;
-      if (at_end) outer += box.error;
+      if (reaches_infinity(box)) outer += box.error;
     }
     if (rounded > 0.5 * error)
       return text("most of the error is that of rounding, which finer boxes do not lessen: ", of_rounding());
     if (outer > 0.5 * error)
       return text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
-    VectorXd u(d_);
+    Vector<T> u(d_);
     for (Index j = 0; j < d_; ++j)
       u[j] = unfold(0.5 * (worst.low[static_cast<std::size_t>(j)] + worst.high[static_cast<std::size_t>(j)]));
-    const VectorXd x = middle_ + root_ * u;
+    const Vector<T> x = middle_ + root_ * u;
     for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + text(x[j]);
     return text("the largest error is near the point (", place,
                 "): a kink, a wall, or a narrow ridge across the axes?");
+  }
+
+  bool reaches_infinity(const Box& box) const {
+    bool reaches = false;
+    for (std::size_t j = 0; j < static_cast<std::size_t>(d_); ++j)
+      reaches = reaches || box.low[j] == -1 || box.high[j] == 1;
+    return reaches;
   }
 
   void write(QuadratureNodes& nodes) {
@@ -529,25 +581,25 @@ class Quadrature {
       }
     }
     const Index kept = static_cast<Index>(probabilities.size());
-    nodes.points = Eigen::Map<const MatrixXd>(points.data(), d_, kept);
-    nodes.probabilities = Eigen::Map<const VectorXd>(probabilities.data(), kept);
+    nodes.points = Eigen::Map<const Matrix<T>>(points.data(), d_, kept);
+    nodes.probabilities = Eigen::Map<const Vector<T>>(probabilities.data(), kept);
     nodes.probabilities /= nodes.probabilities.sum();
   }
 
   Function& energy_;
   const quadrature& options_;
   Index d_, nodes_;
-  VectorXd middle_;
-  MatrixXd root_;
+  Vector<T> middle_;
+  Matrix<T> root_;
   double shift_ = 0;
   double rounding_ = 0, rounding_of_x_ = 0, rounding_of_f_ = 0;  // relative, of the density at a node
   std::vector<Box> boxes_;
-  MatrixXd points_;
-  VectorXd weights_, f_;
-  VectorXd shares_;                  // of each node in the integral of a constant
+  Matrix<T> points_;
+  Vector<T> weights_, f_;
+  Vector<T> shares_;                 // of each node in the integral of a constant
   double ratio_[KronrodRule::size];  // of Gauss's weights to Kronrod's
   bool lower_found_ = false, non_finite_ = false;
-  VectorXd lowest_;
+  Vector<T> lowest_;
   double lowest_energy_ = 0;
   std::string offence_;
 };
