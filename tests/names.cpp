@@ -18,60 +18,41 @@
 
 namespace sm = scorematch;
 
+// (clang-format never comes to rest on lists of this length.)
+// clang-format off
+
 // What formula/value.hpp documents, and named(prefix, theta).
-#define LANGUAGE(F)                                                                                                  \
-  F(reciprocal)                                                                                                      \
-  F(square)                                                                                                          \
-  F(sqrt)                                                                                                            \
-  F(exp)                                                                                                             \
-  F(log)                                                                                                             \
-  F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) F(cos) F(erf) F(abs) F(pow) F(where) F(max) F(min) \
-      F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) F(size) F(segment) F(head) F(tail) F(concat)      \
-          F(stack) F(column) F(transpose) F(quadratic_form) F(named)
+#define LANGUAGE(F) \
+  F(reciprocal) F(square) F(sqrt) F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) \
+  F(cos) F(erf) F(abs) F(pow) F(where) F(max) F(min) F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) \
+  F(size) F(segment) F(head) F(tail) F(concat) F(stack) F(column) F(transpose) F(quadratic_form) F(named)
 
 // Every other function of the rooms that a formula passes through.
-#define ENGINE(F)                                                                                                      \
-  F(call)                                                                                                              \
-  F(noise_level)                                                                                                       \
-  F(class_vector)                                                                                                      \
-  F(each)                                                                                                              \
-  F(combined)                                                                                                          \
-  F(add_product) F(product) F(slopes_at_edge) F(apply) F(chosen) F(write_elements) F(make_uniform) F(element_of)       \
-      F(vector_of) F(common_slots) F(as_value) F(require_sizes) F(has_row) F(row_at) F(scaled_row) F(combined_rows) F( \
-          rescaled) F(elementwise) F(total) F(matrix_times) F(product_of) F(compared) F(chosen_values) F(reduced)      \
-          F(log_sum_exp_of) F(number) F(slopes_of_logarithm) F(saturated_tanh_slope) F(saturated_sigmoid_rest) F(      \
-              function_slopes) F(at_rest) F(slopes_at) F(function_values) F(loop_values) F(loop_slopes)                \
-              F(loop_first_slopes) F(chunk_of) F(may_withhold) F(require_may_withhold) F(block_size) F(copy_row) F(    \
-                  add_row) F(require_given) F(set_points) F(set_directions) F(threads_for) F(for_each_piece) F(quoted) \
-                  F(quoted_parameter) F(require_distinct_names) F(composed) F(activate) F(require_recorded) F(         \
-                      require_recorded_if) F(dense) F(fourier_features) F(parameter_of) F(classify) F(linearity)       \
-                      F(features_of) F(record) F(is_linear_in_parameters) F(mlp) F(edm_score) F(                       \
-                          edm_energy) F(most) F(natural_less) F(residual_network) F(takes_two) F(constant)             \
-                          F(shape_text) F(require_one_formula) F(paired) F(scaled) F(reduction) F(                     \
-                              dot_product) F(selected) F(concatenated) F(count_of) F(value) F(load_as) F(store_as)     \
-                              F(for_lanes) F(sum_of) F(machine_sqrt) F(minimum) F(maximum)                             \
-                                  F(machine_scale) F(machine_exponent) F(machine_mantissa_from_one) F(                 \
-                                      fused) F(machine_mantissa) F(table_entry) F(any_above)                           \
-                                      F(clamp) F(bits) F(sum_of_terms) F(polynomial) F(with_sign_of) F(upper_half) F(  \
-                                          log2_in_two_parts) F(uses_of_nodes) F(node_of)                               \
-                                          F(owners_of_columns) F(shared_columns) F(single_summands) F(is_optional) F(  \
-                                              taken_with) F(form_product) F(form_vector) F(steady_adjoints)            \
-                                              F(read_for_x) F(facts_of) F(power_of_two) F(times_power_of_two) F(split) \
-                                                  F(reduced_expm1) F(reduce_by_ln2) F(half_tangent) F(reduced_log1p)   \
-                                                      F(minus_two_log_of_half_by_table) F(turn_by_quarters) F(         \
-                                                          sine_cosine_by_table) F(replace_beyond_limit)                \
-                                                          F(minus_two_log_of_half) F(sigmoids) F(sine_cosine)          \
-                                                              F(sine_cosine_of_turns)                                  \
-                                                                  F(sine_cosine_between_quarters) F(pow_integer)       \
-                                                                      F(load) F(store) F(broadcast) F(select)          \
-                                                                          F(sum_of_lanes) F(halves) F(transpose_from)  \
-                                                                              F(every_other) F(split_pairs)            \
-                                                                                  F(reinterpret) F(transposed) F(less) \
-                                                                                      F(lifted) F(under) F(taken)      \
-                                                                                          F(seen) F(taking) F(jet)     \
-                                                                                              F(require) F(text)       \
-                                                                                                  F(join) F(evaluate)  \
-                                                                                                      F(last_element)
+#define ENGINE(F) \
+  F(call) F(noise_level) F(class_vector) F(each) F(combined) F(add_product) F(product) F(slopes_at_edge) F(apply) \
+  F(chosen) F(write_elements) F(make_uniform) F(element_of) F(vector_of) F(common_slots) F(as_value) \
+  F(require_sizes) F(has_row) F(row_at) F(scaled_row) F(combined_rows) F(rescaled) F(elementwise) F(total) \
+  F(matrix_times) F(product_of) F(compared) F(chosen_values) F(reduced) F(log_sum_exp_of) F(number) \
+  F(slopes_of_logarithm) F(saturated_tanh_slope) F(saturated_sigmoid_rest) F(function_slopes) F(at_rest) \
+  F(slopes_at) F(function_values) F(loop_values) F(loop_slopes) F(loop_first_slopes) F(chunk_of) F(may_withhold) \
+  F(require_may_withhold) F(block_size) F(copy_row) F(add_row) F(require_given) F(set_points) F(set_directions) \
+  F(threads_for) F(for_each_piece) F(quoted) F(quoted_parameter) F(require_distinct_names) F(composed) F(activate) \
+  F(require_recorded) F(require_recorded_if) F(dense) F(fourier_features) F(parameter_of) F(classify) F(linearity) \
+  F(features_of) F(record) F(is_linear_in_parameters) F(mlp) F(edm_score) F(edm_energy) F(most) F(natural_less) \
+  F(residual_network) F(takes_two) F(constant) F(shape_text) F(require_one_formula) F(paired) F(scaled) F(reduction) \
+  F(dot_product) F(selected) F(concatenated) F(count_of) F(value) F(load_as) F(store_as) F(for_lanes) F(sum_of) \
+  F(machine_sqrt) F(minimum) F(maximum) F(machine_scale) F(machine_exponent) F(machine_mantissa_from_one) F(fused) \
+  F(machine_mantissa) F(table_entry) F(any_above) F(clamp) F(bits) F(sum_of_terms) F(polynomial) F(with_sign_of) \
+  F(upper_half) F(log2_in_two_parts) F(uses_of_nodes) F(node_of) F(owners_of_columns) F(shared_columns) \
+  F(single_summands) F(is_optional) F(taken_with) F(form_product) F(form_vector) F(steady_adjoints) F(read_for_x) \
+  F(facts_of) F(power_of_two) F(times_power_of_two) F(split) F(reduced_expm1) F(reduce_by_ln2) F(half_tangent) \
+  F(reduced_log1p) F(minus_two_log_of_half_by_table) F(turn_by_quarters) F(sine_cosine_by_table) \
+  F(replace_beyond_limit) F(minus_two_log_of_half) F(sigmoids) F(sine_cosine) F(sine_cosine_of_turns) \
+  F(sine_cosine_between_quarters) F(pow_integer) F(load) F(store) F(broadcast) F(select) F(sum_of_lanes) F(halves) \
+  F(transpose_from) F(every_other) F(split_pairs) F(reinterpret) F(transposed) F(less) F(lifted) F(under) F(taken) \
+  F(seen) F(taking) F(jet) F(require) F(text) F(join) F(evaluate) F(last_element)
+
+// clang-format on
 
 // Of these the ones that a formula is compiled with: all of them would take the compiler minutes.
 #define FEW(F) F(constant) F(product) F(combined) F(apply) F(chosen) F(call) F(elementwise) F(total) F(element_of)
