@@ -44,7 +44,8 @@ void train(benchmark::State& state) {
   sm::Matrix<T> data = workload::normal_data<T>(64, samples, 0.2);
   for (Index i = 0; i < samples; ++i) data.col(i) += centres.col(i % 10);
   const auto model = workload::digits_score();
-  const sm::denoising_score_matching objective{.sigma = sm::log_normal{}, .weight = sm::Weight::edm, .sigma_data = 0.5};
+  const sm::denoising_score_matching objective{
+      .sigma = sm::log_normal_sigma{}, .weight = sm::Weight::edm, .sigma_data = 0.5};
   auto function = sm::objective::loss_function<T>(model, objective, data);
   sm::fitting::Adam adam{.rate = {.peak = 1e-3, .decay = sm::Decay::constant}};
   Eigen::VectorXd theta = model.parameters(), average = theta;
@@ -89,7 +90,8 @@ void heun(benchmark::State& state) {
   gemm.measure();
   const sm::Stopwatch watch;
   for (auto _ : state) {
-    drawn = sm::generate<T>(model, sm::heun{.levels = sm::edm{.levels = 50}}, {.count = images, .labels = labels});
+    drawn =
+        sm::generate<T>(model, sm::heun{.levels = sm::edm_levels{.levels = 50}}, {.count = images, .labels = labels});
     benchmark::DoNotOptimize(drawn.points.data());
   }
   const double seconds = watch.seconds();

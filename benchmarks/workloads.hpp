@@ -18,15 +18,15 @@ using Eigen::Index;
 inline auto double_well() {
   return sm::energy_model<2>([](auto x, auto theta) {
     auto square0 = square(x[0]);
-    return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 +
-           theta("c", sm::start(0.5)) * square(x[1]);
+    return theta("a", sm::start_at(1.0)) * square(square0) - theta("b", sm::start_at(2.0)) * square0 +
+           theta("c", sm::start_at(0.5)) * square(x[1]);
   });
 }
 
 /// −log Σ_k exp(l_k − ½(u_k² + w_k²)), K Gaussians in the plane by their precision factors [[e^p, q], [0, e^r]]
 inline auto mixture_formula(int K) {
   return [K](auto x, auto theta) {
-    const auto block = [&](const char* name) { return theta(name, K, sm::normal{.sigma = 0.5, .seed = 1}); };
+    const auto block = [&](const char* name) { return theta(name, K, sm::start_normal{.sigma = 0.5, .seed = 1}); };
     auto a = x[0] - block("centre0");
     auto b = x[1] - block("centre1");
     auto u = a * exp(block("p")) + b * block("q");
@@ -49,7 +49,8 @@ auto perceptron(X x, Theta theta, std::initializer_list<int> widths) {
   for (const int width : widths) {
     if (layer > 0) h = tanh(h);
     const std::string index = std::to_string(++layer);
-    h = theta("weight" + index, width, static_cast<int>(h.size()), sm::scaled_normal{.gain = 0.63, .seed = 2}) * h +
+    h = theta("weight" + index, width, static_cast<int>(h.size()), sm::start_scaled_normal{.gain = 0.63, .seed = 2}) *
+            h +
         theta("bias" + index, width);
   }
   return h;
@@ -79,7 +80,7 @@ inline sm::ScoreModel digits_score() {
   return sm::score_model(64, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) {
     return sm::edm_score(x, sigma, {.sigma_data = 0.5}, [&](auto scaled, auto noise) {
       auto condition = silu(sm::dense(sm::fourier_features(noise), theta, "noise", 64) +
-                            theta("class", 64, 10, sm::normal{}) * label);
+                            theta("class", 64, 10, sm::start_normal{}) * label);
       return sm::residual_network(scaled, condition, theta, {.width = 256, .blocks = 2, .outputs = 64});
     });
   });

@@ -23,8 +23,10 @@ void learn_and_draw(const std::string& folder, Index steps) {
   const MatrixXf X = units.from_grey(train.grey), X_held_out = units.from_grey(held_out.grey);
 
   const auto model = digits::network();
-  const sm::denoising_score_matching objective{
-      .sigma = sm::log_normal{.mean = -1.2, .deviation = 1.2}, .seed = 3, .weight = sm::Weight::edm, .sigma_data = 0.5};
+  const sm::denoising_score_matching objective{.sigma = sm::log_normal_sigma{.mean = -1.2, .deviation = 1.2},
+                                               .seed = 3,
+                                               .weight = sm::Weight::edm,
+                                               .sigma_data = 0.5};
   const auto training = sm::train(model, objective, X,
                                   {.steps = steps,
                                    .batch = 128,

@@ -55,7 +55,7 @@ inline sm::ScoreModel network() {
   return sm::score_model(64, sm::classes{10}, [](auto x, auto sigma, auto label, auto theta) {
     return sm::edm_score(x, sigma, {.sigma_data = 0.5}, [&](auto scaled, auto noise) {
       auto condition = silu(sm::dense(sm::fourier_features(noise), theta, "noise", 64) +
-                            theta("class", 64, 10, sm::normal{}) * label);
+                            theta("class", 64, 10, sm::start_normal{}) * label);
       return sm::residual_network(scaled, condition, theta, {.width = 256, .blocks = 2, .outputs = 64});
     });
   });
@@ -64,7 +64,8 @@ inline sm::ScoreModel network() {
 /// Heun's method along EDM's levels, at the classes asked for; its last step is to the mean digit given what is left.
 inline sm::Generation<float> draw(const sm::ScoreModel& model, const std::vector<int>& labels, std::uint64_t seed,
                                   double guidance = 1) {
-  return sm::generate<float>(model, sm::heun{.levels = sm::edm{.sigma_max = 40, .sigma_min = 0.05, .levels = 40}},
+  return sm::generate<float>(model,
+                             sm::heun{.levels = sm::edm_levels{.sigma_max = 40, .sigma_min = 0.05, .levels = 40}},
                              {.count = static_cast<Index>(labels.size()),
                               .seed = seed,
                               .labels = labels,

@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
     for (std::size_t kind = 0; kind < kinds; ++kind) {
       const auto fit = sm::fit(energy(kind, 1), objective, training, {.iterations = 4000, .seed = 3});
       const auto z = sm::log_partition(fit.model, sm::quadrature{.tolerance = 1e-5, .near = training});
-      reliable = reliable && fit.status == sm::FitStatus::stopped && z.status == sm::PartitionStatus::converged;
+      reliable = reliable && fit.status == sm::FitStatus::used_up && z.status == sm::PartitionStatus::converged;
       training_loss[kind].push_back(mean_loss(fit.model, objective, training));
       held_out_loss[kind].push_back(mean_loss(fit.model, objective, held_out));
       training_likelihood[kind].push_back(sm::log_likelihood(fit.model, training, z).mean);

@@ -22,7 +22,7 @@ constexpr int components = 30;
 sm::EnergyModel flexible_energy() {
   return sm::energy_model(1, [](auto x, auto theta) {
     auto centres = theta("centres", Eigen::VectorXd::LinSpaced(components, -2.0, 2.0).eval());
-    auto log_widths = theta("log_widths", components, sm::start(-1.0));
+    auto log_widths = theta("log_widths", components, sm::start_at(-1.0));
     return -log_sum_exp(theta("log_weights", components) - log_widths -
                         0.5 * square((x[0] - centres) * exp(-log_widths)));
   });
@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
 
   // The overfit, its held-out loss watched without end; and the cures.
   const sm::FitOptions options{
-      .method = sm::Method::adam, .iterations = 3000, .batch = training.cols(), .learning_rate = 0.005};
+      .method = sm::FitMethod::adam, .iterations = 3000, .batch = training.cols(), .learning_rate = 0.005};
   sm::FitOptions watched = options, stopping = options;
   watched.held_out = stopping.held_out = held_out;
   watched.patience = options.iterations;

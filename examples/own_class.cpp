@@ -13,17 +13,17 @@ class Phi4Chain {
   Eigen::Index dimension() const { return sites_; }
   Eigen::VectorXd parameters() const { return theta_; }
   void set_parameters(const Eigen::VectorXd& theta) { theta_ = theta; }
-  void energy(sm::Input X, sm::OutputVector f) const {
+  void energy(sm::InputPoints X, sm::OutputNumbers f) const {
     f = (theta_[0] / 4 * X.array().pow(4) - theta_[1] / 2 * X.array().square() +
          theta_[2] / 2 * (right(X) - X).array().square())
             .colwise()
             .sum();
   }
-  void gradient(sm::Input X, sm::Output G) const {
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const {
     G = theta_[0] * X.array().cube() - theta_[1] * X.array() + theta_[2] * (2 * X - right(X) - left(X)).array();
   }
   // g += Σ over columns of ∂/∂θ (W · ∇f): what a fit needs. The Laplacian is left to central differences.
-  void pull_back(sm::Input X, sm::Input W, sm::OutputVector g) const {
+  void pull_back(sm::InputPoints X, sm::InputPoints W, sm::OutputNumbers g) const {
     g[0] += (W.array() * X.array().cube()).sum();
     g[1] -= (W.array() * X.array()).sum();
     g[2] += (W.array() * (2 * X - right(X) - left(X)).array()).sum();
@@ -31,10 +31,10 @@ class Phi4Chain {
 
  private:
   // Each site's neighbour, x_{i+1} and x_{i−1}.
-  static Eigen::MatrixXd right(sm::Input X) {
+  static Eigen::MatrixXd right(sm::InputPoints X) {
     return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(X.rows() - 1), X.topRows(1)).finished();
   }
-  static Eigen::MatrixXd left(sm::Input X) {
+  static Eigen::MatrixXd left(sm::InputPoints X) {
     return (Eigen::MatrixXd(X.rows(), X.cols()) << X.bottomRows(1), X.topRows(X.rows() - 1)).finished();
   }
   Eigen::Index sites_;

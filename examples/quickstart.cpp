@@ -115,5 +115,5 @@ int main(int argc, char** argv) {
   else
     std::printf("No gnuplot, no picture. The data are in %s; with gnuplot installed:\n  %s\n", folder.c_str(),
                 command.c_str());
-  return fit.status == sm::FitStatus::stopped && draws.status == sm::SampleStatus::complete ? 0 : 1;
+  return fit.status == sm::FitStatus::used_up && draws.status == sm::SampleStatus::complete ? 0 : 1;
 }

@@ -42,7 +42,7 @@ void report_likelihood(const sm::ScoreModel& model) {
 
 void learn_and_walk_down(const std::string& folder) {
   const MatrixXd moons = sm::read_csv("examples/data/two_moons_2d.csv");
-  const sm::Levels ladder = sm::geometric{.sigma_max = 8, .sigma_min = 0.05, .levels = 25};
+  const sm::Levels ladder = sm::geometric_levels{.sigma_max = 8, .sigma_min = 0.05, .levels = 25};
 
   const auto network = sm::score_model(2, [](auto x, auto sigma, auto theta) {
     return sm::edm_score(x, sigma, {.sigma_data = 1.5}, [&](auto scaled, auto noise) {
@@ -108,7 +108,7 @@ void compare_on_two_modes(const std::string& folder) {
   const auto annealed = sm::generate(
       model,
       sm::annealed_langevin{
-          .levels = sm::geometric{.sigma_max = 20, .sigma_min = 1, .levels = 10}, .steps = 100, .step = 0.05},
+          .levels = sm::geometric_levels{.sigma_max = 20, .sigma_min = 1, .levels = 10}, .steps = 100, .step = 0.05},
       {.count = chains, .seed = 5, .start = uniform});
   std::puts("two modes, 0.8 and 0.2 of the mass, 20000 chains from everywhere: share of the large one");
   std::printf("  Langevin           %.3f (%s)\n", share_of_large_mode(plain.points), to_string(plain.status));

@@ -96,7 +96,7 @@ const auto mixture = [](auto x, auto theta) {
 };
 const auto network = [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {16, 16}}) + 0.5 * squared_norm(x); };
 const auto well = [](auto x, auto theta) {
-  return theta("a", sm::start(1.0)) * square(square(x[0]) - 1) + square(x[1]);
+  return theta("a", sm::start_at(1.0)) * square(square(x[0]) - 1) + square(x[1]);
 };
 
 template <class T>
@@ -224,10 +224,10 @@ TEST_CASE("Steps of noise-conditional samplers allocate nothing after the first"
   });
   const auto check = [&]<class Sampler>(const std::string& name, Sampler sampler) {
     INFO(name);
-    sampler.levels = sm::edm{.sigma_max = 10, .levels = 4};
+    sampler.levels = sm::edm_levels{.sigma_max = 10, .levels = 4};
     (void)allocations_of_generate(model, sampler);
     const long few = allocations_of_generate(model, sampler);
-    sampler.levels = sm::edm{.sigma_max = 10, .levels = 60};
+    sampler.levels = sm::edm_levels{.sigma_max = 10, .levels = 60};
     CHECK(allocations_of_generate(model, sampler) == few);
   };
   check("annealed_langevin", sm::annealed_langevin{.steps = 2, .step = 4e-7});

@@ -49,8 +49,8 @@ class UserGaussian {
   Index dimension() const { return 2; }
   VectorXd parameters() const { return VectorXd::Constant(1, k_); }
   void set_parameters(const VectorXd& theta) { k_ = theta[0]; }
-  void gradient(sm::Input X, sm::Output G) const { G = k_ * X; }
-  void pull_back(sm::Input X, sm::Input W, sm::OutputVector g) const { g[0] += W.cwiseProduct(X).sum(); }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = k_ * X; }
+  void pull_back(sm::InputPoints X, sm::InputPoints W, sm::OutputNumbers g) const { g[0] += W.cwiseProduct(X).sum(); }
 
  private:
   double k_ = 2;

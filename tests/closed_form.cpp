@@ -175,7 +175,7 @@ struct Moments {
 };
 
 /// The largest error of any number of the precision and of the mean, each beside its own units.
-double worst_error(const sm::Gaussian& found, const Moments& right) {
+double worst_error(const sm::GaussianOptions& found, const Moments& right) {
   const VectorXd unit = right.precision.diagonal().cwiseSqrt();  // of 1/x
   double worst = 0;
   for (Index i = 0; i < unit.size(); ++i) {
@@ -269,7 +269,7 @@ TEST_CASE("The denoising loss far from the origin has the solution of the same d
   const auto near = sm::closed_form(sm::natural_gaussian(2), denoising, Z);
   const auto far =
       sm::closed_form(sm::natural_gaussian(2), denoising, MatrixXd(Z.colwise() + VectorXd::Constant(2, 1e6)));
-  const sm::Gaussian a = sm::natural_gaussian_moments(near.model), b = sm::natural_gaussian_moments(far.model);
+  const sm::GaussianOptions a = sm::natural_gaussian_moments(near.model), b = sm::natural_gaussian_moments(far.model);
   CHECK(far.status == ClosedFormStatus::solved);
   CHECK((a.precision - b.precision).norm() < 1e-7);
   CHECK((a.mean.array() + 1e6 - b.mean.array()).matrix().norm() < 1e-7);
@@ -278,12 +278,12 @@ TEST_CASE("The denoising loss far from the origin has the solution of the same d
 TEST_CASE("A natural Gaussian is the Gaussian of its moments") {
   const MatrixXd X = normals(3, 50, 25);
   const MatrixXd P{{2, 0.3, -0.2}, {0.3, 1, 0.1}, {-0.2, 0.1, 3}};
-  const sm::Gaussian given{.mean = Eigen::Vector3d(1, -2, 0.5), .precision = P};
+  const sm::GaussianOptions given{.mean = Eigen::Vector3d(1, -2, 0.5), .precision = P};
   for (const VectorXd& offset : {VectorXd(), VectorXd(Eigen::Vector3d(3, 1, -1))}) {
     const auto natural = sm::natural_gaussian(3, {.gaussian = given, .offset = offset});
     const auto cholesky = sm::gaussian(3, given);
     CHECK((sm::score_of(natural, X) - sm::score_of(cholesky, X)).norm() < 1e-12);
-    const sm::Gaussian back = sm::natural_gaussian_moments(natural, offset);
+    const sm::GaussianOptions back = sm::natural_gaussian_moments(natural, offset);
     CHECK((back.mean - given.mean).norm() < 1e-13);
     CHECK((back.precision - P).norm() < 1e-13);
     CHECK(sm::is_linear_in_parameters(natural).linear);

@@ -33,7 +33,7 @@ void same_values(const std::string& name, const F& formula, bool positive = fals
   if (positive) X = X.cwiseAbs().array() + T(0.2);
   agree("energy", sm::energy_of(compiled, X), sm::energy_of(recorded, X), tolerance<T>());
   agree("score", sm::score_of(compiled, X), sm::score_of(recorded, X), tolerance<T>());
-  agree("divergence", sm::divergence_of(compiled, X), sm::divergence_of(recorded, X), tolerance<T>());
+  agree("divergence", sm::trace_of(compiled, X), sm::trace_of(recorded, X), tolerance<T>());
 }
 
 /// Both paths at one noise level, and where each sample has its own level and class.
@@ -50,12 +50,13 @@ void same_at_levels(const Recorded& start, const Compiled& compiled_start) {
     const auto b = sm::at_sigma(recorded, 0.7, label);
     agree("energy", sm::energy_of(a, X), sm::energy_of(b, X), tolerance<T>());
     agree("score", sm::score_of(a, X), sm::score_of(b, X), tolerance<T>());
-    agree("divergence", sm::divergence_of(a, X), sm::divergence_of(b, X), tolerance<T>());
+    agree("divergence", sm::trace_of(a, X), sm::trace_of(b, X), tolerance<T>());
   }
   std::vector<int> labels;
   for (Index i = 0; classes > 0 && i < n; ++i) labels.push_back(static_cast<int>(i % (classes + 1)) - 1);
   const sm::LossOptions options{.labels = labels, .per_sample = true};
-  const sm::denoising_score_matching objective{.sigma = sm::log_uniform{.sigma_max = 2, .sigma_min = 0.2}, .seed = 15};
+  const sm::denoising_score_matching objective{.sigma = sm::log_uniform_sigma{.sigma_max = 2, .sigma_min = 0.2},
+                                               .seed = 15};
   const sm::Loss found = sm::loss_and_gradient(compiled, objective, X, options),
                  expected = sm::loss_and_gradient(recorded, objective, X, options);
   agree("gradient", found.gradient, expected.gradient, tolerance<T>());
@@ -214,7 +215,7 @@ TEST_CASE("The compiled path: deep formulas") {
 TEST_CASE("The compiled path: the noise level and the class") {
   const auto noisy = [](auto x, auto sigma, auto theta) {
     auto h = theta("W", 5, 2) * (x / sqrt(1 + square(sigma))) + theta("c", 5) * log(sigma);
-    return log_sum_exp(h) + squared_norm(x - theta("centre", 2) * sigma) / (theta("s", sm::start(1.0)) + sigma);
+    return log_sum_exp(h) + squared_norm(x - theta("centre", 2) * sigma) / (theta("s", sm::start_at(1.0)) + sigma);
   };
   const auto labelled = [](auto x, auto sigma, auto label, auto theta) {
     return 0.5 * squared_norm(x - theta("centre", 2, 3) * label) / (1 + square(sigma)) + dot(label, theta("bias", 3)) +

@@ -18,13 +18,13 @@ namespace {
 
 const auto well = [](auto x, auto theta) {
   auto square0 = square(x[0]);
-  return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 + 0.5 * square(x[1]);
+  return theta("a", sm::start_at(1.0)) * square(square0) - theta("b", sm::start_at(2.0)) * square0 + 0.5 * square(x[1]);
 };
 const auto bowl = [](auto x, auto theta) {
   return 0.5 * exp(theta("stiffness")) * squared_norm(x - theta("centre", Eigen::Vector2d(0.3, -0.2)));
 };
 const auto bumps = [](auto x, auto theta) {
-  const auto block = [&](const char* name) { return theta(name, 5, sm::normal{.sigma = 0.5, .seed = 1}); };
+  const auto block = [&](const char* name) { return theta(name, 5, sm::start_normal{.sigma = 0.5, .seed = 1}); };
   return -log_sum_exp(block("weight") - square(x[0] - block("first")) - square(x[1] - block("second")));
 };
 
@@ -38,7 +38,7 @@ void same_values(const A& a, const B& b) {
   const Eigen::MatrixXd X = points(2, 101);
   agree("energy", sm::energy_of(a, X), sm::energy_of(b, X), 1e-12);
   agree("score", sm::score_of(a, X), sm::score_of(b, X), 1e-12);
-  agree("divergence", sm::divergence_of(a, X), sm::divergence_of(b, X), 1e-12);
+  agree("divergence", sm::trace_of(a, X), sm::trace_of(b, X), 1e-12);
 }
 
 template <class A, class B>

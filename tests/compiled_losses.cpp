@@ -64,8 +64,8 @@ void same_losses(const std::string& name, const F& formula) {
 
 const auto double_well = [](auto x, auto theta) {
   auto square0 = square(x[0]);
-  return theta("a", sm::start(1.0)) * square(square0) - theta("b", sm::start(2.0)) * square0 +
-         theta("c", sm::start(0.5)) * square(x[1]);
+  return theta("a", sm::start_at(1.0)) * square(square0) - theta("b", sm::start_at(2.0)) * square0 +
+         theta("c", sm::start_at(0.5)) * square(x[1]);
 };
 
 const auto gaussian = [](auto x, auto theta) {
@@ -75,7 +75,7 @@ const auto gaussian = [](auto x, auto theta) {
 };
 
 const auto mixture = [](auto x, auto theta) {
-  const auto block = [&](const char* name) { return theta(name, 5, sm::normal{.sigma = 0.5, .seed = 1}); };
+  const auto block = [&](const char* name) { return theta(name, 5, sm::start_normal{.sigma = 0.5, .seed = 1}); };
   auto a = x[0] - block("centre0");
   auto b = x[1] - block("centre1");
   auto u = a * exp(block("p")) + b * block("q");
@@ -85,7 +85,7 @@ const auto mixture = [](auto x, auto theta) {
 
 // Every number of θ inside functions that bend, meet each other and meet x.
 const auto twisted = [](auto x, auto theta) {
-  auto a = theta("a", sm::start(0.3));
+  auto a = theta("a", sm::start_at(0.3));
   auto b = exp(0.2 * a) + theta("b");
   auto inner = tanh(a * x[0] + b * x[1]) + sin(b * x[0] * x[1]);
   return softplus(inner) * log1p(square(theta("c") * x[1])) + square(inner + a) + cos(a + x[0]) / (2 + sigmoid(b)) +
@@ -104,7 +104,7 @@ TEST_CASE("The compiled path: losses and their θ-gradients") {
                  [](auto x, auto theta) { return theta("a") * square(x[0]) + theta("b") * cos(x[0]); });
   same_losses<3>("one name twice, one without use", [](auto x, auto theta) {
     theta("unused");
-    auto again = [&] { return theta("a", sm::start(1.0)); };
+    auto again = [&] { return theta("a", sm::start_at(1.0)); };
     return again() * squared_norm(x) + exp(again() * x[2]);
   });
   same_losses<2>("five uses of four numbers", [](auto x, auto theta) {

@@ -16,9 +16,9 @@
 #include "scorematch/objective/sliced_score_matching.hpp"
 
 namespace sm = scorematch;
-using sm::Input;
-using sm::Output;
-using sm::OutputVector;
+using sm::InputPoints;
+using sm::OutputNumbers;
+using sm::OutputPoints;
 
 namespace {
 
@@ -59,34 +59,34 @@ static_assert(!sm::has_dimension<dimension::ReturnsText> && !sm::has_dimension<d
 
 namespace gradient {
 struct Right {
-  void gradient(Input, Output) const {}
+  void gradient(InputPoints, OutputPoints) const {}
 };
 struct Copies {
-  void gradient(const Eigen::MatrixXd&, Output) const {}
+  void gradient(const Eigen::MatrixXd&, OutputPoints) const {}
 };
 struct Generic {
   void gradient(const auto&, auto&&) const {}
 };
 struct Misspelt {
-  void grad(Input, Output) const {}
+  void grad(InputPoints, OutputPoints) const {}
 };
 struct Returns {
-  Eigen::MatrixXd gradient(Input X) const { return X; }
+  Eigen::MatrixXd gradient(InputPoints X) const { return X; }
 };
 struct Float {
   void gradient(InputF, OutputF) const {}
 };
 struct OneSample {
-  void gradient(const Eigen::VectorXd&, OutputVector) const {}
+  void gradient(const Eigen::VectorXd&, OutputNumbers) const {}
 };
 struct WantsMatrix {
-  void gradient(Input, Eigen::MatrixXd&) const {}
+  void gradient(InputPoints, Eigen::MatrixXd&) const {}
 };
 struct FillsCopy {
-  void gradient(Input, Eigen::MatrixXd) const {}
+  void gradient(InputPoints, Eigen::MatrixXd) const {}
 };
 struct NotConst {
-  void gradient(Input, Output) {}
+  void gradient(InputPoints, OutputPoints) {}
 };
 }  // namespace gradient
 static_assert(sm::has_gradient<gradient::Right> && sm::has_gradient<gradient::Copies> &&
@@ -99,10 +99,10 @@ static_assert(!sm::has_gradient<gradient::WantsMatrix> && !sm::has_gradient<grad
 
 namespace energy {
 struct Right {
-  void energy(Input, OutputVector) const {}
+  void energy(InputPoints, OutputNumbers) const {}
 };
 struct Misspelt {
-  void potential(Input, OutputVector) const {}
+  void potential(InputPoints, OutputNumbers) const {}
 };
 struct OneSample {
   double energy(const Eigen::VectorXd&) const { return 0; }
@@ -111,13 +111,13 @@ struct Float {
   void energy(InputF, Eigen::Ref<Eigen::VectorXf>) const {}
 };
 struct FillsCopy {
-  void energy(Input, Eigen::VectorXd) const {}
+  void energy(InputPoints, Eigen::VectorXd) const {}
 };
 struct WantsMatrix {
-  void energy(Input, Output) const {}
+  void energy(InputPoints, OutputPoints) const {}
 };
 struct NotConst {
-  void energy(Input, OutputVector) {}
+  void energy(InputPoints, OutputNumbers) {}
 };
 }  // namespace energy
 static_assert(sm::has_energy<energy::Right>);
@@ -128,19 +128,19 @@ static_assert(!sm::has_energy<energy::NotConst>);
 
 namespace laplacian {
 struct Right {
-  void laplacian(Input, OutputVector) const {}
+  void laplacian(InputPoints, OutputNumbers) const {}
 };
 struct Misspelt {
-  void laplace(Input, OutputVector) const {}
+  void laplace(InputPoints, OutputNumbers) const {}
 };
 struct Returns {
-  Eigen::VectorXd laplacian(Input X) const { return X.row(0).transpose(); }
+  Eigen::VectorXd laplacian(InputPoints X) const { return X.row(0).transpose(); }
 };
 struct WantsMatrix {
-  void laplacian(Input, Output) const {}
+  void laplacian(InputPoints, OutputPoints) const {}
 };
 struct NotConst {
-  void laplacian(Input, OutputVector) {}
+  void laplacian(InputPoints, OutputNumbers) {}
 };
 }  // namespace laplacian
 static_assert(sm::has_laplacian<laplacian::Right>);
@@ -150,19 +150,19 @@ static_assert(!sm::has_laplacian<laplacian::WantsMatrix> && !sm::has_laplacian<l
 
 namespace hessian_vector {
 struct Right {
-  void hessian_vector(Input, Input, Output) const {}
+  void hessian_vector(InputPoints, InputPoints, OutputPoints) const {}
 };
 struct Misspelt {
-  void hessian(Input, Input, Output) const {}
+  void hessian(InputPoints, InputPoints, OutputPoints) const {}
 };
 struct WithoutDirection {
-  void hessian_vector(Input, Output) const {}
+  void hessian_vector(InputPoints, OutputPoints) const {}
 };
 struct FillsVector {
-  void hessian_vector(Input, Input, OutputVector) const {}
+  void hessian_vector(InputPoints, InputPoints, OutputNumbers) const {}
 };
 struct NotConst {
-  void hessian_vector(Input, Input, Output) {}
+  void hessian_vector(InputPoints, InputPoints, OutputPoints) {}
 };
 }  // namespace hessian_vector
 static_assert(sm::has_hessian_vector<hessian_vector::Right>);
@@ -173,19 +173,19 @@ static_assert(!sm::has_hessian_vector<hessian_vector::NotConst>);
 
 namespace score {
 struct Right {
-  void score(Input, Output) const {}
+  void score(InputPoints, OutputPoints) const {}
 };
 struct Misspelt {
-  void scores(Input, Output) const {}
+  void scores(InputPoints, OutputPoints) const {}
 };
 struct Returns {
-  Eigen::MatrixXd score(Input X) const { return X; }
+  Eigen::MatrixXd score(InputPoints X) const { return X; }
 };
 struct Float {
   void score(InputF, OutputF) const {}
 };
 struct NotConst {
-  void score(Input, Output) {}
+  void score(InputPoints, OutputPoints) {}
 };
 }  // namespace score
 static_assert(sm::has_score<score::Right>);
@@ -195,21 +195,21 @@ static_assert(!sm::has_score<gradient::Right> && !sm::has_gradient<score::Right>
 
 namespace divergence {
 struct Right {
-  void divergence(Input, OutputVector) const {}
+  void trace(InputPoints, OutputNumbers) const {}
 };
 struct Misspelt {
-  void trace(Input, OutputVector) const {}
+  void trace(InputPoints, OutputNumbers) const {}
 };
 struct WantsMatrix {
-  void divergence(Input, Output) const {}
+  void trace(InputPoints, OutputPoints) const {}
 };
 struct NotConst {
-  void divergence(Input, OutputVector) {}
+  void trace(InputPoints, OutputNumbers) {}
 };
 }  // namespace divergence
-static_assert(sm::has_divergence<divergence::Right>);
-static_assert(!sm::has_divergence<Nothing> && !sm::has_divergence<divergence::Misspelt>);
-static_assert(!sm::has_divergence<divergence::WantsMatrix> && !sm::has_divergence<divergence::NotConst>);
+static_assert(sm::has_trace<divergence::Right>);
+static_assert(!sm::has_trace<Nothing> && !sm::has_trace<divergence::Misspelt>);
+static_assert(!sm::has_trace<divergence::WantsMatrix> && !sm::has_trace<divergence::NotConst>);
 
 namespace parameters {
 struct Right {
@@ -257,19 +257,19 @@ static_assert(!sm::has_parameters<parameters::WantsNumber>);
 
 namespace pull_back {
 struct Right {
-  void pull_back(Input, Input, OutputVector) const {}
+  void pull_back(InputPoints, InputPoints, OutputNumbers) const {}
 };
 struct Misspelt {
-  void pullback(Input, Input, OutputVector) const {}
+  void pullback(InputPoints, InputPoints, OutputNumbers) const {}
 };
 struct WithoutWeights {
-  void pull_back(Input, OutputVector) const {}
+  void pull_back(InputPoints, OutputNumbers) const {}
 };
 struct WantsMatrix {
-  void pull_back(Input, Input, Output) const {}
+  void pull_back(InputPoints, InputPoints, OutputPoints) const {}
 };
 struct NotConst {
-  void pull_back(Input, Input, OutputVector) {}
+  void pull_back(InputPoints, InputPoints, OutputNumbers) {}
 };
 }  // namespace pull_back
 static_assert(sm::has_pull_back<pull_back::Right>);
@@ -288,12 +288,12 @@ struct WithoutDimension : gradient::Right, energy::Right {};
 struct EnergyAlone : dimension::Right, energy::Right {};
 struct WithoutPullBack : LeastEnergy, parameters::Right {};
 struct WithoutParameters : LeastEnergy, pull_back::Right {};
-static_assert(sm::Energy<LeastEnergy> && !sm::TrainableEnergy<LeastEnergy> && !sm::Score<LeastEnergy>);
-static_assert(sm::Energy<Fittable> && sm::TrainableEnergy<Fittable>);
-static_assert(!sm::Energy<Nothing> && !sm::Energy<NotCopyable> && !sm::Energy<WithoutDimension> &&
-              !sm::Energy<EnergyAlone>);
-static_assert(sm::Energy<WithoutPullBack> && !sm::TrainableEnergy<WithoutPullBack>);
-static_assert(sm::Energy<WithoutParameters> && !sm::TrainableEnergy<WithoutParameters>);
+static_assert(sm::EnergyClass<LeastEnergy> && !sm::TrainableEnergyClass<LeastEnergy> && !sm::ScoreClass<LeastEnergy>);
+static_assert(sm::EnergyClass<Fittable> && sm::TrainableEnergyClass<Fittable>);
+static_assert(!sm::EnergyClass<Nothing> && !sm::EnergyClass<NotCopyable> && !sm::EnergyClass<WithoutDimension> &&
+              !sm::EnergyClass<EnergyAlone>);
+static_assert(sm::EnergyClass<WithoutPullBack> && !sm::TrainableEnergyClass<WithoutPullBack>);
+static_assert(sm::EnergyClass<WithoutParameters> && !sm::TrainableEnergyClass<WithoutParameters>);
 
 struct LeastScore : dimension::Right, score::Right {};
 struct FittableScore : LeastScore, parameters::Right, pull_back::Right {};
@@ -301,9 +301,9 @@ struct ScoreWithoutDimension : score::Right {};
 struct ScoreNotCopyable : LeastScore {
   std::unique_ptr<double> owned;
 };
-static_assert(sm::Score<LeastScore> && !sm::TrainableScore<LeastScore> && !sm::Energy<LeastScore>);
-static_assert(sm::TrainableScore<FittableScore> && !sm::TrainableEnergy<FittableScore>);
-static_assert(!sm::Score<Nothing> && !sm::Score<ScoreWithoutDimension> && !sm::Score<ScoreNotCopyable>);
+static_assert(sm::ScoreClass<LeastScore> && !sm::TrainableScoreClass<LeastScore> && !sm::EnergyClass<LeastScore>);
+static_assert(sm::TrainableScoreClass<FittableScore> && !sm::TrainableEnergyClass<FittableScore>);
+static_assert(!sm::ScoreClass<Nothing> && !sm::ScoreClass<ScoreWithoutDimension> && !sm::ScoreClass<ScoreNotCopyable>);
 
 static_assert(sm::AnyModel<LeastEnergy> && sm::AnyModel<LeastScore> && sm::AnyModel<sm::EnergyModel>);
 static_assert(!sm::AnyModel<Nothing> && !sm::AnyModel<EnergyAlone> && !sm::AnyModel<double>);
@@ -315,7 +315,7 @@ static_assert(sm::AnyTrainableModel<Fittable> && sm::AnyTrainableModel<FittableS
 static_assert(sm::Model<sm::EnergyModel> && sm::Model<sm::ScoreModel>);
 static_assert(sm::Model<sm::AtSigma<sm::EnergyModel>> && sm::Model<sm::AtSigma<sm::ScoreModel>>);
 static_assert(!sm::Model<Fittable> && !sm::Model<Nothing> && !sm::Model<sm::FormulaEnergy<double>>);
-static_assert(!sm::Energy<sm::EnergyModel> && !sm::Score<sm::ScoreModel>);
+static_assert(!sm::EnergyClass<sm::EnergyModel> && !sm::ScoreClass<sm::ScoreModel>);
 
 struct EnergyKnown : LeastEnergy, energy::Right {};
 
@@ -336,7 +336,7 @@ static_assert(all_bind<float>() && all_bind<double>());
 
 // What a model can do, told by its type; what is made of others can do what all of them can.
 struct EnergyTrained : Fittable, energy::Right {
-  void pull_back_energy(sm::Input, const Eigen::Ref<const Eigen::VectorXd>, sm::OutputVector) const {}
+  void pull_back_energy(sm::InputPoints, const Eigen::Ref<const Eigen::VectorXd>, sm::OutputNumbers) const {}
 };
 static_assert(sm::KnowsEnergy<sm::EnergyModel> && sm::abilities_of<sm::EnergyModel>().energy_gradient);
 static_assert(sm::KnowsEnergy<EnergyKnown> && !sm::abilities_of<EnergyKnown>().energy_gradient);
@@ -420,8 +420,8 @@ static_assert(sm::Objective<PreparesFloatsAlone, float> && !sm::Objective<Prepar
 
 // --- formulas ---
 
-static_assert(sm::formula::Initialiser<sm::start> && sm::formula::Initialiser<sm::glorot>);
-static_assert(sm::formula::Initialiser<sm::scaled_normal> && sm::formula::Initialiser<sm::normal>);
+static_assert(sm::formula::Initialiser<sm::start_at> && sm::formula::Initialiser<sm::start_glorot>);
+static_assert(sm::formula::Initialiser<sm::start_scaled_normal> && sm::formula::Initialiser<sm::start_normal>);
 static_assert(!sm::formula::Initialiser<double> && !sm::formula::Initialiser<Eigen::MatrixXd> &&
               !sm::formula::Initialiser<Eigen::Vector3d>);
 static_assert(!std::is_convertible_v<sm::formula::Condition, bool>);  // no branch on a value

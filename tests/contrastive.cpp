@@ -32,14 +32,14 @@ MatrixXd normal_data(Index d, Index n, std::uint64_t seed = 3) {
 
 sm::EnergyModel gaussian() {
   return sm::energy_model(2, [](auto x, auto theta) {
-    return 0.5 * exp(theta("log_precision", sm::start(-0.5))) * squared_norm(x - theta("mean", 2));
+    return 0.5 * exp(theta("log_precision", sm::start_at(-0.5))) * squared_norm(x - theta("mean", 2));
   });
 }
 
 sm::EnergyModel quartic() {
   return sm::energy_model(1, [](auto x, auto theta) {
-    return theta("fourth", sm::start(0.25)) * square(square(x[0])) + theta("second", sm::start(0.3)) * square(x[0]) +
-           softplus(theta("slope", sm::start(0.8)) * x[0]);
+    return theta("fourth", sm::start_at(0.25)) * square(square(x[0])) +
+           theta("second", sm::start_at(0.3)) * square(x[0]) + softplus(theta("slope", sm::start_at(0.8)) * x[0]);
   });
 }
 
@@ -47,11 +47,13 @@ sm::EnergyModel quartic() {
 struct Spring {
   VectorXd theta = VectorXd::Constant(1, 0.4);
   Index dimension() const { return 2; }
-  void energy(sm::Input X, sm::OutputVector f) const { f = 0.5 * theta[0] * X.colwise().squaredNorm().transpose(); }
-  void gradient(sm::Input X, sm::Output G) const { G = theta[0] * X; }
+  void energy(sm::InputPoints X, sm::OutputNumbers f) const {
+    f = 0.5 * theta[0] * X.colwise().squaredNorm().transpose();
+  }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = theta[0] * X; }
   VectorXd parameters() const { return theta; }
   void set_parameters(const VectorXd& to) { theta = to; }
-  void pull_back_energy(sm::Input X, Eigen::Ref<const VectorXd> w, sm::OutputVector g) const {
+  void pull_back_energy(sm::InputPoints X, Eigen::Ref<const VectorXd> w, sm::OutputNumbers g) const {
     g[0] += 0.5 * X.colwise().squaredNorm() * w;
   }
 };
@@ -92,7 +94,7 @@ TEST_CASE("Contrastive divergence, persistent or not, finds a normal law's mean 
   const double precision = 2 * 4000 / (X.colwise() - mean).squaredNorm();
   const sm::FitOptions options{.iterations = 1500, .batch = 500, .learning_rate = 0.02};
   const auto check = [&](const auto& fit) {
-    CHECK(fit.status == sm::FitStatus::stopped);
+    CHECK(fit.status == sm::FitStatus::used_up);
     CHECK((fit.model.parameter("mean") - mean).norm() < 0.02);
     CHECK(std::exp(fit.model.parameter("log_precision")(0, 0)) == Approx(precision).epsilon(0.05));
     CHECK(std::abs(fit.loss) < 0.1);
@@ -141,7 +143,7 @@ TEST_CASE("A user's class is trained by its pull_back_energy") {
 TEST_CASE("A fit whose chains do not move, or grow without bound, says so") {
   const MatrixXd X = 0.5 * normal_data(1, 600).array() + 3;
   const auto model = sm::energy_model(1, [](auto x, auto theta) {
-    return 0.5 * exp(theta("log_precision", sm::start(1.0))) * square(x[0] - theta("mean", sm::start(2.5)));
+    return 0.5 * exp(theta("log_precision", sm::start_at(1.0))) * square(x[0] - theta("mean", sm::start_at(2.5)));
   });
   const sm::FitOptions options{.iterations = 200, .batch = 200, .learning_rate = 0.02};
   for (const double h : {30.0, 1e3, 1e6}) {
@@ -184,7 +186,7 @@ TEST_CASE("A fit whose chains do not move, or grow without bound, says so") {
   CHECK(partly.evidence.find("1 of 100 chains (1 %)") != std::string::npos);
   const auto good =
       sm::fit(model, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .steps = 3}, X, options);
-  CHECK(good.status == sm::FitStatus::stopped);
+  CHECK(good.status == sm::FitStatus::used_up);
   CHECK(good.evidence.empty());
   CHECK(good.acceptance > 0.5);
 }
@@ -297,7 +299,7 @@ TEST_CASE("Broken preconditions of fits by contrast throw, naming the argument")
   CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{.steps = 0}, X), Contains("steps is 0"));
   CHECK_THROWS_WITH(sm::fit(gaussian(), sm::persistent_contrastive_divergence<>{.chains = 0}, X),
                     Contains("chains is 0"));
-  CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{}, X, {.method = sm::Method::lbfgs}),
+  CHECK_THROWS_WITH(sm::fit(gaussian(), sm::contrastive_divergence<>{}, X, {.method = sm::FitMethod::lbfgs}),
                     Contains("its method is adam"));
   // an option that would do nothing
   const auto refused = [&](const sm::FitOptions& options, const char* part) {

@@ -41,7 +41,8 @@ sm::EnergyModel network(Index d, int width = 5) {
 
 sm::ScoreModel score_network(int d) {
   return sm::score_model(d, [d](auto x, auto theta) {
-    return theta("V", d, 5, sm::glorot{.seed = 1}) * tanh(theta("W", 5, d, sm::glorot{.seed = 2}) * x + theta("b", 5)) -
+    return theta("V", d, 5, sm::start_glorot{.seed = 1}) *
+               tanh(theta("W", 5, d, sm::start_glorot{.seed = 2}) * x + theta("b", 5)) -
            x;
   });
 }

@@ -15,9 +15,9 @@
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
-using sm::Input;
-using sm::Output;
-using sm::OutputVector;
+using sm::InputPoints;
+using sm::OutputNumbers;
+using sm::OutputPoints;
 using Verdict = sm::DerivativeReport::Verdict;
 
 namespace {
@@ -61,14 +61,14 @@ struct Planted {
 
   int dimension() const { return 3; }
 
-  void energy(Input X, OutputVector f) const {
+  void energy(InputPoints X, OutputNumbers f) const {
     for (Eigen::Index j = 0; j < X.cols(); ++j) {
       const double x = X(0, j), y = X(1, j), z = X(2, j);
       f[j] = a() * std::pow(x * x - 1, 2) + b() * x * y * y + y * std::sin(z) + 0.5 * stiffness() * z * z;
     }
   }
 
-  void gradient(Input X, Output G) const {
+  void gradient(InputPoints X, OutputPoints G) const {
     const Eigen::Index rows = has(Mistake::gradient_row_unwritten) ? 2 : 3;
     Eigen::Matrix3Xd right(3, X.cols());
     for (Eigen::Index j = 0; j < X.cols(); ++j) {
@@ -89,12 +89,12 @@ struct Planted {
       G.topRows(rows) = right.topRows(rows);
   }
 
-  void score(Input X, Output S) const {
+  void score(InputPoints X, OutputPoints S) const {
     gradient(X, S);
     if (!has(Mistake::score_sign)) S = -S.eval();
   }
 
-  void hessian_vector(Input X, Input V, Output HV) const {
+  void hessian_vector(InputPoints X, InputPoints V, OutputPoints HV) const {
     for (Eigen::Index j = 0; j < X.cols(); ++j) {
       Eigen::Matrix3d H = hessian(X.col(j));
       if (has(Mistake::hessian_sign)) H *= -1;
@@ -104,7 +104,7 @@ struct Planted {
     }
   }
 
-  void laplacian(Input X, OutputVector L) const {
+  void laplacian(InputPoints X, OutputNumbers L) const {
     for (Eigen::Index j = 0; j < X.cols(); ++j) {
       const Eigen::Matrix3d H = hessian(X.col(j));
       L[j] = H.trace();
@@ -121,7 +121,7 @@ struct Planted {
     if (has(Mistake::theta_not_read_back)) theta[2] += 1e-9;
   }
 
-  void pull_back(Input X, Input W, OutputVector g) const {
+  void pull_back(InputPoints X, InputPoints W, OutputNumbers g) const {
     Eigen::Vector3d right = Eigen::Vector3d::Zero();
     for (Eigen::Index j = 0; j < X.cols(); ++j) {
       const double x = X(0, j), y = X(1, j), z = X(2, j);
@@ -254,7 +254,7 @@ TEST_CASE("what a class does not provide is skipped, and said") {
   struct Least {
     Planted all;
     int dimension() const { return 3; }
-    void gradient(Input X, Output G) const { all.gradient(X, G); }
+    void gradient(InputPoints X, OutputPoints G) const { all.gradient(X, G); }
   };
   const auto report = sm::check_derivatives(Least{}, points());
   check_right(report);  // by the symmetry of its derivative
@@ -268,7 +268,7 @@ TEST_CASE("what a class does not provide is skipped, and said") {
 
   struct OneDimensional {  // nothing can be compared: that is no pass
     int dimension() const { return 1; }
-    void gradient(Input X, Output G) const { G = X; }
+    void gradient(InputPoints X, OutputPoints G) const { G = X; }
   };
   CHECK_FALSE(sm::check_derivatives(OneDimensional{}, points(1)).passed);
 }
@@ -277,7 +277,7 @@ TEST_CASE("a transposed matrix is found without an energy") {
   struct Linear {
     Eigen::Matrix2d A;
     int dimension() const { return 2; }
-    void gradient(Input X, Output G) const { G = A * X; }
+    void gradient(InputPoints X, OutputPoints G) const { G = A * X; }
   };
   CHECK(sm::check_derivatives(Linear{Eigen::Matrix2d{{2, 1}, {1, 3}}}, points(2)).passed);
   const auto report = sm::check_derivatives(Linear{Eigen::Matrix2d{{2, 1}, {0, 3}}}, points(2));
@@ -289,16 +289,18 @@ TEST_CASE("a score class is checked against its own divergence and parameters") 
     double turn = 0.7;
     bool negative = false;
     int dimension() const { return 2; }
-    void score(Input X, Output S) const {
+    void score(InputPoints X, OutputPoints S) const {
       S.row(0) = -X.row(0).array().cube() - turn * X.row(1).array();
       S.row(1) = -X.row(1).array().sin() + turn * X.row(0).array();
     }
-    void divergence(Input X, OutputVector D) const {
+    void trace(InputPoints X, OutputNumbers D) const {
       D = (negative ? 1 : -1) * (3 * X.row(0).array().square() + X.row(1).array().cos()).transpose();
     }
     Eigen::VectorXd parameters() const { return Eigen::VectorXd::Constant(1, turn); }
     void set_parameters(const Eigen::VectorXd& theta) { turn = theta[0]; }
-    void pull_back(Input X, Input W, OutputVector g) const { g[0] += W.row(1).dot(X.row(0)) - W.row(0).dot(X.row(1)); }
+    void pull_back(InputPoints X, InputPoints W, OutputNumbers g) const {
+      g[0] += W.row(1).dot(X.row(0)) - W.row(0).dot(X.row(1));
+    }
   };
   const auto report = sm::check_derivatives(Rotating{}, points(2));
   check_right(report);
@@ -352,11 +354,11 @@ TEST_CASE("scales: of x, of the energy, and of rounding in it") {
     double offset = 0, mistake = 0;
     bool in_float = false;
     int dimension() const { return 2; }
-    void energy(Input X, OutputVector f) const {
+    void energy(InputPoints X, OutputNumbers f) const {
       f = (offset + (scale.asDiagonal().inverse() * X).array().pow(4).colwise().sum() / 4).transpose();
       if (in_float) f = f.cast<float>().cast<double>().eval();
     }
-    void gradient(Input X, Output G) const {
+    void gradient(InputPoints X, OutputPoints G) const {
       G = scale.asDiagonal().inverse() * (scale.asDiagonal().inverse() * X).array().cube().matrix();
       G.row(1) *= 1 + mistake;
     }
@@ -382,8 +384,10 @@ TEST_CASE("scales: of x, of the energy, and of rounding in it") {
 TEST_CASE("detail much finer than x") {
   struct Rippled {  // f = x²/2000 + 10 sin x: coarse steps see the parabola alone
     int dimension() const { return 1; }
-    void energy(Input X, OutputVector f) const { f = (X.array().square() / 2000 + 10 * X.array().sin()).transpose(); }
-    void gradient(Input X, Output G) const { G = X / 1000 + 10 * X.array().cos().matrix(); }
+    void energy(InputPoints X, OutputNumbers f) const {
+      f = (X.array().square() / 2000 + 10 * X.array().sin()).transpose();
+    }
+    void gradient(InputPoints X, OutputPoints G) const { G = X / 1000 + 10 * X.array().cos().matrix(); }
   };
   CHECK(sm::check_derivatives(Rippled{}, Eigen::RowVector3d(10000, 10001, 10002)).passed);
 }
@@ -391,8 +395,8 @@ TEST_CASE("detail much finer than x") {
 TEST_CASE("values that are not finite") {
   struct Barrier {  // f = −log x, for x > 0 only
     int dimension() const { return 1; }
-    void energy(Input X, OutputVector f) const { f = -X.row(0).array().log().transpose(); }
-    void gradient(Input X, Output G) const { G = -X.array().inverse(); }
+    void energy(InputPoints X, OutputNumbers f) const { f = -X.row(0).array().log().transpose(); }
+    void gradient(InputPoints X, OutputPoints G) const { G = -X.array().inverse(); }
   };
   check_right(
       sm::check_derivatives(Barrier{}, Eigen::MatrixXd::Constant(1, 1, 0.01)));  // coarse steps leave the domain

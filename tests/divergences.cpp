@@ -68,7 +68,7 @@ Gaussian second() {
   return q;
 }
 
-double exact(const Gaussian& p, const Gaussian& q) {
+double exact(const GaussianOptions& p, const GaussianOptions& q) {
   return sm::gaussian_kl_divergence(p.mean, p.covariance(), q.mean, q.covariance());
 }
 
@@ -127,7 +127,7 @@ TEST_CASE("Forward and reverse divergence between densities, with their terms an
 
 TEST_CASE("The density of a model: −f − log Z, and the error of log Z adds to the divergence's") {
   const auto model = sm::energy_model(
-      2, [](auto x, auto theta) { return 0.5 * exp(theta("k", sm::start(0.4))) * squared_norm(x - theta("m", 2)); });
+      2, [](auto x, auto theta) { return 0.5 * exp(theta("k", sm::start_at(0.4))) * squared_norm(x - theta("m", 2)); });
   const double precision = std::exp(0.4), log_z = std::log(2 * pi / precision);
   const sm::Density by_model = sm::density(model, log_z);
   const sm::Density right = sm::gaussian_density(VectorXd::Zero(2), MatrixXd::Identity(2, 2) / precision);

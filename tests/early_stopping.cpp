@@ -18,9 +18,9 @@ using Catch::Matchers::ContainsSubstring;
 using Eigen::MatrixXd;
 using fixtures::message_of;
 using fixtures::normals;
+using sm::FitMethod;
 using sm::FitStatus;
 using sm::Index;
-using sm::Method;
 
 namespace {
 
@@ -62,7 +62,7 @@ TEST_CASE("Early stopping keeps the parameters of the least held-out loss", "[lo
     blind.patience = sm::FitOptions{}.patience;
     blind.check_every = 0;
     const auto longer = sm::fit(model, implicit, X, blind);
-    if (options.method != Method::adam) {  // adam may end where the loss fell without bound, and go back
+    if (options.method != FitMethod::adam) {  // adam may end where the loss fell without bound, and go back
       CHECK(longer.loss.value < fit.loss.value);
       CHECK(sm::loss(longer.model, implicit, held_out).value > least);
     }
@@ -73,8 +73,8 @@ TEST_CASE("Early stopping keeps the parameters of the least held-out loss", "[lo
   (void)check({.iterations = 300, .held_out = held_out, .patience = 20});
   (void)check({.iterations = 300, .held_out = held_out, .check_every = 3, .patience = 8});
   (void)check(
-      {.method = Method::adam, .iterations = 3000, .learning_rate = 0.03, .held_out = held_out, .patience = 200});
-  const auto fit = check({.method = Method::adam,
+      {.method = FitMethod::adam, .iterations = 3000, .learning_rate = 0.03, .held_out = held_out, .patience = 200});
+  const auto fit = check({.method = FitMethod::adam,
                           .iterations = 3000,
                           .batch = 10,
                           .learning_rate = 0.03,
@@ -87,7 +87,7 @@ TEST_CASE("Early stopping keeps the parameters of the least held-out loss", "[lo
 TEST_CASE("Held-out data do not change the way of a fit, only where it ends") {
   const MatrixXd X = normals(2, 300, 11), held_out = normals(2, 100, 12);
   const sm::denoising_score_matching objective{.sigma = 0.5};
-  for (const Method method : {Method::lbfgs, Method::adam}) {
+  for (const FitMethod method : {FitMethod::lbfgs, FitMethod::adam}) {
     const auto with = sm::fit(network(2), objective, X,
                               {.method = method, .iterations = 30, .held_out = held_out, .patience = 1000}),
                without = sm::fit(network(2), objective, X, {.method = method, .iterations = 30});
@@ -98,7 +98,7 @@ TEST_CASE("Held-out data do not change the way of a fit, only where it ends") {
   }
   // Float data: held-out data are converted.
   const auto in_float = sm::fit(network(2), objective, Eigen::MatrixXf(X.cast<float>()),
-                                {.method = Method::lbfgs, .iterations = 10, .held_out = held_out});
+                                {.method = FitMethod::lbfgs, .iterations = 10, .held_out = held_out});
   CHECK(in_float.held_out_loss == sm::loss(in_float.model, objective, Eigen::MatrixXf(held_out.cast<float>())).value);
 }
 

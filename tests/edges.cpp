@@ -61,9 +61,9 @@ template <class T, class A, class B>
 void same_model(const A& found, const B& expected, const sm::Matrix<T>& X) {
   agree("energy", sm::energy_of(found, X), sm::energy_of(expected, X), tolerance<T>());
   agree("score", sm::score_of(found, X), sm::score_of(expected, X), tolerance<T>());
-  agree("divergence", sm::divergence_of(found, X), sm::divergence_of(expected, X), tolerance<T>());
+  agree("divergence", sm::trace_of(found, X), sm::trace_of(expected, X), tolerance<T>());
   CHECK(sm::score_of(found, X).allFinite());
-  CHECK(sm::divergence_of(found, X).allFinite());
+  CHECK(sm::trace_of(found, X).allFinite());
   same_loss("implicit", found, expected, sm::implicit_score_matching{}, X, tolerance<T>());
   same_loss("denoising", found, expected, sm::denoising_score_matching{.sigma = 1e-3}, X, tolerance<T>());
   same_loss("sliced", found, expected, sm::sliced_score_matching{.projections = 2}, X, tolerance<T>());
@@ -135,14 +135,14 @@ TEST_CASE("A branch that is not taken reaches no derivative") {
 
 TEST_CASE("A branch of theta that is not taken reaches no gradient") {
   const auto chosen = [](auto x, auto theta) {
-    auto a = theta("a", sm::start(-0.7));
+    auto a = theta("a", sm::start_at(-0.7));
     auto v = theta("v", Eigen::Vector2d(0.5, -2));
     return where(a > 0, sqrt(a), square(a)) * squared_norm(x) + dot(where(v > 0, log(v), v * v * v), x * x) +
            where(a > 0, norm(sqrt(a * v)), a) * x[1] + where(x[0] > 100, log(a) * x[1], a * x[0]) +
            where(x > 50, log(v) + x, sin(v * x))[1];
   };
   const auto plain = [](auto x, auto theta) {
-    auto a = theta("a", sm::start(-0.7));
+    auto a = theta("a", sm::start_at(-0.7));
     auto v = theta("v", Eigen::Vector2d(0.5, -2));
     return square(a) * squared_norm(x) + log(v[0]) * square(x[0]) + v[1] * v[1] * v[1] * square(x[1]) + a * x[1] +
            a * x[0] + sin(v * x)[1];
@@ -153,9 +153,9 @@ TEST_CASE("A branch of theta that is not taken reaches no gradient") {
 TEST_CASE("A branch that is not taken, compiled") {
   const auto formula = [](auto choose) {
     return [choose](auto x, auto theta) {
-      auto a = theta("a", sm::start(0.4));
+      auto a = theta("a", sm::start_at(0.4));
       auto root = sqrt(a * x[0]);
-      return choose(x[0] > 0, root + theta("b", sm::start(0.7)) * log(x[1]), a * square(x[0]) + sin(x[1])) +
+      return choose(x[0] > 0, root + theta("b", sm::start_at(0.7)) * log(x[1]), a * square(x[0]) + sin(x[1])) +
              sum(choose(x > 0, log(a * x), exp(x) / sqrt(-x))) + choose(x[0] > 0, root * norm(sqrt(x)), x[1]);
     };
   };
@@ -204,7 +204,7 @@ void check_at_zero(const Zero& zero) {
   INFO(zero.name << ", " << sizeof(T) << " bytes");
   sm::Matrix<T> X = sm::Matrix<T>::Zero(3, 5);
   X.col(2) << T(0.3), T(-0.7), T(1.1);  // its neighbours do not matter
-  const auto f = sm::energy_of(zero.model, X), trace = sm::divergence_of(zero.model, X);
+  const auto f = sm::energy_of(zero.model, X), trace = sm::trace_of(zero.model, X);
   const auto S = sm::score_of(zero.model, X);
   for (const Index i : {0, 1, 3, 4}) {
     CHECK(f[i] == Approx(zero.value));
@@ -227,7 +227,7 @@ void check_at_zero(const Zero& zero) {
 }  // namespace
 
 TEST_CASE("Powers and norms at zeros of the data") {
-  const sm::start one(1);
+  const sm::start_at one(1);
   const std::vector<Zero> zeros = {
       {"|x|^3", sm::energy_model(3, [=](auto x, auto t) { return sum(pow(t("a", one) * square(x), 1.5)); }), 0},
       {"|x|^5", sm::energy_model(3, [=](auto x, auto t) { return t("b", one) * sum(pow(x * x * t("a", one), 2.5)); }),
@@ -235,8 +235,8 @@ TEST_CASE("Powers and norms at zeros of the data") {
       {"|x|^2.4", sm::energy_model(3, [=](auto x, auto t) { return sum(pow(exp(t("a")) * (x * x), 1.2)); }), 0},
       {"norm^3", sm::energy_model(3, [=](auto x, auto t) { return t("a", one) * pow(norm(x), 3); }), 0},
       {"norm^2.5", sm::energy_model(3, [=](auto x, auto t) { return pow(norm(exp(t("b")) * x), 2.5); }), 0},
-      {"norm^p", sm::energy_model(3, [=](auto x, auto t) { return pow(norm(x), t("p", sm::start(3))); }), 0},
-      {"|x|^p", sm::energy_model(3, [=](auto x, auto t) { return sum(pow(abs(x), t("p", sm::start(2.5)))); }), 0},
+      {"norm^p", sm::energy_model(3, [=](auto x, auto t) { return pow(norm(x), t("p", sm::start_at(3))); }), 0},
+      {"|x|^p", sm::energy_model(3, [=](auto x, auto t) { return sum(pow(abs(x), t("p", sm::start_at(2.5)))); }), 0},
       {"x^0", sm::energy_model(3, [=](auto x, auto t) { return t("a", one) * sum(pow(x, 0) + pow(x, 0.0)); }), 6},
       {"x|x|", sm::energy_model(3, [=](auto x, auto t) { return t("a", one) * dot(x, abs(x)) * norm(x); }), 0},
       {"norms", sm::energy_model(3, [=](auto x, auto t) { return t("a", one) * norm(x) * norm(square(x)); }), 0},
@@ -252,22 +252,22 @@ TEST_CASE("Powers and norms at zeros of the data") {
 }
 
 TEST_CASE("Powers and norms at zeros of the data, compiled") {
-  const sm::start one(1);
+  const sm::start_at one(1);
   const auto formula = [=](auto x, auto theta) {
     auto a = theta("a", one);
-    return sum(pow(a * square(x), 1.5)) + a * pow(norm(x), 3) + pow(norm(x), theta("p", sm::start(3))) +
+    return sum(pow(a * square(x), 1.5)) + a * pow(norm(x), 3) + pow(norm(x), theta("p", sm::start_at(3))) +
            dot(x, abs(x)) * norm(x) + sum(pow(x, 0.0));
   };
   const auto model = sm::energy_model<3>(formula);
   const Eigen::MatrixXd X = Eigen::MatrixXd::Zero(3, 5);
   CHECK((sm::energy_of(model, X).array() == 3).all());
   CHECK(sm::score_of(model, X).isZero(0));
-  CHECK(sm::divergence_of(model, X).isZero(0));
+  CHECK(sm::trace_of(model, X).isZero(0));
   const auto loss = sm::loss_and_gradient(model, sm::implicit_score_matching{}, X);
   CHECK(loss.value == 0);
   CHECK(loss.gradient.isZero(0));
   const Eigen::MatrixXd others = points(3, 19);
-  agree("trace", sm::divergence_of(model, others), sm::divergence_of(sm::energy_model(3, formula), others), 1e-11);
+  agree("trace", sm::trace_of(model, others), sm::trace_of(sm::energy_model(3, formula), others), 1e-11);
 }
 
 TEST_CASE("A slope without bound stays without bound") {
@@ -275,7 +275,7 @@ TEST_CASE("A slope without bound stays without bound") {
   const double infinity = std::numeric_limits<double>::infinity();
   CHECK(sm::score_of(sm::energy_model(1, [](auto x, auto) { return sqrt(x[0]); }), X)(0, 0) == -infinity);
   CHECK(sm::score_of(sm::energy_model(1, [](auto x, auto) { return pow(x[0], 0.75); }), X)(0, 0) == -infinity);
-  CHECK(sm::divergence_of(sm::energy_model(1, [](auto x, auto) { return pow(x[0], 1.5); }), X)[0] == -infinity);
+  CHECK(sm::trace_of(sm::energy_model(1, [](auto x, auto) { return pow(x[0], 1.5); }), X)[0] == -infinity);
   const auto of_theta = [](auto x, auto theta) { return sqrt(theta("a")) * squared_norm(x - 1); };
   const auto loss = [&](const auto& model) { return sm::loss_and_gradient(model, sm::implicit_score_matching{}, X); };
   CHECK(std::isinf(loss(sm::energy_model(1, of_theta)).gradient[0]));
@@ -288,13 +288,14 @@ TEST_CASE("A slope without bound stays without bound") {
 
 TEST_CASE("Outside a function's domain its slopes are NaN too") {
   const std::vector<std::pair<std::string, sm::EnergyModel>> models = {
-      {"log", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1)) * log(x[0]); })},
-      {"log1p", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1)) * log1p(2 * x[0]); })},
-      {"sqrt", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1)) * sqrt(x[0]); })},
-      {"pow 2.5", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1)) * pow(x[0], 2.5); })},
-      {"pow −0.5", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1)) * pow(x[0], -0.5); })},
-      {"pow θ", sm::energy_model(1, [](auto x, auto theta) { return pow(x[0], theta("a", sm::start(1.5))); })},
-      {"norm", sm::energy_model(1, [](auto x, auto theta) { return norm(sqrt(x) * theta("a", sm::start(1))); })},
+      {"log", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1)) * log(x[0]); })},
+      {"log1p", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1)) * log1p(2 * x[0]); })},
+      {"sqrt", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1)) * sqrt(x[0]); })},
+      {"pow 2.5", sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1)) * pow(x[0], 2.5); })},
+      {"pow −0.5",
+       sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1)) * pow(x[0], -0.5); })},
+      {"pow θ", sm::energy_model(1, [](auto x, auto theta) { return pow(x[0], theta("a", sm::start_at(1.5))); })},
+      {"norm", sm::energy_model(1, [](auto x, auto theta) { return norm(sqrt(x) * theta("a", sm::start_at(1))); })},
   };
   const Eigen::MatrixXd X = Eigen::MatrixXd::Constant(1, 3, -1);
   const Eigen::MatrixXf Y = X.cast<float>();
@@ -302,9 +303,9 @@ TEST_CASE("Outside a function's domain its slopes are NaN too") {
     INFO(name);
     CHECK(sm::energy_of(model, X).array().isNaN().all());
     CHECK(sm::score_of(model, X).array().isNaN().all());
-    CHECK(sm::divergence_of(model, X).array().isNaN().all());
+    CHECK(sm::trace_of(model, X).array().isNaN().all());
     CHECK(sm::score_of(model, Y).array().isNaN().all());
-    CHECK(sm::divergence_of(model, Y).array().isNaN().all());
+    CHECK(sm::trace_of(model, Y).array().isNaN().all());
     CHECK(std::isnan(sm::loss(model, sm::implicit_score_matching{}, X).value));
     CHECK(std::isnan(sm::loss(model, sm::denoising_score_matching{.sigma = 0.01}, X).value));
   }
@@ -403,12 +404,12 @@ TEST_CASE("The Laplacian of a mixture keeps its digits far out") {
   const auto recorded = sm::energy_model(2, formula);
   const auto compiled = sm::energy_model<2>(formula);
   const sm::Matrix<float> Y = 15 * points<float>(2, 400, 3);
-  const Eigen::VectorXd exact = sm::divergence_of(recorded, Eigen::MatrixXd(Y.cast<double>()));
+  const Eigen::VectorXd exact = sm::trace_of(recorded, Eigen::MatrixXd(Y.cast<double>()));
   // Where one component outweighs the others its Laplacian is that of the mixture. Between two of them it is their
   // weights' difference that counts, and that has the rounding of |x − m|²/2 in float, 800 · 6e-8 far out, whatever one
   // does.
   const auto worst = [&](const auto& model) {
-    const Eigen::VectorXd found = sm::divergence_of(model, Y).template cast<double>();
+    const Eigen::VectorXd found = sm::trace_of(model, Y).template cast<double>();
     double relative = 0;
     int count = 0;
     for (Index i = 0; i < found.size(); ++i)

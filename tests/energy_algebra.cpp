@@ -110,7 +110,7 @@ TEST_CASE("mixture is the log-sum-exp of its components, with weights that add u
 }
 
 TEST_CASE("A formula without x, or without parameters, is a part like any other") {
-  const auto constant = sm::energy_model(d, [](auto, auto theta) { return theta("c", sm::start(1.5)); });
+  const auto constant = sm::energy_model(d, [](auto, auto theta) { return theta("c", sm::start_at(1.5)); });
   const auto plain = sm::energy_model(d, [](auto x, auto) { return 0.5 * squared_norm(x); });
   const MatrixXd X = points(d, 9);
   const VectorXd half = 0.5 * X.colwise().squaredNorm().transpose();
@@ -122,12 +122,12 @@ TEST_CASE("A formula without x, or without parameters, is a part like any other"
 
 TEST_CASE("Noise-conditional energies: either part or both take sigma") {
   const auto noisy = [](auto x, auto sigma, auto theta) {
-    return 0.5 * squared_norm(x) / (theta("v", sm::start(1.2)) + square(sigma));
+    return 0.5 * squared_norm(x) / (theta("v", sm::start_at(1.2)) + square(sigma));
   };
   const auto b = bowl_model();
   const auto a = sm::energy_model(d, noisy);
-  const auto other =
-      sm::energy_model(d, [](auto x, auto sigma, auto theta) { return theta("tilt", sm::start(0.3)) * sigma * x[1]; });
+  const auto other = sm::energy_model(
+      d, [](auto x, auto sigma, auto theta) { return theta("tilt", sm::start_at(0.3)) * sigma * x[1]; });
   const auto first = a + b, second = b + a, both = a + other;
   REQUIRE(first.takes_sigma());
   const auto by_hand_first =
@@ -143,7 +143,7 @@ TEST_CASE("Noise-conditional energies: either part or both take sigma") {
 }
 
 TEST_CASE("Scores of formulas: sums and multiples are score_models by name") {
-  const auto turn = [](auto x, auto theta) { return sm::concat(x[1], -x[0]) * theta("turn", sm::start(0.4)) - x; };
+  const auto turn = [](auto x, auto theta) { return sm::concat(x[1], -x[0]) * theta("turn", sm::start_at(0.4)) - x; };
   const auto pull = [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {4}, .outputs = 2}); };
   const sm::ScoreModel sum = sm::score_model(2, turn) + 0.5 * moved(sm::score_model(2, pull));
   auto expected = sm::score_model(2, [&](auto x, auto theta) { return turn(x, theta) + 0.5 * pull(x, theta); });

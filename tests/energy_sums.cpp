@@ -22,7 +22,7 @@ namespace {
 /// A term for user_models::formula(), whose parameters are "a" and "b": with `name` its own comes before or behind.
 sm::EnergyModel ripple(const std::string& name) {
   return moved(sm::energy_model(d, [&](auto x, auto theta) {
-    return theta(name, sm::start(0.6)) * sum(cos(x)) + 0.2 * square(theta(name)) * x[0] * x[1];
+    return theta(name, sm::start_at(0.6)) * sum(cos(x)) + 0.2 * square(theta(name)) * x[0] * x[1];
   }));
 }
 

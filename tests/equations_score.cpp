@@ -161,13 +161,13 @@ TEST_CASE("(1.33)–(1.41): each step from the explicit to the implicit loss") {
     double by_parts = 0;
     for (Index i = 0; i < d; ++i) {
       const double left = -weight * slope.row(i).dot(S.row(i));
-      const double right = probability.dot(sm::divergence_of(field(d, i), X));  // of s_i e_i: ∂s_i/∂x_i
+      const double right = probability.dot(sm::trace_of(field(d, i), X));  // of s_i e_i: ∂s_i/∂x_i
       CHECK(left == Approx(right).epsilon(1e-10));
       CHECK(std::abs(left) > 0.1);
       by_parts += right;
     }
     CHECK(by_parts == Approx(-cross).epsilon(1e-10));
-    CHECK(by_parts == Approx(probability.dot(sm::divergence_of(field(d), X))).epsilon(1e-12));
+    CHECK(by_parts == Approx(probability.dot(sm::trace_of(field(d), X))).epsilon(1e-12));
   }
 }
 
@@ -325,7 +325,7 @@ struct Counted {
   Index d = 1;
 
   Index dimension() const { return d; }
-  void gradient(sm::Input X, sm::Output G) const {
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const {
     G = X;
     *points += X.cols();
   }
@@ -336,7 +336,7 @@ struct Counted {
 TEST_CASE("The shorter note's sign of z/σ learns the negative score, and Langevin runs away") {
   const double sigma = 0.5;
   const MatrixXd X = normals(1, 4000, 2);
-  const auto model = sm::score_model(1, [](auto x, auto theta) { return -theta("precision", sm::start(0.1)) * x; });
+  const auto model = sm::score_model(1, [](auto x, auto theta) { return -theta("precision", sm::start_at(0.1)) * x; });
   const auto precision = [&](const auto& objective) {
     return sm::fit(model, objective, X).model.parameter("precision")(0, 0);
   };

@@ -78,7 +78,7 @@ struct CountingEnergy {
 
 sm::EnergyModel gaussian() {
   return sm::energy_model(
-      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1)) * squared_norm(x - theta("m", 2)); });
+      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start_at(1)) * squared_norm(x - theta("m", 2)); });
 }
 
 /// Checks that every call that takes data refuses X, before it calls the model.
@@ -107,7 +107,7 @@ TEST_CASE("Data: empty, of another dimension, transposed") {
   CHECK_THAT(message_of([] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, MatrixXd::Zero(3, 5)); }),
              !ContainsSubstring("transposed"));
   refuses([] { (void)sm::energy_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
-  refuses([] { (void)sm::divergence_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
+  refuses([] { (void)sm::trace_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
 }
 
 TEST_CASE("Data: an entry that is not finite, with its place") {
@@ -286,7 +286,7 @@ TEST_CASE("Formulas: parameters") {
   refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", 0); }); },
           "theta(\"a\") has the shape 0 × 1; both must be at least 1");
   refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta(""); }); }, "empty name");
-  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", sm::start(not_a_number)); }); },
+  refuses([] { (void)sm::energy_model(2, [](auto, auto theta) { return theta("a", sm::start_at(not_a_number)); }); },
           "the start of theta(\"a\")", "not finite");
 }
 
@@ -402,20 +402,20 @@ TEST_CASE("Formulas: a value of another formula") {
       "uses a value of another formula");
 }
 
-TEST_CASE("Mlp: options out of range") {
+TEST_CASE("MlpOptions: options out of range") {
   refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) {
                  return sm::mlp(x, theta, {.hidden = {4, 0}});
                }); },
-          "Mlp: hidden is 0; it must be at least 1");
+          "MlpOptions: hidden is 0; it must be at least 1");
   refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {-3}}); }); },
-          "Mlp: hidden is -3");
+          "MlpOptions: hidden is -3");
   refuses([] { (void)sm::energy_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 0}); }); },
-          "Mlp: outputs is 0; it must be at least 1");
+          "MlpOptions: outputs is 0; it must be at least 1");
 }
 
 TEST_CASE("A formula that takes sigma needs one") {
   const auto model = sm::score_model(
-      2, [](auto x, auto sigma, auto theta) { return -theta("k", sm::start(1)) * x / (1 + square(sigma)); });
+      2, [](auto x, auto sigma, auto theta) { return -theta("k", sm::start_at(1)) * x / (1 + square(sigma)); });
   const MatrixXd X = MatrixXd::Ones(2, 6);
   const auto refused = [](auto call) { refuses(call, "the model's formula takes sigma", "at_sigma(model, sigma)"); };
   refused([&] { (void)sm::loss(model, sm::implicit_score_matching{}, X); });

@@ -24,9 +24,9 @@ namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using fixtures::normals;
+using sm::FitMethod;
 using sm::FitStatus;
 using sm::Index;
-using sm::Method;
 
 namespace {
 
@@ -60,14 +60,15 @@ static_assert(sm::Objective<raised_implicit_score_matching, double>);
 
 /// N(m, I/k)
 sm::EnergyModel gaussian(Index d) {
-  return sm::energy_model(
-      d, [d](auto x, auto theta) { return 0.5 * exp(theta("log k", sm::start(1))) * squared_norm(x - theta("m", d)); });
+  return sm::energy_model(d, [d](auto x, auto theta) {
+    return 0.5 * exp(theta("log k", sm::start_at(1))) * squared_norm(x - theta("m", d));
+  });
 }
 
 /// N(0, I/√a): not a number for a < 0.
 sm::EnergyModel walled(double a) {
-  return sm::energy_model(2,
-                          [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start(a))) * squared_norm(x); });
+  return sm::energy_model(
+      2, [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start_at(a))) * squared_norm(x); });
 }
 
 /// On data at 0 its implicit loss is −2 exp(t): without bound.
@@ -117,7 +118,7 @@ TEST_CASE("L-BFGS on frozen noise finds that noise's minimum") {
   const Index n = 5000;
   const MatrixXd X = normals(2, n, 2).array() * 1.3;
   const auto centred =
-      sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(3)) * squared_norm(x); });
+      sm::energy_model(2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start_at(3)) * squared_norm(x); });
 
   // s = −k x̃ against −z/σ: k = Σ x̃ᵀz / (σ Σ‖x̃‖²), near 1/(v + σ²)
   const sm::denoising_score_matching denoising{.sigma = 0.5, .seed = 4, .frozen = true};
@@ -167,15 +168,15 @@ TEST_CASE("Float data: the same optimum, to float's precision") {
 
 // --- what is returned ---
 
-TEST_CASE("Method::automatic: L-BFGS for a deterministic objective, else Adam") {
+TEST_CASE("FitMethod::automatic: L-BFGS for a deterministic objective, else Adam") {
   const MatrixXd X = normals(2, 200, 5);
   CHECK(sm::fit(gaussian(2), implicit, X).status == FitStatus::converged);
   CHECK(sm::fit(gaussian(2), sm::denoising_score_matching{.frozen = true}, X).status == FitStatus::converged);
   const auto fresh = sm::fit(gaussian(2), sm::denoising_score_matching{.sigma = 0.5}, X, {.iterations = 20});
-  CHECK(fresh.status == FitStatus::stopped);
+  CHECK(fresh.status == FitStatus::used_up);
   CHECK(fresh.evaluations == 20);
-  // Method::lbfgs keeps fresh noise at draw 0.
-  const auto kept = sm::fit(gaussian(2), sm::denoising_score_matching{.sigma = 0.5}, X, {.method = Method::lbfgs});
+  // FitMethod::lbfgs keeps fresh noise at draw 0.
+  const auto kept = sm::fit(gaussian(2), sm::denoising_score_matching{.sigma = 0.5}, X, {.method = FitMethod::lbfgs});
   const auto frozen = sm::fit(gaussian(2), sm::denoising_score_matching{.sigma = 0.5, .frozen = true}, X);
   CHECK(kept.status == FitStatus::converged);
   CHECK(kept.model.parameters() == frozen.model.parameters());
@@ -201,7 +202,7 @@ TEST_CASE("The loss, the counts and the history of a fit agree with each other a
   };
   const auto by_lbfgs = sm::fit(network, implicit, X, {.iterations = 5});
   agrees(by_lbfgs, implicit);
-  CHECK(by_lbfgs.status == FitStatus::stopped);
+  CHECK(by_lbfgs.status == FitStatus::used_up);
   CHECK(by_lbfgs.iterations == 5);
   REQUIRE(static_cast<Index>(by_lbfgs.history.size()) == by_lbfgs.evaluations);
   CHECK(by_lbfgs.history.front().loss == sm::loss(network, implicit, X).value);
@@ -215,7 +216,7 @@ TEST_CASE("The loss, the counts and the history of a fit agree with each other a
   const sm::denoising_score_matching fresh{.sigma = 0.5};
   const auto by_adam = sm::fit(network, fresh, X, {.iterations = 5, .batch = 120});
   agrees(by_adam, fresh);
-  CHECK(by_adam.status == FitStatus::stopped);
+  CHECK(by_adam.status == FitStatus::used_up);
   CHECK(by_adam.iterations == 5);
   CHECK(by_adam.evaluations == 5);
   REQUIRE(by_adam.history.size() == 2);  // a pass of three minibatches, and two of the next
@@ -232,7 +233,7 @@ TEST_CASE("Adam draws new noise at every step, and frozen noise once") {
   const MatrixXd X = normals(2, 150, 9);
   const sm::denoising_score_matching fresh{.sigma = 0.5, .seed = 3}, frozen{.sigma = 0.5, .seed = 3, .frozen = true};
   const sm::FitOptions still{
-      .method = Method::adam, .iterations = 4, .batch = 1000, .learning_rate = 1e-300};  // θ stays
+      .method = FitMethod::adam, .iterations = 4, .batch = 1000, .learning_rate = 1e-300};  // θ stays
   const auto moving = sm::fit(gaussian(2), fresh, X, still), same = sm::fit(gaussian(2), frozen, X, still);
   REQUIRE(moving.history.size() == 4);
   REQUIRE(same.history.size() == 4);
@@ -246,10 +247,10 @@ TEST_CASE("The progress callback sees the fit go by, and can stop it") {
   const MatrixXd X = normals(2, 300, 7);
   const auto network = sm::energy_model(
       2, [](auto x, auto theta) { return sm::mlp(x, theta, {.hidden = {6}}) + 0.5 * squared_norm(x); });
-  for (const Method method : {Method::lbfgs, Method::adam}) {
+  for (const FitMethod method : {FitMethod::lbfgs, FitMethod::adam}) {
     std::vector<sm::Progress> seen;
     sm::FitOptions options{.method = method, .iterations = 12};
-    if (method == Method::adam) options.batch = 100;
+    if (method == FitMethod::adam) options.batch = 100;
     const auto silent = sm::fit(network, implicit, X, options);
     options.progress = [&](const sm::Progress& p) {
       seen.push_back(p);
@@ -265,7 +266,7 @@ TEST_CASE("The progress callback sees the fit go by, and can stop it") {
       CHECK(seen[i].of == 12);
       if (i > 0) CHECK(seen[i].done >= seen[i - 1].done);
     }
-    if (method == Method::lbfgs) CHECK(seen.front().value == watched.history.front().loss);
+    if (method == FitMethod::lbfgs) CHECK(seen.front().value == watched.history.front().loss);
 
     Index calls = 0;
     options.progress = [&](const sm::Progress&) { return ++calls < 3; };
@@ -291,7 +292,7 @@ TEST_CASE("L-BFGS: every outcome is a status with the best finite parameters") {
   }
   SECTION("a wall before the minimum") {
     const auto model = sm::energy_model(2, [](auto x, auto theta) {
-      const auto a = theta("a", sm::start(0.1));
+      const auto a = theta("a", sm::start_at(0.1));
       return 0.5 * (a + 0 * sqrt(1 - a)) * squared_norm(x);  // not a number for a > 1
     });
     const auto fit = sm::fit(model, implicit, MatrixXd(X / 20));  // without the wall a would be near 16
@@ -355,7 +356,7 @@ TEST_CASE("L-BFGS starts afresh after its first failed line search") {
 
 TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
   const MatrixXd X = 5 * normals(2, 100, 8), zeros = MatrixXd::Zero(2, 5);
-  const sm::FitOptions options{.method = Method::adam, .iterations = 300, .learning_rate = 0.1};
+  const sm::FitOptions options{.method = FitMethod::adam, .iterations = 300, .learning_rate = 0.1};
 
   SECTION("a wall on the way") {
     sm::FitOptions fast = options;
@@ -397,6 +398,7 @@ TEST_CASE("Adam: every outcome is a status with the best finite parameters") {
 TEST_CASE("Statuses have names") {
   CHECK(std::string(sm::to_string(FitStatus::converged)) == "converged");
   CHECK(std::string(sm::to_string(FitStatus::stopped)) == "stopped");
+  CHECK(std::string(sm::to_string(FitStatus::used_up)) == "iterations used up");
   CHECK(std::string(sm::to_string(FitStatus::stalled)) == "stalled");
   CHECK(std::string(sm::to_string(FitStatus::plateau)) == "plateau");
   CHECK(std::string(sm::to_string(FitStatus::noisy)) == "noisy");

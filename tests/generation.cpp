@@ -72,7 +72,7 @@ struct GaussianClass {
     for (Index b = 0; b < X.cols(); ++b) S.col(b) = -X.col(b) / (v + sigma[b] * sigma[b]);
   }
 };
-static_assert(sm::Score<GaussianClass> && !sm::has_score<GaussianClass>);
+static_assert(sm::ScoreClass<GaussianClass> && !sm::has_score<GaussianClass>);
 
 /// f = x²/20, at every noise level: a force beside a model's own.
 struct Spring {
@@ -109,7 +109,7 @@ double error_over(Index steps) {
   const MatrixXd start = some_points(2, 16, S);
   const auto end = sm::generate(
       gaussian(2, v),
-      Sampler{.levels = sm::geometric{.sigma_max = S, .sigma_min = s, .levels = steps + 1}, .denoise = false},
+      Sampler{.levels = sm::geometric_levels{.sigma_max = S, .sigma_min = s, .levels = steps + 1}, .denoise = false},
       {.count = 16, .start = start});
   REQUIRE(end.sigma == s);
   return (end.points - std::sqrt((v + s * s) / (v + S * S)) * start).cwiseAbs().maxCoeff();
@@ -136,7 +136,7 @@ TEST_CASE("Langevin leaves the weights of the start's basins, annealed Langevin 
                                   {.count = 20000, .start = uniform});
   CHECK(share_of_first_mode(plain.points) == Approx(0.51).margin(0.01));
   const sm::annealed_langevin annealed{
-      .levels = sm::geometric{.sigma_max = 20, .sigma_min = 1, .levels = 10}, .steps = 100, .step = h};
+      .levels = sm::geometric_levels{.sigma_max = 20, .sigma_min = 1, .levels = 10}, .steps = 100, .step = h};
   const auto mended = sm::generate(two_modes(), annealed, {.count = 20000, .seed = 1, .start = uniform});
   CHECK(share_of_first_mode(mended.points) == Approx(0.78).margin(0.01));
   CHECK(mended.status == sm::GenerationStatus::complete);
@@ -174,7 +174,7 @@ TEST_CASE("Stochastic samplers leave the variance that their steps add up to") {
   constexpr Index count = 20000;
   const double temperature = GENERATE(1.0, 0.6);
   CAPTURE(temperature);
-  const sm::Levels levels = sm::edm{.sigma_max = 20, .sigma_min = 0.05, .levels = 12};
+  const sm::Levels levels = sm::edm_levels{.sigma_max = 20, .sigma_min = 0.05, .levels = 12};
   const auto s = [&](double sigma) { return -1 / (v + sigma * sigma); };  // times x
 
   SECTION("reverse_sde") {
@@ -244,7 +244,7 @@ TEST_CASE("Stochastic samplers leave the variance that their steps add up to") {
 TEST_CASE("With many levels the law is that of the data, its variance times the temperature") {
   constexpr double v = 0.7;
   const double temperature = GENERATE(1.0, 0.5);
-  const sm::Levels levels = sm::edm{.sigma_max = 40, .sigma_min = 0.01, .levels = 600};
+  const sm::Levels levels = sm::edm_levels{.sigma_max = 40, .sigma_min = 0.01, .levels = 600};
   const auto sde = sm::generate(gaussian(5, v), sm::reverse_sde{.levels = levels, .temperature = temperature},
                                 {.count = 2000, .data_variance = 0.7});
   const auto pc = sm::generate(gaussian(5, v), sm::predictor_corrector{.levels = levels, .temperature = temperature},
@@ -263,13 +263,13 @@ TEST_CASE("Annealed Langevin at a temperature leaves that power of the density, 
     return -log_sum_exp(
         sm::concat(std::log(0.7) - 0.5 * square(x[0] - 1.5) / s, std::log(0.3) - 0.5 * square(x[0] + 1.5) / s));
   });
-  const auto end =
-      sm::generate(model,
-                   sm::annealed_langevin{.levels = sm::geometric{.sigma_max = 8, .sigma_min = smallest, .levels = 15},
-                                         .steps = 100,
-                                         .step = 0.1 * smallest * smallest,
-                                         .temperature = temperature},
-                   {.count = count});
+  const auto end = sm::generate(
+      model,
+      sm::annealed_langevin{.levels = sm::geometric_levels{.sigma_max = 8, .sigma_min = smallest, .levels = 15},
+                            .steps = 100,
+                            .step = 0.1 * smallest * smallest,
+                            .temperature = temperature},
+      {.count = count});
   double all = 0, above = 0, second = 0;
   for (int i = 0; i < 4000; ++i) {
     const double x = -10 + 0.005 * (i + 0.5);
@@ -289,7 +289,7 @@ TEST_CASE("Annealed Langevin at a temperature leaves that power of the density, 
 TEST_CASE("Chains with a label end at its mode") {
   std::vector<int> labels(400);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int>(i % 4) - 1;
-  const auto end = sm::generate(classes(0.04), sm::heun{.levels = sm::edm{.sigma_max = 40, .levels = 20}},
+  const auto end = sm::generate(classes(0.04), sm::heun{.levels = sm::edm_levels{.sigma_max = 40, .levels = 20}},
                                 {.count = 400, .labels = labels});
   for (Index i = 0; i < 400; ++i) {  // each coordinate has deviation 0.2
     const int label = labels[static_cast<std::size_t>(i)];
@@ -304,7 +304,7 @@ TEST_CASE("Guidance draws a line through the scores without and with the label")
   // The guided score is that of N(w centre, v): the same chains as without a label, moved.
   constexpr double v = 0.5, w = 2.5;
   const std::vector<int> labels = {0, 1, 2, -1, 2, 1, 0};
-  const sm::heun sampler{.levels = sm::edm{.sigma_max = 10, .levels = 15}};
+  const sm::heun sampler{.levels = sm::edm_levels{.sigma_max = 10, .levels = 15}};
   const MatrixXd start = some_points(2, 7, 10);
   MatrixXd moved = start;
   for (Index i = 0; i < 7; ++i)
@@ -340,8 +340,8 @@ TEST_CASE("What is known stays exactly, and the rest follows it approximately") 
     CHECK((end.points.row(1).array() - found).square().mean() == Approx(variance).margin(margin));
   };
   // The standard deviations of mean and variance are 0.014; the margins are for what the method itself is wrong by.
-  const sm::Levels levels = sm::geometric{.sigma_max = 10, .sigma_min = 0.02, .levels = 40};
-  const sm::geometric few{.sigma_max = 10, .sigma_min = 0.05, .levels = 20};
+  const sm::Levels levels = sm::geometric_levels{.sigma_max = 10, .sigma_min = 0.02, .levels = 40};
+  const sm::geometric_levels few{.sigma_max = 10, .sigma_min = 0.05, .levels = 20};
   check(sm::annealed_langevin{.levels = few, .steps = 100, .step = 5e-4}, 1, 0.96, 0.36, 0.06);
   check(sm::reverse_sde{.levels = levels}, 10, 0.96, 0.36, 0.06);
   // Once through, the diffusion settles where the known number is still noisy: its mean solves
@@ -353,7 +353,7 @@ TEST_CASE("What is known stays exactly, and the rest follows it approximately") 
     m += (next - w) * ((1 + middle) * m - 0.96) / ((1 + middle) * (1 + middle) - 0.64);
     w = next;
   }
-  const auto once = sm::generate(model, sm::reverse_sde{.levels = sm::edm{.sigma_max = 10, .levels = 400}},
+  const auto once = sm::generate(model, sm::reverse_sde{.levels = sm::edm_levels{.sigma_max = 10, .levels = 400}},
                                  {.count = count, .data_variance = 1, .known = known});
   CHECK(once.points.row(1).mean() == Approx(m).margin(0.06));
   CHECK(m < 0.7);
@@ -380,7 +380,7 @@ TEST_CASE("Generated samples are the same bits for any number of threads, whatev
         classes(0.5), sampler, {.count = 3, .seed = 8, .labels = {labels[0], labels[1], labels[2]}, .guidance = 1.5});
     CHECK((few.points - other.points).cwiseAbs().minCoeff() > 1e-6);
   };
-  const sm::Levels levels = sm::edm{.sigma_max = 10, .levels = 8};
+  const sm::Levels levels = sm::edm_levels{.sigma_max = 10, .levels = 8};
   check(sm::heun{.levels = levels, .churn = 2});
   check(sm::dpm_solver{.levels = levels});
   check(sm::predictor_corrector{.levels = levels});
@@ -411,7 +411,7 @@ TEST_CASE("The noise of a step is that of the chain") {
 
 TEST_CASE("Float follows double, a user's class its formula") {
   const MatrixXd start = some_points(2, 50, 10);
-  const sm::rk4 sampler{.levels = sm::edm{.sigma_max = 10, .levels = 20}};
+  const sm::rk4 sampler{.levels = sm::edm_levels{.sigma_max = 10, .levels = 20}};
   const sm::Generation<double> a = sm::generate(gaussian(2, 0.7), sampler, {.count = 50, .start = start});
   const sm::Generation<float> b = sm::generate<float>(gaussian(2, 0.7), sampler, {.count = 50, .start = start});
   const sm::Generation<double> c = sm::generate(GaussianClass{}, sampler, {.count = 50, .start = start});
@@ -421,7 +421,7 @@ TEST_CASE("Float follows double, a user's class its formula") {
 
 TEST_CASE("A sum with a model that takes sigma takes it too") {
   const MatrixXd start = some_points(2, 20, 3);
-  const sm::rk4 sampler{.levels = sm::edm{.sigma_max = 3, .levels = 10}};
+  const sm::rk4 sampler{.levels = sm::edm_levels{.sigma_max = 3, .levels = 10}};
   const auto both = sm::energy_model(
       2, [](auto x, auto sigma, auto) { return (0.05 + 0.5 / (0.7 + square(sigma))) * squared_norm(x); });
   const auto expected = sm::generate(both, sampler, {.count = 20, .start = start});
@@ -433,13 +433,14 @@ TEST_CASE("A sum with a model that takes sigma takes it too") {
 TEST_CASE("A callback stops generation at a noise level, and lost chains are counted") {
   int calls = 0;
   double last_sigma = 100;
-  const auto stopped = sm::generate(gaussian(2, 0.7), sm::euler{.levels = sm::edm{.sigma_max = 10, .levels = 30}},
-                                    {.count = 10, .progress = [&](const sm::Progress& p) {
-                                       CHECK(p.of == 30);
-                                       CHECK(p.value < last_sigma);
-                                       last_sigma = p.value;
-                                       return ++calls < 7;
-                                     }});
+  const auto stopped =
+      sm::generate(gaussian(2, 0.7), sm::euler{.levels = sm::edm_levels{.sigma_max = 10, .levels = 30}},
+                   {.count = 10, .progress = [&](const sm::Progress& p) {
+                      CHECK(p.of == 30);
+                      CHECK(p.value < last_sigma);
+                      last_sigma = p.value;
+                      return ++calls < 7;
+                    }});
   CHECK(stopped.status == sm::GenerationStatus::stopped);
   CHECK(stopped.sigma == last_sigma);
   CHECK(stopped.evaluations[3] == 7);
@@ -448,8 +449,8 @@ TEST_CASE("A callback stops generation at a noise level, and lost chains are cou
   MatrixXd start(1, 40);
   start.setConstant(2);
   start(0, 5) = start(0, 21) = -4;
-  const auto lost =
-      sm::generate(wall, sm::euler{.levels = sm::edm{.sigma_max = 1, .levels = 5}}, {.count = 40, .start = start});
+  const auto lost = sm::generate(wall, sm::euler{.levels = sm::edm_levels{.sigma_max = 1, .levels = 5}},
+                                 {.count = 40, .start = start});
   CHECK(lost.status == sm::GenerationStatus::diverged);
   CHECK(lost.lost_chains == 2);
   CHECK(lost.points(0, 5) == -4);
@@ -505,7 +506,7 @@ TEST_CASE("Langevin's step at a level has its stability limit, in any unit") {
       return -log_sum_exp(sm::concat(std::log(0.8) - 0.5 * square(x[0] - 5 * unit) / v,
                                      std::log(0.2) - 0.5 * square(x[0] + 5 * unit) / v));
     });
-    const sm::Levels levels = sm::geometric{.sigma_max = 20 * unit, .sigma_min = unit, .levels = 10};
+    const sm::Levels levels = sm::geometric_levels{.sigma_max = 20 * unit, .sigma_min = unit, .levels = 10};
     const auto annealed = [&](double ratio) {
       return sm::generate(model, sm::annealed_langevin{.levels = levels, .steps = 60, .step = ratio * unit * unit},
                           {.count = 300});
@@ -551,9 +552,8 @@ TEST_CASE("Chains that stray are told, far data are not straying") {
   CHECK(sm::generate(far, sm::reverse_sde{}, {.count = 40}).status == GenerationStatus::complete);
   CHECK(sm::generate(far, sm::heun{}, {.count = 40}).status == GenerationStatus::complete);
   CHECK(sm::generate(far, sm::annealed_langevin{.steps = 20}, {.count = 40}).status == GenerationStatus::complete);
-  CHECK(
-      sm::generate(gaussian(2, 1e6), sm::heun{.levels = sm::edm{.sigma_max = 1, .levels = 4}}, {.count = 40}).status ==
-      GenerationStatus::complete);
+  CHECK(sm::generate(gaussian(2, 1e6), sm::heun{.levels = sm::edm_levels{.sigma_max = 1, .levels = 4}}, {.count = 40})
+            .status == GenerationStatus::complete);
 }
 
 TEST_CASE("Numbers of steps that have no noise of their own are refused") {

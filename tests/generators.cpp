@@ -36,8 +36,8 @@ sm::Generator affine(const MatrixXd& A, const VectorXd& b) {
 /// x₀ = a + exp(s) z₀, x₁ = b x₀² + exp(t) z₁
 sm::Generator bent(double a, double s, double b, double t) {
   return sm::generator(2, 2, [=](auto z, auto theta) {
-    const auto x0 = theta("a", sm::start(a)) + exp(theta("s", sm::start(s))) * z[0];
-    return sm::concat(x0, theta("b", sm::start(b)) * square(x0) + exp(theta("t", sm::start(t))) * z[1]);
+    const auto x0 = theta("a", sm::start_at(a)) + exp(theta("s", sm::start_at(s))) * z[0];
+    return sm::concat(x0, theta("b", sm::start_at(b)) * square(x0) + exp(theta("t", sm::start_at(t))) * z[1]);
   });
 }
 
@@ -51,7 +51,7 @@ sm::EnergyModel bent_energy(double a, double s, double b, double t) {
 /// Three nonlinear outputs, each with one new element of z, in the order x₂ (z₁), x₀ (z₁, z₂), x₁ (all).
 sm::Generator twisted() {
   return sm::generator(3, 3, [](auto z, auto theta) {
-    const auto x2 = theta("a", sm::start(0.7)) * z[1] + 0.1 * pow(z[1], 3);
+    const auto x2 = theta("a", sm::start_at(0.7)) * z[1] + 0.1 * pow(z[1], 3);
     const auto x0 = z[2] * exp(0.3 * tanh(z[1])) + square(z[1]);
     const auto x1 = x0 * x2 + softplus(z[0]) + z[0] * sigmoid(x2) + 0.2 * sin(z[2]);
     return sm::concat(x0, x1, x2);

@@ -176,7 +176,7 @@ TEST_CASE("The explicit loss is half the squared distance, summed over dimension
 }
 
 TEST_CASE("The implicit loss is half the squared score plus the trace") {
-  const auto formula = [](auto x, auto theta) { return 0.5 * theta("k", sm::start(2)) * squared_norm(x); };
+  const auto formula = [](auto x, auto theta) { return 0.5 * theta("k", sm::start_at(2)) * squared_norm(x); };
   on_both_paths<2>(formula, [](const auto& model) {
     MatrixXd X(2, 2);
     X << 1, 3,  //
@@ -441,8 +441,8 @@ TEST_CASE("I4: denoising score matching learns the precision 1/(v + σ²), and t
     CHECK(std::abs(precision - 1 / v) > 2 * limit * deviation);
   };
   check(sm::energy_model(
-      1, [](auto x, auto theta) { return 0.5 * theta("precision", sm::start(0.3)) * squared_norm(x); }));
-  check(sm::score_model(1, [](auto x, auto theta) { return -theta("precision", sm::start(0.3)) * x; }));
+      1, [](auto x, auto theta) { return 0.5 * theta("precision", sm::start_at(0.3)) * squared_norm(x); }));
+  check(sm::score_model(1, [](auto x, auto theta) { return -theta("precision", sm::start_at(0.3)) * x; }));
 }
 
 TEST_CASE("I3: denoising score matching of Vincent's energy is a denoising autoencoder") {
@@ -451,9 +451,9 @@ TEST_CASE("I3: denoising score matching of Vincent's energy is a denoising autoe
   const double sigma = 0.4, scale = 1 / (sigma * sigma);
   const sm::denoising_score_matching objective{.sigma = sigma};
   const auto model = sm::energy_model(d, [&](auto x, auto theta) {
-    const auto W = theta("W", hidden, d, sm::normal{.seed = 1});
-    const auto fires = sum(softplus(W * x + theta("b", hidden, sm::normal{.seed = 2})));
-    return -scale * (dot(theta("c", d, sm::normal{.seed = 3}), x) - 0.5 * squared_norm(x) + fires);
+    const auto W = theta("W", hidden, d, sm::start_normal{.seed = 1});
+    const auto fires = sum(softplus(W * x + theta("b", hidden, sm::start_normal{.seed = 2})));
+    return -scale * (dot(theta("c", d, sm::start_normal{.seed = 3}), x) - 0.5 * squared_norm(x) + fires);
   });
   const MatrixXd W = model.parameter("W"), X = normals(d, n, 11), noisy = X + sigma * noise_of(objective, d, n);
   const VectorXd b = model.parameter("b"), c = model.parameter("c"), losses = losses_of(model, objective, X);
@@ -508,13 +508,13 @@ TEST_CASE("Sliced score matching by signs is exact for diagonal Hessians, by sph
     for (std::size_t k = 0; k < 2; ++k) CHECK(sliced.terms[k].value == Approx(exact.terms[k].value).epsilon(1e-12));
   };
   const auto diagonal = sm::energy_model(d, [](auto x, auto theta) {
-    return dot(theta("a", 3, sm::start(0.7)), square(x)) + theta("b", sm::start(0.2)) * sum(pow(x, 4)) +
-           theta("c", sm::start(1)) * sum(cos(x));
+    return dot(theta("a", 3, sm::start_at(0.7)), square(x)) + theta("b", sm::start_at(0.2)) * sum(pow(x, 4)) +
+           theta("c", sm::start_at(1)) * sum(cos(x));
   });
   check(diagonal, signs);
   check(diagonal, more_signs);
   const auto isotropic = sm::energy_model(d, [](auto x, auto theta) {
-    return theta("k", sm::start(0.7)) * squared_norm(x - theta("m", 3, sm::start(0.3)));
+    return theta("k", sm::start_at(0.7)) * squared_norm(x - theta("m", 3, sm::start_at(0.3)));
   });
   check(isotropic, signs);
   check(isotropic, sphere);
@@ -523,7 +523,7 @@ TEST_CASE("Sliced score matching by signs is exact for diagonal Hessians, by sph
 TEST_CASE("Sliced score matching has the mean of implicit score matching, for all projections") {
   const Index d = 3, n = 4000, draws = 40;
   const auto model = sm::energy_model(d, [](auto x, auto theta) {
-    return sm::mlp(x, theta, {.hidden = {4}, .seed = 3}) + theta("k", sm::start(0.6)) * square(x[0] + x[1] - x[2]);
+    return sm::mlp(x, theta, {.hidden = {4}, .seed = 3}) + theta("k", sm::start_at(0.6)) * square(x[0] + x[1] - x[2]);
   });
   const MatrixXd X = normals(d, 1, 13).replicate(1, n);  // one point, n times: what varies is the projections
   const sm::Loss exact = sm::loss_and_gradient(model, sm::implicit_score_matching{}, X);

@@ -189,7 +189,7 @@ void check_stein(const M& model, const MatrixXd& X) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     const auto phi = field(X.rows(), seed);
     const MatrixXd F = sm::score_of(phi, X);
-    const Eigen::ArrayXd along = S.cwiseProduct(F).colwise().sum().transpose(), divergence = sm::divergence_of(phi, X);
+    const Eigen::ArrayXd along = S.cwiseProduct(F).colwise().sum().transpose(), divergence = sm::trace_of(phi, X);
     const auto z = [&](double scale) {
       const Eigen::ArrayXd terms = scale * along + divergence;
       return terms.mean() / std::sqrt((terms - terms.mean()).square().sum()) * static_cast<double>(X.cols());

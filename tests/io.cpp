@@ -172,20 +172,21 @@ TEST_CASE("the first line is a header if it holds no number, and data if it hold
   CHECK(sm::read_csv_table(folder("a.csv")).columns == std::vector<std::string>{"0", "1"});
   CHECK(sm::read_csv(folder("a.csv"), {"1"}) == Eigen::RowVector2d(2, 4));
   CHECK_THROWS_WITH(sm::read_csv(folder("a.csv"), {"length"}), ContainsSubstring("counted from 0"));
-  CHECK(sm::read_csv(folder("a.csv"), {"1"}, {.header = sm::Header::present}) == MatrixXd::Constant(1, 1, 3));
+  CHECK(sm::read_csv(folder("a.csv"), {"1"}, {.header = sm::CsvHeader::present}) == MatrixXd::Constant(1, 1, 3));
 
   // Numbers with a missing value are no header, or a sample would be lost.
-  CHECK(sm::read_csv_table(folder.put("a.csv", "NA,2\n3,4\n"), {}, {.missing = sm::Missing::drop_row}).dropped_rows ==
-        1);
+  CHECK(
+      sm::read_csv_table(folder.put("a.csv", "NA,2\n3,4\n"), {}, {.missing = sm::CsvMissing::drop_row}).dropped_rows ==
+      1);
   CHECK(sm::read_csv(folder.put("a.csv", ",b\n3,4\n"), {"b"})(0, 0) == 4);
 
   // A label beside numbers: a header only if it names what is asked for.
   const std::string mixed = folder.put("a.csv", "0,1,label\n3,4,5\n");
-  CHECK_THROWS_WITH(sm::read_csv(mixed), ContainsSubstring("Header::present"));
-  CHECK_THROWS_WITH(sm::read_csv(mixed, {"2"}), ContainsSubstring("Header::present"));
+  CHECK_THROWS_WITH(sm::read_csv(mixed), ContainsSubstring("CsvHeader::present"));
+  CHECK_THROWS_WITH(sm::read_csv(mixed, {"2"}), ContainsSubstring("CsvHeader::present"));
   CHECK(sm::read_csv(mixed, {"label", "0"}) == Eigen::Vector2d(5, 3));
-  CHECK(sm::read_csv(mixed, {}, {.header = sm::Header::present}) == Eigen::Vector3d(3, 4, 5));
-  CHECK(sm::read_csv(mixed, {"0", "1"}, {.header = sm::Header::absent}).cols() == 2);
+  CHECK(sm::read_csv(mixed, {}, {.header = sm::CsvHeader::present}) == Eigen::Vector3d(3, 4, 5));
+  CHECK(sm::read_csv(mixed, {"0", "1"}, {.header = sm::CsvHeader::absent}).cols() == 2);
 }
 
 TEST_CASE("missing values are an error, or their rows are left out and counted") {
@@ -196,19 +197,19 @@ TEST_CASE("missing values are an error, or their rows are left out and counted")
                                                         ContainsSubstring("drop_row"));
   MatrixXd complete(2, 3);
   complete << 1, 7, 9, 2, 8, 10;
-  const sm::CsvTable table = sm::read_csv_table(path, {"a", "b"}, {.missing = sm::Missing::drop_row});
+  const sm::CsvTable table = sm::read_csv_table(path, {"a", "b"}, {.missing = sm::CsvMissing::drop_row});
   CHECK(table.values == complete);
   CHECK(table.dropped_rows == 3);
-  CHECK(sm::read_csv(path, {"a", "b"}, {.missing = sm::Missing::drop_row}) == complete);
+  CHECK(sm::read_csv(path, {"a", "b"}, {.missing = sm::CsvMissing::drop_row}) == complete);
 
   // Leaving out missing values does not forgive words, nor infinities.
-  CHECK_THROWS_WITH(sm::read_csv(path, {"c"}, {.missing = sm::Missing::drop_row}),
+  CHECK_THROWS_WITH(sm::read_csv(path, {"c"}, {.missing = sm::CsvMissing::drop_row}),
                     ContainsSubstring("'x' is no number"));
-  CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\n1\ninf\n"), {}, {.missing = sm::Missing::drop_row}),
+  CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\n1\ninf\n"), {}, {.missing = sm::CsvMissing::drop_row}),
                     ContainsSubstring("line 3") && ContainsSubstring("'inf' is no finite number"));
   CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\n1e999\n")),
                     ContainsSubstring("'1e999' is no finite number in the range of double"));
-  CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\nNA\n"), {}, {.missing = sm::Missing::drop_row}),
+  CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\nNA\n"), {}, {.missing = sm::CsvMissing::drop_row}),
                     ContainsSubstring("every row"));
   // A blank line that is not at the end is a row of a one-column table.
   CHECK_THROWS_WITH(sm::read_csv(folder.put("a.csv", "a\n1\n\n2\n")), ContainsSubstring("line 3"));
@@ -468,7 +469,7 @@ void check_tables(const std::vector<Table>& tables) {
   }
 }
 
-const sm::CsvOptions present{.header = sm::Header::present}, absent{.header = sm::Header::absent};
+const sm::CsvOptions present{.header = sm::CsvHeader::present}, absent{.header = sm::CsvHeader::absent};
 
 MatrixXd columns_of(std::initializer_list<std::initializer_list<double>> samples) {
   const MatrixXd rows(samples);
@@ -478,7 +479,7 @@ MatrixXd columns_of(std::initializer_list<std::initializer_list<double>> samples
 }  // namespace
 
 TEST_CASE("a first line of numbers that may name the columns is an error until it is said what it is") {
-  const std::vector<std::string> asks = {"may be its columns'", "Header::present", "Header::absent"};
+  const std::vector<std::string> asks = {"may be its columns'", "CsvHeader::present", "CsvHeader::absent"};
   check_tables({
       {"pandas", "0,1,2\n0.5,7,1\n3,4,5\n", {}, {}, {}, asks},
       {"pandas, header", "0,1,2\n0.5,7,1\n3,4,5\n", {"2", "0"}, present, columns_of({{1, 0.5}, {5, 3}}), {"2", "0"}},
@@ -521,7 +522,12 @@ TEST_CASE("a column that numbers or names the rows is no part of a sample") {
       {"asked for", ",a\n7,1.5\n7,2.5\n", {"a", ""}, {}, columns_of({{1.5, 7}, {2.5, 7}}), {"a", ""}},
       {"data", ",a\n0.5,1.5\n1,2.5\n", {}, {}, {}, {"first column without a name", "not whole", "''"}},
       {"labels", ",a\n1,1.5\n1,2.5\n", {}, {}, {}, {"first column without a name", "repeated", "''"}},
-      {"years", ",2019,2020\n0,1.5,2\n1,2.5,3\n", {}, {.missing = sm::Missing::drop_row}, {}, {"may be its columns'"}},
+      {"years",
+       ",2019,2020\n0,1.5,2\n1,2.5,3\n",
+       {},
+       {.missing = sm::CsvMissing::drop_row},
+       {},
+       {"may be its columns'"}},
       {"a series", ",0\n0,1.5\n1,2.5\n", {}, {}, {}, {"may be its columns'"}},
       {"alone", "\"\"\n1\n2\n", {}, present, columns_of({{1}, {2}}), {""}},
   });
@@ -539,11 +545,11 @@ TEST_CASE("blanks and tabs in any number separate the fields of a table that has
       {"tabs among them", "18 \t 130.5\n-15\t\t2\n", {}, {}, expected, {"0", "1"}},
       {"named", " a     \"b c\"\n18 130.5\n-15 2\n", {"a", "b c"}, {}, expected, {"a", "b c"}},
       {"one line", "18 130.5 \n", {}, {}, columns_of({{18, 130.5}}), {"0", "1"}},
-      {"cars", cars, {}, {}, {}, {"numbers and words", "Header::absent"}},
+      {"cars", cars, {}, {}, {}, {"numbers and words", "CsvHeader::absent"}},
       {"cars, numbers",
        cars,
        {"0", "3"},
-       {.header = sm::Header::absent, .missing = sm::Missing::drop_row},
+       {.header = sm::CsvHeader::absent, .missing = sm::CsvMissing::drop_row},
        columns_of({{18, 130}, {16, 150}}),
        {"0", "3"}},
       {"said", "a b\n1 2\n", {}, {.separator = ' '}, columns_of({{1, 2}}), {"a", "b"}},
@@ -570,9 +576,9 @@ TEST_CASE("lines that begin with # are comments, unless they may be rows") {
       {"prose", "# made today\n# of x\n1,2\n3,4\n", {}, {}, expected, {"0", "1"}},
       {"genes", "#gene x y\nBRCA1 1 2\nTP53 3 4\n", {"x", "y"}, {}, expected, {"x", "y"}},
       {"indented", "a,b\n1,2\n  # three\n3,4\n", {}, {}, expected, {"a", "b"}},
-      {"colours", colours, {"x"}, {}, {}, {"line 2 begins with #", "Comments::skip", "Comments::keep"}},
-      {"colours kept", colours, {"x"}, {.comments = sm::Comments::keep}, columns_of({{1}, {2}}), {"x"}},
-      {"skipped", "a,b\n1,2\n#7,8\n3,4\n", {}, {.comments = sm::Comments::skip}, expected, {"a", "b"}},
+      {"colours", colours, {"x"}, {}, {}, {"line 2 begins with #", "CsvComments::skip", "CsvComments::keep"}},
+      {"colours kept", colours, {"x"}, {.comments = sm::CsvComments::keep}, columns_of({{1}, {2}}), {"x"}},
+      {"skipped", "a,b\n1,2\n#7,8\n3,4\n", {}, {.comments = sm::CsvComments::skip}, expected, {"a", "b"}},
       {"a worksheet's error", "a,b\n1,2\n#DIV/0!,3\n", {}, {}, {}, {"line 3, column 'a': '#DIV/0!' is no number"}},
       {"nothing else", "# a\n#b\n", {}, {}, {}, {"nothing but comments"}},
       // The line is that of the file.
@@ -608,7 +614,7 @@ TEST_CASE("a decimal comma is an error that names the option, and with the optio
 TEST_CASE("separators at the ends of all lines, and blank lines, hold no values") {
   const MatrixXd expected = columns_of({{1, 2}, {3, 4}});
   const std::vector<std::string> ab = {"a", "b"}, positions = {"0", "1"};
-  const sm::CsvOptions skip{.skip_blank_lines = true}, drop{.missing = sm::Missing::drop_row};
+  const sm::CsvOptions skip{.skip_blank_lines = true}, drop{.missing = sm::CsvMissing::drop_row};
   check_tables({
       {"all", "a,b,\n1,2,\n3,4,\n", {}, {}, expected, ab},
       {"rows alone", "a;b\n1;2;\n3;4;\n", {}, {}, expected, ab},
@@ -634,12 +640,12 @@ TEST_CASE("marks of a missing value: the usual ones, and a user's own") {
     CAPTURE(mark);
     const std::string path = folder.put("a.csv", "a,b\n1,2\n" + std::string(mark) + ",3\n4,5\n");
     CHECK_THROWS_WITH(sm::read_csv(path), ContainsSubstring("line 3, column 'a'") && ContainsSubstring("drop_row"));
-    const sm::CsvTable table = sm::read_csv_table(path, {}, {.missing = sm::Missing::drop_row});
+    const sm::CsvTable table = sm::read_csv_table(path, {}, {.missing = sm::CsvMissing::drop_row});
     CHECK(table.values == columns_of({{1, 2}, {4, 5}}));
     CHECK(table.dropped_rows == 1);
   }
   const std::string own = folder.put("a.csv", "a\n1\n-999\n-999.0\nunknown\n2\n");
-  const sm::CsvOptions drop{.missing = sm::Missing::drop_row, .missing_marks = {"-999", "unknown"}};
+  const sm::CsvOptions drop{.missing = sm::CsvMissing::drop_row, .missing_marks = {"-999", "unknown"}};
   CHECK(sm::read_csv(own, {}, drop) == Eigen::RowVector2d(1, 2));
   CHECK_THROWS_WITH(sm::read_csv(own, {}, {.missing_marks = drop.missing_marks}),
                     ContainsSubstring("line 3, column 'a': '-999' is a missing value"));
@@ -683,10 +689,10 @@ TEST_CASE("a table asks for no more memory than its size allows") {
   const Folder folder;
   const std::size_t many = 300'000;  // squared, 720 GB of doubles
   folder.put("a.csv", std::string(many, ',') + std::string(many, '\n') + "1");
-  for (const sm::Missing missing : {sm::Missing::error, sm::Missing::drop_row})
+  for (const sm::CsvMissing missing : {sm::CsvMissing::error, sm::CsvMissing::drop_row})
     CHECK_THROWS_WITH(sm::read_csv(folder("a.csv"), {}, {.missing = missing}),
                       ContainsSubstring("line 2 has 1 fields; line 1 has 300001"));
-  CHECK_THROWS_WITH(sm::read_csv(folder("a.csv"), {}, {.missing = sm::Missing::drop_row, .skip_blank_lines = true}),
+  CHECK_THROWS_WITH(sm::read_csv(folder("a.csv"), {}, {.missing = sm::CsvMissing::drop_row, .skip_blank_lines = true}),
                     ContainsSubstring("line 300001 has 1 fields"));
 }
 

@@ -221,7 +221,7 @@ TEST_CASE("the forward Laplacian is the trace of the Hessian, and Hutchinson's m
       formula.model.set_parameters(draws.matrix(formula.model.parameters().size(), 1, -1, 1));
       ref::Places places = ref::draw_places(draws, d, 3, 0, {});
       const Eigen::MatrixXd signs = sign_vectors(d);
-      const Eigen::VectorXd laplacian = -divergence_of(formula.model, places.X);
+      const Eigen::VectorXd laplacian = -trace_of(formula.model, places.X);
 
       constexpr Index lanes = sm::simd::width<sm::simd::Lanes<double>>, B = (3 + lanes - 1) / lanes * lanes;
       sm::Points<double> points;

@@ -34,8 +34,8 @@ MatrixXd skewed_data(Index d, Index n) {
 // quartic, with every kind of dependence on θ: linear, exponential, inside a nonlinear function
 sm::EnergyModel quartic(Index d) {
   return sm::energy_model(d, [](auto x, auto theta) {
-    return exp(theta("log_fourth", sm::start(-1.0))) * sum(square(square(x))) + theta("tilt", sm::start(0.3)) * x[0] +
-           sum(softplus(theta("slope", sm::start(0.5)) * x));
+    return exp(theta("log_fourth", sm::start_at(-1.0))) * sum(square(square(x))) +
+           theta("tilt", sm::start_at(0.3)) * x[0] + sum(softplus(theta("slope", sm::start_at(0.5)) * x));
   });
 }
 
@@ -141,8 +141,8 @@ TEST_CASE("Maximum likelihood of a mixture is where expectation–maximisation s
       return 0.5 * log_precision - 0.5 * exp(log_precision) * square(x[0] - centre);
     };
     const auto odds = theta("log_odds");
-    return -log_sum_exp(sm::concat(odds + component(theta("left", sm::start(-1.0)), theta("left_log_precision")),
-                                   component(theta("right", sm::start(2.0)), theta("right_log_precision"))));
+    return -log_sum_exp(sm::concat(odds + component(theta("left", sm::start_at(-1.0)), theta("left_log_precision")),
+                                   component(theta("right", sm::start_at(2.0)), theta("right_log_precision"))));
   });
   sm::Stream stream({9});
   MatrixXd X(1, 200);
@@ -214,7 +214,8 @@ TEST_CASE("Maximum likelihood from a model that is not normalisable ends with th
   CHECK(fit.log_partition.status == sm::PartitionStatus::not_normalisable);
   CHECK_FALSE(fit.log_partition.evidence.empty());
   // From a = 1 the wall at a = 0 is never crossed.
-  const auto bowl = sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start(1.0)) * square(x[0]); });
+  const auto bowl =
+      sm::energy_model(1, [](auto x, auto theta) { return theta("a", sm::start_at(1.0)) * square(x[0]); });
   const MatrixXd X = skewed_data(1, 20);
   const auto good = sm::fit(bowl, sm::maximum_likelihood{}, X);
   CHECK(good.status == sm::FitStatus::converged);

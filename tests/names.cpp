@@ -79,12 +79,12 @@ constexpr int count = ENGINE(COUNT), few = FEW(COUNT);
 #undef COUNT
 
 const auto all_names = [](const auto& x, const auto& theta) {
-  auto total_of_all = 0 * (x[0] * x[1] * theta("a", sm::start(0.5)));
+  auto total_of_all = 0 * (x[0] * x[1] * theta("a", sm::start_at(0.5)));
   ENGINE(WITH_VALUES)
   return total_of_all;
 };
 const auto few_names = [](const auto& x, const auto& theta) {
-  auto total_of_all = 0 * (x[0] * x[1] * theta("a", sm::start(0.5)));
+  auto total_of_all = 0 * (x[0] * x[1] * theta("a", sm::start_at(0.5)));
   FEW(WITH_VALUES)
   return total_of_all;
 };
@@ -111,7 +111,7 @@ using Vector = Eigen::Vector3d;
 using Jet = sm::compiled::Jet<sm::simd::Lanes<double>, 3, 1, true>;
 using Number = sm::compiled::Number<Jet>;
 using Few = sm::compiled::Few<Jet, 3>;
-using Input = sm::compiled::Input<Jet>;
+using InputPoints = sm::compiled::Input<Jet>;
 using Local = sm::compiled::Local<Jet>;
 using OfTheta = sm::compiled::Uniform<1, sm::compiled::Kind::vector>;
 using Compiled = sm::compiled::CompiledTheta<1>;
@@ -131,7 +131,7 @@ constexpr bool finds() {
   return finds_with<Finds, Value, sm::formula::Condition>() ||
          finds_with<Finds, Number, sm::compiled::Condition<Number>>() ||
          finds_with<Finds, Few, sm::compiled::Condition<Few>>() ||
-         finds_with<Finds, Input, sm::compiled::Condition<Few>>() ||
+         finds_with<Finds, InputPoints, sm::compiled::Condition<Few>>() ||
          finds_with<Finds, Local, sm::compiled::Condition<Local>>() ||
          finds_with<Finds, OfTheta, sm::compiled::Condition<OfTheta>>() || Finds::template with<Theta>() ||
          Finds::template with<Theta, Value>() || Finds::template with<int, Theta>() ||

@@ -163,7 +163,8 @@ TEST_CASE("θ-gradients of conditional networks, as scores and as energies") {
   const MatrixXd X = points(2, 40, 10);
   std::vector<int> labels;
   for (int i = 0; i < 40; ++i) labels.push_back(i % 4 - 1);
-  const sm::denoising_score_matching objective{.sigma = sm::log_normal{}, .frozen = true, .weight = sm::Weight::edm};
+  const sm::denoising_score_matching objective{
+      .sigma = sm::log_normal_sigma{}, .frozen = true, .weight = sm::Weight::edm};
   const auto condition = [](auto noise, auto label, auto theta) {
     return silu(sm::dense(sm::fourier_features(noise, {.count = 2}), theta, "noise", 4) + theta("class", 4, 3) * label);
   };
@@ -192,9 +193,9 @@ TEST_CASE("Networks say what is wrong with them") {
     return [=] { (void)sm::score_model(2, [&](auto x, auto, auto theta) { return run(x, theta, options); }); };
   };
   const auto residual = [](auto x, auto theta, auto options) { return sm::residual_network(x, x, theta, options); };
-  CHECK_THROWS_WITH(network(sm::ResidualNetwork{.width = 0}, residual)(),
+  CHECK_THROWS_WITH(network(sm::ResidualNetworkOptions{.width = 0}, residual)(),
                     "scorematch: ResidualNetwork: width is 0; it must be at least 1 and at most 1000000");
-  CHECK_THROWS_WITH(network(sm::ResidualNetwork{.blocks = 0}, residual)(),
+  CHECK_THROWS_WITH(network(sm::ResidualNetworkOptions{.blocks = 0}, residual)(),
                     "scorematch: ResidualNetwork: blocks is 0; it must be at least 1 and at most 10000");
   CHECK_THROWS_WITH(network(sm::Frequencies{.slowest = 2, .fastest = 1},
                             [](auto x, auto, auto options) { return sm::fourier_features(x[0], options); })(),

@@ -48,7 +48,7 @@ struct Noise {
 /// The score of N(0, vI) blurred: right at every level.
 sm::ScoreModel gaussian_score(Index d, double v) {
   return sm::score_model(
-      d, [v](auto x, auto sigma, auto theta) { return -x / (theta("v", sm::start(v)) + square(sigma)); });
+      d, [v](auto x, auto sigma, auto theta) { return -x / (theta("v", sm::start_at(v)) + square(sigma)); });
 }
 
 constexpr sm::Weight weights[] = {sm::Weight::one, sm::Weight::sigma_squared, sm::Weight::likelihood, sm::Weight::edm};
@@ -76,9 +76,9 @@ template <class T, class M>
 void check_gradients(const M& model) {
   const sm::Matrix<T> X = normals(2, 70, 1).cast<T>();
   for (const sm::Weight weight : weights)
-    for (const sm::NoiseLaw& law : {sm::NoiseLaw(sm::geometric{.sigma_max = 3, .sigma_min = 0.3, .levels = 4}),
-                                    sm::NoiseLaw(sm::log_uniform{.sigma_max = 3, .sigma_min = 0.3}),
-                                    sm::NoiseLaw(sm::log_normal{.mean = 0, .deviation = 0.4})}) {
+    for (const sm::NoiseLaw& law : {sm::NoiseLaw(sm::geometric_levels{.sigma_max = 3, .sigma_min = 0.3, .levels = 4}),
+                                    sm::NoiseLaw(sm::log_uniform_sigma{.sigma_max = 3, .sigma_min = 0.3}),
+                                    sm::NoiseLaw(sm::log_normal_sigma{.mean = 0, .deviation = 0.4})}) {
       const sm::denoising_score_matching objective{.sigma = law, .seed = 2, .weight = weight, .sigma_data = 0.7};
       const VectorXd gradient = sm::loss_and_gradient(model, objective, X).gradient;
       const VectorXd right = difference_gradient(model, objective, X);
@@ -96,12 +96,12 @@ std::vector<int> some_labels(Index n) {
 /// Three classes, their means the columns of "m"; without a class the mean is 0.
 sm::ScoreModel labelled_score() {
   return sm::score_model(2, sm::classes{3}, [](auto x, auto sigma, auto label, auto theta) {
-    return (theta("m", 2, 3, sm::normal{.sigma = 1, .seed = 3}) * label - x) / (exp(theta("v")) + square(sigma));
+    return (theta("m", 2, 3, sm::start_normal{.sigma = 1, .seed = 3}) * label - x) / (exp(theta("v")) + square(sigma));
   });
 }
 sm::EnergyModel labelled_energy() {
   return sm::energy_model(2, sm::classes{3}, [](auto x, auto sigma, auto label, auto theta) {
-    return 0.5 * squared_norm(x - theta("m", 2, 3, sm::normal{.sigma = 1, .seed = 3}) * label) /
+    return 0.5 * squared_norm(x - theta("m", 2, 3, sm::start_normal{.sigma = 1, .seed = 3}) * label) /
            (exp(theta("v")) + square(sigma));
   });
 }
@@ -160,7 +160,7 @@ TEST_CASE("Each level's loss of Gaussian data at the optimum is λ d v/(2σ²(v 
   const Index d = 2, n = 20000;
   const double v = 0.7;
   const MatrixXd X = std::sqrt(v) * normals(d, n, 5);
-  const sm::Levels ladder = sm::geometric{.sigma_max = 4, .sigma_min = 0.2, .levels = 5};
+  const sm::Levels ladder = sm::geometric_levels{.sigma_max = 4, .sigma_min = 0.2, .levels = 5};
   for (const sm::Weight weight : weights) {
     const sm::denoising_score_matching objective{.sigma = ladder, .seed = 6, .weight = weight, .sigma_data = 0.5};
     const sm::Loss loss = sm::loss(gaussian_score(d, v), objective, X, {.per_sample = true});
@@ -198,8 +198,9 @@ TEST_CASE("With the likelihood's weight the loss is ∫ σ E‖s + z/σ‖² dσ
   // At the optimum E‖s + z/σ‖² = d v/(σ²(v + σ²)), so that the integral is d (log σ − ½ log(v + σ²)) between its ends.
   const double v = 0.7, most = 4, least = 0.2;
   const MatrixXd X = std::sqrt(v) * normals(2, 20000, 7);
-  const sm::denoising_score_matching objective{
-      .sigma = sm::log_uniform{.sigma_max = most, .sigma_min = least}, .seed = 8, .weight = sm::Weight::likelihood};
+  const sm::denoising_score_matching objective{.sigma = sm::log_uniform_sigma{.sigma_max = most, .sigma_min = least},
+                                               .seed = 8,
+                                               .weight = sm::Weight::likelihood};
   const sm::Loss loss = sm::loss(gaussian_score(2, v), objective, X);
   const auto integral = [&](double from, double to) {
     const auto at = [&](double sigma) { return 2 * (std::log(sigma) - 0.5 * std::log(v + sigma * sigma)); };
@@ -217,9 +218,9 @@ TEST_CASE("With the likelihood's weight the loss is ∫ σ E‖s + z/σ‖² dσ
 
 TEST_CASE("A level that no sample draws has no loss; one sigma has no levels") {
   const MatrixXd X = normals(2, 2, 9);
-  const sm::Loss loss =
-      sm::loss(gaussian_score(2, 1),
-               sm::denoising_score_matching{.sigma = sm::geometric{.sigma_max = 4, .sigma_min = 0.2, .levels = 5}}, X);
+  const sm::Loss loss = sm::loss(
+      gaussian_score(2, 1),
+      sm::denoising_score_matching{.sigma = sm::geometric_levels{.sigma_max = 4, .sigma_min = 0.2, .levels = 5}}, X);
   int none = 0;
   for (const sm::Estimate& level : loss.levels) none += std::isnan(level.value);
   CHECK(none >= 3);
@@ -272,18 +273,18 @@ TEST_CASE("A fit over a ladder finds each level's best precision, near 1/(v + σ
 
 TEMPLATE_TEST_CASE("θ-gradients over levels and weights are those of the frozen loss", "", float, double) {
   check_gradients<TestType>(sm::score_model(2, [](auto x, auto sigma, auto theta) {
-    return theta("a", sm::start(-0.8)) * x / (1 + square(sigma)) +
-           theta("W", 2, 2, sm::normal{.sigma = 0.3, .seed = 12}) * tanh(x) / sigma;
+    return theta("a", sm::start_at(-0.8)) * x / (1 + square(sigma)) +
+           theta("W", 2, 2, sm::start_normal{.sigma = 0.3, .seed = 12}) * tanh(x) / sigma;
   }));
   check_gradients<TestType>(sm::energy_model(2, [](auto x, auto sigma, auto theta) {
-    return theta("a", sm::start(0.4)) * squared_norm(x) / (1 + square(sigma)) +
-           sigma * dot(theta("b", 2, sm::start(0.3)), softplus(x));
+    return theta("a", sm::start_at(0.4)) * squared_norm(x) / (1 + square(sigma)) +
+           sigma * dot(theta("b", 2, sm::start_at(0.3)), softplus(x));
   }));
 }
 
 TEST_CASE("Levels change nothing but rounding with the block, and no bit where the noise is the same") {
   const MatrixXd X = normals(2, 300, 13);
-  const sm::denoising_score_matching objective{.sigma = sm::log_normal{}, .seed = 14};
+  const sm::denoising_score_matching objective{.sigma = sm::log_normal_sigma{}, .seed = 14};
   const auto model = gaussian_score(2, 1);
   const sm::Loss one = sm::loss(model, objective, X, {.per_sample = true});
   const sm::Loss other = sm::loss(model, objective, X, {.block = 8, .per_sample = true});
@@ -297,7 +298,8 @@ TEST_CASE("Levels change nothing but rounding with the block, and no bit where t
 }
 
 TEST_CASE("A model with labels is its classes' own models; without a label the vector is 0") {
-  const sm::denoising_score_matching objective{.sigma = sm::log_uniform{.sigma_max = 2, .sigma_min = 0.2}, .seed = 15};
+  const sm::denoising_score_matching objective{.sigma = sm::log_uniform_sigma{.sigma_max = 2, .sigma_min = 0.2},
+                                               .seed = 15};
   check_labels(labelled_score(), objective);
   check_labels(labelled_energy(), objective);
   // An objective that asks for several points a sample has each sample's label at all of them.
@@ -312,14 +314,14 @@ TEST_CASE("At a fixed level and class a model is that class's own") {
     const auto own = sm::at_sigma(class_model(energy, label), 0.6);
     CHECK((sm::score_of(at, X) - sm::score_of(own, X)).norm() < 1e-13);
     CHECK((sm::energy_of(at, X) - sm::energy_of(own, X)).norm() < 1e-12);
-    CHECK((sm::divergence_of(at, X) - sm::divergence_of(own, X)).norm() < 1e-12);
+    CHECK((sm::trace_of(at, X) - sm::trace_of(own, X)).norm() < 1e-12);
   }
 }
 
 TEST_CASE("Sums, multiples, exponentials and mixtures of models keep the label") {
   const MatrixXd X = normals(2, 20, 17);
   const auto a = labelled_energy();
-  const auto b = sm::energy_model(2, [](auto x, auto theta) { return theta("slope", sm::start(0.3)) * x[0]; });
+  const auto b = sm::energy_model(2, [](auto x, auto theta) { return theta("slope", sm::start_at(0.3)) * x[0]; });
   const auto c = sm::named("other", labelled_energy());
   const auto f = [&](const sm::EnergyModel& model) { return VectorXd(sm::energy_of(sm::at_sigma(model, 0.6, 2), X)); };
   const VectorXd of_a = f(a), of_b = sm::energy_of(b, X);
@@ -357,7 +359,8 @@ TEST_CASE("A sum of a score and an energy keeps the label of either, and the noi
   });
   VectorXd sorted(10);
   sorted << theta.head(6), theta.tail(3), theta[6];  // m, slope, v
-  const sm::denoising_score_matching objective{.sigma = sm::geometric{.sigma_max = 2, .sigma_min = 0.2, .levels = 3}};
+  const sm::denoising_score_matching objective{.sigma =
+                                                   sm::geometric_levels{.sigma_max = 2, .sigma_min = 0.2, .levels = 3}};
   CHECK(sm::loss(both, objective, X, {.labels = labels}).value ==
         Approx(sm::loss(with_parameters(written, sorted), objective, X, {.labels = labels}).value).epsilon(1e-12));
   const auto named = sm::named("all", both);
@@ -417,8 +420,10 @@ TEST_CASE("A law or a weight out of range is refused before anything runs") {
     CHECK_THROWS_WITH(sm::loss(gaussian_score(2, 1), objective, X), ContainsSubstring(words));
   };
   refuse({.sigma = 0.0}, "denoising_score_matching: sigma is 0");
-  refuse({.sigma = sm::log_uniform{.sigma_max = 1, .sigma_min = 2}}, "denoising_score_matching: sigma: sigma_max is 1");
-  refuse({.sigma = sm::log_normal{.deviation = -1}}, "denoising_score_matching: sigma: log_normal has mean -1.2");
+  refuse({.sigma = sm::log_uniform_sigma{.sigma_max = 1, .sigma_min = 2}},
+         "denoising_score_matching: sigma: sigma_max is 1");
+  refuse({.sigma = sm::log_normal_sigma{.deviation = -1}},
+         "denoising_score_matching: sigma: log_normal_sigma has mean -1.2");
   refuse({.weight = sm::Weight::edm, .sigma_data = 0}, "denoising_score_matching: sigma_data is 0");
 }
 

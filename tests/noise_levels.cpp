@@ -89,34 +89,34 @@ Index outside(const std::vector<double>& ranks, const Eigen::VectorXi& eighth) {
 }  // namespace
 
 TEST_CASE("A geometric ladder has one ratio, a linear one one difference, and both their ends exactly") {
-  const sm::Levels geometric = sm::geometric{.sigma_max = 20, .sigma_min = 0.1, .levels = 11};
+  const sm::Levels geometric = sm::geometric_levels{.sigma_max = 20, .sigma_min = 0.1, .levels = 11};
   CHECK(geometric.size() == 11);
   CHECK(geometric.largest() == 20);
   CHECK(geometric.smallest() == 0.1);
   for (Index i = 1; i < 11; ++i)
     CHECK(geometric[i] / geometric[i - 1] == Approx(std::pow(0.1 / 20, 0.1)).epsilon(1e-13));
-  const sm::Levels linear = sm::linear{.sigma_max = 2, .sigma_min = 0.5, .levels = 7};
+  const sm::Levels linear = sm::linear_levels{.sigma_max = 2, .sigma_min = 0.5, .levels = 7};
   CHECK(linear.largest() == 2);
   CHECK(linear.smallest() == 0.5);
   for (Index i = 1; i < 7; ++i) CHECK(linear[i - 1] - linear[i] == Approx(0.25).epsilon(1e-13));
 }
 
 TEST_CASE("EDM's ladder: the roots of the levels are evenly spaced; rho = 1 is linear, a large one nearly geometric") {
-  const sm::edm policy{.sigma_max = 80, .sigma_min = 0.002, .rho = 7, .levels = 18};
+  const sm::edm_levels policy{.sigma_max = 80, .sigma_min = 0.002, .rho = 7, .levels = 18};
   const sm::Levels levels = policy;
   CHECK(levels.largest() == 80);
   CHECK(levels.smallest() == 0.002);
   CHECK(bend(each(levels, [](double sigma) { return std::pow(sigma, 1.0 / 7); })) < 1e-14);
-  const sm::Levels three = sm::edm{.sigma_max = 80, .sigma_min = 0.002, .rho = 7, .levels = 3};
+  const sm::Levels three = sm::edm_levels{.sigma_max = 80, .sigma_min = 0.002, .rho = 7, .levels = 3};
   CHECK(three[1] == Approx(std::pow(0.5 * (std::pow(80, 1.0 / 7) + std::pow(0.002, 1.0 / 7)), 7)).epsilon(1e-13));
-  const sm::Levels straight = sm::edm{.sigma_max = 3, .sigma_min = 1, .rho = 1, .levels = 5};
+  const sm::Levels straight = sm::edm_levels{.sigma_max = 3, .sigma_min = 1, .rho = 1, .levels = 5};
   CHECK(bend(straight.sigmas()) < 1e-15);
-  const sm::Levels curved = sm::edm{.sigma_max = 3, .sigma_min = 1, .rho = 1e6, .levels = 3};
+  const sm::Levels curved = sm::edm_levels{.sigma_max = 3, .sigma_min = 1, .rho = 1e6, .levels = 3};
   CHECK(curved[1] == Approx(std::sqrt(3.0)).epsilon(1e-6));
 }
 
 TEST_CASE("The variance-preserving ladder is √(1 − α²)/α with α = exp(−½ ∫β dt), at even times") {
-  const sm::variance_preserving policy{.beta_min = 0.1, .beta_max = 20, .epsilon = 1e-3, .levels = 9};
+  const sm::variance_preserving_levels policy{.beta_min = 0.1, .beta_max = 20, .epsilon = 1e-3, .levels = 9};
   const sm::Levels levels = policy;
   for (Index i = 0; i < 9; ++i) {
     const double t = 1 + static_cast<double>(i) / 8 * (policy.epsilon - 1);
@@ -132,19 +132,20 @@ TEST_CASE("The variance-preserving ladder is √(1 − α²)/α with α = exp(�
 }
 
 TEST_CASE("The cosine ladder: α is a cosine at even times, 1 at time 0") {
-  const sm::cosine policy{.offset = 0.008, .t_max = 0.9, .t_min = 0.1, .levels = 9};
+  const sm::cosine_levels policy{.offset = 0.008, .t_max = 0.9, .t_min = 0.1, .levels = 9};
   const double at_zero = std::cos(0.5 * pi * 0.008 / 1.008);
   const std::vector<double> angles =
       each(policy, [&](double sigma) { return std::acos(alpha_of(sigma) * at_zero) * 2 / pi * 1.008 - 0.008; });
   for (std::size_t i = 0; i < 9; ++i) CHECK(angles[i] == Approx(0.9 - 0.1 * static_cast<double>(i)).epsilon(1e-12));
-  CHECK(sm::Levels(sm::cosine{.t_min = 1e-9}).smallest() < 1e-4);
-  CHECK(sm::Levels(sm::cosine{}).largest() == Approx(118).epsilon(0.01));
+  CHECK(sm::Levels(sm::cosine_levels{.t_min = 1e-9}).smallest() < 1e-4);
+  CHECK(sm::Levels(sm::cosine_levels{}).largest() == Approx(118).epsilon(0.01));
 }
 
 TEST_CASE("A ladder may have one level, and be any list that decreases") {
-  CHECK(sm::Levels(sm::geometric{.sigma_max = 2, .sigma_min = 2, .levels = 1}).sigmas() == std::vector<double>{2});
-  CHECK(sm::Levels(sm::edm{.levels = 1}).sigmas() == std::vector<double>{80});
-  CHECK(sm::Levels(sm::cosine{.levels = 2}).size() == 2);
+  CHECK(sm::Levels(sm::geometric_levels{.sigma_max = 2, .sigma_min = 2, .levels = 1}).sigmas() ==
+        std::vector<double>{2});
+  CHECK(sm::Levels(sm::edm_levels{.levels = 1}).sigmas() == std::vector<double>{80});
+  CHECK(sm::Levels(sm::cosine_levels{.levels = 2}).size() == 2);
   const sm::NoiseLaw law = std::vector<double>{3, 1, 0.5};  // as `.sigma = std::vector<double>{…}` makes it
   CHECK(law.level_names() == std::vector<std::string>{"sigma 3", "sigma 1", "sigma 0.5"});
   const sm::Levels own(std::vector<double>{3, 1, 0.5});
@@ -165,39 +166,44 @@ TEST_CASE("Levels that are none are refused, with what is wrong and what is allo
   CHECK_THROWS_WITH(sm::Levels(list{nan}), ContainsSubstring("noise level 0 is nan"));
   CHECK_THROWS_WITH(sm::Levels(list{infinity, 1}), ContainsSubstring("noise level 0 is inf"));
 
-  CHECK_THROWS_WITH(sm::geometric{.levels = 0}.sigmas(), ContainsSubstring("geometric: levels is 0; it must be at "
-                                                                           "least 1"));
-  CHECK_THROWS_WITH((sm::geometric{.sigma_max = 1, .sigma_min = 2}.sigmas()),
-                    ContainsSubstring("geometric: sigma_max is 1; it must be a finite number above sigma_min, 2"));
-  CHECK_THROWS_WITH((sm::geometric{.sigma_max = 1, .sigma_min = 0}.sigmas()),
-                    ContainsSubstring("geometric: sigma_min is 0"));
-  CHECK_THROWS_WITH((sm::linear{.sigma_max = nan}.sigmas()), ContainsSubstring("linear: sigma_max is nan"));
-  CHECK_THROWS_WITH((sm::linear{.sigma_min = -1}.sigmas()), ContainsSubstring("linear: sigma_min is -1"));
-  CHECK_THROWS_WITH((sm::edm{.rho = 0.5}.sigmas()), ContainsSubstring("edm: rho is 0.5"));
-  CHECK_THROWS_WITH((sm::edm{.levels = -3}.sigmas()), ContainsSubstring("edm: levels is -3"));
-  CHECK_THROWS_WITH((sm::variance_preserving{.beta_min = 0}.sigmas()), ContainsSubstring("beta_min is 0"));
-  CHECK_THROWS_WITH((sm::variance_preserving{.beta_min = 2, .beta_max = 1}.sigmas()),
+  CHECK_THROWS_WITH(sm::geometric_levels{.levels = 0}.sigmas(),
+                    ContainsSubstring("geometric_levels: levels is 0; it must be at "
+                                      "least 1"));
+  CHECK_THROWS_WITH(
+      (sm::geometric_levels{.sigma_max = 1, .sigma_min = 2}.sigmas()),
+      ContainsSubstring("geometric_levels: sigma_max is 1; it must be a finite number above sigma_min, 2"));
+  CHECK_THROWS_WITH((sm::geometric_levels{.sigma_max = 1, .sigma_min = 0}.sigmas()),
+                    ContainsSubstring("geometric_levels: sigma_min is 0"));
+  CHECK_THROWS_WITH((sm::linear_levels{.sigma_max = nan}.sigmas()),
+                    ContainsSubstring("linear_levels: sigma_max is nan"));
+  CHECK_THROWS_WITH((sm::linear_levels{.sigma_min = -1}.sigmas()), ContainsSubstring("linear_levels: sigma_min is -1"));
+  CHECK_THROWS_WITH((sm::edm_levels{.rho = 0.5}.sigmas()), ContainsSubstring("edm_levels: rho is 0.5"));
+  CHECK_THROWS_WITH((sm::edm_levels{.levels = -3}.sigmas()), ContainsSubstring("edm_levels: levels is -3"));
+  CHECK_THROWS_WITH((sm::variance_preserving_levels{.beta_min = 0}.sigmas()), ContainsSubstring("beta_min is 0"));
+  CHECK_THROWS_WITH((sm::variance_preserving_levels{.beta_min = 2, .beta_max = 1}.sigmas()),
                     ContainsSubstring("beta_max is 1; it must be a finite number from beta_min, 2, on"));
-  CHECK_THROWS_WITH((sm::variance_preserving{.epsilon = 1}.sigmas()), ContainsSubstring("epsilon is 1"));
-  CHECK_THROWS_WITH((sm::variance_preserving{.epsilon = nan}.sigmas()), ContainsSubstring("epsilon is nan"));
-  CHECK_THROWS_WITH((sm::variance_preserving{.levels = 0}.sigmas()), ContainsSubstring("levels is 0"));
-  CHECK_THROWS_WITH((sm::cosine{.offset = -1}.sigmas()), ContainsSubstring("offset is -1"));
-  CHECK_THROWS_WITH((sm::cosine{.t_max = 1}.sigmas()),
+  CHECK_THROWS_WITH((sm::variance_preserving_levels{.epsilon = 1}.sigmas()), ContainsSubstring("epsilon is 1"));
+  CHECK_THROWS_WITH((sm::variance_preserving_levels{.epsilon = nan}.sigmas()), ContainsSubstring("epsilon is nan"));
+  CHECK_THROWS_WITH((sm::variance_preserving_levels{.levels = 0}.sigmas()), ContainsSubstring("levels is 0"));
+  CHECK_THROWS_WITH((sm::cosine_levels{.offset = -1}.sigmas()), ContainsSubstring("offset is -1"));
+  CHECK_THROWS_WITH((sm::cosine_levels{.t_max = 1}.sigmas()),
                     ContainsSubstring("t_max 1; they must be 0 < t_min < t_max < 1"));
-  CHECK_THROWS_WITH((sm::cosine{.levels = 0}.sigmas()), ContainsSubstring("levels is 0"));
+  CHECK_THROWS_WITH((sm::cosine_levels{.levels = 0}.sigmas()), ContainsSubstring("levels is 0"));
 }
 
 TEST_CASE("A law that is none is refused") {
   const auto validate = [](const sm::NoiseLaw& law) { law.validate("sigma"); };
   CHECK_NOTHROW(validate(0.3));
-  CHECK_NOTHROW(validate(sm::log_normal{}));
-  CHECK_NOTHROW(validate(sm::log_uniform{}));
+  CHECK_NOTHROW(validate(sm::log_normal_sigma{}));
+  CHECK_NOTHROW(validate(sm::log_uniform_sigma{}));
   CHECK_THROWS_WITH(validate(0.0), ContainsSubstring("sigma is 0; it must be a finite number above 0"));
   CHECK_THROWS_WITH(validate(std::nan("")), ContainsSubstring("sigma is nan"));
-  CHECK_THROWS_WITH(validate(sm::log_normal{.mean = 0, .deviation = 0}), ContainsSubstring("deviation 0"));
-  CHECK_THROWS_WITH(validate(sm::log_normal{.mean = std::nan("")}), ContainsSubstring("mean nan"));
-  CHECK_THROWS_WITH(validate(sm::log_uniform{.sigma_max = 1, .sigma_min = 1}), ContainsSubstring("sigma_max is 1"));
-  CHECK_THROWS_WITH(validate(sm::log_uniform{.sigma_max = 1, .sigma_min = 0}), ContainsSubstring("sigma_min is 0"));
+  CHECK_THROWS_WITH(validate(sm::log_normal_sigma{.mean = 0, .deviation = 0}), ContainsSubstring("deviation 0"));
+  CHECK_THROWS_WITH(validate(sm::log_normal_sigma{.mean = std::nan("")}), ContainsSubstring("mean nan"));
+  CHECK_THROWS_WITH(validate(sm::log_uniform_sigma{.sigma_max = 1, .sigma_min = 1}),
+                    ContainsSubstring("sigma_max is 1"));
+  CHECK_THROWS_WITH(validate(sm::log_uniform_sigma{.sigma_max = 1, .sigma_min = 0}),
+                    ContainsSubstring("sigma_min is 0"));
 }
 
 TEMPLATE_TEST_CASE("Levels are drawn as often as the law says", "", float, double) {
@@ -211,7 +217,7 @@ TEMPLATE_TEST_CASE("Levels are drawn as often as the law says", "", float, doubl
     CHECK(law.level_names().empty());
   }
   SECTION("a ladder: each level as often") {
-    const sm::Levels levels = sm::geometric{.sigma_max = 5, .sigma_min = 0.1, .levels = 6};
+    const sm::Levels levels = sm::geometric_levels{.sigma_max = 5, .sigma_min = 0.1, .levels = 6};
     const sm::NoiseLaw law = levels;
     const Draws<TestType> draws(law, n, 2);
     Index wrong = 0;
@@ -223,7 +229,7 @@ TEMPLATE_TEST_CASE("Levels are drawn as often as the law says", "", float, doubl
     CHECK(law.level_names().back() == "sigma 0.1");
   }
   SECTION("log-uniform") {
-    const sm::NoiseLaw law = sm::log_uniform{.sigma_max = 20, .sigma_min = 0.1};
+    const sm::NoiseLaw law = sm::log_uniform_sigma{.sigma_max = 20, .sigma_min = 0.1};
     const Draws<TestType> draws(law, n, 3);
     std::vector<double> ranks;
     for (Index i = 0; i < n; ++i) ranks.push_back(std::log(static_cast<double>(draws.sigma[i]) / 20) / std::log(0.005));
@@ -235,7 +241,7 @@ TEMPLATE_TEST_CASE("Levels are drawn as often as the law says", "", float, doubl
     CHECK(law.level_names().back() == "sigma 0.194 to 0.1");
   }
   SECTION("log-normal") {
-    const sm::NoiseLaw law = sm::log_normal{.mean = -1.2, .deviation = 1.2};
+    const sm::NoiseLaw law = sm::log_normal_sigma{.mean = -1.2, .deviation = 1.2};
     const Draws<TestType> draws(law, n, 4);
     const Eigen::VectorXd z = (draws.sigma.template cast<double>().array().log() + 1.2) / 1.2;
     std::vector<double> ranks;
@@ -252,8 +258,8 @@ TEMPLATE_TEST_CASE("Levels are drawn as often as the law says", "", float, doubl
 }
 
 TEMPLATE_TEST_CASE("A sample's level is its own: the same bits in any block and any order", "", float, double) {
-  for (const sm::NoiseLaw& law :
-       {sm::NoiseLaw(sm::geometric{.levels = 7}), sm::NoiseLaw(sm::log_uniform{}), sm::NoiseLaw(sm::log_normal{})}) {
+  for (const sm::NoiseLaw& law : {sm::NoiseLaw(sm::geometric_levels{.levels = 7}),
+                                  sm::NoiseLaw(sm::log_uniform_sigma{}), sm::NoiseLaw(sm::log_normal_sigma{})}) {
     constexpr Index n = 100;
     const Draws<TestType> all(law, n, 5, 3);
     sm::Vector<TestType> sigma;
@@ -273,7 +279,7 @@ TEMPLATE_TEST_CASE("A sample's level is its own: the same bits in any block and 
 }
 
 TEST_CASE("Weights are what they are defined as") {
-  const sm::NoiseLaw law = sm::log_uniform{.sigma_max = 5, .sigma_min = 0.1};
+  const sm::NoiseLaw law = sm::log_uniform_sigma{.sigma_max = 5, .sigma_min = 0.1};
   for (const double sigma : {0.1, 0.7, 4.0}) {
     CHECK(law.weight(sm::Weight::one, sigma, 0, 0.5) == 1);
     CHECK(law.weight(sm::Weight::sigma_squared, sigma, 0, 0.5) == sigma * sigma);
@@ -296,7 +302,7 @@ TEST_CASE("The likelihood's weight makes E λ g(σ)/2 the integral ∫ σ g(σ) 
   };
   const double most = 5, least = 0.1, integral = antiderivative(most * most) - antiderivative(least * least);
   SECTION("log-uniform: over u with log σ linear in it") {
-    const sm::NoiseLaw law = sm::log_uniform{.sigma_max = most, .sigma_min = least};
+    const sm::NoiseLaw law = sm::log_uniform_sigma{.sigma_max = most, .sigma_min = least};
     constexpr int cells = 20000;
     double mean = 0;
     for (int k = 0; k < cells; ++k) {
@@ -308,7 +314,7 @@ TEST_CASE("The likelihood's weight makes E λ g(σ)/2 the integral ∫ σ g(σ) 
   SECTION("a ladder: to the second order in its steps, over any spacing") {
     for (const double rho : {1.0, 7.0}) {
       const auto error = [&](Index levels) {
-        const sm::Levels ladder = sm::edm{.sigma_max = most, .sigma_min = least, .rho = rho, .levels = levels};
+        const sm::Levels ladder = sm::edm_levels{.sigma_max = most, .sigma_min = least, .rho = rho, .levels = levels};
         const sm::NoiseLaw law = ladder;
         double mean = 0;
         for (Index k = 0; k < levels; ++k)
@@ -322,7 +328,7 @@ TEST_CASE("The likelihood's weight makes E λ g(σ)/2 the integral ∫ σ g(σ) 
   }
   SECTION("log-normal: over z, for a g that makes the integral finite, ∫ σ exp(−σ²) dσ = ½") {
     const double mean = -0.4, deviation = 0.8, step = 0.01;
-    const sm::NoiseLaw law = sm::log_normal{.mean = mean, .deviation = deviation};
+    const sm::NoiseLaw law = sm::log_normal_sigma{.mean = mean, .deviation = deviation};
     double sum = 0;
     for (double z = -30; z < 10; z += step) {
       const double sigma = std::exp(mean + deviation * z);
@@ -333,6 +339,6 @@ TEST_CASE("The likelihood's weight makes E λ g(σ)/2 the integral ∫ σ g(σ) 
   }
   SECTION("one sigma weighs 1") {
     CHECK(sm::NoiseLaw(0.3).weight(sm::Weight::likelihood, 0.3, 0, 1) == 1);
-    CHECK(sm::NoiseLaw(sm::geometric{.levels = 1}).weight(sm::Weight::likelihood, 50, 0, 1) == 1);
+    CHECK(sm::NoiseLaw(sm::geometric_levels{.levels = 1}).weight(sm::Weight::likelihood, 50, 0, 1) == 1);
   }
 }

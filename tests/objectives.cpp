@@ -346,7 +346,8 @@ TEST_CASE("check_objective passes the library's objectives, with a model and wit
   passes(sm::explicit_score_matching{MatrixXd(-X)});
   passes(sm::explicit_score_matching{sm::gaussian(3)});
   passes(sm::perturbed{sm::implicit_score_matching{}, {.sigma = 0.5}});
-  const sm::denoising_score_matching ladder{.sigma = sm::geometric{.sigma_max = 3, .sigma_min = 0.3, .levels = 4}};
+  const sm::denoising_score_matching ladder{.sigma =
+                                                sm::geometric_levels{.sigma_max = 3, .sigma_min = 0.3, .levels = 4}};
   CHECK(sm::check_objective(ladder, X).passed);
   passes(Planted{});
   passes(Planted{Mistake::none, true});
@@ -402,7 +403,7 @@ namespace {
 
 struct OwnScore {  // s = −3x, as a user's class
   Index dimension() const { return 3; }
-  void score(sm::Input X, sm::Output S) const { S = -3 * X; }
+  void score(sm::InputPoints X, sm::OutputPoints S) const { S = -3 * X; }
 };
 
 }  // namespace

@@ -171,7 +171,7 @@ const sm::ScoreModel noisy = sm::score_model(2, sm::classes{2}, [](auto x, auto 
 const sm::Generator generator =
     sm::generator(2, 2, [](auto z, auto theta) { return theta("m", 2) + exp(theta("s", 2)) * z; });
 
-const sm::FitOptions few_steps{.method = sm::Method::adam, .iterations = 3, .batch = 10, .progress = stop_soon()};
+const sm::FitOptions few_steps{.method = sm::FitMethod::adam, .iterations = 3, .batch = 10, .progress = stop_soon()};
 
 template <class Sampler>
 void draw(const Sampler& sampler) {
@@ -198,16 +198,16 @@ TEST_CASE("FitOptions") {
                                                     {"check_every", &O::check_every},
                                                     {"patience", &O::patience}};
   const auto fit = [](const O& o) { (void)sm::fit(energy, sm::denoising_score_matching{.sigma = 0.5}, data, o); };
-  O options{.method = sm::Method::lbfgs, .iterations = 5, .progress = stop_soon(), .held_out = other};
+  O options{.method = sm::FitMethod::lbfgs, .iterations = 5, .progress = stop_soon(), .held_out = other};
   walk("lbfgs FitOptions", options, members, fit);
-  options.method = sm::Method::adam;
+  options.method = sm::FitMethod::adam;
   walk("adam FitOptions", options, members, fit);
 }
 
 TEST_CASE("TrainOptions, LearningRate") {
   using O = sm::TrainOptions;
   const auto train = [](const O& o) {
-    (void)sm::train(noisy, sm::denoising_score_matching{.sigma = sm::geometric{.levels = 3}}, data, o);
+    (void)sm::train(noisy, sm::denoising_score_matching{.sigma = sm::geometric_levels{.levels = 3}}, data, o);
   };
   const O base{.steps = 5,
                .batch = 10,
@@ -296,29 +296,29 @@ void walk_law(const std::string& name, const Law& base, std::initializer_list<Me
 }  // namespace
 
 TEST_CASE("Noise levels") {
-  using G = sm::geometric;
+  using G = sm::geometric_levels;
   walk_levels<G>("geometric", {.levels = 4},
                  {{"sigma_max", &G::sigma_max}, {"sigma_min", &G::sigma_min}, {"levels", &G::levels}});
-  using L = sm::linear;
+  using L = sm::linear_levels;
   walk_levels<L>("linear", {.levels = 4},
                  {{"sigma_max", &L::sigma_max}, {"sigma_min", &L::sigma_min}, {"levels", &L::levels}});
-  using E = sm::edm;
+  using E = sm::edm_levels;
   walk_levels<E>(
       "edm", {.levels = 4},
       {{"sigma_max", &E::sigma_max}, {"sigma_min", &E::sigma_min}, {"rho", &E::rho}, {"levels", &E::levels}});
-  using V = sm::variance_preserving;
+  using V = sm::variance_preserving_levels;
   walk_levels<V>(
       "variance_preserving", {.levels = 4},
       {{"beta_min", &V::beta_min}, {"beta_max", &V::beta_max}, {"epsilon", &V::epsilon}, {"levels", &V::levels}});
-  using C = sm::cosine;
+  using C = sm::cosine_levels;
   walk_levels<C>("cosine", {.levels = 4},
                  {{"offset", &C::offset}, {"t_max", &C::t_max}, {"t_min", &C::t_min}, {"levels", &C::levels}});
 }
 
 TEST_CASE("Laws of the noise level") {
-  using U = sm::log_uniform;
+  using U = sm::log_uniform_sigma;
   walk_law<U>("log_uniform", {}, {{"sigma_max", &U::sigma_max}, {"sigma_min", &U::sigma_min, "sigma"}});
-  using N = sm::log_normal;
+  using N = sm::log_normal_sigma;
   walk_law<N>("log_normal", {}, {{"mean", &N::mean, "sigma"}, {"deviation", &N::deviation, "sigma"}});
 }
 
@@ -361,7 +361,7 @@ TEST_CASE("GenerateOptions") {
                                                     {"data_variance", &O::data_variance},
                                                     {"resampling", &O::resampling}};
   const O base{.count = 40, .labels = classes, .known = data, .progress = stop_soon()};
-  const sm::edm levels{.levels = 4};
+  const sm::edm_levels levels{.levels = 4};
   walk("heun GenerateOptions", base, members, [&](const O& o) { (void)sm::generate(noisy, sm::heun{levels}, o); });
   walk("reverse_sde GenerateOptions", base, members,
        [&](const O& o) { (void)sm::generate(noisy, sm::reverse_sde{levels}, o); });
@@ -369,7 +369,7 @@ TEST_CASE("GenerateOptions") {
 
 // euler, rk4 and dpm_solver have levels alone, which are walked above.
 TEST_CASE("Samplers of noise-conditional models") {
-  const sm::Levels levels = sm::edm{.levels = 4};
+  const sm::Levels levels = sm::edm_levels{.levels = 4};
   using A = sm::annealed_langevin;
   walk_noisy<A>("annealed_langevin", {.levels = levels, .steps = 3},
                 {{"steps", &A::steps}, {"step", &A::step}, {"temperature", &A::temperature}});
@@ -475,12 +475,12 @@ TEST_CASE("Fits by the likelihood") {
        [](const O& o) { (void)sm::fit(energy, P{.chains = 8, .steps = 2}, data, o); });
 }
 
-TEST_CASE("Generators: ReverseKlOptions, and how many draws") {
-  using O = sm::ReverseKlOptions;
+TEST_CASE("Generators: reverse_kl, and how many draws") {
+  using O = sm::reverse_kl;
   const O base{.iterations = 3, .batch = 32, .score_steps = 2, .first_score_steps = 2, .progress = stop_soon()};
   walk("reverse_kl", base,
        {{"iterations", &O::iterations}, {"batch", &O::batch}, {"learning_rate", &O::learning_rate}, {"seed", &O::seed}},
-       [](const O& o) { (void)sm::reverse_kl(generator, energy, o); });
+       [](const O& o) { (void)sm::fit(generator, o, energy); });
   const sm::ScoreModel score = sm::score_model(2, [](auto x, auto theta) { return theta("m", 2) - x; });
   walk("reverse_kl with a score that is learnt", base,
        {{"iterations", &O::iterations},
@@ -491,7 +491,7 @@ TEST_CASE("Generators: ReverseKlOptions, and how many draws") {
         {"score_steps", &O::score_steps},
         {"first_score_steps", &O::first_score_steps},
         {"score_learning_rate", &O::score_learning_rate}},
-       [&](const O& o) { (void)sm::reverse_kl(generator, energy, score, o); });
+       [&](const O& o) { (void)sm::fit(generator, o, energy, score); });
   struct Draws {
     Index samples = 64, count = 4;
   };
@@ -541,19 +541,19 @@ auto seen(sm::EnergyModel (*ready)(Index, const Options&)) {
 }  // namespace
 
 TEST_CASE("Ready energies") {
-  using M = sm::GaussianMixture;
+  using M = sm::GaussianMixtureOptions;
   walk("GaussianMixture", M{}, {{"components", &M::components}, {"spread", &M::spread}, {"seed", &M::seed}},
        seen<M>(sm::gaussian_mixture));
-  using T = sm::StudentT;
+  using T = sm::StudentTOptions;
   walk("StudentT", T{}, {{"degrees", &T::degrees}}, seen<T>(sm::student_t));
-  using R = sm::Ring;
+  using R = sm::RingOptions;
   walk("Ring", R{}, {{"radius", &R::radius}, {"width", &R::width}}, seen<R>(sm::ring));
-  using B = sm::Banana;
+  using B = sm::BananaOptions;
   walk("Banana", B{}, {{"along", &B::along}, {"across", &B::across}, {"bend", &B::bend}}, seen<B>(sm::banana));
-  using D = sm::DoubleWell;
+  using D = sm::DoubleWellOptions;
   walk("DoubleWell", D{}, {{"height", &D::height}, {"width", &D::width}, {"stiffness", &D::stiffness}},
        seen<D>(sm::double_well));
-  using H = sm::GaussianBernoulliRbm;
+  using H = sm::GaussianBernoulliRbmOptions;
   walk("GaussianBernoulliRbm", H{}, {{"hidden", &H::hidden}, {"sigma", &H::sigma}, {"seed", &H::seed}},
        seen<H>(sm::gaussian_bernoulli_rbm));
   struct Entry {
@@ -561,15 +561,15 @@ TEST_CASE("Ready energies") {
   };
   walk("Gaussian, NaturalGaussian", Entry{},
        {{"mean", &Entry::mean}, {"precision", &Entry::precision}, {"offset", &Entry::offset}}, [](const Entry& entry) {
-         const sm::Gaussian options{.mean = VectorXd::Constant(2, entry.mean),
-                                    .precision = entry.precision * MatrixXd::Identity(2, 2)};
+         const sm::GaussianOptions options{.mean = VectorXd::Constant(2, entry.mean),
+                                           .precision = entry.precision * MatrixXd::Identity(2, 2)};
          (void)sm::score_of(sm::gaussian(2, options), data);
          (void)sm::score_of(sm::natural_gaussian(2, {options, VectorXd::Constant(2, entry.offset)}), data);
        });
 }
 
 TEST_CASE("Networks") {
-  using M = sm::Mlp;
+  using M = sm::MlpOptions;
   const auto outputs = [](const M& o) {
     (void)sm::score_of(sm::energy_model(2, [&](auto x, auto theta) { return sum(sm::mlp(x, theta, o)); }), data);
   };
@@ -582,7 +582,7 @@ TEST_CASE("Networks") {
   walk("MlpEnergy", M{.hidden = {4}}, {{"seed", &M::seed}}, [](const M& o) {
     (void)sm::score_of(sm::energy_model(2, [&](auto x, auto theta) { return sm::mlp_energy(x, theta, o); }), data);
   });
-  using R = sm::ResidualNetwork;
+  using R = sm::ResidualNetworkOptions;
   walk("ResidualNetwork", R{.width = 4, .blocks = 1, .outputs = 2},
        {{"width", &R::width}, {"blocks", &R::blocks}, {"outputs", &R::outputs}, {"seed", &R::seed}}, [](const R& o) {
          (void)sm::score_of(
@@ -592,7 +592,7 @@ TEST_CASE("Networks") {
   walk("Frequencies", F{}, {{"count", &F::count}, {"slowest", &F::slowest}, {"fastest", &F::fastest}}, [](const F& o) {
     (void)sm::score_of(sm::energy_model(2, [&](auto x, auto) { return sum(sm::fourier_features(x[0], o)); }), data);
   });
-  using P = sm::Preconditioning;
+  using P = sm::PreconditioningOptions;
   walk("Preconditioning", P{}, {{"sigma_data", &P::sigma_data}}, [](const P& o) {
     const sm::ScoreModel model = sm::score_model(2, [&](auto x, auto sigma, auto theta) {
       return sm::edm_score(x, sigma, o, [&](auto scaled, auto) { return theta("a") * scaled; });

@@ -484,7 +484,7 @@ TEST_CASE("noise levels") {
   question->places.sigma.setConstant(0.75);
   question->truth = answers(noisy, question->places);
   const auto fixed = sm::at_sigma(noisy.model, 0.75);
-  const Eigen::VectorXd f = energy_of(fixed, question->places.X), divergence = divergence_of(fixed, question->places.X);
+  const Eigen::VectorXd f = energy_of(fixed, question->places.X), divergence = trace_of(fixed, question->places.X);
   const Eigen::MatrixXd S = score_of(fixed, question->places.X);
   ref::Agreement<double> agreement;
   for (Index i = 0; i < 9; ++i) {

@@ -280,9 +280,9 @@ TEST_CASE("Inside a formula, with names, and as float") {
 TEST_CASE("Options out of range are named") {
   CHECK_THAT(message_of([] { (void)sm::gaussian(0); }), ContainsSubstring("dimension is 0"));
   CHECK_THAT(message_of([] { (void)sm::gaussian(2, {.mean = VectorXd::Zero(3)}); }),
-             ContainsSubstring("Gaussian: mean has 3 numbers; the dimension is 2"));
+             ContainsSubstring("GaussianOptions: mean has 3 numbers; the dimension is 2"));
   CHECK_THAT(message_of([] { (void)sm::gaussian(2, {.precision = MatrixXd::Identity(3, 3)}); }),
-             ContainsSubstring("Gaussian: precision is 3 × 3"));
+             ContainsSubstring("GaussianOptions: precision is 3 × 3"));
   CHECK_THAT(message_of([] { (void)sm::gaussian(2, {.precision = -MatrixXd::Identity(2, 2)}); }),
              ContainsSubstring("not symmetric and positive definite"));
   CHECK_THAT(message_of([] {

@@ -870,7 +870,7 @@ template <class T, class Model>
 void check_public(const Formula<Model>& formula, const Places& places, const std::vector<Answer>& truth, Tally& tally) {
   const scorematch::Matrix<T> X = places.X.template cast<T>();
   const scorematch::Matrix<T> S = score_of(formula.model, X);
-  const scorematch::Vector<T> divergence = divergence_of(formula.model, X);
+  const scorematch::Vector<T> divergence = trace_of(formula.model, X);
   Agreement<T> f, s, trace;
   for (Index i = 0; i < places.size(); ++i) {
     const Answer& a = truth[static_cast<std::size_t>(i)];
@@ -883,7 +883,7 @@ void check_public(const Formula<Model>& formula, const Places& places, const std
   }
   tally.require_agreement(f, "energy_of");
   tally.require_agreement(s, "score_of");
-  tally.require_agreement(trace, "divergence_of");
+  tally.require_agreement(trace, "trace_of");
 }
 
 /// Ranges that x, σ and θ are drawn from.

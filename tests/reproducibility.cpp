@@ -186,7 +186,7 @@ TEST_CASE("Gradients of many parameters are the same bits for any number of thre
 TEMPLATE_TEST_CASE("Gradients by products left for later are those of products added at once", "", double, float) {
   const auto model = sm::score_model(3, [](auto x, auto theta) {
     const auto matrix = [&](const char* name, int rows, int cols) {
-      return theta(name, rows, cols, sm::scaled_normal{.gain = 1, .seed = 4});
+      return theta(name, rows, cols, sm::start_scaled_normal{.gain = 1, .seed = 4});
     };
     auto wide = matrix("in", 730, 3), square = matrix("middle", 730, 730), viewed = matrix("viewed", 3, 3);
     auto h = tanh(square * tanh(square * tanh(wide * x + theta("bias", 730))));
@@ -291,7 +291,7 @@ TEMPLATE_TEST_CASE("Noise belongs to the sample: block size and order change rou
 TEST_CASE("A minibatch is the whole data set restricted to its columns") {
   const MatrixXd X = data<double>(2, 40);
   const auto model = sm::energy_model(
-      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(1.3)) * squared_norm(x) + sum(cos(x)); });
+      2, [](auto x, auto theta) { return 0.5 * theta("k", sm::start_at(1.3)) * squared_norm(x) + sum(cos(x)); });
   const std::vector<Index> odd = {1, 3, 5, 7, 9, 11, 13, 39}, once = {12};
   const sm::denoising_score_matching objective{.sigma = 0.4, .seed = 2};
   const VectorXd all = sm::loss(model, objective, X, {.draw = 3, .per_sample = true}).per_sample;
@@ -313,16 +313,17 @@ TEST_CASE("A minibatch is the whole data set restricted to its columns") {
 
 TEST_CASE("θ is laid out by name, whatever order the formula declares it in") {
   // g++ calls the second operand of such a difference first, clang the first.
-  const auto model = sm::energy_model(
-      1, [](auto x, auto theta) { return theta("b", sm::start(2)) * x[0] - theta("a", sm::start(1)) * square(x[0]); });
+  const auto model = sm::energy_model(1, [](auto x, auto theta) {
+    return theta("b", sm::start_at(2)) * x[0] - theta("a", sm::start_at(1)) * square(x[0]);
+  });
   CHECK(model.parameters() == Eigen::Vector2d(1, 2));
   CHECK(sm::energy_of(model, MatrixXd::Constant(1, 1, 3.0))[0] == Approx(2 * 3 - 9).epsilon(1e-15));
 
   const auto layers = sm::energy_model(1, [](auto x, auto theta) {
-    return (theta("layer10", sm::start(10)) + theta("layer2", sm::start(2)) + theta("layer1", sm::start(1)) +
-            theta("Layer3", sm::start(0))) *
+    return (theta("layer10", sm::start_at(10)) + theta("layer2", sm::start_at(2)) + theta("layer1", sm::start_at(1)) +
+            theta("Layer3", sm::start_at(0))) *
                x[0] +
-           theta("layer2.bias", sm::start(3)) + theta("layer", sm::start(0.5));
+           theta("layer2.bias", sm::start_at(3)) + theta("layer", sm::start_at(0.5));
   });
   Eigen::Vector<double, 6> by_number;
   by_number << 0, 0.5, 1, 2, 3, 10;
@@ -343,7 +344,7 @@ TEST_CASE("θ is laid out by name, whatever order the formula declares it in") {
 }
 
 TEST_CASE("A parameter's start depends on seed and name alone") {
-  const sm::normal start{.seed = 7};
+  const sm::start_normal start{.seed = 7};
   const auto first = sm::energy_model(2, [&](auto x, auto theta) {
     return dot(theta("u", 2, start), x) + theta("v", start) * dot(theta("w", 2, start), x);
   });
@@ -357,7 +358,7 @@ TEST_CASE("A parameter's start depends on seed and name alone") {
   CHECK(first.parameter("u") != first.parameter("w"));
 
   const auto another_seed =
-      sm::energy_model(2, [](auto x, auto theta) { return dot(theta("u", 2, sm::normal{.seed = 8}), x); });
+      sm::energy_model(2, [](auto x, auto theta) { return dot(theta("u", 2, sm::start_normal{.seed = 8}), x); });
   CHECK(first.parameter("u") != another_seed.parameter("u"));
 }
 
@@ -365,8 +366,8 @@ TEST_CASE("Starts are the same numbers on every compiler") {
   // From the definitions, by a program of another language with 50 digits: the 64-bit FNV-1a hash of the name and the
   // seed address Philox 4×32-10 (random/stream.hpp), whose bits make uniform and normal numbers.
   const auto model = sm::energy_model(3, [](auto x, auto theta) {
-    return sum(theta("weights", 2, 3, sm::normal{.seed = 7}) * x) +
-           sum(theta("layer", 2, 3, sm::glorot{.seed = 7}) * x);
+    return sum(theta("weights", 2, 3, sm::start_normal{.seed = 7}) * x) +
+           sum(theta("layer", 2, 3, sm::start_glorot{.seed = 7}) * x);
   });
   Eigen::Matrix<double, 2, 3> weights, layer;
   weights.col(0) << 0.091092200971193019299, -1.6288937355331235859;
@@ -379,6 +380,6 @@ TEST_CASE("Starts are the same numbers on every compiler") {
   CHECK((model.parameter("layer") - layer).cwiseAbs().maxCoeff() < 1e-15);
 
   const auto scaled = sm::energy_model(
-      3, [](auto x, auto theta) { return sum(theta("weights", 2, 3, sm::scaled_normal{.seed = 7}) * x); });
+      3, [](auto x, auto theta) { return sum(theta("weights", 2, 3, sm::start_scaled_normal{.seed = 7}) * x); });
   CHECK((scaled.parameter("weights") - std::sqrt(2.0 / 3) * weights).cwiseAbs().maxCoeff() < 1e-15);
 }

@@ -45,8 +45,8 @@ sm::Generator affine(const MatrixXd& A, const VectorXd& b) {
 /// x₀ = a + exp(s) z₀, x₁ = b x₀² + exp(t) z₁
 sm::Generator bent(double a, double s, double b, double t) {
   return sm::generator(2, 2, [=](auto z, auto theta) {
-    const auto x0 = theta("a", sm::start(a)) + exp(theta("s", sm::start(s))) * z[0];
-    return sm::concat(x0, theta("b", sm::start(b)) * square(x0) + exp(theta("t", sm::start(t))) * z[1]);
+    const auto x0 = theta("a", sm::start_at(a)) + exp(theta("s", sm::start_at(s))) * z[0];
+    return sm::concat(x0, theta("b", sm::start_at(b)) * square(x0) + exp(theta("t", sm::start_at(t))) * z[1]);
   });
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("The gradient of the reverse divergence is that of its closed form, an
   double squares = 0;
   const int seeds = 200;
   for (int seed = 0; seed < seeds; ++seed) {
-    const sm::ReverseKl found = sm::reverse_kl_gradient(g, p.energy(), 4000, static_cast<std::uint64_t>(seed));
+    const sm::ReverseKlEstimate found = sm::reverse_kl_gradient(g, p.energy(), 4000, static_cast<std::uint64_t>(seed));
     REQUIRE(found.gradient.size() == 6);
     const Eigen::ArrayXd z = (found.gradient - right).array() / found.gradient_error.array();
     squares += z.square().sum() / (6 * seeds);
@@ -121,7 +121,7 @@ TEST_CASE("The gradient of the reverse divergence is that of its closed form, an
 
   // Where q = p nothing is left of the noise, in the gradient as in the value.
   const MatrixXd L = Eigen::LLT<MatrixXd>(p.covariance).matrixL();
-  const sm::ReverseKl there = sm::reverse_kl_gradient(affine(L, p.mean), p.energy(), 1000);
+  const sm::ReverseKlEstimate there = sm::reverse_kl_gradient(affine(L, p.mean), p.energy(), 1000);
   CHECK(there.gradient.norm() < 1e-13);
   CHECK(there.value == Approx(-p.log_z()).epsilon(1e-13));
   CHECK(there.standard_error < 1e-14);
@@ -136,7 +136,7 @@ TEST_CASE("The gradient for triangular maps, against differences of the divergen
     return sm::reverse_kl_gradient(g, target, 20000, 5);
   };
   const VectorXd phi = bent(0.3, 0.1, 0.2, -0.3).parameters();
-  const sm::ReverseKl found = value(phi);
+  const sm::ReverseKlEstimate found = value(phi);
   for (Index k = 0; k < 4; ++k) {
     VectorXd up = phi, down = phi;
     up[k] += 1e-5;
@@ -152,8 +152,8 @@ TEST_CASE("The gradient for triangular maps, against differences of the divergen
 TEST_CASE("An affine generator becomes its Gaussian target exactly") {
   const Target p;
   const auto start = affine(MatrixXd::Identity(2, 2), VectorXd::Zero(2));
-  const sm::ReverseKlFit fit = sm::reverse_kl(start, p.energy(), {.iterations = 2500, .batch = 64});
-  CHECK(fit.status == ReverseKlStatus::stopped);
+  const sm::ReverseKlFit fit = sm::fit(start, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy());
+  CHECK(fit.status == ReverseKlStatus::used_up);
   CHECK(fit.iterations == 2500);
   const MatrixXd A = fit.generator.parameter("A"), b = fit.generator.parameter("b");
   CHECK((b - p.mean).norm() < 1e-6);
@@ -167,7 +167,7 @@ TEST_CASE("An affine generator becomes its Gaussian target exactly") {
   CHECK(fit.history.front().value > fit.history.back().value + 0.1);
 
   // Again: the same bits. Float: the same distribution, to float's precision (A is free up to a rotation).
-  CHECK(sm::reverse_kl(start, p.energy(), {.iterations = 2500, .batch = 64}).generator.parameters() ==
+  CHECK(sm::fit(start, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy()).generator.parameters() ==
         fit.generator.parameters());
   const auto in_float = sm::reverse_kl<float>(start, p.energy(), {.iterations = 2500, .batch = 64});
   const MatrixXd in_float_A = in_float.generator.parameter("A");
@@ -176,11 +176,11 @@ TEST_CASE("An affine generator becomes its Gaussian target exactly") {
   // A lower triangular factor: its signs apart, it is Cholesky's.
   const auto triangular = sm::generator(2, 2, [](auto z, auto theta) {
     return sm::stack(2, [&](int k) {
-      return theta("b", 2)[k] + dot(theta("row" + std::to_string(k), k + 1, sm::start(0.5)), head(z, k + 1));
+      return theta("b", 2)[k] + dot(theta("row" + std::to_string(k), k + 1, sm::start_at(0.5)), head(z, k + 1));
     });
   });
   CHECK(triangular.structure() == GeneratorStructure::affine);
-  const auto factored = sm::reverse_kl(triangular, p.energy(), {.iterations = 2500, .batch = 64});
+  const auto factored = sm::fit(triangular, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy());
   const MatrixXd L = Eigen::LLT<MatrixXd>(p.covariance).matrixL();
   CHECK(std::abs(factored.generator.parameter("row0")(0)) == Approx(L(0, 0)).epsilon(1e-5));
   CHECK(std::abs(factored.generator.parameter("row1")(1)) == Approx(L(1, 1)).epsilon(1e-5));
@@ -195,8 +195,8 @@ TEST_CASE("A triangular generator becomes a banana, for energies and score model
     return sm::concat(-wide * (x[0] - 0.5) + 1.2 * x[0] * off, -off);
   });
   const VectorXd right = bent(0.5, 0.3, 0.6, -0.4).parameters();
-  const auto by_energy = sm::reverse_kl(bent(0, 0, 0, 0), target, {.iterations = 3000, .batch = 64});
-  const auto by_score = sm::reverse_kl(bent(0, 0, 0, 0), score, {.iterations = 3000, .batch = 64});
+  const auto by_energy = sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 3000, .batch = 64}, target);
+  const auto by_score = sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 3000, .batch = 64}, score);
   CHECK((by_energy.generator.parameters() - right).norm() < 1e-5);
   CHECK((by_score.generator.parameters() - right).norm() < 1e-5);
   CHECK(by_energy.last.value == Approx(-(std::log(2 * pi) + 0.3 - 0.4)).epsilon(1e-8));
@@ -211,12 +211,12 @@ TEST_CASE("A learnt score beside the generator: q * N(0, σ²I) becomes the targ
   const double sigma = 0.5;
   const auto linear =
       sm::score_model(2, [](auto x, auto theta) { return theta("c", 2) - theta("K", MatrixXd::Identity(2, 2)) * x; });
-  const sm::ReverseKlOptions options{
+  const sm::reverse_kl options{
       .iterations = 1500, .batch = 256, .learning_rate = 0.02, .seed = 3, .sigma = sigma, .score_learning_rate = 0.02};
   const MatrixXd expected = p.covariance - sigma * sigma * MatrixXd::Identity(2, 2);
   const auto check = [&](const sm::Generator& generator, double margin) {
-    const auto fit = sm::reverse_kl(generator, p.energy(), linear, options);
-    CHECK(fit.status == ReverseKlStatus::stopped);
+    const auto fit = sm::fit(generator, options, p.energy(), linear);
+    CHECK(fit.status == ReverseKlStatus::used_up);
     CHECK(fit.iterations == 1500);
     const MatrixXd X = sm::generate(fit.generator, 20000, 7);
     const VectorXd mean = X.rowwise().mean();
@@ -246,9 +246,9 @@ TEST_CASE("Training and estimates are the same bits for any number of threads") 
   const auto run = [&](int threads) {
     omp_set_num_threads(threads);
     const auto estimate = sm::reverse_kl_gradient(bent(0, 0, 0, 0), target, 1000);
-    const auto known = sm::reverse_kl(bent(0, 0, 0, 0), target, {.iterations = 30, .batch = 700});
+    const auto known = sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 30, .batch = 700}, target);
     const auto learnt =
-        sm::reverse_kl(bent(0, 0, 0, 0), target, score, {.iterations = 5, .batch = 700, .first_score_steps = 5});
+        sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 5, .batch = 700, .first_score_steps = 5}, target, score);
     VectorXd numbers(4 + 4 + 1 + 4 + 4);
     numbers << estimate.gradient, estimate.gradient_error, estimate.value, known.generator.parameters(),
         learnt.generator.parameters();
@@ -262,10 +262,10 @@ TEST_CASE("Training and estimates are the same bits for any number of threads") 
 
 TEST_CASE("Training that cannot go on says why, and keeps the last generator that could") {
   const auto standard = sm::energy_model(1, [](auto x, auto) { return 0.5 * squared_norm(x); });
-  const auto folded = sm::generator(1, 1, [](auto z, auto theta) { return theta("k", sm::start(1)) * square(z); });
+  const auto folded = sm::generator(1, 1, [](auto z, auto theta) { return theta("k", sm::start_at(1)) * square(z); });
   REQUIRE(folded.structure() == GeneratorStructure::triangular);
   CHECK_FALSE(sm::generate_with_density(folded, normals(1, 50, 8)).invertible);
-  const auto by_fold = sm::reverse_kl(folded, standard, {.iterations = 10});
+  const auto by_fold = sm::fit(folded, sm::reverse_kl{.iterations = 10}, standard);
   CHECK(by_fold.status == ReverseKlStatus::not_invertible);
   CHECK(std::string(to_string(by_fold.status)) == "not invertible");
   CHECK(by_fold.iterations == 0);
@@ -275,14 +275,15 @@ TEST_CASE("Training that cannot go on says why, and keeps the last generator tha
   const auto half =
       sm::energy_model(1, [](auto x, auto) { return log(x[0]) + x[0]; });  // NaN below 0, with a finite slope
   const auto scaled = sm::generator(1, 1, [](auto z, auto theta) { return exp(theta("s")) * z; });
-  const auto by_wall = sm::reverse_kl(scaled, half, {.iterations = 10});
+  const auto by_wall = sm::fit(scaled, sm::reverse_kl{.iterations = 10}, half);
   CHECK(by_wall.status == ReverseKlStatus::non_finite);
   CHECK(by_wall.generator.parameters() == scaled.parameters());
   CHECK_FALSE(std::isfinite(by_wall.last.value));
 
   // The progress callback stops it.
-  const auto stopped = sm::reverse_kl(
-      scaled, standard, {.iterations = 10, .progress = [](const sm::Progress& now) { return now.done < 4; }});
+  const auto stopped = sm::fit(
+      scaled, sm::reverse_kl{.iterations = 10, .progress = [](const sm::Progress& now) { return now.done < 4; }},
+      standard);
   CHECK(stopped.status == ReverseKlStatus::stopped);
   CHECK(stopped.iterations == 4);
 }
@@ -298,17 +299,19 @@ TEST_CASE("Reverse divergence refuses what it cannot use, and names it") {
   const auto score3 = sm::score_model(3, [](auto x, auto theta) { return theta("k") * x; });
   const auto score2 = sm::score_model(2, [](auto x, auto theta) { return theta("k") * x; });
 
-  refuses([&] { (void)sm::reverse_kl(wide, p.energy()); }, "reverse_kl", "makes 2 numbers of 3 of noise",
+  refuses([&] { (void)sm::fit(wide, sm::reverse_kl{}, p.energy()); }, "reverse_kl", "makes 2 numbers of 3 of noise",
           "give a score model");
-  refuses([&] { (void)sm::reverse_kl(deep, p.energy()); }, "neither affine in z, nor triangular", "give a score model");
+  refuses([&] { (void)sm::fit(deep, sm::reverse_kl{}, p.energy()); }, "neither affine in z, nor triangular",
+          "give a score model");
   refuses([&] { (void)sm::reverse_kl_gradient(deep, p.energy(), 100); }, "reverse_kl_gradient", "neither affine");
   refuses([&] { (void)sm::reverse_kl_gradient(good, p.energy(), 10); }, "samples is 10");
-  refuses([&] { (void)sm::reverse_kl(good, sm::energy_model(3, [](auto x, auto) { return sum(x); })); },
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{}, sm::energy_model(3, [](auto x, auto) { return sum(x); })); },
           "the target has dimension 3", "points of 2");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), score3); }, "score to be learnt has dimension 3", "points of 2");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), {.iterations = 0}); }, "ReverseKlOptions: iterations is 0");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), {.batch = 1}); }, "ReverseKlOptions: batch is 1");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), {.learning_rate = -1}); }, "learning_rate is -1");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), score2, {.sigma = 0}); }, "ReverseKlOptions: sigma is 0");
-  refuses([&] { (void)sm::reverse_kl(good, p.energy(), score2, {.score_steps = 0}); }, "score_steps is 0");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{}, p.energy(), score3); }, "score to be learnt has dimension 3",
+          "points of 2");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{.iterations = 0}, p.energy()); }, "reverse_kl: iterations is 0");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{.batch = 1}, p.energy()); }, "reverse_kl: batch is 1");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{.learning_rate = -1}, p.energy()); }, "learning_rate is -1");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{.sigma = 0}, p.energy(), score2); }, "reverse_kl: sigma is 0");
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{.score_steps = 0}, p.energy(), score2); }, "score_steps is 0");
 }

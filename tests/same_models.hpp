@@ -76,7 +76,7 @@ void same_scores(const std::string& what, const A& found, const B& expected, dou
   agree("theta", found.parameters(), expected.parameters(), 0);
   const sm::Matrix<T> X = points<T>(found.dimension(), 37);
   agree("score", sm::score_of(found, X), sm::score_of(expected, X), tolerance);
-  agree("divergence", sm::divergence_of(found, X), sm::divergence_of(expected, X), tolerance);
+  agree("divergence", sm::trace_of(found, X), sm::trace_of(expected, X), tolerance);
   same_losses(found, expected, X, tolerance);
 }
 

@@ -220,7 +220,7 @@ TEST_CASE("An interval over which the curvature changes much is flagged") {
   MatrixXd X = normals(1, 300, 6);
   X *= std::sqrt(0.5025 * 300) / X.norm();
   const auto model =
-      sm::energy_model(1, [](auto x, auto theta) { return sigmoid(theta("a", sm::start(3.0))) * square(x[0]); });
+      sm::energy_model(1, [](auto x, auto theta) { return sigmoid(theta("a", sm::start_at(3.0))) * square(x[0]); });
   const auto errors = sm::standard_errors(sm::fit(model, implicit, X, {.tolerance = 1e-10}), implicit, X);
   INFO(errors.text());
   CHECK(errors.status == ErrorStatus::not_identified);
@@ -231,7 +231,7 @@ TEST_CASE("An interval over which the curvature changes much is flagged") {
 TEST_CASE("No minimum, no finite gradient") {
   const MatrixXd X = normals(1, 300, 7);
   const auto model =
-      sm::energy_model(1, [](auto x, auto theta) { return 0.5 * theta("k", sm::start(3.0)) * square(x[0]); });
+      sm::energy_model(1, [](auto x, auto theta) { return 0.5 * theta("k", sm::start_at(3.0)) * square(x[0]); });
   CHECK(sm::standard_errors(model, implicit, X).status == ErrorStatus::not_a_minimum);  // far from k = 1
   const auto saddle = sm::energy_model(1, [](auto x, auto theta) { return 0.5 * square(x[0]) * cos(theta("a")); });
   CHECK(sm::standard_errors(saddle, implicit, X).status != ErrorStatus::identified);
@@ -299,7 +299,7 @@ TEST_CASE("Where a fit stopped beside a flat minimum the parameter is open, not 
   }
   // Beside a valley its floor is curved by as much as the gradient is away from 0, up or down: k = a b c
   const auto valley = sm::energy_model(2, [](auto x, auto theta) {
-    const auto one = sm::start(1);
+    const auto one = sm::start_at(1);
     return 0.5 * theta("a", one) * theta("b", one) * theta("c", one) * squared_norm(x);
   });
   const double best = 2 * 300 / X.squaredNorm();

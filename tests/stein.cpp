@@ -44,7 +44,7 @@ double stein(const M& model, double reach, double scale) {
   CHECK(edge < 1e-11);
   const auto phi = field();
   const VectorXd along = sm::score_of(model, X).cwiseProduct(sm::score_of(phi, X)).colwise().sum();
-  return p.dot(scale * along + sm::divergence_of(phi, X)) / p.sum();
+  return p.dot(scale * along + sm::trace_of(phi, X)) / p.sum();
 }
 
 template <class M>

@@ -32,7 +32,7 @@ namespace {
 /// A term for user_models::formula(), whose parameters are "a" and "b": with `name` its own comes before or behind.
 sm::EnergyModel ripple(const std::string& name) {
   return moved(sm::energy_model(d, [&](auto x, auto theta) {
-    return theta(name, sm::start(0.6)) * sum(cos(x)) + 0.2 * square(theta(name)) * x[0] * x[1];
+    return theta(name, sm::start_at(0.6)) * sum(cos(x)) + 0.2 * square(theta(name)) * x[0] * x[1];
   }));
 }
 
@@ -50,8 +50,8 @@ sm::ScoreModel ripple_score(const std::string& name) {
 struct Spring {
   double stiffness = 0.7;
   Eigen::Index dimension() const { return d; }
-  void energy(Input X, OutputVector f) const { f = 0.5 * stiffness * X.colwise().squaredNorm().transpose(); }
-  void gradient(Input X, Output G) const { G = stiffness * X; }
+  void energy(InputPoints X, OutputNumbers f) const { f = 0.5 * stiffness * X.colwise().squaredNorm().transpose(); }
+  void gradient(InputPoints X, OutputPoints G) const { G = stiffness * X; }
   VectorXd parameters() const { return VectorXd::Constant(1, stiffness); }
   void set_parameters(const VectorXd& theta) { stiffness = theta[0]; }
 };

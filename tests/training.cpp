@@ -34,7 +34,7 @@ namespace {
 
 /// The implicit loss of f = ½ a ‖x‖² is ½ a² E‖x‖² − a d: a quadratic in a.
 sm::EnergyModel quadratic(double a) {
-  return sm::energy_model(2, [a](auto x, auto theta) { return 0.5 * theta("a", sm::start(a)) * squared_norm(x); });
+  return sm::energy_model(2, [a](auto x, auto theta) { return 0.5 * theta("a", sm::start_at(a)) * squared_norm(x); });
 }
 
 sm::EnergyModel network() {
@@ -483,8 +483,8 @@ TEST_CASE("A resumed training's progress claims the steps and the seconds of its
 TEST_CASE("A training: every outcome is a status with finite parameters") {
   const MatrixXd X = 5 * normals(2, 100, 8), zeros = MatrixXd::Zero(2, 5);
   const auto walled = [](double a) {  // not a number for a < 0
-    return sm::energy_model(2,
-                            [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start(a))) * squared_norm(x); });
+    return sm::energy_model(
+        2, [a](auto x, auto theta) { return 0.5 * sqrt(theta("a", sm::start_at(a))) * squared_norm(x); });
   };
   const FreshPath file("outcome");
   sm::TrainOptions options{.steps = 300, .learning_rate = {.peak = 0.1}, .average = 0, .checkpoint = file.path};

@@ -61,7 +61,7 @@ template <class M>
 void check_values(const M& model, double trace) {
   static const Eigen::MatrixXd X = points();
   CHECK(relative(sm::score_of(model, X), sm::score_of(formula(), X)) < exact);
-  CHECK(relative(sm::divergence_of(model, X), sm::divergence_of(formula(), X)) < trace);
+  CHECK(relative(sm::trace_of(model, X), sm::trace_of(formula(), X)) < trace);
   if constexpr (sm::has_energy<M>) CHECK(relative(sm::energy_of(model, X), sm::energy_of(formula(), X)) < exact);
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("a class works with float data: it sees doubles") {
 TEST_CASE("an exception of a class's method reaches the caller") {
   struct Throwing {
     int dimension() const { return d; }
-    void gradient(Input, Output) const { throw std::runtime_error("no such force"); }
+    void gradient(InputPoints, OutputPoints) const { throw std::runtime_error("no such force"); }
   };
   CHECK_THROWS_AS(sm::loss(Throwing{}, sm::explicit_score_matching{points()}, points()), std::runtime_error);
 }

@@ -7,9 +7,9 @@
 #include "scorematch/model/user_model.hpp"
 
 namespace sm = scorematch;
-using sm::Input;
-using sm::Output;
-using sm::OutputVector;
+using sm::InputPoints;
+using sm::OutputNumbers;
+using sm::OutputPoints;
 
 namespace user_models {
 
@@ -18,8 +18,8 @@ inline constexpr int d = 3;
 // f = ¼ eᵃ Σ x_i⁴ + ½ b (Σ x_i)² + ½ ‖x‖²,  θ = (a, b)
 inline sm::EnergyModel formula() {
   return sm::energy_model(d, [](auto x, auto theta) {
-    return 0.25 * exp(theta("a", sm::start(-0.3))) * sum(pow(x, 4)) +
-           0.5 * theta("b", sm::start(0.4)) * square(sum(x)) + 0.5 * squared_norm(x);
+    return 0.25 * exp(theta("a", sm::start_at(-0.3))) * sum(pow(x, 4)) +
+           0.5 * theta("b", sm::start_at(0.4)) * square(sum(x)) + 0.5 * squared_norm(x);
   });
 }
 
@@ -27,25 +27,25 @@ inline sm::EnergyModel formula() {
 struct Mathematics {
   double a = -0.3, b = 0.4;
 
-  Eigen::VectorXd energy(Input X) const {
+  Eigen::VectorXd energy(InputPoints X) const {
     return (0.25 * std::exp(a) * X.array().pow(4).colwise().sum() + 0.5 * b * X.array().colwise().sum().square() +
             0.5 * X.array().square().colwise().sum())
         .transpose();
   }
-  Eigen::MatrixXd gradient(Input X) const {
+  Eigen::MatrixXd gradient(InputPoints X) const {
     Eigen::MatrixXd G = std::exp(a) * X.array().cube() + X.array();
     G.rowwise() += b * X.colwise().sum();
     return G;
   }
-  Eigen::VectorXd laplacian(Input X) const {
+  Eigen::VectorXd laplacian(InputPoints X) const {
     return (3 * std::exp(a) * X.array().square().colwise().sum() + d * (b + 1)).transpose();
   }
-  Eigen::MatrixXd hessian_times(Input X, Input V) const {
+  Eigen::MatrixXd hessian_times(InputPoints X, InputPoints V) const {
     Eigen::MatrixXd HV = 3 * std::exp(a) * X.array().square() * V.array() + V.array();
     HV.rowwise() += b * V.colwise().sum();
     return HV;
   }
-  Eigen::Vector2d theta_gradient(Input X, Input W) const {
+  Eigen::Vector2d theta_gradient(InputPoints X, InputPoints W) const {
     return {std::exp(a) * (W.array() * X.array().cube()).sum(), W.colwise().sum().dot(X.colwise().sum())};
   }
 };
@@ -68,12 +68,12 @@ class Own {
  public:
   int dimension() const { return d; }
 
-  void gradient(Input X, Output G) const requires(!has(as_score)) { G = f_.gradient(X); }
-  void score(Input X, Output S) const requires(has(as_score)) { S = -f_.gradient(X); }
-  void energy(Input X, OutputVector f) const requires(has(Provides::energy)) { f = f_.energy(X); }
-  void laplacian(Input X, OutputVector L) const requires(has(Provides::laplacian)) { L = f_.laplacian(X); }
-  void divergence(Input X, OutputVector D) const requires(has(Provides::divergence)) { D = -f_.laplacian(X); }
-  void hessian_vector(Input X, Input V, Output HV) const requires(has(Provides::hessian_vector)) {
+  void gradient(InputPoints X, OutputPoints G) const requires(!has(as_score)) { G = f_.gradient(X); }
+  void score(InputPoints X, OutputPoints S) const requires(has(as_score)) { S = -f_.gradient(X); }
+  void energy(InputPoints X, OutputNumbers f) const requires(has(Provides::energy)) { f = f_.energy(X); }
+  void laplacian(InputPoints X, OutputNumbers L) const requires(has(Provides::laplacian)) { L = f_.laplacian(X); }
+  void trace(InputPoints X, OutputNumbers D) const requires(has(Provides::divergence)) { D = -f_.laplacian(X); }
+  void hessian_vector(InputPoints X, InputPoints V, OutputPoints HV) const requires(has(Provides::hessian_vector)) {
     HV = f_.hessian_times(X, V);
   }
 
@@ -81,7 +81,7 @@ class Own {
   void set_parameters(const Eigen::VectorXd& theta) requires(has(trainable)) {
     f_ = {theta[0], theta[1]};
   }
-  void pull_back(Input X, Input W, OutputVector g) const requires(has(trainable)) {
+  void pull_back(InputPoints X, InputPoints W, OutputNumbers g) const requires(has(trainable)) {
     g += (has(as_score) ? -1 : 1) * f_.theta_gradient(X, W);
   }
 
@@ -89,10 +89,10 @@ class Own {
   Mathematics f_;
 };
 
-static_assert(sm::Energy<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> &&
+static_assert(sm::EnergyClass<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> &&
               !sm::has_score<Own<least>>);
-static_assert(sm::Score<Own<as_score>> && !sm::Energy<Own<as_score>> && !sm::has_divergence<Own<as_score>>);
-static_assert(sm::TrainableEnergy<Own<trainable>> && sm::TrainableScore<Own<as_score | trainable>>);
+static_assert(sm::ScoreClass<Own<as_score>> && !sm::EnergyClass<Own<as_score>> && !sm::has_trace<Own<as_score>>);
+static_assert(sm::TrainableEnergyClass<Own<trainable>> && sm::TrainableScoreClass<Own<as_score | trainable>>);
 
 using Complete = Own<energy | laplacian | hessian_vector | trainable>;
 using CompleteScore = Own<as_score | divergence | trainable>;

@@ -54,7 +54,7 @@ TEST_CASE("a class is fitted as the same formula is") {
     CHECK(relative(fit.model.parameters(), source.parameters()) < 1e-6);
   }
   SECTION("denoising, by adam: the same minibatches, noise and steps") {
-    const sm::FitOptions options{.method = sm::Method::adam, .iterations = 60, .batch = 50};
+    const sm::FitOptions options{.method = sm::FitMethod::adam, .iterations = 60, .batch = 50};
     const sm::denoising_score_matching objective{.sigma = 0.3};
     const auto expected = sm::fit(formula(), objective, X, options);
     CHECK(relative(sm::fit(Own<trainable>{}, objective, X, options).model.parameters(), expected.model.parameters()) <

@@ -35,9 +35,9 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using fixtures::message_of;
 using fixtures::normals;
+using sm::FitMethod;
 using sm::FitStatus;
 using sm::Index;
-using sm::Method;
 
 namespace {
 
@@ -106,7 +106,7 @@ TEST_CASE("A fit in other units is the same fit: every objective, both optimiser
   MatrixXd X = normals(2, 400, 1);
   X.row(1) = 0.6 * X.row(0) + 1.7 * X.row(1);
   const MatrixXd target = -X;  // the score of N(0, I): in units of scale, 1/scale times as large
-  const auto in_units = [&](const auto& objective_for, Method method, double tolerance) {
+  const auto in_units = [&](const auto& objective_for, FitMethod method, double tolerance) {
     VectorXd base;
     for (const std::size_t k : std::array<std::size_t, 9>{1, 0, 2, 3, 4, 5, 6, 7, 8}) {
       const Units units = all_units[k];
@@ -124,8 +124,8 @@ TEST_CASE("A fit in other units is the same fit: every objective, both optimiser
     return base;
   };
   const auto both = [&](const auto& objective_for) {
-    const VectorXd by_lbfgs = in_units(objective_for, Method::lbfgs, 2e-8),
-                   by_adam = in_units(objective_for, Method::adam, 0.1);
+    const VectorXd by_lbfgs = in_units(objective_for, FitMethod::lbfgs, 2e-8),
+                   by_adam = in_units(objective_for, FitMethod::adam, 0.1);
     CHECK((by_lbfgs - by_adam).norm() < 0.1);
   };
   both([](const Units&) { return implicit; });
@@ -334,7 +334,7 @@ TEST_CASE("A double well is found from its default start, whatever the seed", "[
 
 TEST_CASE("A loss no lower than that of a score of 0 is no fit") {
   // b·x alone: ½b² is least at b = 0.
-  const auto linear = sm::energy_model(1, [](auto x, auto theta) { return theta("b", sm::start(0.5)) * x[0]; });
+  const auto linear = sm::energy_model(1, [](auto x, auto theta) { return theta("b", sm::start_at(0.5)) * x[0]; });
   const auto fit = sm::fit(linear, implicit, normals(1, 100, 1));
   CHECK(fit.status == FitStatus::plateau);
   // So far out that the score is 0 to rounding.
@@ -388,7 +388,7 @@ TEST_CASE("Where the loss has no bound the fit says so, and which of the data do
 
 TEST_CASE("Losses of any size: no floor is absolute, and an optimum is recognised") {
   const MatrixXd X = 1e-6 * normals(1, 500, 4);
-  for (const Method method : {Method::lbfgs, Method::adam}) {
+  for (const FitMethod method : {FitMethod::lbfgs, FitMethod::adam}) {
     const auto fit = sm::fit(sm::gaussian(1), implicit, X, {.method = method});
     CHECK(fit.status == FitStatus::converged);
     CHECK(fit.loss.value == Approx(-0.5 / covariance(X)(0, 0)).epsilon(1e-5));
@@ -401,14 +401,14 @@ TEST_CASE("Losses of any size: no floor is absolute, and an optimum is recognise
 
 TEST_CASE("Adam converges where its gradient is within its error, and says so where it is not") {
   const MatrixXd X = normals(2, 1000, 5).array() * 3 + 40;
-  const auto arrived = sm::fit(round_gaussian(2), implicit, X, {.method = Method::adam});
+  const auto arrived = sm::fit(round_gaussian(2), implicit, X, {.method = FitMethod::adam});
   CHECK(arrived.status == FitStatus::converged);
   const auto early =
-      sm::fit(round_gaussian(2), implicit, X, {.method = Method::adam, .iterations = 10, .carry_start = false});
-  CHECK(early.status == FitStatus::stopped);
+      sm::fit(round_gaussian(2), implicit, X, {.method = FitMethod::adam, .iterations = 10, .carry_start = false});
+  CHECK(early.status == FitStatus::used_up);
   const auto slow = sm::fit(round_gaussian(2), sm::denoising_score_matching{.sigma = 0.5}, X,
                             {.iterations = 1000, .learning_rate = 1e-7, .carry_start = false});
-  CHECK(slow.status == FitStatus::stopped);
+  CHECK(slow.status == FitStatus::used_up);
 }
 
 TEST_CASE("What a callback or a model throws reaches the caller") {
@@ -440,7 +440,7 @@ TEST_CASE("From a start from which no way leads nothing is claimed") {
     model.set_parameters(VectorXd::Constant(14, far));
     const auto fit = sm::fit(model, implicit, X, {.iterations = 100});
     INFO(far << ": " << to_string(fit.status) << ", loss " << fit.loss.value);
-    CHECK((fit.status == FitStatus::stalled || fit.status == FitStatus::stopped ||
+    CHECK((fit.status == FitStatus::stalled || fit.status == FitStatus::used_up ||
            fit.status == FitStatus::non_finite || (fit.status == FitStatus::converged && fit.loss.value < -0.2549)));
   }
 }
@@ -453,15 +453,15 @@ TEST_CASE("An option that a method does not look at throws") {
   CHECK_THAT(with({.batch = 10}), ContainsSubstring("batch is set, but the method lbfgs does not use it"));
   CHECK_THAT(with({.learning_rate = 0.5}), ContainsSubstring("learning_rate"));
   CHECK_THAT(with({.seed = 3}), ContainsSubstring("seed"));
-  CHECK_THAT(with({.method = Method::adam, .tolerance = 1e-3}), ContainsSubstring("tolerance"));
-  CHECK_THAT(with({.method = Method::adam, .memory = 3}), ContainsSubstring("memory"));
+  CHECK_THAT(with({.method = FitMethod::adam, .tolerance = 1e-3}), ContainsSubstring("tolerance"));
+  CHECK_THAT(with({.method = FitMethod::adam, .memory = 3}), ContainsSubstring("memory"));
   CHECK_THAT(with({.patience = 3}), ContainsSubstring("no held_out data"));
   CHECK_THAT(with({.check_every = 3}), ContainsSubstring("no held_out data"));
 }
 
 /// Models made of a model offer all that it offers.
 template <class M>
-constexpr bool offers_all = sm::abilities_of<M>().energy && sm::abilities_of<M>().energy_gradient;
+constexpr bool offers_all = sm::abilities_of<M>().energy&& sm::abilities_of<M>().energy_gradient;
 static_assert(offers_all<sm::EnergyModel>);
 static_assert(offers_all<decltype(sm::at_sigma(std::declval<sm::EnergyModel>(), 0.3))>);
 static_assert(offers_all<decltype(std::declval<sm::EnergyModel>() + std::declval<sm::EnergyModel>())>);

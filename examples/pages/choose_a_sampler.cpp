@@ -27,8 +27,8 @@ int main() {
   show("langevin, h = 0.8", sm::sample(energy, sm::langevin{.step = 0.8}, chains));
   show("mala, h = 0.8", sm::sample(energy, sm::mala{.step = 0.8}, chains));
   show("annealed_langevin",
-       sm::generate(at_levels, sm::annealed_langevin{.levels = sm::geometric{20, 0.1, 20}, .step = 0.001},
+       sm::generate(at_levels, sm::annealed_langevin{.levels = sm::geometric_levels{20, 0.1, 20}, .step = 0.001},
                     {.count = 4000, .seed = 1}));
-  show("heun, 40 levels",
-       sm::generate(at_levels, sm::heun{.levels = sm::edm{.sigma_max = 80, .levels = 40}}, {.count = 4000, .seed = 1}));
+  show("heun, 40 levels", sm::generate(at_levels, sm::heun{.levels = sm::edm_levels{.sigma_max = 80, .levels = 40}},
+                                       {.count = 4000, .seed = 1}));
 }

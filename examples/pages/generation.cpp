@@ -14,9 +14,9 @@ int main() {
     });
   });
   const sm::denoising_score_matching objective{
-      .sigma = sm::log_normal{.mean = -0.5, .deviation = 1.5}, .weight = sm::Weight::edm, .sigma_data = 1.5};
+      .sigma = sm::log_normal_sigma{.mean = -0.5, .deviation = 1.5}, .weight = sm::Weight::edm, .sigma_data = 1.5};
   const auto training = sm::train(network, objective, X, {.steps = 3000, .batch = 128});  // add .checkpoint = "file"
-  const auto drawn = sm::generate(training.model, sm::heun{.levels = sm::edm{.sigma_max = 20, .levels = 30}},
+  const auto drawn = sm::generate(training.model, sm::heun{.levels = sm::edm_levels{.sigma_max = 20, .levels = 30}},
                                   {.count = 1000, .seed = 1});
 
   std::printf("training: %s, loss %.3f\n", to_string(training.status), training.loss.value);

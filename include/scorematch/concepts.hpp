@@ -77,9 +77,9 @@ struct Losses {
 // What users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
 
-using Input = Eigen::Ref<const Eigen::MatrixXd>;   ///< d × B, a column a sample
-using Output = Eigen::Ref<Eigen::MatrixXd>;        ///< d × B
-using OutputVector = Eigen::Ref<Eigen::VectorXd>;  ///< B, or the size of θ
+using InputPoints = Eigen::Ref<const Eigen::MatrixXd>;  ///< d × B, a column a sample
+using OutputPoints = Eigen::Ref<Eigen::MatrixXd>;       ///< d × B
+using OutputNumbers = Eigen::Ref<Eigen::VectorXd>;      ///< B, or the size of θ
 
 /// Stands for an argument of type R: converts to R and to nothing else. With R itself, Eigen's conversions would accept
 /// a parameter that loses the result (Eigen::MatrixXd G, a copy) or misreads it (Eigen::Ref<Eigen::VectorXd> g, one
@@ -96,46 +96,46 @@ concept has_dimension = requires(const M& m) {
 
 /// ∇f at every column of X
 template <class M>
-concept has_gradient = requires(const M& m, Input X, Exactly<Output> G) {
+concept has_gradient = requires(const M& m, InputPoints X, Exactly<OutputPoints> G) {
   m.gradient(X, G);
 };
 
 /// f at every column of X: for MALA and for pictures
 template <class M>
-concept has_energy = requires(const M& m, Input X, Exactly<OutputVector> f) {
+concept has_energy = requires(const M& m, InputPoints X, Exactly<OutputNumbers> f) {
   m.energy(X, f);
 };
 
 /// Σ_i ∂²f/∂x_i² at every column of X; without it, 2d gradients by central differences
 template <class M>
-concept has_laplacian = requires(const M& m, Input X, Exactly<OutputVector> L) {
+concept has_laplacian = requires(const M& m, InputPoints X, Exactly<OutputNumbers> L) {
   m.laplacian(X, L);
 };
 
 /// The Hessian of f times the columns of V; without it, two gradients by central differences
 template <class M>
-concept has_hessian_vector = requires(const M& m, Input X, Input V, Exactly<Output> HV) {
+concept has_hessian_vector = requires(const M& m, InputPoints X, InputPoints V, Exactly<OutputPoints> HV) {
   m.hessian_vector(X, V, HV);
 };
 
 /// s at every column of X
 template <class M>
-concept has_score = requires(const M& m, Input X, Exactly<Output> S) {
+concept has_score = requires(const M& m, InputPoints X, Exactly<OutputPoints> S) {
   m.score(X, S);
 };
 
 /// s at every column of X (d × B), column b at its own noise level sigma[b]: for `generate`, and for losses at many
 /// levels
 template <class M>
-concept has_score_at_sigma = requires(const M& m, Input X, const Eigen::Ref<const Eigen::VectorXd> sigma,
-                                      Exactly<Output> S) {
+concept has_score_at_sigma = requires(const M& m, InputPoints X, const Eigen::Ref<const Eigen::VectorXd> sigma,
+                                      Exactly<OutputPoints> S) {
   m.score(X, sigma, S);
 };
 
 /// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
 template <class M>
-concept has_divergence = requires(const M& m, Input X, Exactly<OutputVector> D) {
-  m.divergence(X, D);
+concept has_trace = requires(const M& m, InputPoints X, Exactly<OutputNumbers> D) {
+  m.trace(X, D);
 };
 
 /// θ, read and written
@@ -147,14 +147,14 @@ concept has_parameters = requires(M& m, const M& c, const Eigen::VectorXd& theta
 
 /// g += Σ_b ∂/∂θ (W_b · field(x_b)), the field being ∇f for an energy and s for a score
 template <class M>
-concept has_pull_back = requires(const M& m, Input X, Input W, Exactly<OutputVector> g) {
+concept has_pull_back = requires(const M& m, InputPoints X, InputPoints W, Exactly<OutputNumbers> g) {
   m.pull_back(X, W, g);
 };
 
 /// g += Σ_b w_b ∂f(x_b)/∂θ: for likelihoods, contrastive divergence and noise contrastive estimation
 template <class M>
-concept has_energy_pull_back = requires(const M& m, Input X, const Eigen::Ref<const Eigen::VectorXd> w,
-                                        Exactly<OutputVector> g) {
+concept has_energy_pull_back = requires(const M& m, InputPoints X, const Eigen::Ref<const Eigen::VectorXd> w,
+                                        Exactly<OutputNumbers> g) {
   m.pull_back_energy(X, w, g);
 };
 
@@ -162,21 +162,21 @@ concept has_energy_pull_back = requires(const M& m, Input X, const Eigen::Ref<co
 template <class M>
 concept has_trained_parameters = has_parameters<M> &&(has_pull_back<M> || has_energy_pull_back<M>);
 
-/// A class whose energy's derivatives the user wrote: `static_assert(sm::Energy<MyEnergy>);`
+/// A class whose energy's derivatives the user wrote: `static_assert(sm::EnergyClass<MyEnergy>);`
 template <class M>
-concept Energy = std::copyable<M> && has_dimension<M> && has_gradient<M>;
+concept EnergyClass = std::copyable<M> && has_dimension<M> && has_gradient<M>;
 
 /// An Energy that can be fitted.
 template <class M>
-concept TrainableEnergy = Energy<M> && has_parameters<M> && has_pull_back<M>;
+concept TrainableEnergyClass = EnergyClass<M> && has_parameters<M> && has_pull_back<M>;
 
 /// A class whose score the user wrote, s(x) or s(x, σ).
 template <class M>
-concept Score = std::copyable<M> && has_dimension<M> &&(has_score<M> || has_score_at_sigma<M>);
+concept ScoreClass = std::copyable<M> && has_dimension<M> &&(has_score<M> || has_score_at_sigma<M>);
 
 /// A Score that can be fitted.
 template <class M>
-concept TrainableScore = Score<M> && has_parameters<M> && has_pull_back<M>;
+concept TrainableScoreClass = ScoreClass<M> && has_parameters<M> && has_pull_back<M>;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What the library's generic code is written against

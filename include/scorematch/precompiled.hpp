@@ -112,8 +112,8 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::product<voi
                                                                                    const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::dot_product<void>(const formula::Value&,
                                                                                        const formula::Value&);
-SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start>(const std::string&, Index, Index,
-                                                                                const start&) const;
+SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start_at>(const std::string&, Index, Index,
+                                                                                   const start_at&) const;
 SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
 SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&,
                                                                           const fitting::MetricAt&, fitting::HeldOut&,

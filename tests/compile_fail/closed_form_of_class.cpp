@@ -8,10 +8,10 @@ namespace sm = scorematch;
 struct Harmonic {
   double k = 1;
   Eigen::Index dimension() const { return 2; }
-  void gradient(sm::Input X, sm::Output G) const { G = k * X; }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = k * X; }
   Eigen::VectorXd parameters() const { return Eigen::VectorXd::Constant(1, k); }
   void set_parameters(const Eigen::VectorXd& theta) { k = theta[0]; }
-  void pull_back(sm::Input X, sm::Input W, sm::OutputVector g) const { g[0] += X.cwiseProduct(W).sum(); }
+  void pull_back(sm::InputPoints X, sm::InputPoints W, sm::OutputNumbers g) const { g[0] += X.cwiseProduct(W).sum(); }
 };
 
 double user(const Eigen::MatrixXd& data) {

@@ -7,11 +7,11 @@ namespace sm = scorematch;
 struct MyEnergy {
   Eigen::Index dimension() const { return 1; }
 #ifdef CORRECT
-  void gradient(sm::Input X, sm::Output G) const { G = stiffness * X; }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = stiffness * X; }
 #endif
   Eigen::VectorXd parameters() const { return Eigen::VectorXd::Constant(1, stiffness); }
   void set_parameters(const Eigen::VectorXd& theta) { stiffness = theta[0]; }
-  void pull_back(sm::Input X, sm::Input W, sm::OutputVector g) const { g[0] += W.cwiseProduct(X).sum(); }
+  void pull_back(sm::InputPoints X, sm::InputPoints W, sm::OutputNumbers g) const { g[0] += W.cwiseProduct(X).sum(); }
 
   double stiffness = 1;
 };

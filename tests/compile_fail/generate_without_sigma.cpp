@@ -7,11 +7,11 @@ namespace sm = scorematch;
 struct MyScore {
   Eigen::Index dimension() const { return 2; }
 #ifdef CORRECT
-  void score(sm::Input X, Eigen::Ref<const Eigen::VectorXd> sigma, sm::Output S) const {
+  void score(sm::InputPoints X, Eigen::Ref<const Eigen::VectorXd> sigma, sm::OutputPoints S) const {
     for (Eigen::Index b = 0; b < X.cols(); ++b) S.col(b) = -X.col(b) / (1 + sigma[b] * sigma[b]);
   }
 #else
-  void score(sm::Input X, sm::Output S) const { S = -X; }
+  void score(sm::InputPoints X, sm::OutputPoints S) const { S = -X; }
 #endif
 };
 

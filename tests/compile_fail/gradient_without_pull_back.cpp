@@ -5,7 +5,7 @@ namespace sm = scorematch;
 
 struct MyEnergy {
   Eigen::Index dimension() const { return 1; }
-  void gradient(sm::Input X, sm::Output G) const { G = stiffness * X; }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = stiffness * X; }
   Eigen::VectorXd parameters() const { return Eigen::VectorXd::Constant(1, stiffness); }
   void set_parameters(const Eigen::VectorXd& theta) { stiffness = theta[0]; }
 

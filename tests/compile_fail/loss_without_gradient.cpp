@@ -6,9 +6,9 @@ namespace sm = scorematch;
 struct MyEnergy {
   Eigen::Index dimension() const { return 2; }
 #ifdef CORRECT
-  void gradient(sm::Input X, sm::Output G) const { G = X; }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = X; }
 #else
-  void grad(sm::Input X, sm::Output G) const { G = X; }
+  void grad(sm::InputPoints X, sm::OutputPoints G) const { G = X; }
 #endif
 };
 

@@ -7,7 +7,7 @@ namespace sm = scorematch;
 struct MyEnergy {
   Eigen::Index dimension() const { return 2; }
 #ifdef CORRECT
-  void gradient(sm::Input X, sm::Output G) const { G = X; }
+  void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = X; }
 #endif
 };
 

@@ -69,10 +69,10 @@ bool accepts(std::string_view input) {
   const unsigned a = letter(0), b = letter(1);
   sm::CsvOptions options;
   constexpr char separators[] = {'\0', ',', ';', '\t', ' ', '\0', '\0', '\0'};
-  options.header = static_cast<sm::Header>(a % 4 % 3);
-  options.comments = static_cast<sm::Comments>(a / 4 % 4 % 3);
+  options.header = static_cast<sm::CsvHeader>(a % 4 % 3);
+  options.comments = static_cast<sm::CsvComments>(a / 4 % 4 % 3);
   options.separator = separators[a / 16 % 4 + (b % 2 == 1 ? 4 : 0)];
-  options.missing = (b & 16) != 0 ? sm::Missing::drop_row : sm::Missing::error;
+  options.missing = (b & 16) != 0 ? sm::CsvMissing::drop_row : sm::CsvMissing::error;
   options.decimal = (b & 32) != 0 ? ',' : '.';
   options.skip_blank_lines = (b & 8) != 0;
   if ((b & 4) != 0) options.missing_marks = {"-999"};

@@ -186,11 +186,11 @@ class DerivativeCheck {
     const std::string name = is_energy ? "laplacian" : "divergence";
     VectorXd trace = nan(B_, 1);
     if constexpr (!is_user)
-      trace = divergence_of(model_, X_);
+      trace = trace_of(model_, X_);
     else if constexpr (is_energy && has_laplacian<M>)
       model_.laplacian(X_, trace);
-    else if constexpr (!is_energy && has_divergence<M>)
-      model_.divergence(X_, trace);
+    else if constexpr (!is_energy && has_trace<M>)
+      model_.trace(X_, trace);
     else
       return skip(name, "not provided: central differences stand in for it");
     const std::string sign = is_energy ? ": it is of the energy f, not of log p" : ": it is of s, not of ∇f";

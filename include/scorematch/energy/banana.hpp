@@ -6,16 +6,16 @@
 namespace scorematch {
 
 /// Where its parameters start.
-struct Banana {
+struct BananaOptions {
   double along = 1;     ///< standard deviation of x₀; > 0
   double across = 0.5;  ///< standard deviation of x₁ about the parabola; > 0
   double bend = 1;      ///< finite
 
   void validate(Index d) const {
     require_at_least(d, 2, "banana: dimension");
-    require_positive(along, "Banana: along");
-    require_positive(across, "Banana: across");
-    require(std::isfinite(bend), {"Banana: bend is ", bend, "; it must be a finite number"});
+    require_positive(along, "BananaOptions: along");
+    require_positive(across, "BananaOptions: across");
+    require(std::isfinite(bend), {"BananaOptions: bend is ", bend, "; it must be a finite number"});
   }
 };
 
@@ -26,12 +26,12 @@ struct Banana {
 ///   "log_along", "log_across"  log s, log t
 ///   "bend"                     b
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto banana(const X& x, const Theta& theta, const Banana& options = {}) {
+SCOREMATCH_INLINE auto banana(const X& x, const Theta& theta, const BananaOptions& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_along = theta("log_along", ready::log_of{options.along});
   const auto log_across = theta("log_across", ready::log_of{options.across});
-  const auto bend = theta("bend", start(options.bend));
+  const auto bend = theta("bend", start_at(options.bend));
   const auto parabola = bend * (square(x[0]) - exp(2.0 * log_along));
   const auto f = 0.5 * square(exp(-log_along) * x[0]) + 0.5 * square(exp(-log_across) * (x[1] - parabola));
   if (d == 2) return f;
@@ -40,7 +40,7 @@ SCOREMATCH_INLINE auto banana(const X& x, const Theta& theta, const Banana& opti
 
 /// The same as a model: banana(2, {.bend = 2}).
 template <class = void>
-EnergyModel banana(Index dimension, const Banana& options = {}) {
+EnergyModel banana(Index dimension, const BananaOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return banana(x, theta, options); });
 }
 

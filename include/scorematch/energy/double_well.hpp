@@ -6,15 +6,15 @@
 namespace scorematch {
 
 /// Where its parameters start.
-struct DoubleWell {
+struct DoubleWellOptions {
   double height = 2;     ///< of the barrier at 0 over the wells; > 0
   double width = 1;      ///< the wells are at ±width; > 0
   double stiffness = 1;  ///< of the other coordinates, about 0; > 0
 
   void validate() const {
-    require_positive(height, "DoubleWell: height");
-    require_positive(width, "DoubleWell: width");
-    require_positive(stiffness, "DoubleWell: stiffness");
+    require_positive(height, "DoubleWellOptions: height");
+    require_positive(width, "DoubleWellOptions: width");
+    require_positive(stiffness, "DoubleWellOptions: stiffness");
   }
 };
 
@@ -24,7 +24,7 @@ struct DoubleWell {
 ///
 ///   "log_height", "log_width", "log_stiffness"  log h, log w, log k (k for d ≥ 2)
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto double_well(const X& x, const Theta& theta, const DoubleWell& options = {}) {
+SCOREMATCH_INLINE auto double_well(const X& x, const Theta& theta, const DoubleWellOptions& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto height = exp(theta("log_height", ready::log_of{options.height}));
@@ -36,7 +36,7 @@ SCOREMATCH_INLINE auto double_well(const X& x, const Theta& theta, const DoubleW
 
 /// The same as a model: double_well(2, {.height = 4}).
 template <class = void>
-EnergyModel double_well(Index dimension, const DoubleWell& options = {}) {
+EnergyModel double_well(Index dimension, const DoubleWellOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return double_well(x, theta, options); });
 }
 

@@ -11,7 +11,7 @@
 namespace scorematch {
 
 /// Where a Gaussian's parameters start.
-struct Gaussian {
+struct GaussianOptions {
   Eigen::VectorXd mean = {};       ///< d numbers; empty: 0
   Eigen::MatrixXd precision = {};  ///< d × d, symmetric and positive definite; empty: the unit matrix
 
@@ -19,9 +19,9 @@ struct Gaussian {
   template <class D = void>  // templates, so that programs without Gaussians do not compile Eigen's decomposition
   void validate(Index d) const {
     require(mean.size() == 0 || mean.size() == d,
-            {"Gaussian: mean has ", mean.size(), " numbers; the dimension is ", d});
+            {"GaussianOptions: mean has ", mean.size(), " numbers; the dimension is ", d});
     require(precision.size() == 0 || (precision.rows() == d && precision.cols() == d),
-            {"Gaussian: precision is ", precision.rows(), " × ", precision.cols(), "; the dimension is ", d});
+            {"GaussianOptions: precision is ", precision.rows(), " × ", precision.cols(), "; the dimension is ", d});
     if (precision.size() > 0) (void)factor<D>();
   }
 
@@ -31,7 +31,7 @@ struct Gaussian {
     const DependentMatrix<D> given = precision;
     const Eigen::LLT<DependentMatrix<D>> decomposed(given);
     require(decomposed.info() == Eigen::Success && given.isApprox(given.transpose(), 1e-10),
-            {"Gaussian: precision is not symmetric and positive definite"});
+            {"GaussianOptions: precision is not symmetric and positive definite"});
     return decomposed.matrixL();
   }
 };
@@ -42,7 +42,7 @@ struct Gaussian {
 ///   "log_diagonal"  the logarithms of L's diagonal, d numbers
 ///   "below"         what is below it, column by column, d(d − 1)/2 numbers (none for d = 1)
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto gaussian(const X& x, const Theta& theta, const Gaussian& options = {}) {
+SCOREMATCH_INLINE auto gaussian(const X& x, const Theta& theta, const GaussianOptions& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_diagonal = [&](const std::string&, Eigen::MatrixXd& block) {
@@ -58,7 +58,7 @@ SCOREMATCH_INLINE auto gaussian(const X& x, const Theta& theta, const Gaussian& 
     for (Index j = 0; j < d; ++j)
       for (Index i = j + 1; i < d; ++i) block(ready::place_below(d, i, j)) = L(i, j);
   };
-  const auto u = x - theta("mean", d, ready::given_or<Eigen::VectorXd, start>{options.mean, start(0)});
+  const auto u = x - theta("mean", d, ready::given_or<Eigen::VectorXd, start_at>{options.mean, start_at(0)});
   const auto scaled = exp(theta("log_diagonal", d, log_diagonal)) * u;
   if (d == 1) return 0.5 * squared_norm(scaled);
   return 0.5 *
@@ -67,7 +67,7 @@ SCOREMATCH_INLINE auto gaussian(const X& x, const Theta& theta, const Gaussian& 
 
 /// The same as a model: gaussian(2), gaussian(2, {.mean = m, .precision = P}).
 template <class = void>
-EnergyModel gaussian(Index dimension, const Gaussian& options = {}) {
+EnergyModel gaussian(Index dimension, const GaussianOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return gaussian(x, theta, options); });
 }
 

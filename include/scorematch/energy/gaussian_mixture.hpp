@@ -5,19 +5,19 @@
 
 namespace scorematch {
 
-struct GaussianMixture {
+struct GaussianMixtureOptions {
   int components = 2;          ///< K, 1 … 10⁵
   Eigen::MatrixXd means = {};  ///< where they start, d × K; empty: drawn from N(0, spread² I)
   double spread = 1;           ///< > 0, at most 1e300
   std::uint64_t seed = 0;      ///< of the means
 
   void validate(Index d) const {
-    require_within(components, 1, 100'000, "GaussianMixture: components");
+    require_within(components, 1, 100'000, "GaussianMixtureOptions: components");
     require(spread > 0 && spread <= 1e300,
-            {"GaussianMixture: spread is ", spread, "; it must lie above 0 and be at most 1e300"});
+            {"GaussianMixtureOptions: spread is ", spread, "; it must lie above 0 and be at most 1e300"});
     require(means.size() == 0 || (means.rows() == d && means.cols() == components),
-            {"GaussianMixture: means is ", means.rows(), " × ", means.cols(), "; it must be ", d, " × ", components,
-             ", a column a component"});
+            {"GaussianMixtureOptions: means is ", means.rows(), " × ", means.cols(), "; it must be ", d, " × ",
+             components, ", a column a component"});
   }
 };
 
@@ -28,13 +28,13 @@ struct GaussianMixture {
 ///   "log_diagonals"  the logarithms of the diagonals of the L_k, d × K
 ///   "below"          what is below them, column by column, d(d − 1)/2 × K (none for d = 1)
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto gaussian_mixture(const X& x, const Theta& theta, const GaussianMixture& options = {}) {
+SCOREMATCH_INLINE auto gaussian_mixture(const X& x, const Theta& theta, const GaussianMixtureOptions& options = {}) {
   const int d = static_cast<int>(x.size()), K = options.components;
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto log_weights = theta("log_weights", K);
-  const auto means =
-      theta("means", d, K,
-            ready::given_or<Eigen::MatrixXd, normal>{options.means, {.sigma = options.spread, .seed = options.seed}});
+  const auto means = theta(
+      "means", d, K,
+      ready::given_or<Eigen::MatrixXd, start_normal>{options.means, {.sigma = options.spread, .seed = options.seed}});
   const auto log_diagonals = theta("log_diagonals", d, K);
   const auto log_sum = [&](const auto& half_square) {
     return log_sum_exp(stack(K, [&](int k) {
@@ -54,7 +54,7 @@ SCOREMATCH_INLINE auto gaussian_mixture(const X& x, const Theta& theta, const Ga
 
 /// The same as a model: gaussian_mixture(2, {.components = 3, .seed = 1}).
 template <class = void>
-EnergyModel gaussian_mixture(Index dimension, const GaussianMixture& options = {}) {
+EnergyModel gaussian_mixture(Index dimension, const GaussianMixtureOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return gaussian_mixture(x, theta, options); });
 }
 

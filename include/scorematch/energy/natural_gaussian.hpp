@@ -8,17 +8,18 @@
 namespace scorematch {
 
 /// Where a natural Gaussian's parameters start, and where its coordinates do.
-struct NaturalGaussian {
-  Gaussian gaussian = {};       ///< its mean and precision at the start
-  Eigen::VectorXd offset = {};  ///< c, d numbers; empty: 0. About the data's mean: better conditioned, else the same
+struct NaturalGaussianOptions {
+  GaussianOptions gaussian = {};  ///< its mean and precision at the start
+  Eigen::VectorXd offset = {};    ///< c, d numbers; empty: 0. About the data's mean: better conditioned, else the same
 
   template <class D = void>
   void validate(Index d) const {
     gaussian.validate<D>(d);
     require(offset.size() == 0 || offset.size() == d,
-            {"NaturalGaussian: offset has ", offset.size(), " numbers; the dimension is ", d});
+            {"NaturalGaussianOptions: offset has ", offset.size(), " numbers; the dimension is ", d});
     for (Index i = 0; i < offset.size(); ++i)
-      require(std::isfinite(offset[i]), {"NaturalGaussian: offset has ", offset[i], "; its numbers must be finite"});
+      require(std::isfinite(offset[i]),
+              {"NaturalGaussianOptions: offset has ", offset[i], "; its numbers must be finite"});
   }
 };
 
@@ -32,7 +33,7 @@ struct NaturalGaussian {
 /// the inverse of their covariance. Nothing keeps Λ positive definite; `gaussian` has the same energies with a Λ that
 /// is.
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto natural_gaussian(const X& x, const Theta& theta, const NaturalGaussian& options = {}) {
+SCOREMATCH_INLINE auto natural_gaussian(const X& x, const Theta& theta, const NaturalGaussianOptions& options = {}) {
   const int d = static_cast<int>(x.size());
   if constexpr (ready::is_recorded<X>) options.validate(d);
   const auto start_of = [&](auto number) {  // number(Λ, h, block) fills in where a mean or a precision is given
@@ -62,15 +63,15 @@ SCOREMATCH_INLINE auto natural_gaussian(const X& x, const Theta& theta, const Na
 
 /// The same as a model: natural_gaussian(2), natural_gaussian(2, {.offset = X.rowwise().mean()}).
 template <class = void>
-EnergyModel natural_gaussian(Index dimension, const NaturalGaussian& options = {}) {
+EnergyModel natural_gaussian(Index dimension, const NaturalGaussianOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return natural_gaussian(x, theta, options); });
 }
 
 /// Mean and precision of a model whose parameters are those of `natural_gaussian`, with that offset: gaussian(d, …) of
 /// them is the same model where the precision is positive definite. `prefix` stands before the parameters' names.
 template <class D = void>
-Gaussian natural_gaussian_moments(const FormulaModel& model, const Eigen::VectorXd& offset = {},
-                                  const std::string& prefix = {}) {
+GaussianOptions natural_gaussian_moments(const FormulaModel& model, const Eigen::VectorXd& offset = {},
+                                         const std::string& prefix = {}) {
   const Eigen::MatrixXd diagonal = model.parameter(prefix + "diagonal");
   const Index d = diagonal.size();
   require(offset.size() == 0 || offset.size() == d,

@@ -19,7 +19,7 @@ template <ready::FormulaVector X, class Theta>
 SCOREMATCH_INLINE auto pairwise_quartic(const X& x, const Theta& theta) {
   const int d = static_cast<int>(x.size()), pairs = d * (d - 1) / 2;
   const auto squares = square(x);
-  const auto alone = dot(theta("linear", d), x) + dot(theta("quadratic", d, start(0.5)), squares) +
+  const auto alone = dot(theta("linear", d), x) + dot(theta("quadratic", d, start_at(0.5)), squares) +
                      dot(theta("quartic", d), square(squares));
   if (d == 1) return alone;
   const auto products = stack(d - 1, [&](int j) { return x[j] * tail(x, d - 1 - j); });

@@ -6,13 +6,13 @@
 namespace scorematch {
 
 /// Where its parameters start.
-struct Ring {
+struct RingOptions {
   double radius = 2;   ///< > 0
   double width = 0.3;  ///< standard deviation of ‖x‖ about it, where it is small beside the radius; > 0
 
   void validate() const {
-    require_positive(radius, "Ring: radius");
-    require_positive(width, "Ring: width");
+    require_positive(radius, "RingOptions: radius");
+    require_positive(width, "RingOptions: width");
   }
 };
 
@@ -21,7 +21,7 @@ struct Ring {
 ///
 ///   "log_radius", "log_width"  log r, log w
 template <ready::FormulaVector X, class Theta>
-SCOREMATCH_INLINE auto ring(const X& x, const Theta& theta, const Ring& options = {}) {
+SCOREMATCH_INLINE auto ring(const X& x, const Theta& theta, const RingOptions& options = {}) {
   if constexpr (ready::is_recorded<X>) options.validate();
   const auto log_radius = theta("log_radius", ready::log_of{options.radius});
   const auto log_width = theta("log_width", ready::log_of{options.width});
@@ -30,7 +30,7 @@ SCOREMATCH_INLINE auto ring(const X& x, const Theta& theta, const Ring& options 
 
 /// The same as a model: ring(2, {.radius = 3}).
 template <class = void>
-EnergyModel ring(Index dimension, const Ring& options = {}) {
+EnergyModel ring(Index dimension, const RingOptions& options = {}) {
   return energy_model(dimension, [&](const auto& x, const auto& theta) { return ring(x, theta, options); });
 }
 

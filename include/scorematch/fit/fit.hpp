@@ -23,14 +23,14 @@
 
 namespace scorematch {
 
-enum class Method {
+enum class FitMethod {
   automatic,  ///< lbfgs where the objective is deterministic, adam otherwise
   lbfgs,      ///< the whole data set at every evaluation; the objective's noise is kept at draw 0
   adam,       ///< minibatches in a pseudo-random order, new noise at every step
 };
 
 struct FitOptions {
-  Method method = Method::automatic;
+  FitMethod method = FitMethod::automatic;
   Index iterations = 0;  ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
   /// lbfgs: the fit has converged when the next step would change the score by no more than this part of its size
   /// (Fit::decrement); no units. 0: 1e-9 for double data, 1e-4 for float, where rounding allows, else a thousand times
@@ -69,7 +69,9 @@ enum class FitStatus {
   converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by
               ///< what rounding of θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient
               ///< is within its own standard error, and the next step would change the score by less than a tenth
-  stopped,    ///< after the iterations allowed, or by the progress callback
+  used_up,    ///< all iterations allowed were taken: the usual end of adam, which cannot tell how far it is; lbfgs had
+              ///< not converged
+  stopped,    ///< by the progress callback
   stalled,  ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the
             ///< way, the search ended at a saddle, or a number of θ ran off to where it changes nothing (see
             ///< Fit::warnings)
@@ -86,6 +88,8 @@ inline const char* to_string(FitStatus status) {
   switch (status) {
     case FitStatus::converged:
       return "converged";
+    case FitStatus::used_up:
+      return "iterations used up";
     case FitStatus::stopped:
       return "stopped";
     case FitStatus::stalled:
@@ -112,7 +116,7 @@ template <class M>
 struct [[nodiscard]] Fit {
   M model;
   Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0, with its gradient
-  FitStatus status = FitStatus::stopped;
+  FitStatus status = FitStatus::used_up;
   Index iterations = 0, evaluations = 0;
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
@@ -127,7 +131,7 @@ namespace fitting {
 
 /// How a fit went, whatever the model.
 struct FitRun {
-  FitStatus status = FitStatus::stopped;
+  FitStatus status = FitStatus::used_up;
   double loss = 0;  ///< lbfgs: the least
   Index iterations = 0, evaluations = 0, non_finite = 0;
   double decrement = std::numeric_limits<double>::quiet_NaN();
@@ -291,7 +295,7 @@ FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out,
                : minimum.stopped    ? FitStatus::stopped
                : run.unbounded      ? FitStatus::diverged
                : converged          ? FitStatus::converged
-               : used_up            ? FitStatus::stopped
+               : used_up            ? FitStatus::used_up
                                     : FitStatus::stalled;
   // Stationary, or so flat that nothing can be told: the score is next to 0 by the data's scale.
   const bool flat = minimum.gain <= 1e-6 * search.natural;
@@ -368,7 +372,8 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
   run.status = end == MinibatchEnd::early_stopped ? FitStatus::early_stopped
                : end == MinibatchEnd::diverged    ? FitStatus::diverged
                : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
-                                                  : FitStatus::stopped;
+               : end == MinibatchEnd::stopped     ? FitStatus::stopped
+                                                  : FitStatus::used_up;
   if (end == MinibatchEnd::all_steps &&
       arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1,
               plan.steps * plan.batch / (10 * samples), theta, run.decrement))  // a tenth of the fit's own evaluations
@@ -462,7 +467,7 @@ class FitSearch {
   std::vector<std::string> warnings;
 
   FitRun run() {
-    lbfgs_ = options_.method == Method::lbfgs || (options_.method == Method::automatic && problem_.deterministic);
+    lbfgs_ = options_.method == FitMethod::lbfgs || (options_.method == FitMethod::automatic && problem_.deterministic);
     require_used(options_, lbfgs_, lbfgs_ ? "the method lbfgs" : "the method adam");
     if (options_.held_out.cols() == 0) require_no_held_out(options_, "this fit");
     scale_ = inspect_data<T>(data_, warnings);

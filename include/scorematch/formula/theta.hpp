@@ -14,16 +14,16 @@
 
 namespace scorematch {
 
-/// Every element of the block starts at `number`: theta("width", sm::start(2.0)), theta("w", 5, sm::start(0.1)).
-struct start {
+/// Every element of the block starts at `number`: theta("width", sm::start_at(2.0)), theta("w", 5, sm::start_at(0.1)).
+struct start_at {
   double number;
-  explicit start(double value) : number(value) {}
+  explicit start_at(double value) : number(value) {}
 
   void operator()(const std::string&, Eigen::MatrixXd& block) const { std::fill_n(block.data(), block.size(), number); }
 };
 
 /// Uniform on ±√(6/(rows + cols)) (Glorot & Bengio 2010, equation 16): for tanh layers.
-struct glorot {
+struct start_glorot {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
@@ -34,7 +34,7 @@ struct glorot {
 };
 
 /// N(0, gain²/cols): gain √2 is He et al. 2015, equation 10, for rectifiers and SiLU; gain 1 is LeCun's.
-struct scaled_normal {
+struct start_scaled_normal {
   double gain = 1.4142135623730951;
   std::uint64_t seed = 0;
 
@@ -46,7 +46,7 @@ struct scaled_normal {
 };
 
 /// N(0, sigma²) for every element.
-struct normal {
+struct start_normal {
   double sigma = 1;
   std::uint64_t seed = 0;
 
@@ -60,7 +60,7 @@ struct normal {
 
 namespace scorematch::formula {
 
-/// Fills a block of θ, given its name: scorematch::start, glorot, scaled_normal, normal, or the user's own.
+/// Fills a block of θ, given its name: scorematch::start_at, glorot, scaled_normal, normal, or the user's own.
 template <class I>
 concept Initialiser = !requires {
   typename I::PlainObject;
@@ -69,30 +69,30 @@ concept Initialiser = !requires {
 
 /// What a formula receives as `theta`.
 ///
-///   theta("a")            a number, 0 at the start       theta("a", sm::start(1.0))
+///   theta("a")            a number, 0 at the start       theta("a", sm::start_at(1.0))
 ///   theta("v", 3)         a vector                       theta("v", Eigen::Vector3d(1, 2, 3))
-///   theta("W", 4, 3)      a 4 × 3 matrix                 theta("W", 4, 3, sm::glorot{.seed = 7})
+///   theta("W", 4, 3)      a 4 × 3 matrix                 theta("W", 4, 3, sm::start_glorot{.seed = 7})
 ///
 /// The same name with the same shape is the same parameter; with another shape it throws std::invalid_argument.
 class Theta {
  public:
   explicit Theta(Recorder& recorder, std::string prefix = {}) : recorder_(recorder), prefix_(std::move(prefix)) {}
 
-  Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start(0)); }
+  Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start_at(0)); }
 
   template <class Shape>
   requires std::is_arithmetic_v<Shape> Value operator()(const std::string& name, Shape rows) const {
     static_assert(std::integral<Shape>,
-                  "theta(\"name\", n) takes a whole number, the size; a start value is sm::start(number)");
-    return declare(name, static_cast<Index>(rows), 1, scorematch::start(0));
+                  "theta(\"name\", n) takes a whole number, the size; a start value is sm::start_at(number)");
+    return declare(name, static_cast<Index>(rows), 1, scorematch::start_at(0));
   }
 
   template <class Rows, class Cols>
   requires std::is_arithmetic_v<Rows> && std::is_arithmetic_v<Cols> Value operator()(const std::string& name, Rows rows,
                                                                                      Cols cols) const {
     static_assert(std::integral<Rows> && std::integral<Cols>,
-                  "theta(\"name\", rows, cols) takes whole numbers, the shape; a start value is sm::start(number)");
-    return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), scorematch::start(0));
+                  "theta(\"name\", rows, cols) takes whole numbers, the shape; a start value is sm::start_at(number)");
+    return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), scorematch::start_at(0));
   }
 
   template <Initialiser I>

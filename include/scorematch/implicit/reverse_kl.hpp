@@ -23,7 +23,7 @@
 namespace scorematch {
 
 /// E_q[log q + f] and its gradient, estimated from draws of the generator.
-struct [[nodiscard]] ReverseKl {
+struct [[nodiscard]] ReverseKlEstimate {
   /// E_q[log q + f] = D(q‖p) − log Z, so that minus it is a lower bound of log Z. NaN where the target has no energy or
   /// the generator's score is learnt: then only the gradient is known.
   double value = std::numeric_limits<double>::quiet_NaN();
@@ -36,13 +36,16 @@ struct [[nodiscard]] ReverseKl {
 };
 
 enum class ReverseKlStatus {
-  stopped,         ///< after the iterations asked for (the usual end), or by the progress callback
+  used_up,         ///< all iterations were taken: the usual end
+  stopped,         ///< by the progress callback
   not_invertible,  ///< a slope of the generator changed its sign, or became 0: log q is not known any more
   non_finite,      ///< the gradient, or a term of the value that is known, was not finite
 };
 
 inline const char* to_string(ReverseKlStatus status) {
   switch (status) {
+    case ReverseKlStatus::used_up:
+      return "iterations used up";
     case ReverseKlStatus::stopped:
       return "stopped";
     case ReverseKlStatus::not_invertible:
@@ -53,7 +56,7 @@ inline const char* to_string(ReverseKlStatus status) {
   return "";
 }
 
-struct ReverseKlOptions {
+struct reverse_kl {
   Index iterations = 2000;      ///< 1 … 2⁴⁰ − 1, of Adam, with new noise at each
   Index batch = 256;            ///< 2 … 10⁹ draws an iteration
   double learning_rate = 1e-2;  ///< > 0, at the start; it falls to 0 along half a cosine
@@ -67,19 +70,19 @@ struct ReverseKlOptions {
 
   void validate() const {
     constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
-    require_within(iterations, 1, most, "ReverseKlOptions: iterations");
-    require_within(batch, 2, 1'000'000'000, "ReverseKlOptions: batch");
-    require_positive(learning_rate, "ReverseKlOptions: learning_rate");
-    require_positive(sigma, "ReverseKlOptions: sigma");
-    require_within(score_steps, 1, 1'000'000, "ReverseKlOptions: score_steps");
-    require_within(first_score_steps, 1, 1'000'000'000, "ReverseKlOptions: first_score_steps");
-    require_positive(score_learning_rate, "ReverseKlOptions: score_learning_rate");
+    require_within(iterations, 1, most, "reverse_kl: iterations");
+    require_within(batch, 2, 1'000'000'000, "reverse_kl: batch");
+    require_positive(learning_rate, "reverse_kl: learning_rate");
+    require_positive(sigma, "reverse_kl: sigma");
+    require_within(score_steps, 1, 1'000'000, "reverse_kl: score_steps");
+    require_within(first_score_steps, 1, 1'000'000'000, "reverse_kl: first_score_steps");
+    require_positive(score_learning_rate, "reverse_kl: score_learning_rate");
   }
 };
 
 struct ReverseKlStep {
   Index iteration = 0;
-  double value = 0;  ///< E_q[log q + f] of the iteration's draws, as in ReverseKl
+  double value = 0;  ///< E_q[log q + f] of the iteration's draws, as in ReverseKlEstimate
   double standard_error = 0;
   double gradient_norm = 0;
 };
@@ -87,8 +90,8 @@ struct ReverseKlStep {
 /// What training returns, whatever happened: the last generator whose gradient was finite.
 struct [[nodiscard]] ReverseKlFit {
   Generator generator;
-  ReverseKl last = {};  ///< of `generator`, on 16 batches of new noise
-  ReverseKlStatus status = ReverseKlStatus::stopped;
+  ReverseKlEstimate last = {};  ///< of `generator`, on 16 batches of new noise
+  ReverseKlStatus status = ReverseKlStatus::used_up;
   Index iterations = 0;
   std::vector<ReverseKlStep> history = {};  ///< a hundred of the iterations, the first and the last among them
 };
@@ -159,7 +162,7 @@ class Estimator {
   }
 
   /// The mean over `N` draws of a step; `with_error`: the gradient's errors too.
-  void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKl& result) {
+  void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKlEstimate& result) {
     // For an error there must be blocks to compare: 16 at least.
     const Index block = std::min(with_error ? std::max<Index>(1, N / 16) : N, map_.block_size(known));
     Sums total{.signs = std::vector<char>(known ? static_cast<std::size_t>(d_) : 0, 0),
@@ -277,12 +280,12 @@ void require_target(const Generator& generator, const M& target, const char* who
 
 /// The loop. step(i, φ, estimate) estimates at φ; last(estimate) does so once more, with errors, at the end.
 template <class Step, class Last>
-void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& result) {
+void train(const reverse_kl& options, Step step, Last last, ReverseKlFit& result) {
   const Stopwatch watch;
   fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = options.iterations};
   Eigen::VectorXd phi = result.generator.parameters(), before = phi;
   const Index stride = std::max<Index>(1, options.iterations / 100);
-  ReverseKl estimate;
+  ReverseKlEstimate estimate;
   for (Index i = 0; i < options.iterations; ++i) {
     step(i, phi, estimate);
     const double gradient_norm = estimate.gradient.norm();
@@ -299,8 +302,11 @@ void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& 
     adam.update(estimate.gradient, phi);
     ++result.iterations;
     if (options.progress &&
-        !options.progress({"generator", i + 1, options.iterations, estimate.value, "log q + f", watch.seconds()}))
+        !options.progress({"generator", i + 1, options.iterations, estimate.value, "log q + f", watch.seconds()}) &&
+        i + 1 < options.iterations) {
+      result.status = ReverseKlStatus::stopped;
       break;
+    }
   }
   result.generator.set_parameters(phi);
   last(phi, result.last);
@@ -312,11 +318,12 @@ void train(const ReverseKlOptions& options, Step step, Last last, ReverseKlFit& 
 /// both. The target p is an energy, a score model or a user's class. Throws std::invalid_argument where the generator's
 /// density is not known (it must be affine or triangular), dimensions do not agree, or samples not from 32 to 10⁹.
 template <class T = double, AnyModel M>
-ReverseKl reverse_kl_gradient(const Generator& generator, const M& target, Index samples, std::uint64_t seed = 0) {
+ReverseKlEstimate reverse_kl_gradient(const Generator& generator, const M& target, Index samples,
+                                      std::uint64_t seed = 0) {
   require_within(samples, 32, 1'000'000'000, "reverse_kl_gradient: samples");
   implicit::require_target(generator, target, "reverse_kl_gradient");
   generator.require_density("reverse_kl_gradient", "");
-  ReverseKl result;
+  ReverseKlEstimate result;
   using Estimator = implicit::Estimator<T, implicit::KnownDensity<T>>;
   Estimator(generator, bind<T>(target), {}).estimate({seed, Purpose::generator_noise}, 0, samples, true, result);
   return result;
@@ -325,30 +332,31 @@ ReverseKl reverse_kl_gradient(const Generator& generator, const M& target, Index
 /// Makes D(q_φ‖p) small over φ by Adam (1.19), for a generator whose density is known from its record: affine or
 /// triangular.
 ///
-///   auto fit = sm::reverse_kl(generator, target, {.iterations = 3000});
+///   auto fit = sm::fit(generator, sm::reverse_kl{.iterations = 3000}, target);
 ///
 /// The target p is an energy, a score model or a user's class; no normaliser is needed. Reverse divergence forgives q
 /// no point where p is small, and does not mind if q misses a mode of p. Reproducible: the same bits for any number of
 /// threads. Throws std::invalid_argument where the density is not known, dimensions do not agree, or an option is out
 /// of range; numerical outcomes are in `status`.
 template <class T = double, AnyModel M>
-ReverseKlFit reverse_kl(const Generator& generator, const M& target, const ReverseKlOptions& options = {}) {
+ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M& target) {
   options.validate();
   implicit::require_target(generator, target, "reverse_kl");
   generator.require_density("reverse_kl",
-                            "; give a score model to be learnt beside it: reverse_kl(generator, target, "
+                            "; give a score model to be learned beside it: fit(generator, reverse_kl{}, target, "
                             "score_model)");
   ReverseKlFit result{.generator = generator};
   implicit::Estimator<T, implicit::KnownDensity<T>> estimator(generator, bind<T>(target), {});
   const StreamKey key{options.seed, Purpose::generator_noise};
-  const auto estimate = [&](Index step, Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKl& out) {
+  const auto estimate = [&](Index step, Index samples, bool with_error, const Eigen::VectorXd& phi,
+                            ReverseKlEstimate& out) {
     estimator.map().bind(phi);
     estimator.estimate(key, static_cast<std::uint64_t>(step), samples, with_error, out);
   };
   implicit::train(
       options,
-      [&](Index i, const Eigen::VectorXd& phi, ReverseKl& out) { estimate(i, options.batch, false, phi, out); },
-      [&](const Eigen::VectorXd& phi, ReverseKl& out) {
+      [&](Index i, const Eigen::VectorXd& phi, ReverseKlEstimate& out) { estimate(i, options.batch, false, phi, out); },
+      [&](const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
         estimate(options.iterations, 16 * options.batch, true, phi, out);
       },
       result);
@@ -359,13 +367,12 @@ ReverseKlFit reverse_kl(const Generator& generator, const M& target, const Rever
 /// draws, `score_steps` steps for each of the generator's.
 ///
 ///   auto score = sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 2}) - x; });
-///   auto fit = sm::reverse_kl(generator, target, score, {.sigma = 0.1});
+///   auto fit = sm::fit(generator, sm::reverse_kl{.sigma = 0.1}, target, score);
 ///
 /// What is learnt is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
 /// variances are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
 template <class T = double, AnyModel M, AnyTrainableModel S>
-LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, const S& score,
-                                 const ReverseKlOptions& options = {}) {
+LearntReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options, const M& target, const S& score) {
   options.validate();
   implicit::require_target(generator, target, "reverse_kl");
   require(static_cast<Index>(score.dimension()) == generator.dimension(),
@@ -393,18 +400,19 @@ LearntReverseKlFit<S> reverse_kl(const Generator& generator, const M& target, co
     }
     estimator.own().bound.bind(theta);
   };
-  const auto estimate = [&](Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKl& out) {
+  const auto estimate = [&](Index samples, bool with_error, const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
     estimator.map().bind(phi);
     estimator.estimate(key, step++, samples, with_error, out);
   };
   implicit::train(
       options,
-      [&](Index i, const Eigen::VectorXd& phi, ReverseKl& out) {
+      [&](Index i, const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
         estimator.map().bind(phi);
         learn(i == 0 ? options.first_score_steps : options.score_steps);
         estimate(options.batch, false, phi, out);
       },
-      [&](const Eigen::VectorXd& phi, ReverseKl& out) { estimate(16 * options.batch, true, phi, out); }, result);
+      [&](const Eigen::VectorXd& phi, ReverseKlEstimate& out) { estimate(16 * options.batch, true, phi, out); },
+      result);
   result.score.set_parameters(theta);
   return result;
 }

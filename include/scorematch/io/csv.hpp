@@ -21,7 +21,7 @@ namespace scorematch {
 struct CsvTable {
   Eigen::MatrixXd values;            ///< d × N, one column per sample
   std::vector<std::string> columns;  ///< the d names, one per row of `values`; "0", "1", … in a file without header
-  Index dropped_rows = 0;            ///< rows of the file left out by Missing::drop_row
+  Index dropped_rows = 0;            ///< rows of the file left out by CsvMissing::drop_row
 };
 
 namespace io {
@@ -212,8 +212,8 @@ class CsvRows {
   /// Whether a comment before the first record names its columns, as "# x y" of np.savetxt does.
   bool names_columns(const std::vector<CsvField>& comment, const std::vector<std::string>& columns) const {
     const std::vector<CsvField>& fields = first_.fields;
-    if (options_.header == Header::absent || comment.size() != fields.size()) return false;
-    if (columns.empty() || options_.header == Header::present) {
+    if (options_.header == CsvHeader::absent || comment.size() != fields.size()) return false;
+    if (columns.empty() || options_.header == CsvHeader::present) {
       const auto is_text = [&](const CsvField& f) { return !is_number(f) && reader_.kind(f) == FieldKind::text; };
       return std::all_of(comment.begin(), comment.end(), is_text) &&
              std::none_of(fields.begin(), fields.end(), is_text);
@@ -230,7 +230,7 @@ class CsvRows {
 
   /// Whether the first record names the columns.
   bool is_header(const std::vector<std::string>& columns) const {
-    if (options_.header != Header::automatic) return options_.header == Header::present;
+    if (options_.header != CsvHeader::automatic) return options_.header == CsvHeader::present;
     const std::vector<CsvField>& fields = first_.fields;
     bool has_number = false, has_text = false, all_quoted = true, above_numbers = false;
     for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -247,7 +247,7 @@ class CsvRows {
       if (columns.empty() || !are_among(columns, fields))
         file_error(path_,
                    "has numbers and words in its first line: say whether that names the columns, by "
-                   "CsvOptions::header = Header::present or Header::absent");
+                   "CsvOptions::header = CsvHeader::present or CsvHeader::absent");
       return true;
     }
     if (has_text || !has_number) return has_text;
@@ -260,8 +260,8 @@ class CsvRows {
         (fields[0].is_empty() && (count_from(after_first, 0) || are_evenly_spaced(after_first))))
       file_error(path_, "begins with a line of numbers that may be its columns' (", first_.fields[0].raw,
                  fields.size() > 1 ? ", " : "", fields.size() > 1 ? fields[1].raw : "", fields.size() > 2 ? ", …" : "",
-                 "): say whether it names them or is a sample, by CsvOptions::header = Header::present or "
-                 "Header::absent");
+                 "): say whether it names them or is a sample, by CsvOptions::header = CsvHeader::present or "
+                 "CsvHeader::absent");
     return false;
   }
 
@@ -330,7 +330,7 @@ inline void require_row_numbers(const std::string& path, const std::string& name
 /// Why a field is no number, and what to do.
 inline std::string verdict(const CsvField& field, FieldKind kind, const CsvOptions& options) {
   if (kind == FieldKind::missing)
-    return " is a missing value; CsvOptions::missing = Missing::drop_row leaves such rows out";
+    return " is a missing value; CsvOptions::missing = CsvMissing::drop_row leaves such rows out";
   if (kind == FieldKind::out_of_range) return " is no finite number in the range of double";
   if (options.decimal == '.' && has_decimal_comma(field))
     return " is no number; if it has a decimal comma, say CsvOptions::decimal = ','";
@@ -378,7 +378,7 @@ CsvTable read_csv_table(const std::string& path, const std::vector<std::string>&
       const io::FieldKind kind = reader(field, table.values(static_cast<Index>(row), samples));
       if (kind == io::FieldKind::number) continue;
       complete = false;
-      if (kind == io::FieldKind::missing && options.missing == Missing::drop_row) continue;
+      if (kind == io::FieldKind::missing && options.missing == CsvMissing::drop_row) continue;
       io::file_error(path, "line ", rows.line(), ", column ", io::in_quotes(names[chosen[row]]), ": ",
                      io::in_quotes(field.string()), io::verdict(field, kind, options));
     }

@@ -21,25 +21,25 @@ namespace scorematch {
 /// Whether a table's first line names its columns. `automatic`: it does if it holds no number, it does not if it holds
 /// nothing else; a mixture names them if all columns asked for are in it, and is an error otherwise. So are numbers
 /// that look like the columns' own, 0, 1, 2, … above all: see read_csv.
-enum class Header { automatic, present, absent };
+enum class CsvHeader { automatic, present, absent };
 
-/// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. Missing are an
+/// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. CsvMissing are an
 /// empty field, NA, N/A, #N/A, <NA>, NaN, null, none, nil, ?, - and a lone point, in capitals or not, and what
 /// CsvOptions::missing_marks adds.
-enum class Missing { error, drop_row };
+enum class CsvMissing { error, drop_row };
 
 /// What lines that begin with # are. `automatic`: comments, left out; but one that has a value glued to its # and as
 /// many fields as the table could be a row ("#ff0000,1"), and is an error. `skip`: comments. `keep`: rows.
-enum class Comments { automatic, skip, keep };
+enum class CsvComments { automatic, skip, keep };
 
 /// How read_csv reads a file.
 struct CsvOptions {
   char separator = '\0';  ///< ',', ';', '\t', or ' ' for blanks and tabs in any number; '\0' finds out: see read_csv
-  Header header = Header::automatic;
-  Missing missing = Missing::error;
+  CsvHeader header = CsvHeader::automatic;
+  CsvMissing missing = CsvMissing::error;
   std::vector<std::string> missing_marks = {};  ///< more marks, as {"-999"}; one that is a number means all equal to it
   char decimal = '.';                           ///< or ',': "1,5" is 1.5
-  Comments comments = Comments::automatic;
+  CsvComments comments = CsvComments::automatic;
   bool skip_blank_lines = false;  ///< between rows; those before and after the table are always left out
 
   /// Throws std::invalid_argument for another separator or decimal mark.
@@ -91,12 +91,12 @@ inline std::string_view trimmed(std::string_view field) {
 /// Cuts the text of a file into records (lines, except that a quoted field may hold line breaks) and these into fields.
 class CsvRecords {
  public:
-  CsvRecords(const std::string& path, std::string_view rest, char separator, Comments comments)
+  CsvRecords(const std::string& path, std::string_view rest, char separator, CsvComments comments)
       : path_(path), at_(rest.data()), end_(at_ + rest.size()), separator_(separator), comments_(comments) {}
 
   /// The next record's fields, views of the text; false at the end of the file.
   bool next(CsvRecord& record) {
-    if (comments_ != Comments::keep)
+    if (comments_ != CsvComments::keep)
       while (starts_with_comment()) skip_comment();
     if (finished_) return false;
     record.fields.clear();
@@ -122,7 +122,7 @@ class CsvRecords {
   static std::vector<CsvField> cut(const std::string& path, std::string_view text, char separator) {
     CsvRecord record;
     try {
-      CsvRecords(path, text, separator, Comments::keep).next(record);
+      CsvRecords(path, text, separator, CsvComments::keep).next(record);
     } catch (const std::runtime_error&) {
       record.fields.clear();
     }
@@ -130,7 +130,7 @@ class CsvRecords {
   }
 
   /// Comment lines with as many fields, the first glued to its #, are an error from here on.
-  void suspect_comments_of(std::size_t width) { suspected_width_ = comments_ == Comments::automatic ? width : 0; }
+  void suspect_comments_of(std::size_t width) { suspected_width_ = comments_ == CsvComments::automatic ? width : 0; }
 
   /// The text of the last comment so far.
   std::string_view comment() const { return comment_; }
@@ -163,7 +163,7 @@ class CsvRecords {
     if (suspected_width_ > 1 && !comment_.empty() && !is_white(comment_.front()) &&
         cut(path_, comment_, separator_).size() == suspected_width_)
       file_error(path_, "line ", next_line_, " begins with # and has as many fields as a row: say which it is, by ",
-                 "CsvOptions::comments = Comments::skip (a comment) or Comments::keep (a row)");
+                 "CsvOptions::comments = CsvComments::skip (a comment) or CsvComments::keep (a row)");
     comment_ = trimmed(comment_);
     at_ = stop == end_ ? end_ : stop + 1;
     finished_ = stop == end_;
@@ -200,7 +200,7 @@ class CsvRecords {
   const char* at_;
   const char* end_;
   char separator_;
-  Comments comments_;
+  CsvComments comments_;
   std::string_view comment_;
   std::size_t suspected_width_ = 0;
   Index line_ = 0;  ///< of the record that is being read
@@ -328,7 +328,7 @@ class CsvSeparator {
       for (bool inside_quotes = false; length < rest.size() && (rest[length] != '\n' || inside_quotes); ++length)
         if (rest[length] == '"') inside_quotes = !inside_quotes;
       const std::string_view words = trimmed(rest.substr(0, length));
-      const bool is_comment = options_.comments != Comments::keep && words.starts_with('#');
+      const bool is_comment = options_.comments != CsvComments::keep && words.starts_with('#');
       // A quote in a comment quotes nothing.
       if (is_comment) length = std::min(rest.find('\n'), rest.size());
       if (!words.empty() && !is_comment && number-- == 0) return words;

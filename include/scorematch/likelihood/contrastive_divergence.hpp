@@ -123,7 +123,7 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
     return;
   if (after.status == SampleStatus::diverged)
     result.status = FitStatus::diverged;
-  else if (result.status == FitStatus::stopped)
+  else if (result.status == FitStatus::used_up || result.status == FitStatus::stopped)
     result.status = after.status == SampleStatus::stuck ? FitStatus::stuck : FitStatus::diverged;
   sampling::tell(result.evidence, text("under the fitted model ", after.evidence));
 }
@@ -146,7 +146,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
   double gap = 0, norm = 0;
   Index in_history = 0;
   ChainMoves moves;
-  result.status = FitStatus::stopped;
+  result.status = FitStatus::used_up;
   for (Index i = 0; i < iterations; ++i) {
     const Index in_pass = i % per_pass;
     if (in_pass == 0) {
@@ -185,11 +185,14 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
     result.loss = gap / static_cast<double>(in_history);
     if (in_pass + 1 == per_pass || i + 1 == iterations)
       result.history.push_back({result.evaluations, result.loss, norm / static_cast<double>(in_history)});
-    if (options.progress && !options.progress({"fit", i + 1, iterations, difference, "energy gap", watch.seconds()}))
+    if (options.progress && !options.progress({"fit", i + 1, iterations, difference, "energy gap", watch.seconds()}) &&
+        i + 1 < iterations) {
+      result.status = FitStatus::stopped;
       break;
+    }
   }
   if (moves.rounds > 0) result.acceptance = moves.mean();
-  if (result.status != FitStatus::stopped) return;
+  if (result.status != FitStatus::used_up && result.status != FitStatus::stopped) return;
   result.model.set_parameters(theta);
   judge_chains(moves, Kernel::adjusted, steps, afterwards(result.model, result.iterations), result);
 }
@@ -197,7 +200,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
 template <class T, class M>
 void check_contrast(const M& model, MatrixView<T> data, const FitOptions& options) {
   options.validate();
-  require(options.method != Method::lbfgs,
+  require(options.method != FitMethod::lbfgs,
           {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
   const FitOptions usual;
   const auto unused = [](bool as_usual, const char* option, const char* why) {

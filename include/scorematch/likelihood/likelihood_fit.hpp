@@ -20,7 +20,7 @@ template <class M>
 struct [[nodiscard]] LikelihoodFit {
   M model;
   double loss = 0;  ///< what was minimised, at `model`; see each method
-  FitStatus status = FitStatus::stopped;
+  FitStatus status = FitStatus::used_up;
   Index iterations = 0, evaluations = 0;
   Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};
@@ -148,7 +148,7 @@ void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, do
 /// Throws where an option is set that the method, which is L-BFGS, does not look at.
 template <class = void>
 void require_used(const FitOptions& options, const char* method) {
-  require(options.method != Method::adam, {method, " has a loss without noise; its method is lbfgs"});
+  require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
   fitting::require_used(options, true, method);
   fitting::require_no_held_out(options, method);
 }

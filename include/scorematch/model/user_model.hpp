@@ -95,8 +95,8 @@ class UserScore {
       if constexpr (is_energy && has_laplacian<M>) {
         model_.laplacian(w.X, w.curvature);
         w.curvature = -w.curvature;
-      } else if constexpr (!is_energy && has_divergence<M>) {
-        model_.divergence(w.X, w.curvature);
+      } else if constexpr (!is_energy && has_trace<M>) {
+        model_.trace(w.X, w.curvature);
       } else {
         for_each_direction(points, w, [&](Index) { add_curvature(w); });
       }
@@ -189,11 +189,11 @@ class UserScore {
 
 /// What generic code accepts as a model: the library's own, or a user's class.
 template <class M>
-concept AnyModel = Model<M> || Energy<M> || Score<M>;
+concept AnyModel = Model<M> || EnergyClass<M> || ScoreClass<M>;
 
 /// The same, with parameters that can be fitted.
 template <class M>
-concept AnyTrainableModel = Model<M> || TrainableEnergy<M> || TrainableScore<M>;
+concept AnyTrainableModel = Model<M> || TrainableEnergyClass<M> || TrainableScoreClass<M>;
 
 /// One sentence for each thing that a class lacks; entry points go on only where this is true, so that nothing else is
 /// said.

@@ -73,7 +73,7 @@ auto score_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
 
 /// tr(∂s/∂x) at every column of X (d × N): N numbers. For an energy it is −Δf.
 template <class M, class Derived>
-auto divergence_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
+auto trace_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> divergence(X.cols());
   if constexpr (check_model<M>()) detail::trace<T>(bind<T>(model), X.derived(), divergence);

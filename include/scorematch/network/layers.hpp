@@ -48,8 +48,8 @@ constexpr bool require_recorded() {
 /// An affine layer W h + b with `width` outputs; its parameters are NAME.weight (width × the size of h), started by
 /// `weight`, and NAME.bias, which starts at 0.
 ///   auto h = silu(sm::dense(x, theta, "first", 64));
-///   auto s = sm::dense(h, theta, "last", 2, sm::start(0));
-template <class X, class Theta, class I = glorot>
+///   auto s = sm::dense(h, theta, "last", 2, sm::start_at(0));
+template <class X, class Theta, class I = start_glorot>
 X dense(const X& h, const Theta& theta, const std::string& name, int width, const I& weight = {}) {
   if constexpr (formula::require_recorded<X>()) {
     require_within(width, 1, 1'000'000, "dense: width");

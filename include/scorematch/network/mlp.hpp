@@ -8,7 +8,7 @@
 
 namespace scorematch {
 
-struct Mlp {
+struct MlpOptions {
   std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each 1 … 10⁶
   int outputs = 1;                           ///< 1 … 10⁶
   Activation activation = Activation::tanh;  ///< after each hidden layer
@@ -20,14 +20,15 @@ struct Mlp {
 /// something that grows beside it, since a perceptron's tanh does not:
 ///   return sm::mlp(x, theta, {.hidden = {64, 64}}) + 0.5 * squared_norm(x);
 template <class X, class Theta>
-X mlp(const X& x, const Theta& theta, const Mlp& options = {}) {
+X mlp(const X& x, const Theta& theta, const MlpOptions& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_within(options.outputs, 1, 1'000'000, "Mlp: outputs");
+    require_within(options.outputs, 1, 1'000'000, "MlpOptions: outputs");
     formula::Value h = x;
     const auto layer = [&](std::size_t number, int width) {
-      require_within(width, 1, 1'000'000, "Mlp: hidden");
+      require_within(width, 1, 1'000'000, "MlpOptions: hidden");
       const std::string index = text(number);
-      return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), glorot{options.seed}) * h +
+      return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), start_glorot{options.seed}) *
+                 h +
              theta(options.name + ".bias" + index, width);
     };
     for (std::size_t i = 0; i < options.hidden.size(); ++i)

@@ -12,7 +12,7 @@
 
 namespace scorematch {
 
-struct Preconditioning {
+struct PreconditioningOptions {
   double sigma_data = 0.5;  ///< σ_d > 0: the standard deviation of the data, which should have mean 0
 };
 
@@ -24,9 +24,9 @@ struct Preconditioning {
 ///     });
 ///   });
 template <class F>
-formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, const Preconditioning& options,
+formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, const PreconditioningOptions& options,
                          F network) {
-  require_positive(options.sigma_data, "Preconditioning: sigma_data");
+  require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d, c_in = 1 / sqrt(variance);
   const formula::Value F_x = network(c_in * x, 0.25 * log(sigma));
@@ -38,9 +38,9 @@ formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, c
 /// The same for an energy, whose score −∇f is a gradient: f(x, σ) = ½‖x‖²/(σ² + σ_d²) − σ_d/σ F(c_in x, ¼ log σ), F a
 /// number, so that s has the scales above with ∇F in place of F.
 template <class F>
-formula::Value edm_energy(const formula::Value& x, const formula::Value& sigma, const Preconditioning& options,
+formula::Value edm_energy(const formula::Value& x, const formula::Value& sigma, const PreconditioningOptions& options,
                           F network) {
-  require_positive(options.sigma_data, "Preconditioning: sigma_data");
+  require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d;
   const formula::Value F_x = network((1 / sqrt(variance)) * x, 0.25 * log(sigma));

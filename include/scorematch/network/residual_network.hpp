@@ -7,7 +7,7 @@
 
 namespace scorematch {
 
-struct ResidualNetwork {
+struct ResidualNetworkOptions {
   int width = 128;                           ///< of the stream that the blocks add to, 1 … 10⁶
   int blocks = 3;                            ///< 1 … 10⁴
   int outputs = 1;                           ///< 1 … 10⁶
@@ -23,22 +23,22 @@ struct ResidualNetwork {
 ///   auto c = silu(sm::dense(sm::fourier_features(log(sigma)), theta, "noise", 64) + theta("class", 64, 10) * label);
 ///   return sm::residual_network(x, c, theta, {.width = 256, .blocks = 3, .outputs = 64});
 template <class X, class Theta>
-X residual_network(const X& x, const X& condition, const Theta& theta, const ResidualNetwork& options = {}) {
+X residual_network(const X& x, const X& condition, const Theta& theta, const ResidualNetworkOptions& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_within(options.width, 1, 1'000'000, "ResidualNetwork: width");
-    require_within(options.blocks, 1, 10'000, "ResidualNetwork: blocks");
-    require_within(options.outputs, 1, 1'000'000, "ResidualNetwork: outputs");
-    const scaled_normal weight{.gain = 1.4142135623730951, .seed = options.seed};
-    X h = dense(x, theta, options.name + ".in", options.width, scaled_normal{.gain = 1, .seed = options.seed});
+    require_within(options.width, 1, 1'000'000, "ResidualNetworkOptions: width");
+    require_within(options.blocks, 1, 10'000, "ResidualNetworkOptions: blocks");
+    require_within(options.outputs, 1, 1'000'000, "ResidualNetworkOptions: outputs");
+    const start_scaled_normal weight{.gain = 1.4142135623730951, .seed = options.seed};
+    X h = dense(x, theta, options.name + ".in", options.width, start_scaled_normal{.gain = 1, .seed = options.seed});
     for (int k = 1; k <= options.blocks; ++k) {
       const std::string name = options.name + ".block" + text(k);
       const X inner = dense(activate(options.activation, h), theta, name + ".first", options.width, weight);
       const X steered = inner + theta(name + ".condition", options.width, static_cast<int>(condition.size()),
-                                      scaled_normal{.gain = 1, .seed = options.seed}) *
+                                      start_scaled_normal{.gain = 1, .seed = options.seed}) *
                                     condition;
-      h = h + dense(activate(options.activation, steered), theta, name + ".second", options.width, start(0));
+      h = h + dense(activate(options.activation, steered), theta, name + ".second", options.width, start_at(0));
     }
-    return dense(activate(options.activation, h), theta, options.name + ".out", options.outputs, start(0));
+    return dense(activate(options.activation, h), theta, options.name + ".out", options.outputs, start_at(0));
   } else {
     return x;
   }

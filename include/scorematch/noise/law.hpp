@@ -15,13 +15,13 @@
 namespace scorematch {
 
 /// log σ uniform between log σ_min and log σ_max: what a geometric ladder becomes with ever more levels.
-struct log_uniform {
+struct log_uniform_sigma {
   double sigma_max = 50;
   double sigma_min = 0.01;  ///< > 0
 };
 
 /// log σ ~ N(mean, deviation²) (Karras et al. 2022, table 1: P_mean and P_std).
-struct log_normal {
+struct log_normal_sigma {
   double mean = -1.2;
   double deviation = 1.2;  ///< > 0
 };
@@ -38,8 +38,8 @@ enum class Weight {
 };
 
 /// The law of the noise level of an example: one σ, a ladder of levels (each as likely), or a continuous law.
-///   .sigma = 0.3        .sigma = sm::geometric{.sigma_max = 20, .sigma_min = 0.1, .levels = 10}
-///   .sigma = sm::log_uniform{.sigma_max = 20, .sigma_min = 0.1}        .sigma = sm::log_normal{}
+///   .sigma = 0.3        .sigma = sm::geometric_levels{.sigma_max = 20, .sigma_min = 0.1, .levels = 10}
+///   .sigma = sm::log_uniform_sigma{.sigma_max = 20, .sigma_min = 0.1}        .sigma = sm::log_normal_sigma{}
 ///   .sigma = std::vector<double>{20, 5, 1, 0.1}
 class NoiseLaw {
  public:
@@ -48,8 +48,8 @@ class NoiseLaw {
   NoiseLaw(const Levels& levels) : kind_(Kind::ladder), sigmas_(levels.sigmas()) {}
   template <LevelPolicy P>
   NoiseLaw(const P& policy) : NoiseLaw(Levels(policy)) {}
-  NoiseLaw(const log_uniform& law) : kind_(Kind::log_uniform), sigmas_{law.sigma_max, law.sigma_min} {}
-  NoiseLaw(const log_normal& law) : kind_(Kind::log_normal), mean_(law.mean), deviation_(law.deviation) {}
+  NoiseLaw(const log_uniform_sigma& law) : kind_(Kind::log_uniform), sigmas_{law.sigma_max, law.sigma_min} {}
+  NoiseLaw(const log_normal_sigma& law) : kind_(Kind::log_normal), mean_(law.mean), deviation_(law.deviation) {}
 
   /// Throws std::invalid_argument; `argument` is what the user calls the law ("denoising_score_matching: sigma").
   void validate(const char* argument) const {
@@ -57,7 +57,7 @@ class NoiseLaw {
     if (kind_ == Kind::log_uniform) noise::require_range(sigmas_[1], sigmas_[0], 2, argument);
     if (kind_ == Kind::log_normal)
       require(std::isfinite(mean_) && std::isfinite(deviation_) && deviation_ > 0,
-              {argument, ": log_normal has mean ", mean_, " and deviation ", deviation_,
+              {argument, ": log_normal_sigma has mean ", mean_, " and deviation ", deviation_,
                "; both must be finite, and the deviation above 0"});
   }
 

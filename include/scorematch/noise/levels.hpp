@@ -68,7 +68,7 @@ inline void require_range(double sigma_min, double sigma_max, Index levels, cons
 }
 
 /// sigma(u) at u = 0, 1/(levels − 1), …, 1; the ends exactly sigma_max and sigma_min. Throws where arithmetic leaves
-/// them no ladder; `members` are what the policy is made of ("geometric: sigma_max, sigma_min and levels").
+/// them no ladder; `members` are what the policy is made of ("geometric_levels: sigma_max, sigma_min and levels").
 template <class F>
 std::vector<double> ladder(const char* members, double sigma_max, double sigma_min, Index levels, F sigma) {
   std::vector<double> all(static_cast<std::size_t>(levels), sigma_max);
@@ -85,34 +85,34 @@ std::vector<double> ladder(const char* members, double sigma_max, double sigma_m
 }  // namespace noise
 
 /// σ_i = σ_max (σ_min/σ_max)^{(i−1)/(L−1)}: equal steps of log σ (Song & Ermon 2019, §4.1).
-struct geometric {
+struct geometric_levels {
   double sigma_max = 50;    ///< about the largest distance between two samples (Song & Ermon 2020, technique 1)
   double sigma_min = 0.01;  ///< > 0: what the data may be blurred by unseen
   Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "geometric");
-    return noise::ladder("geometric: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
+    return noise::ladder("geometric_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max * std::pow(sigma_min / sigma_max, u); });
   }
 };
 
 /// σ_i in equal steps from σ_max to σ_min.
-struct linear {
+struct linear_levels {
   double sigma_max = 1;
   double sigma_min = 0.01;  ///< > 0
   Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "linear");
-    return noise::ladder("linear: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
+    return noise::ladder("linear_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max + u * (sigma_min - sigma_max); });
   }
 };
 
 /// σ_i = (σ_max^{1/ρ} + (i−1)/(L−1) (σ_min^{1/ρ} − σ_max^{1/ρ}))^ρ (Karras et al. 2022, equation 5): small steps where
 /// σ is small.
-struct edm {
+struct edm_levels {
   double sigma_max = 80;
   double sigma_min = 0.002;  ///< > 0
   double rho = 7;            ///< ≥ 1: 1 is linear, ∞ geometric
@@ -120,9 +120,9 @@ struct edm {
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "edm");
-    require(std::isfinite(rho) && rho >= 1, {"edm: rho is ", rho, "; it must be a finite number from 1 on"});
+    require(std::isfinite(rho) && rho >= 1, {"edm_levels: rho is ", rho, "; it must be a finite number from 1 on"});
     const double from = std::pow(sigma_max, 1 / rho), to = std::pow(sigma_min, 1 / rho);
-    return noise::ladder("edm: sigma_max, sigma_min, rho and levels", sigma_max, sigma_min, levels,
+    return noise::ladder("edm_levels: sigma_max, sigma_min, rho and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return std::pow(from + u * (to - from), rho); });
   }
 };
@@ -130,46 +130,47 @@ struct edm {
 /// The levels of the variance-preserving process with β(t) = β_min + t (β_max − β_min), at equal steps of t from 1 down
 /// to ε: σ(t) = √(exp(β_min t + ½ (β_max − β_min) t²) − 1) (Song et al. 2021, equation 33; Karras et al. 2022, table
 /// 1).
-struct variance_preserving {
+struct variance_preserving_levels {
   double beta_min = 0.1;  ///< > 0
   double beta_max = 20;   ///< ≥ beta_min
   double epsilon = 1e-3;  ///< the last t, in (0, 1)
   Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    require_positive(beta_min, "variance_preserving: beta_min");
+    require_positive(beta_min, "variance_preserving_levels: beta_min");
     require(std::isfinite(beta_max) && beta_max >= beta_min,
-            {"variance_preserving: beta_max is ", beta_max, "; it must be a finite number from beta_min, ", beta_min,
-             ", on"});
-    require(epsilon > 0 && epsilon < 1, {"variance_preserving: epsilon is ", epsilon, "; it must be between 0 and 1"});
+            {"variance_preserving_levels: beta_max is ", beta_max, "; it must be a finite number from beta_min, ",
+             beta_min, ", on"});
+    require(epsilon > 0 && epsilon < 1,
+            {"variance_preserving_levels: epsilon is ", epsilon, "; it must be between 0 and 1"});
     noise::require_levels(levels, "variance_preserving");
     const auto sigma = [&](double t) {
       return std::sqrt(std::expm1(beta_min * t + 0.5 * (beta_max - beta_min) * t * t));
     };
-    return noise::ladder("variance_preserving: beta_min, beta_max, epsilon and levels", sigma(1), sigma(epsilon),
+    return noise::ladder("variance_preserving_levels: beta_min, beta_max, epsilon and levels", sigma(1), sigma(epsilon),
                          levels, [&](double u) { return sigma(1 + u * (epsilon - 1)); });
   }
 };
 
 /// The levels of the variance-preserving process with α_t = cos(½π (t + s)/(1 + s))/cos(½π s/(1 + s)) (Nichol &
 /// Dhariwal 2021, equation 17), at equal steps of t from t_max down to t_min: σ = √(1 − α_t²)/α_t.
-struct cosine {
+struct cosine_levels {
   double offset = 0.008;  ///< s ≥ 0
   double t_max = 0.9946;  ///< < 1, where σ is ∞; this one has σ = 118 or so
   double t_min = 1e-3;    ///< > 0
   Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    require(std::isfinite(offset) && offset >= 0, {"cosine: offset is ", offset, "; it must be at least 0"});
+    require(std::isfinite(offset) && offset >= 0, {"cosine_levels: offset is ", offset, "; it must be at least 0"});
     require(t_min > 0 && t_min < t_max && t_max < 1,
-            {"cosine: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
+            {"cosine_levels: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
     noise::require_levels(levels, "cosine");
     const auto sigma = [&](double t) {
       const auto angle = [&](double at) { return 0.5 * 3.141592653589793 * (at + offset) / (1 + offset); };
       const double alpha = std::cos(angle(t)) / std::cos(angle(0));
       return std::sqrt(1 - alpha * alpha) / alpha;
     };
-    return noise::ladder("cosine: offset, t_max, t_min and levels", sigma(t_max), sigma(t_min), levels,
+    return noise::ladder("cosine_levels: offset, t_max, t_min and levels", sigma(t_max), sigma(t_min), levels,
                          [&](double u) { return sigma(t_max + u * (t_min - t_max)); });
   }
 };

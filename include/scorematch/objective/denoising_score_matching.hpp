@@ -22,7 +22,7 @@ namespace scorematch {
 /// formula takes it: s(x, sigma, theta). `Loss::levels` then has the loss of each level.
 ///
 ///   sm::denoising_score_matching{.sigma = 0.3}
-///   sm::denoising_score_matching{.sigma = sm::geometric{.sigma_max = 20, .sigma_min = 0.1, .levels = 10},
+///   sm::denoising_score_matching{.sigma = sm::geometric_levels{.sigma_max = 20, .sigma_min = 0.1, .levels = 10},
 ///                                .weight = sm::Weight::sigma_squared}
 struct denoising_score_matching {
   NoiseLaw sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data; or levels of it, or a law

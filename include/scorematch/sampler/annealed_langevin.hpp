@@ -16,7 +16,7 @@ namespace scorematch {
 /// 0.8 : 0.2 come out as 0.79 with r = 0.1, 0.78 with 0.5, 0.71 with 1.25), and from r = 2 on they diverge. What r
 /// amounts to for the model at hand is measured on the way: GenerationStatus::coarse.
 struct annealed_langevin {
-  Levels levels = geometric{.sigma_max = 50, .sigma_min = 0.01, .levels = 50};
+  Levels levels = geometric_levels{.sigma_max = 50, .sigma_min = 0.01, .levels = 50};
   Index steps = 100;       ///< ≥ 1
   double step = 1e-5;      ///< h > 0, that of the last level; h/σ_L² well below 1, say 0.1
   double temperature = 1;  ///< τ > 0

@@ -10,7 +10,7 @@ namespace scorematch {
 ///   x ← (σ_{i+1}/σ_i) x + (1 − σ_{i+1}/σ_i) ((1 + 1/(2r)) D_i − 1/(2r) D_{i−1}),   r = (λ_i − λ_{i−1})/(λ_{i+1} − λ_i)
 /// Order 2 at one score a step; the first step, and the one to 0, which is x ← D, use D_i alone. Good with few steps.
 struct dpm_solver {
-  Levels levels = edm{.levels = 20};
+  Levels levels = edm_levels{.levels = 20};
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
   template <class T>

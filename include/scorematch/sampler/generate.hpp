@@ -375,7 +375,7 @@ void run(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampl
 /// with `score(X, sigma, S)`. Samplers: annealed_langevin, reverse_sde, predictor_corrector, euler, heun, rk4,
 /// dpm_solver, probability_flow.
 ///
-///   auto digits = sm::generate(fit.model, sm::heun{.levels = sm::edm{.sigma_max = 80, .levels = 50}},
+///   auto digits = sm::generate(fit.model, sm::heun{.levels = sm::edm_levels{.sigma_max = 80, .levels = 50}},
 ///                              {.count = 1000, .seed = 1, .labels = labels});
 ///   digits.points                                                    d × count
 ///

@@ -13,7 +13,7 @@ namespace scorematch {
 /// Euler's method: x ← x + (σ_{i+1} − σ_i) (−σ_i s(x, σ_i)). Order 1; one score a step. (DDIM is this in other
 /// variables: Song, Meng & Ermon 2021, equation 13.)
 struct euler {
-  Levels levels = edm{.levels = 100};
+  Levels levels = edm_levels{.levels = 100};
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
   template <class T>
@@ -41,7 +41,7 @@ struct euler {
 /// With `churn` > 0 it is their algorithm 2: before each step at a level from churn_min to churn_max, noise is added
 /// that lifts σ to σ (1 + γ), γ = min(churn/(number of levels), √2 − 1); it forgets the errors of earlier steps.
 struct heun {
-  Levels levels = edm{};
+  Levels levels = edm_levels{};
   bool denoise = true;   ///< end with the step from the last level to 0, the mean of the data given x
   double churn = 0;      ///< S_churn ≥ 0; 0: the ODE alone
   double churn_min = 0;  ///< S_tmin ≥ 0
@@ -94,7 +94,7 @@ struct heun {
 
 /// The classical Runge–Kutta method of order 4: four scores a step, one for the step to 0.
 struct rk4 {
-  Levels levels = edm{.levels = 25};
+  Levels levels = edm_levels{.levels = 25};
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
   template <class T>

@@ -35,7 +35,7 @@ void reverse_step(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Noi
 /// while the weights change less. (Of 0.8 N((5, 5), I) + 0.2 N((−5, −5), I) with τ = ½ it leaves 0.89 of the chains in
 /// the large mode; p² has 0.94, and so has annealed_langevin.)
 struct reverse_sde {
-  Levels levels = edm{.levels = 200};
+  Levels levels = edm_levels{.levels = 200};
   double temperature = 1;  ///< τ > 0
   bool denoise = true;  ///< end with x + σ² s(x, σ) at the last σ, the mean of the data given x (Tweedie's formula)
 
@@ -68,7 +68,7 @@ struct reverse_sde {
 ///
 /// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
 struct predictor_corrector {
-  Levels levels = edm{.levels = 200};
+  Levels levels = edm_levels{.levels = 200};
   Index corrector_steps = 1;      ///< ≥ 1, a level
   double signal_to_noise = 0.16;  ///< r > 0, well below 1
   double temperature = 1;         ///< τ > 0
