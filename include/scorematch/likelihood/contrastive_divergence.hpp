@@ -128,6 +128,22 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
   sampling::tell(result.evidence, text("under the fitted model ", after.evidence));
 }
 
+/// Iteration i met what is not finite, or lost chains.
+template <class T, class M>
+void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodFit<M>& result) {
+  ++result.non_finite;
+  if (draws.lost_chains > 0) {
+    result.status = FitStatus::diverged;
+    result.evidence = text("at iteration ", i, " ", draws.evidence);
+    return;
+  }
+  result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
+  result.evidence =
+      text("at iteration ", i,
+           " the energy or its gradient is not finite at the data or at the model's samples (do the data lie where the "
+           "model has a density, and are the steps small enough?)");
+}
+
 /// The loop that both share: Adam over minibatches; negative(model, batch, iteration) draws the model's samples, and
 /// afterwards(model, iterations) runs some chains longer under the fitted model.
 template <class T, class Kernel, class M, class Negative, class Afterwards>
@@ -164,17 +180,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
     const double difference = contrast<T>(energy, positive, draws.state, gradient);
     ++result.evaluations;
     if (!std::isfinite(difference) || !gradient.allFinite() || draws.lost_chains > 0) {
-      ++result.non_finite;
-      result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
-      if (draws.lost_chains > 0) {
-        result.status = FitStatus::diverged;
-        result.evidence = text("at iteration ", i, " ", draws.evidence);
-      } else {
-        result.evidence =
-            text("at iteration ", i,
-                 " the energy or its gradient is not finite at the data or at the model's samples (do the "
-                 "data lie where the model has a density, and are the steps small enough?)");
-      }
+      tell_broken_iteration(i, draws, result);
       break;  // the model keeps the θ before
     }
     adam.update(gradient, theta);

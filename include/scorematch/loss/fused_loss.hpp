@@ -86,6 +86,17 @@ template <class T, std::size_t terms, std::size_t d>
   require(*missing == 0, {missing, " was not set by the objective's at_point (set it with =, not with +=)"});
 }
 
+/// The same of the first of the samples in lanes.
+template <class T, class V, std::size_t terms, std::size_t d>
+SCOREMATCH_INLINE void require_first_lane(const V& value, const std::array<V, terms>& term,
+                                          const std::array<V, d>& s_bar, const V& curvature_bar) {
+  std::array<T, terms> first_term;
+  std::array<T, d> first_bar;
+  compiled::each<static_cast<int>(terms)>([&](auto k) SCOREMATCH_INLINE_LAMBDA { first_term[k] = term[k][0]; });
+  compiled::each<static_cast<int>(d)>([&](auto j) SCOREMATCH_INLINE_LAMBDA { first_bar[j] = s_bar[j][0]; });
+  require_point<T>(value[0], first_term, first_bar, curvature_bar[0]);
+}
+
 /// Loss, terms and θ-gradient of `count` samples from `first` on. `per_sample` may be null.
 template <class T, class Bound, class O>
 SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bound& known, const O& objective,
@@ -113,13 +124,7 @@ SCOREMATCH_FLATTEN void fused_pass(const Bound& bound, const typename Bound::Bou
     term.fill(unset);
     s_bar.fill(unset);
     objective.at_point(s, curvature, value, term, s_bar, curvature_bar);
-    if (i == 0) {
-      std::array<T, term_count> first_term;
-      std::array<T, D> first_bar;
-      compiled::each<term_count>([&](auto k) SCOREMATCH_INLINE_LAMBDA { first_term[k] = term[k][0]; });
-      compiled::each<D>([&](auto j) SCOREMATCH_INLINE_LAMBDA { first_bar[j] = s_bar[j][0]; });
-      require_point<T>(value[0], first_term, first_bar, curvature_bar[0]);
-    }
+    if (i == 0) require_first_lane<T>(value, term, s_bar, curvature_bar);
     V change[P];  // of each sample's loss with θ
     compiled::each<P>([&](auto p) SCOREMATCH_INLINE_LAMBDA {
       V total = V{};
