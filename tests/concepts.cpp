@@ -193,12 +193,12 @@ static_assert(!sm::has_score<Nothing> && !sm::has_score<score::Misspelt> && !sm:
 static_assert(!sm::has_score<score::Float> && !sm::has_score<score::NotConst>);
 static_assert(!sm::has_score<gradient::Right> && !sm::has_gradient<score::Right>);
 
-namespace divergence {
+namespace trace {
 struct Right {
   void trace(InputPoints, OutputNumbers) const {}
 };
 struct Misspelt {
-  void trace(InputPoints, OutputNumbers) const {}
+  void traces(InputPoints, OutputNumbers) const {}
 };
 struct WantsMatrix {
   void trace(InputPoints, OutputPoints) const {}
@@ -206,10 +206,10 @@ struct WantsMatrix {
 struct NotConst {
   void trace(InputPoints, OutputNumbers) {}
 };
-}  // namespace divergence
-static_assert(sm::has_trace<divergence::Right>);
-static_assert(!sm::has_trace<Nothing> && !sm::has_trace<divergence::Misspelt>);
-static_assert(!sm::has_trace<divergence::WantsMatrix> && !sm::has_trace<divergence::NotConst>);
+}  // namespace trace
+static_assert(sm::has_trace<trace::Right>);
+static_assert(!sm::has_trace<Nothing> && !sm::has_trace<trace::Misspelt>);
+static_assert(!sm::has_trace<trace::WantsMatrix> && !sm::has_trace<trace::NotConst>);
 
 namespace parameters {
 struct Right {

@@ -284,7 +284,7 @@ TEST_CASE("a transposed matrix is found without an energy") {
   CHECK_THAT(entry(report, "symmetry").note, ContainsSubstring("transposed"));
 }
 
-TEST_CASE("a score class is checked against its own divergence and parameters") {
+TEST_CASE("a score class is checked against its own trace and parameters") {
   struct Rotating {  // no energy has this score
     double turn = 0.7;
     bool negative = false;
@@ -307,7 +307,7 @@ TEST_CASE("a score class is checked against its own divergence and parameters") 
   CHECK(entry(report, "score").verdict == Verdict::skipped);
   CHECK(entry(report, "pull_back").verdict == Verdict::right);
   const auto wrong = sm::check_derivatives(Rotating{.negative = true}, points(2));
-  CHECK_THAT(entry(wrong, "divergence").note, ContainsSubstring("the sign is reversed: it is of s"));
+  CHECK_THAT(entry(wrong, "trace").note, ContainsSubstring("the sign is reversed: it is of s"));
 }
 
 TEST_CASE("formulas pass where they are smooth, and their kinks show") {
@@ -334,7 +334,7 @@ TEST_CASE("formulas pass where they are smooth, and their kinks show") {
     const auto report = sm::check_derivatives(kinked, X);
     INFO(report.text());
     CHECK_FALSE(report.passed);
-    for (const char* quantity : {"score", "divergence"}) {
+    for (const char* quantity : {"score", "trace"}) {
       CHECK(entry(report, quantity).verdict == Verdict::no_clean_slope);
       CHECK(entry(report, quantity).column == 2);
       CHECK_THAT(entry(report, quantity).note, ContainsSubstring("a kink"));

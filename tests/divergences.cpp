@@ -68,7 +68,7 @@ Gaussian second() {
   return q;
 }
 
-double exact(const GaussianOptions& p, const GaussianOptions& q) {
+double exact(const Gaussian& p, const Gaussian& q) {
   return sm::gaussian_kl_divergence(p.mean, p.covariance(), q.mean, q.covariance());
 }
 

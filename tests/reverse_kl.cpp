@@ -169,7 +169,7 @@ TEST_CASE("An affine generator becomes its Gaussian target exactly") {
   // Again: the same bits. Float: the same distribution, to float's precision (A is free up to a rotation).
   CHECK(sm::fit(start, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy()).generator.parameters() ==
         fit.generator.parameters());
-  const auto in_float = sm::reverse_kl<float>(start, p.energy(), {.iterations = 2500, .batch = 64});
+  const auto in_float = sm::fit<float>(start, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy());
   const MatrixXd in_float_A = in_float.generator.parameter("A");
   CHECK((in_float_A * in_float_A.transpose() - p.covariance).norm() < 1e-4);
 

@@ -85,7 +85,7 @@ TEST_CASE("a class has the losses of the same formula, whatever it provides") {
     check_curvature_losses(Complete{}, exact, exact);
   }
   SECTION("score only") { check_curvature_losses(Own<as_score>{}, by_differences, by_differences); }
-  SECTION("score, divergence and parameters") {
+  SECTION("score, trace and parameters") {
     check_score_losses(CompleteScore{});
     check_curvature_losses(CompleteScore{}, exact, by_differences);
   }

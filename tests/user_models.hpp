@@ -58,7 +58,7 @@ enum Provides : unsigned {
   hessian_vector = 4,
   trainable = 8,
   as_score = 16,
-  divergence = 32
+  trace_of_slopes = 32
 };
 
 template <unsigned provided>
@@ -72,7 +72,7 @@ class Own {
   void score(InputPoints X, OutputPoints S) const requires(has(as_score)) { S = -f_.gradient(X); }
   void energy(InputPoints X, OutputNumbers f) const requires(has(Provides::energy)) { f = f_.energy(X); }
   void laplacian(InputPoints X, OutputNumbers L) const requires(has(Provides::laplacian)) { L = f_.laplacian(X); }
-  void trace(InputPoints X, OutputNumbers D) const requires(has(Provides::divergence)) { D = -f_.laplacian(X); }
+  void trace(InputPoints X, OutputNumbers D) const requires(has(Provides::trace_of_slopes)) { D = -f_.laplacian(X); }
   void hessian_vector(InputPoints X, InputPoints V, OutputPoints HV) const requires(has(Provides::hessian_vector)) {
     HV = f_.hessian_times(X, V);
   }
@@ -95,7 +95,7 @@ static_assert(sm::ScoreClass<Own<as_score>> && !sm::EnergyClass<Own<as_score>> &
 static_assert(sm::TrainableEnergyClass<Own<trainable>> && sm::TrainableScoreClass<Own<as_score | trainable>>);
 
 using Complete = Own<energy | laplacian | hessian_vector | trainable>;
-using CompleteScore = Own<as_score | divergence | trainable>;
+using CompleteScore = Own<as_score | trace_of_slopes | trainable>;
 
 // More than two blocks of 128, the last one padded.
 inline Eigen::MatrixXd points(sm::Index count = 301) {

@@ -183,7 +183,7 @@ class DerivativeCheck {
   }
 
   void check_trace() {
-    const std::string name = is_energy ? "laplacian" : "divergence";
+    const std::string name = is_energy ? "laplacian" : "trace";
     VectorXd trace = nan(B_, 1);
     if constexpr (!is_user)
       trace = trace_of(model_, X_);
@@ -278,7 +278,7 @@ class DerivativeCheck {
 }  // namespace diagnostics
 
 /// Compares what a class provides with central differences, at each column of X (d × B): gradient or score with the
-/// energy; laplacian, divergence and hessian_vector with the gradient or score; pull_back with the change of W ·
+/// energy; laplacian, trace and hessian_vector with the gradient or score; pull_back with the change of W ·
 /// gradient or W · score with θ, W pseudo-random. A model of the library may be given too: a formula has kinks, a class
 /// mistakes.
 ///

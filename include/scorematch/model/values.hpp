@@ -1,4 +1,4 @@
-// A model's score, divergence and energy at points: for looking at it, and for code of one's own.
+// A model's score, its trace tr(∂s/∂x), and its energy at points: for looking at it, and for code of one's own.
 #pragma once
 
 #include <algorithm>
@@ -75,9 +75,9 @@ auto score_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
 template <class M, class Derived>
 auto trace_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
-  Vector<T> divergence(X.cols());
-  if constexpr (check_model<M>()) detail::trace<T>(bind<T>(model), X.derived(), divergence);
-  return divergence;
+  Vector<T> trace(X.cols());
+  if constexpr (check_model<M>()) detail::trace<T>(bind<T>(model), X.derived(), trace);
+  return trace;
 }
 
 /// f at every column of X (d × N), so that log p = −f − log Z: N numbers.

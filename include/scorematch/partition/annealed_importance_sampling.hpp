@@ -286,13 +286,14 @@ class Annealing {
   std::atomic<bool> broken_ = false;  // f was NaN or −∞
 };
 
-/// An estimate of log Z by annealing, step by step.
-template <class T>
+/// An estimate of log Z by annealing, step by step. Real is double: a parameter, so that a program which does not
+/// anneal does not compile the linear algebra.
+template <class T, class Real = double>
 class AnnealedEstimate {
  public:
-  AnnealedEstimate(const BoundModel<T>& bound, EnergyFunction<double>& energy, const sampling::BoundKernel<T>& kernel,
-                   const AnnealingOptions& options, const Eigen::VectorXd& mean, const Eigen::MatrixXd& root,
-                   const Eigen::MatrixXd& target_samples, LogPartition& result)
+  AnnealedEstimate(const BoundModel<T>& bound, EnergyFunction<Real>& energy, const sampling::BoundKernel<T>& kernel,
+                   const AnnealingOptions& options, const Vector<Real>& mean, const Matrix<Real>& root,
+                   const Matrix<Real>& target_samples, LogPartition& result)
       : energy_(energy),
         kernel_(kernel),
         options_(options),
@@ -308,8 +309,8 @@ class AnnealedEstimate {
     if (!has_tails()) return;
     const AnnealingPlan plan = annealing_.plan();
     if (ended("started")) return;
-    Eigen::MatrixXd ends;
-    const Eigen::VectorXd forward = annealing_.log_weights(plan, nullptr, &ends);
+    Matrix<Real> ends;
+    const Vector<Real> forward = annealing_.log_weights(plan, nullptr, &ends);
     if (ended("run")) return;
     from_log_weights<T>(forward.array() + log_base_, result_);
     if (result_.status == PartitionStatus::non_finite) return;
@@ -321,7 +322,7 @@ class AnnealedEstimate {
  private:
   bool given() const { return target_samples_.size() > 0; }
 
-  static double standard_error(const Eigen::VectorXd& x) {
+  static double standard_error(const Vector<Real>& x) {
     return std::sqrt((x.array() - x.mean()).square().mean() / static_cast<double>(x.size() - 1));
   }
 
@@ -329,10 +330,10 @@ class AnnealedEstimate {
   bool has_tails() {
     constexpr Index draws = 96;
     const Index d = mean_.size();
-    Eigen::MatrixXd z(draws, d);
-    fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
-    const Eigen::MatrixXd X = (root_ * z.transpose()).colwise() + mean_;
-    Eigen::VectorXd f;
+    Matrix<Real> z(draws, d);
+    fill_normals<Real>({options_.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
+    const Matrix<Real> X = (root_ * z.transpose()).colwise() + mean_;
+    Vector<Real> f;
     energy_.values(X, f);
     result_.evaluations = energy_.evaluations();
     result_.status = PartitionStatus::non_finite;
@@ -346,8 +347,8 @@ class AnnealedEstimate {
                               " draws of the normal law; name points where it is (near, or mean and covariance)");
       return false;
     }
-    const Tails tails = follow_tails(energy_, mean_, root_, Eigen::MatrixXd(d, 0),
-                                     Eigen::VectorXd(root_.rowwise().norm()), f.minCoeff());
+    const Tails tails =
+        follow_tails(energy_, mean_, root_, Matrix<Real>(d, 0), Vector<Real>(root_.rowwise().norm()), f.minCoeff());
     looked_ = energy_.evaluations();
     result_.evaluations = looked_;
     if (tails.evidence.empty()) return true;
@@ -372,8 +373,8 @@ class AnnealedEstimate {
   }
 
   // What the ends are worth, and whether the way back agrees.
-  void judge(const AnnealingPlan& plan, const Eigen::VectorXd& forward, Eigen::MatrixXd& ends) {
-    const Eigen::ArrayXd w = (forward.array() - forward.maxCoeff()).exp();
+  void judge(const AnnealingPlan& plan, const Vector<Real>& forward, Matrix<Real>& ends) {
+    const Eigen::Array<Real, Eigen::Dynamic, 1> w = (forward.array() - forward.maxCoeff()).exp();
     std::string doubt;
     if (result_.status == PartitionStatus::converged) {
       sampling::BoundKernel<T> kernel = kernel_;
@@ -383,8 +384,8 @@ class AnnealedEstimate {
       stayed_ = staying.evaluations;
       doubt = doubts_on_draws<T>(w, staying);
     }
-    const Eigen::MatrixXd from = given() ? starts_back() : resampled<T>(ends, w, options_.chains);
-    const Eigen::VectorXd backward = annealing_.log_weights(plan, &from);
+    const Matrix<Real> from = given() ? starts_back() : resampled<T>(ends, w, options_.chains);
+    const Vector<Real> backward = annealing_.log_weights(plan, &from);
     if (ended(given() ? "gone back: there is no upper bound" : "gone back")) return;
     if (given()) result_.upper = backward.mean() + log_base_ + 2 * standard_error(backward);
     const double worth =
@@ -405,19 +406,19 @@ class AnnealedEstimate {
   }
 
   // The target's samples in the coordinates of the chains, in turn.
-  Eigen::MatrixXd starts_back() const {
-    Eigen::MatrixXd from(mean_.size(), options_.chains);
+  Matrix<Real> starts_back() const {
+    Matrix<Real> from(mean_.size(), options_.chains);
     for (Index c = 0; c < options_.chains; ++c)
       from.col(c) =
           root_.template triangularView<Eigen::Lower>().solve(target_samples_.col(c % target_samples_.cols()) - mean_);
     return from;
   }
 
-  EnergyFunction<double>& energy_;
+  EnergyFunction<Real>& energy_;
   const sampling::BoundKernel<T>& kernel_;
   const AnnealingOptions& options_;
-  const Eigen::VectorXd& mean_;
-  const Eigen::MatrixXd &root_, &target_samples_;
+  const Vector<Real>& mean_;
+  const Matrix<Real>&root_, &target_samples_;
   LogPartition& result_;
   const BoundModel<T>& bound_;
   Annealing<T> annealing_;
@@ -434,27 +435,27 @@ void anneal(const BoundModel<T>& bound, EnergyFunction<double>& energy, const sa
 
 /// The normal law that annealing starts from: N(mean, root rootᵀ). Throws std::invalid_argument for options of the
 /// wrong shape and a covariance that is not symmetric and positive definite.
-template <class = void>
-void annealing_base(const Eigen::MatrixXd& near, Eigen::VectorXd& mean, Eigen::MatrixXd& covariance, Index d,
-                    Eigen::MatrixXd& root) {
+template <class Real = double>
+void annealing_base(const Matrix<Real>& near, Vector<Real>& mean, Matrix<Real>& covariance, Index d,
+                    Matrix<Real>& root) {
   const bool given = covariance.size() > 0;
-  if (near.size() > 0) require_samples<double>(near, d, "annealed_importance_sampling: near");
+  if (near.size() > 0) require_samples<Real>(near, d, "annealed_importance_sampling: near");
   if (mean.size() == 0 && near.size() > 0)
     mean = near.rowwise().mean();
   else if (mean.size() == 0)
     mean.setZero(d);
   require(mean.size() == d,
           {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
-  require_samples<double>(mean, d, "annealed_importance_sampling: mean");
+  require_samples<Real>(mean, d, "annealed_importance_sampling: mean");
   if (!given && near.cols() > 1) {
-    const Eigen::MatrixXd centred = near.colwise() - near.rowwise().mean();
-    covariance = centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
+    const Matrix<Real> centred = near.colwise() - near.rowwise().mean();
+    covariance = centred * centred.transpose() / static_cast<Real>(centred.cols() - 1);
   } else if (!given) {
     covariance.setIdentity(d, d);
   }
-  root = detail::cholesky_of_covariance<double>(covariance, d,
-                                                given ? "annealed_importance_sampling: covariance"
-                                                      : "annealed_importance_sampling: the covariance of near")
+  root = detail::cholesky_of_covariance<Real>(covariance, d,
+                                              given ? "annealed_importance_sampling: covariance"
+                                                    : "annealed_importance_sampling: the covariance of near")
              .matrixL();
 }
 
@@ -484,7 +485,7 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
     const Index d = static_cast<Index>(model.dimension());
     Eigen::VectorXd mean = method.mean;
     Eigen::MatrixXd covariance = method.covariance, root;
-    likelihood::annealing_base(method.near, mean, covariance, d, root);
+    likelihood::annealing_base<double>(method.near, mean, covariance, d, root);
     if (method.target_samples.size() > 0)
       require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
     auto energy = likelihood::energy_function<double>(model);
