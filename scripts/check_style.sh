@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if command -v clang-format-14 >/dev/null; then
-  git ls-files '*.hpp' '*.cpp' | xargs clang-format-14 --dry-run -Werror
+  find benchmarks examples include src tests \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+    xargs -0 clang-format-14 --dry-run -Werror
   echo "format: as .clang-format says"
 else
   echo "format: not checked, clang-format-14 is missing"

@@ -9,11 +9,18 @@
 #include "scorematch/model/at_sigma.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
+#include "scorematch/model/sum.hpp"
 #include "scorematch/model/user_model.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
+#include "scorematch/sampler/annealed_langevin.hpp"
+#include "scorematch/sampler/heun.hpp"
+#include "scorematch/sampler/langevin.hpp"
+#include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/probability_flow.hpp"
+#include "scorematch/sampler/transition_kernel.hpp"
 
 namespace sm = scorematch;
 using sm::InputPoints;

@@ -50,7 +50,8 @@ namespace sm = scorematch;
   F(replace_beyond_limit) F(minus_two_log_of_half) F(sigmoids) F(sine_cosine) F(sine_cosine_of_turns) \
   F(sine_cosine_between_quarters) F(pow_integer) F(load) F(store) F(broadcast) F(select) F(sum_of_lanes) F(halves) \
   F(transpose_from) F(every_other) F(split_pairs) F(reinterpret) F(transposed) F(less) F(lifted) F(under) F(taken) \
-  F(seen) F(taking) F(jet) F(require) F(text) F(join) F(evaluate) F(last_element)
+  F(seen) F(taking) F(jet) F(require) F(text) F(join) F(evaluate) F(last_element) F(padded_rows) F(gather_columns) \
+  F(scatter_rows)
 
 // clang-format on
 

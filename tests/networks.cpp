@@ -194,9 +194,9 @@ TEST_CASE("Networks say what is wrong with them") {
   };
   const auto residual = [](auto x, auto theta, auto options) { return sm::residual_network(x, x, theta, options); };
   CHECK_THROWS_WITH(network(sm::ResidualNetworkOptions{.width = 0}, residual)(),
-                    "scorematch: ResidualNetwork: width is 0; it must be at least 1 and at most 1000000");
+                    "scorematch: ResidualNetworkOptions: width is 0; it must be at least 1 and at most 1000000");
   CHECK_THROWS_WITH(network(sm::ResidualNetworkOptions{.blocks = 0}, residual)(),
-                    "scorematch: ResidualNetwork: blocks is 0; it must be at least 1 and at most 10000");
+                    "scorematch: ResidualNetworkOptions: blocks is 0; it must be at least 1 and at most 10000");
   CHECK_THROWS_WITH(network(sm::Frequencies{.slowest = 2, .fastest = 1},
                             [](auto x, auto, auto options) { return sm::fourier_features(x[0], options); })(),
                     "scorematch: Frequencies: fastest is 1; it must be a finite number from slowest, 2, on");
@@ -208,5 +208,5 @@ TEST_CASE("Networks say what is wrong with them") {
                                     [](auto x, auto sigma, auto) {
                                       return sm::edm_score(x, sigma, {.sigma_data = 0}, [](auto y, auto) { return y; });
                                     }),
-                    "scorematch: Preconditioning: sigma_data is 0; it must be a finite number above 0");
+                    "scorematch: PreconditioningOptions: sigma_data is 0; it must be a finite number above 0");
 }

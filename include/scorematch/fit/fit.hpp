@@ -241,6 +241,7 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double f
                                                            search.iterations, value, "loss", watch.seconds()});
         return !run.ended;
       });
+  if (run.ended) run.status = FitStatus::stopped;
   run.iterations = minimum.iterations;
   run.evaluations = minimum.evaluations;
   run.non_finite = minimum.non_finite;

@@ -91,7 +91,7 @@ struct geometric_levels {
   Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    noise::require_range(sigma_min, sigma_max, levels, "geometric");
+    noise::require_range(sigma_min, sigma_max, levels, "geometric_levels");
     return noise::ladder("geometric_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max * std::pow(sigma_min / sigma_max, u); });
   }
@@ -104,7 +104,7 @@ struct linear_levels {
   Index levels = 50;        ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    noise::require_range(sigma_min, sigma_max, levels, "linear");
+    noise::require_range(sigma_min, sigma_max, levels, "linear_levels");
     return noise::ladder("linear_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return sigma_max + u * (sigma_min - sigma_max); });
   }
@@ -119,7 +119,7 @@ struct edm_levels {
   Index levels = 50;         ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    noise::require_range(sigma_min, sigma_max, levels, "edm");
+    noise::require_range(sigma_min, sigma_max, levels, "edm_levels");
     require(std::isfinite(rho) && rho >= 1, {"edm_levels: rho is ", rho, "; it must be a finite number from 1 on"});
     const double from = std::pow(sigma_max, 1 / rho), to = std::pow(sigma_min, 1 / rho);
     return noise::ladder("edm_levels: sigma_max, sigma_min, rho and levels", sigma_max, sigma_min, levels,
@@ -143,7 +143,7 @@ struct variance_preserving_levels {
              beta_min, ", on"});
     require(epsilon > 0 && epsilon < 1,
             {"variance_preserving_levels: epsilon is ", epsilon, "; it must be between 0 and 1"});
-    noise::require_levels(levels, "variance_preserving");
+    noise::require_levels(levels, "variance_preserving_levels");
     const auto sigma = [&](double t) {
       return std::sqrt(std::expm1(beta_min * t + 0.5 * (beta_max - beta_min) * t * t));
     };
@@ -164,7 +164,7 @@ struct cosine_levels {
     require(std::isfinite(offset) && offset >= 0, {"cosine_levels: offset is ", offset, "; it must be at least 0"});
     require(t_min > 0 && t_min < t_max && t_max < 1,
             {"cosine_levels: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
-    noise::require_levels(levels, "cosine");
+    noise::require_levels(levels, "cosine_levels");
     const auto sigma = [&](double t) {
       const auto angle = [&](double at) { return 0.5 * 3.141592653589793 * (at + offset) / (1 + offset); };
       const double alpha = std::cos(angle(t)) / std::cos(angle(0));
