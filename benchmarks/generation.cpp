@@ -75,7 +75,7 @@ void train(benchmark::State& state) {
   workload::report(state, seconds, batch, arithmetic, gemm);
 }
 
-// 1000 images by 50 steps of Heun's method, 99 scores each. Before it has learnt anything the network is 0, and EDM's
+// 1000 images by 50 steps of Heun's method, 99 scores each. Before it has learned anything the network is 0, and EDM's
 // scaling makes it the score of N(0, ¼ I) blurred: that is the law of what must come out, up to the steps' error of 1 %
 // and the spread of 64 000 numbers.
 template <class T>

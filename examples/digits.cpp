@@ -1,4 +1,4 @@
-// Handwritten digits learnt and drawn: a score-based generative model trained on the CPU in about a minute, and how
+// Handwritten digits learned and drawn: a score-based generative model trained on the CPU in about a minute, and how
 // good its digits are.
 //
 //   digits [output folder] [steps]
@@ -6,7 +6,7 @@
 // Trains a network s_θ(x, σ, class) on 1200 of the 1797 digits of examples/data/digits_8x8.csv, with a checkpoint in
 // the output folder: stopped at any moment, the same command goes on from it; finished, it starts with the digits at
 // once. Then draws as many digits as were held out, of the same classes, and asks whether a classifier can tell the two
-// apart, how far apart they are, and whether the network has only learnt the training digits by heart.
+// apart, how far apart they are, and whether the network has only learned the training digits by heart.
 // examples/digits_sample.cpp draws from the checkpoint.
 #include <cstdlib>
 #include <filesystem>

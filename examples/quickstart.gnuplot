@@ -14,7 +14,7 @@ set cbrange [0:10]
 set palette defined (0 "#173f5f", 1.2 "#20639b", 3 "#3caea3", 6 "#b5d8bd", 10 "#e6dfc4")
 
 set key bottom left Left reverse opaque fillcolor rgb "#173f5f" textcolor rgb "white" box linecolor rgb "#173f5f" width -4 height 0.4 samplen 2.5
-set title "data, learnt energy and its score field"
+set title "data, learned energy and its score field"
 # The arrows show where the score points, not how large it is; they are short only where it all but vanishes.
 length = 0.9
 shrink(x, y) = length / (0.35 + sqrt(x**2 + y**2))

@@ -1,4 +1,5 @@
-// From noise to data: a score model of two moons learnt at many noise levels at once, and what the levels are good for.
+// From noise to data: a score model of two moons learned at many noise levels at once, and what the levels are good
+// for.
 //
 //   two_moons [output folder]
 //

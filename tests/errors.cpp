@@ -100,10 +100,10 @@ void refuses_data(const MatrixXd& X, const std::string& part) {
 TEST_CASE("Data: empty, of another dimension, transposed") {
   refuses_data(MatrixXd(2, 0), "no columns; at least one sample is needed");
   refuses_data(MatrixXd::Zero(3, 5),
-               "3 rows and 5 columns; the model has dimension 2, so it must be 2 × N, a column a sample");
-  refuses_data(
-      MatrixXd::Zero(5, 2),
-      "5 rows and 2 columns; the model has dimension 2, so it must be 2 × N, a column a sample (is it transposed?)");
+               "3 rows and 5 columns; the model has dimension 2, so it must be 2 × N, one column per sample");
+  refuses_data(MatrixXd::Zero(5, 2),
+               "5 rows and 2 columns; the model has dimension 2, so it must be 2 × N, one column per sample (is it "
+               "transposed?)");
   CHECK_THAT(message_of([] { (void)sm::loss(gaussian(), sm::implicit_score_matching{}, MatrixXd::Zero(3, 5)); }),
              !ContainsSubstring("transposed"));
   refuses([] { (void)sm::energy_of(gaussian(), MatrixXd::Zero(3, 5)); }, "X has 3 rows");
@@ -221,7 +221,7 @@ TEST_CASE("SampleOptions out of range") {
   refused({.steps = 10, .thin = 11}, "SampleOptions: thin is 11; it must be from 0 to steps, 10");
 
   refused({.chains = 5, .start = MatrixXd(MatrixXd::Zero(2, 4))},
-          "SampleOptions: start is 2 × 4; it must be 2 × 5, a column a chain");
+          "SampleOptions: start is 2 × 4; it must be 2 × 5, one column per chain");
   refused({.chains = 5, .start = MatrixXd(MatrixXd::Zero(5, 2))}, "SampleOptions: start is 5 × 2; it must be 2 × 5");
   MatrixXd holed = MatrixXd::Zero(2, 5);
   holed(1, 3) = not_a_number;

@@ -85,7 +85,7 @@ VectorXd denoising_losses(const M& model, double sigma, const MatrixXd& X, const
   return losses.value;
 }
 
-/// The points of a square grid on [−reach, reach]ᵈ, d = 1 or 2, a column a point.
+/// The points of a square grid on [−reach, reach]ᵈ, d = 1 or 2, one column per point.
 MatrixXd grid(Index d, double reach, double step) {
   const Index n = 2 * static_cast<Index>(std::lround(reach / step)) + 1;
   MatrixXd points(d, d == 1 ? n : n * n);

@@ -482,7 +482,7 @@ TEST_CASE("Generators: reverse_kl, and how many draws") {
        {{"iterations", &O::iterations}, {"batch", &O::batch}, {"learning_rate", &O::learning_rate}, {"seed", &O::seed}},
        [](const O& o) { (void)sm::fit(generator, o, energy); });
   const sm::ScoreModel score = sm::score_model(2, [](auto x, auto theta) { return theta("m", 2) - x; });
-  walk("reverse_kl with a score that is learnt", base,
+  walk("reverse_kl with a score that is learned", base,
        {{"iterations", &O::iterations},
         {"batch", &O::batch},
         {"learning_rate", &O::learning_rate},

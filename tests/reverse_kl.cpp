@@ -206,7 +206,7 @@ TEST_CASE("A triangular generator becomes a banana, for energies and score model
   CHECK(by_score.last.terms[0].name == "negative entropy");
 }
 
-TEST_CASE("A learnt score beside the generator: q * N(0, σ²I) becomes the target") {
+TEST_CASE("A learned score beside the generator: q * N(0, σ²I) becomes the target") {
   const Target p;
   const double sigma = 0.5;
   const auto linear =
@@ -247,11 +247,11 @@ TEST_CASE("Training and estimates are the same bits for any number of threads") 
     omp_set_num_threads(threads);
     const auto estimate = sm::reverse_kl_gradient(bent(0, 0, 0, 0), target, 1000);
     const auto known = sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 30, .batch = 700}, target);
-    const auto learnt =
+    const auto learned =
         sm::fit(bent(0, 0, 0, 0), sm::reverse_kl{.iterations = 5, .batch = 700, .first_score_steps = 5}, target, score);
     VectorXd numbers(4 + 4 + 1 + 4 + 4);
     numbers << estimate.gradient, estimate.gradient_error, estimate.value, known.generator.parameters(),
-        learnt.generator.parameters();
+        learned.generator.parameters();
     return numbers;
   };
   const VectorXd one = run(1), three = run(3);
@@ -307,7 +307,7 @@ TEST_CASE("Reverse divergence refuses what it cannot use, and names it") {
   refuses([&] { (void)sm::reverse_kl_gradient(good, p.energy(), 10); }, "samples is 10");
   refuses([&] { (void)sm::fit(good, sm::reverse_kl{}, sm::energy_model(3, [](auto x, auto) { return sum(x); })); },
           "the target has dimension 3", "points of 2");
-  refuses([&] { (void)sm::fit(good, sm::reverse_kl{}, p.energy(), score3); }, "score to be learnt has dimension 3",
+  refuses([&] { (void)sm::fit(good, sm::reverse_kl{}, p.energy(), score3); }, "score to be learned has dimension 3",
           "points of 2");
   refuses([&] { (void)sm::fit(good, sm::reverse_kl{.iterations = 0}, p.energy()); }, "reverse_kl: iterations is 0");
   refuses([&] { (void)sm::fit(good, sm::reverse_kl{.batch = 1}, p.energy()); }, "reverse_kl: batch is 1");

@@ -243,7 +243,7 @@ TEST_CASE("Laws far apart are told apart always, those nearer as often as the be
     CHECK_THAT(test.text(), ContainsSubstring("accuracy 1.000") && ContainsSubstring("different laws"));
   }
   // N(0, I) and N((1, 0), I): the best rule is right with probability Φ(½). False alarm 6e-5, beside what the weights
-  // learnt from 2000 samples cost, 0.001 or so.
+  // learned from 2000 samples cost, 0.001 or so.
   MatrixXd shifted = normals(2, 2000, 22);
   shifted.row(0).array() += 1;
   const sm::TwoSampleTest test = sm::classifier_two_sample_test(normals(2, 2000, 23), shifted,

@@ -89,7 +89,7 @@ template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {
   require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and ", X.cols(),
                                   " columns; the model has dimension ", dimension, ", so it must be ", dimension,
-                                  " × N, a column a sample", X.cols() == dimension ? " (is it transposed?)" : ""});
+                                  " × N, one column per sample", X.cols() == dimension ? " (is it transposed?)" : ""});
   require(X.cols() >= 1, {argument, " has no columns; at least one sample is needed"});
   T differences = 0;  // 0 as long as all is finite, else NaN
   for (Index column = 0; column < X.cols(); ++column)

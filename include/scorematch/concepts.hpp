@@ -8,8 +8,8 @@
 // affair. So every loss works for an energy, a score model and a user's class.
 //
 // Inside a block the samples run down the rows, B × d, so that one coordinate of all samples is contiguous; the classes
-// that users write see the public layout, d × B, a column a sample. B is padded to whole SIMD registers with copies of
-// the last sample; what objectives compute there is ignored.
+// that users write see the public layout, d × B, one column per sample. B is padded to whole SIMD registers with copies
+// of the last sample; what objectives compute there is ignored.
 #pragma once
 
 #include <concepts>
@@ -77,7 +77,7 @@ struct Losses {
 // What users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
 
-using InputPoints = Eigen::Ref<const Eigen::MatrixXd>;  ///< d × B, a column a sample
+using InputPoints = Eigen::Ref<const Eigen::MatrixXd>;  ///< d × B, one column per sample
 using OutputPoints = Eigen::Ref<Eigen::MatrixXd>;       ///< d × B
 using OutputNumbers = Eigen::Ref<Eigen::VectorXd>;      ///< B, or the size of θ
 

@@ -7,7 +7,7 @@ namespace scorematch {
 
 using Eigen::Index;
 
-/// A dense matrix, column-major. Public batches are d × N, a column a sample.
+/// A dense matrix, column-major. Public batches are d × N, one column per sample.
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 

@@ -18,7 +18,7 @@ namespace scorematch {
 /// What tells the two samples apart.
 enum class Classifier {
   nearest_neighbour,  ///< each sample is given the kind of its nearest other one
-  logistic,           ///< log odds = b + Σ_i (v_i x_i + w_i x_i²), learnt on one half, tried on the other
+  logistic,           ///< log odds = b + Σ_i (v_i x_i + w_i x_i²), learned on one half, tried on the other
 };
 
 struct TwoSampleTestOptions {
@@ -108,8 +108,8 @@ TwoSampleTest nearest_neighbour_test(const Samples& X, const Samples& Y) {
   return test;
 }
 
-/// The log odds b + Σ_i (v_i u_i + w_i (u_i² − 1)) of u, x standardised by the learnt halves: those of two samples that
-/// come first in a permutation of each.
+/// The log odds b + Σ_i (v_i u_i + w_i (u_i² − 1)) of u, x standardised by the learned halves: those of two samples
+/// that come first in a permutation of each.
 template <class Samples>
 class LogisticClassifier {
  public:
@@ -118,7 +118,7 @@ class LogisticClassifier {
         order_{permutation(options.seed, 0, X.cols()), permutation(options.seed, 1, X.cols())},
         d_(X.rows()),
         features_(2 * X.rows()),
-        learnt_(X.cols() / 2),
+        learned_(X.cols() / 2),
         ridge_(options.ridge) {
     standardise();
   }
@@ -134,11 +134,11 @@ class LogisticClassifier {
                    .theta;
   }
 
-  /// Of each kind, how many samples were not learnt from, and how many of those it gets right; ties count half.
-  Index tried() const { return static_cast<Index>(order_[0].size()) - learnt_; }
+  /// Of each kind, how many samples were not learned from, and how many of those it gets right; ties count half.
+  Index tried() const { return static_cast<Index>(order_[0].size()) - learned_; }
   double right(int kind) const {
     double count = 0;
-    for (Index i = learnt_; i < learnt_ + tried(); ++i) {
+    for (Index i = learned_; i < learned_ + tried(); ++i) {
       const double odds = log_odds(sample(kind, i), weights_);
       count += odds == 0 ? 0.5 : (odds > 0) == (kind == 0) ? 1 : 0;
     }
@@ -150,17 +150,17 @@ class LogisticClassifier {
     return samples_[kind]->data() + order_[kind][static_cast<std::size_t>(i)] * d_;
   }
 
-  // Mean and inverse deviation of the learnt halves; a coordinate that is constant has no say.
+  // Mean and inverse deviation of the learned halves; a coordinate that is constant has no say.
   void standardise() {
     scale_.resize(d_, 2);
     for (Index j = 0; j < d_; ++j) {
       double mean = 0, squares = 0;
       for (int kind = 0; kind < 2; ++kind)
-        for (Index i = 0; i < learnt_; ++i) mean += sample(kind, i)[j] / static_cast<double>(2 * learnt_);
+        for (Index i = 0; i < learned_; ++i) mean += sample(kind, i)[j] / static_cast<double>(2 * learned_);
       for (int kind = 0; kind < 2; ++kind)
-        for (Index i = 0; i < learnt_; ++i) squares += (sample(kind, i)[j] - mean) * (sample(kind, i)[j] - mean);
+        for (Index i = 0; i < learned_; ++i) squares += (sample(kind, i)[j] - mean) * (sample(kind, i)[j] - mean);
       scale_(j, 0) = mean;
-      scale_(j, 1) = squares > 0 ? std::sqrt(static_cast<double>(2 * learnt_) / squares) : 0;
+      scale_(j, 1) = squares > 0 ? std::sqrt(static_cast<double>(2 * learned_) / squares) : 0;
     }
   }
 
@@ -178,15 +178,15 @@ class LogisticClassifier {
     double total = 0;
     gradient.setZero(features_ + 1);
     for (int kind = 0; kind < 2; ++kind)
-      for (Index i = 0; i < learnt_; ++i) total += add_sample(kind, sample(kind, i), weights, gradient);
+      for (Index i = 0; i < learned_; ++i) total += add_sample(kind, sample(kind, i), weights, gradient);
     double penalty = 0;
     for (Index k = 0; k <= features_; ++k) {
-      gradient[k] /= static_cast<double>(2 * learnt_);
+      gradient[k] /= static_cast<double>(2 * learned_);
       if (k == features_) break;
       gradient[k] += ridge_ * weights[k];
       penalty += 0.5 * ridge_ * weights[k] * weights[k];
     }
-    return total / static_cast<double>(2 * learnt_) + penalty;
+    return total / static_cast<double>(2 * learned_) + penalty;
   }
 
   // log(1 + exp(∓ log odds)), and its derivative.
@@ -204,7 +204,7 @@ class LogisticClassifier {
 
   const Samples* samples_[2];
   std::vector<Index> order_[2];
-  Index d_, features_, learnt_;
+  Index d_, features_, learned_;
   double ridge_;
   Samples scale_;
   Eigen::VectorXd weights_;

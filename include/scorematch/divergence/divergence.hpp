@@ -43,8 +43,8 @@ Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase
                          const NearestNeighbours& options = {}) {
   options.validate();
   const auto from = detail::in_double(X), to = detail::in_double(Y);
-  require(to.rows() == from.rows(),
-          {"kl_divergence: X has ", from.rows(), " rows, Y ", to.rows(), "; both must be d × N, a column a sample"});
+  require(to.rows() == from.rows(), {"kl_divergence: X has ", from.rows(), " rows, Y ", to.rows(),
+                                     "; both must be d × N, one column per sample"});
   require_samples<double>(from, from.rows(), "X");
   require_samples<double>(to, to.rows(), "Y");
   const int k = options.neighbours;

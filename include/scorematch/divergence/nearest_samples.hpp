@@ -104,7 +104,7 @@ template <class Samples>
 void require_two_samples(const Samples& X, const Samples& Y, const char* what) {
   require(X.rows() >= 1, {what, ": X has no rows; its columns are the samples"});
   require(X.rows() == Y.rows(),
-          {what, ": X has ", X.rows(), " rows, Y ", Y.rows(), "; both must be d × N, a column a sample"});
+          {what, ": X has ", X.rows(), " rows, Y ", Y.rows(), "; both must be d × N, one column per sample"});
   require_samples<double>(X, X.rows(), "X");
   require_samples<double>(Y, Y.rows(), "Y");
 }

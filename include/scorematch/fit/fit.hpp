@@ -81,7 +81,7 @@ enum class FitStatus {
   early_stopped,  ///< the held-out loss had stopped to improve
   diverged,       ///< the loss falls without bound
   non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
-  stuck,          ///< contrastive divergence: chains of the model do not move, so that nothing was learnt from them
+  stuck,          ///< contrastive divergence: chains of the model do not move, so that nothing was learned from them
 };
 
 inline const char* to_string(FitStatus status) {
@@ -671,7 +671,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 /// deviations, then as it is. Where frozen noise would decide the optimum of denoising_score_matching, its control
 /// variate is taken; a warning says so, and Fit::loss is still that of `objective`.
 ///
-/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
+/// X: d × N, one column per sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
 /// (with its column), options out of range.
 template <class M, class O, class Derived>
 Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {

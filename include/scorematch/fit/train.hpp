@@ -422,7 +422,7 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
 /// before. A training goes on only as what it began as: with the same data, options, model and objective. Free to
 /// change are progress, checkpoint_every, more patience, and, unless a cosine hangs on them, more steps.
 ///
-/// X: d × N, a column a sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
+/// X: d × N, one column per sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
 /// (with its column), options out of range, and for a checkpoint of another training, naming what differs;
 /// std::runtime_error for a file that is no checkpoint, damaged or of a newer format, and where none can be written at
 /// the start. Such a file is left as it is. Numerical outcomes are in `status`.

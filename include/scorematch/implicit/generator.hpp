@@ -276,7 +276,7 @@ template <class T>
 void generate(const Generator& generator, MatrixView<T> Z, bool with_density, Generated<T>& result) {
   require(Z.rows() == generator.noise_dimension(),
           {"Z has ", Z.rows(), " rows; the generator takes ", generator.noise_dimension(),
-           " numbers of noise, so it must be ", generator.noise_dimension(), " × N, a column a sample"});
+           " numbers of noise, so it must be ", generator.noise_dimension(), " × N, one column per sample"});
   require_samples<T>(Z, Z.rows(), "Z");
   const GeneratorMap<T> map = generator.map<T>();
   struct State {

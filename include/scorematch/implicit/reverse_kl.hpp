@@ -4,7 +4,7 @@
 // 0), and what is left is
 //   ∇_φ D = E_z[(s_q(x) − s_p(x))ᵀ ∂g_φ(z)/∂φ],  x = g_φ(z)
 // (Roeder, Wu & Duvenaud 2017): no normaliser of p is needed, and its noise vanishes where q = p. s_q is known where
-// the generator is affine or triangular; else it is learnt by denoising score matching beside it.
+// the generator is affine or triangular; else it is learned by denoising score matching beside it.
 #pragma once
 
 #include <cmath>
@@ -25,14 +25,14 @@ namespace scorematch {
 /// E_q[log q + f] and its gradient, estimated from draws of the generator.
 struct [[nodiscard]] ReverseKlEstimate {
   /// E_q[log q + f] = D(q‖p) − log Z, so that minus it is a lower bound of log Z. NaN where the target has no energy or
-  /// the generator's score is learnt: then only the gradient is known.
+  /// the generator's score is learned: then only the gradient is known.
   double value = std::numeric_limits<double>::quiet_NaN();
   double standard_error = std::numeric_limits<double>::quiet_NaN();
   std::vector<Estimate> terms = {};     ///< of those known: "negative entropy" E_q[log q], "energy" E_q[f]  (1.22)
   Eigen::VectorXd gradient = {};        ///< E[(s_q − s_p)ᵀ ∂g/∂φ]
   Eigen::VectorXd gradient_error = {};  ///< its standard errors, from the spread between blocks of draws
   Index samples = 0;
-  bool invertible = true;  ///< as in Generated; true where the generator's score is learnt
+  bool invertible = true;  ///< as in Generated; true where the generator's score is learned
 };
 
 enum class ReverseKlStatus {
@@ -61,7 +61,7 @@ struct reverse_kl {
   Index batch = 256;            ///< 2 … 10⁹ draws an iteration
   double learning_rate = 1e-2;  ///< > 0, at the start; it falls to 0 along half a cosine
   std::uint64_t seed = 0;
-  // Where the generator's score is learnt:
+  // Where the generator's score is learned:
   double sigma = 0.1;                 ///< > 0, the noise of denoising score matching, in the units of x
   Index score_steps = 5;              ///< 1 … 10⁶, of Adam on the score for each of the generator
   Index first_score_steps = 200;      ///< 1 … 10⁹, before the first of the generator
@@ -96,9 +96,9 @@ struct [[nodiscard]] ReverseKlFit {
   std::vector<ReverseKlStep> history = {};  ///< a hundred of the iterations, the first and the last among them
 };
 
-/// The same with the score that was learnt beside it: of the generator's draws blurred by σ.
+/// The same with the score that was learned beside it: of the generator's draws blurred by σ.
 template <class S>
-struct [[nodiscard]] LearntReverseKlFit : ReverseKlFit {
+struct [[nodiscard]] LearnedReverseKlFit : ReverseKlFit {
   S score;
 };
 
@@ -117,9 +117,9 @@ struct KnownDensity {
   }
 };
 
-/// s_q by a bound score that was learnt at the noise level sigma.
+/// s_q by a bound score that was learned at the noise level sigma.
 template <class T>
-struct LearntScore {
+struct LearnedScore {
   static constexpr bool known = false;
   BoundModel<T> bound;
   double sigma;
@@ -363,24 +363,24 @@ ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M&
   return result;
 }
 
-/// The same for any generator: its score is learnt beside it, by denoising score matching with options.sigma on fresh
+/// The same for any generator: its score is learned beside it, by denoising score matching with options.sigma on fresh
 /// draws, `score_steps` steps for each of the generator's.
 ///
 ///   auto score = sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 2}) - x; });
 ///   auto fit = sm::fit(generator, sm::reverse_kl{.sigma = 0.1}, target, score);
 ///
-/// What is learnt is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
+/// What is learned is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
 /// variances are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
 template <class T = double, AnyModel M, AnyTrainableModel S>
-LearntReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options, const M& target, const S& score) {
+LearnedReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options, const M& target, const S& score) {
   options.validate();
   implicit::require_target(generator, target, "reverse_kl");
   require(static_cast<Index>(score.dimension()) == generator.dimension(),
-          {"reverse_kl: the score to be learnt has dimension ", static_cast<Index>(score.dimension()),
+          {"reverse_kl: the score to be learned has dimension ", static_cast<Index>(score.dimension()),
            ", the generator makes points of ", generator.dimension(), "; they must agree"});
-  LearntReverseKlFit<S> result{{.generator = generator}, score};
-  using Learnt = implicit::LearntScore<T>;
-  implicit::Estimator<T, Learnt> estimator(generator, bind<T>(target), Learnt{bind<T>(score), options.sigma});
+  LearnedReverseKlFit<S> result{{.generator = generator}, score};
+  using Learned = implicit::LearnedScore<T>;
+  implicit::Estimator<T, Learned> estimator(generator, bind<T>(target), Learned{bind<T>(score), options.sigma});
   const StreamKey key{options.seed, Purpose::generator_noise};
   const denoising_score_matching denoising{.sigma = options.sigma, .seed = options.seed};
 

@@ -497,8 +497,8 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
 ///   auto fit = sm::closed_form(energy, sm::implicit_score_matching{}, data);   // status, θ*, A, b, rank, condition
 ///
 /// Energies and scores from formulas; explicit, implicit and denoising score matching, and sliced with the exact norm;
-/// noise and projections as frozen ones are, at draw 0. X: d × N, a column a sample, in float or double (sums are in
-/// double). Reproducible: the same bits for any number of threads.
+/// noise and projections as frozen ones are, at draw 0. X: d × N, one column per sample, in float or double (sums are
+/// in double). Reproducible: the same bits for any number of threads.
 ///
 /// A rank-deficient or unbounded system is a status, with the directions of θ that the data leave open by name; a ridge
 /// makes every system solvable. `solved` does not depend on the units of the data, nor on their origin: where rounding

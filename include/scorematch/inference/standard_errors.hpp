@@ -569,9 +569,9 @@ class ScoreFit {
 /// of the loss: a solution that it moved far is no minimum.
 ///
 /// Cost: for models linear in θ two passes over the data, else 2p + 2 gradients (4p + 2 with the check of the
-/// intervals), and the samples' own gradients, some ten gradients more. X: d × N, a column a sample. The same bits for
-/// any number of threads. Throws std::invalid_argument for options out of range, a model without parameters, fewer than
-/// two samples, and data as in `loss`.
+/// intervals), and the samples' own gradients, some ten gradients more. X: d × N, one column per sample. The same bits
+/// for any number of threads. Throws std::invalid_argument for options out of range, a model without parameters, fewer
+/// than two samples, and data as in `loss`.
 template <class M, class O, class Derived>
 requires AnyModel<M> StandardErrors standard_errors(const M& model, const O& objective,
                                                     const Eigen::MatrixBase<Derived>& X,

@@ -244,12 +244,12 @@ void flow(const BoundModel<T>& bound, Index classes, MatrixView<T> X, const Flow
 ///   auto ll = sm::flow_log_likelihood(fit.model, test, {.sigma_max = 20, .sigma_min = 0.01});
 ///   std::printf("%.3f ± %.3f nats\n", ll.mean, ll.standard_error);
 ///
-/// A score learnt with error is of no density at every level at once, and p is only near the blurred data; p still is a
-/// density that integrates to 1, up to the tolerance. A trace costs d directions exactly, `projections` otherwise; that
-/// estimate is unbiased for log p, and its noise is independent from sample to sample. A sample that does not get to
-/// σ_max has a status and NaN. The same bits for any number of threads; a sample's path does not depend on the others'.
-/// Throws std::invalid_argument as `loss` does, for options out of range, a model that takes no sigma, and labels of
-/// the wrong size.
+/// A score learned with error is of no density at every level at once, and p is only near the blurred data; p still is
+/// a density that integrates to 1, up to the tolerance. A trace costs d directions exactly, `projections` otherwise;
+/// that estimate is unbiased for log p, and its noise is independent from sample to sample. A sample that does not get
+/// to σ_max has a status and NaN. The same bits for any number of threads; a sample's path does not depend on the
+/// others'. Throws std::invalid_argument as `loss` does, for options out of range, a model that takes no sigma, and
+/// labels of the wrong size.
 template <class M, class Derived>
 auto flow_log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X,
                          const FlowLikelihoodOptions& options = {}) {

@@ -295,8 +295,8 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
 }
 
 /// The gradient of −(1/N) log-likelihood by samples, of the sign of contrastive_gradient and every loss's: X of the
-/// data, Y of the model (from any sampler), both a column a sample. Its error counts the samples as independent: of a
-/// chain take draws far apart.
+/// data, Y of the model (from any sampler), both one column per sample. Its error counts the samples as independent: of
+/// a chain take draws far apart.
 ///
 ///   auto draws = sm::sample(model, sm::mala{.step = 0.1}, {.chains = 4000, .steps = 1000});
 ///   auto g = sm::likelihood_gradient(model, data, draws.points);

@@ -78,7 +78,7 @@ class AtSigma : public ModelDecorator<M> {
 
 /// Fixes the noise level of a model whose formula is f(x, sigma, theta), or of a class that has score(X, sigma, S):
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
-/// and its class, where it has classes: from 0 on, or −1 for none (if it has learnt without labels, too).
+/// and its class, where it has classes: from 0 on, or −1 for none (if it has learned without labels, too).
 /// Throws std::invalid_argument unless sigma > 0, and the model takes a sigma and has that class.
 template <AnyModel M>
 AtSigma<M> at_sigma(const M& model, double sigma, std::optional<int> label = {}) {

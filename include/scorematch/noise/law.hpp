@@ -32,7 +32,7 @@ enum class Weight {
   sigma_squared,  ///< λ = σ²: the loss is ½‖σ s + z‖², about as large at every level (Song & Ermon 2019, §4.2)
   likelihood,  ///< λ = 2σ/q(σ), q the density of σ: the loss bounds a Kullback–Leibler divergence (Song, Durkan, Murray
                ///< & Ermon 2021, theorem 1: KL(p ‖ model) ≤ ∫ σ E‖s − ∇ log p_σ‖² dσ + what the ends leave). Not for
-               ///< log_normal, which has no ends: 1/q(σ) makes the loss's variance infinite
+               ///< log_normal_sigma, which has no ends: 1/q(σ) makes the loss's variance infinite
   edm,  ///< λ = σ² (σ² + σ_data²)/σ_data²: for the network inside EDM's preconditioning every level weighs the
         ///< same (Karras et al. 2022, table 1)
 };
@@ -61,7 +61,7 @@ class NoiseLaw {
                "; both must be finite, and the deviation above 0"});
   }
 
-  /// The smallest σ; of log_normal, which has none, the one below which one in 741 is.
+  /// The smallest σ; of log_normal_sigma, which has none, the one below which one in 741 is.
   double smallest() const { return kind_ == Kind::log_normal ? std::exp(mean_ - 3 * deviation_) : sigmas_.back(); }
 
   /// Whether it is one σ for every example.

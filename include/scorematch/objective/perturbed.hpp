@@ -107,7 +107,7 @@ perturbed(const O&, const Perturbation&) -> perturbed<O>;
 ///   ∇ log p̂_σ(x) = Σ_i w_i(x) (x_i − x)/σ²,  w the softmax of −‖x − x_i‖²/(2σ²)
 /// A target for explicit_score_matching. N d operations a point.
 struct kernel_density_score {
-  Eigen::MatrixXd data;  ///< d × N, a column a sample
+  Eigen::MatrixXd data;  ///< d × N, one column per sample
   double sigma = 0.1;    ///< > 0
 
   /// At every column of X (d × M): d × M. Throws std::invalid_argument for sigma out of range, for no data, and for X

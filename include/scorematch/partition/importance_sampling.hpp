@@ -252,7 +252,7 @@ LogPartition log_partition(const M& model, const importance_sampling& method) {
     const Index d = static_cast<Index>(model.dimension());
     require(method.near.size() == 0 || method.near.rows() == d,
             {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-             " rows, a column a point"});
+             " rows, one column per point"});
     if (method.near.size() > 0) require_samples<double>(method.near, d, "importance_sampling: near");
     auto energy = likelihood::energy_function<double>(model);
     likelihood::Survey<decltype(energy)> found;

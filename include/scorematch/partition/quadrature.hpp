@@ -622,7 +622,7 @@ LogPartition log_partition(const M& model, const quadrature& method, QuadratureN
                      " (annealed_importance_sampling works in any)"});
     require(method.near.size() == 0 || method.near.rows() == d,
             {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-             " rows, a column a point"});
+             " rows, one column per point"});
     if (method.near.size() > 0) require_samples<double>(method.near, d, "quadrature: near");
     auto energy = likelihood::energy_function<double>(model);
     result = likelihood::Quadrature<decltype(energy)>(energy, method).run(nodes);

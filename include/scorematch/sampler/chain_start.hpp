@@ -40,7 +40,7 @@ class ChainStart {
     if (given_) {
       require(points_.rows() == dimension && points_.cols() == chains,
               {argument, " is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ", chains,
-               ", a column a chain"});
+               ", one column per chain"});
       require_samples<double>(points_, dimension, argument);
       return points_;
     }

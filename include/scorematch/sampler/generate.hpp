@@ -25,7 +25,7 @@ struct GenerateOptions {
   std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
   /// w: s(x, none) + w (s(x, label) − s(x, none)) instead of s(x, label); above 1 the class shows more, and variety
   /// less. Ho & Salimans (2022) call w − 1 their w: 0 there is 1 here. A w other than 0 and 1 takes two evaluations of
-  /// the model for each of one; other than 1 it needs a model that learnt the score without a class (label_dropout).
+  /// the model for each of one; other than 1 it needs a model that learned the score without a class (label_dropout).
   double guidance = 1;
   /// Points at the largest σ (d × count), a callable π(Stream&), or N(0, (σ_max² + data_variance) I).
   ChainStart start = {};
@@ -140,7 +140,7 @@ void validate_generate(const M& model, const BoundSampler<T>& sampler, const Gen
                                 "could be put in; take predictor_corrector or annealed_langevin"});
   require(options.known.rows() == d && options.known.cols() == options.count,
           {"GenerateOptions: known is ", options.known.rows(), " × ", options.known.cols(), "; it must be ", d, " × ",
-           options.count, ", a column a sample, NaN where a number is to be filled in"});
+           options.count, ", one column per sample, NaN where a number is to be filled in"});
   for (Index i = 0; i < options.known.size(); ++i)
     require(!std::isinf(options.known.data()[i]),
             {"GenerateOptions: known has an infinite number in column ", i / d, ", row ", i % d,

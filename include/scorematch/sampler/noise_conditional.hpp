@@ -253,7 +253,7 @@ void require_guidance(const M& model, const std::vector<int>& labels, Index coun
   const Index classes = classes_of(model);
   require(classes == 0 || !labels.empty(),
           {options, ": labels are missing, and the model has ", classes, " classes; give each of the ", count,
-           " samples its own, from 0 to ", classes - 1, " (or -1 for none, if it has learnt without labels, too)"});
+           " samples its own, from 0 to ", classes - 1, " (or -1 for none, if it has learned without labels, too)"});
   require_labels(labels, count, classes, text(options, ": labels").c_str());
   require(std::isfinite(guidance), {options, ": guidance is ", guidance, "; it must be a finite number"});
   require(guidance == 1 || !labels.empty(),
