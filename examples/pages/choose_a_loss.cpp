@@ -21,14 +21,16 @@ int main() {
     const auto implicit_loss = [&](const MatrixXd& X) {
       return sm::loss(fit.model, sm::implicit_score_matching{}, X).value;
     };
-    std::printf("%-24s %-14s %9.2f %9.2f\n", name, to_string(fit.status), implicit_loss(training),
+    std::printf("%-24s %-19s %9.2f %9.2f\n", name, to_string(fit.status), implicit_loss(training),
                 implicit_loss(held_out));
   };
-  std::printf("loss                     status         implicit loss: training, held out\n");
-  show("implicit", sm::fit(energy, sm::implicit_score_matching{}, training, {.iterations = 300}));
-  show("implicit, stopped early",
-       sm::fit(energy, sm::implicit_score_matching{}, training, {.iterations = 300, .held_out = held_out}));
-  show("sliced", sm::fit(energy, sm::sliced_score_matching{.projections = 4}, training, {.iterations = 1000}));
-  show("denoising, sigma = 0.3",
-       sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, training, {.iterations = 1000}));
+  std::printf("loss                     status              implicit loss: training, held out\n");
+  const sm::FitOptions adam{.method = sm::FitMethod::adam, .iterations = 1000};
+  sm::FitOptions early = adam;
+  early.held_out = held_out;
+  early.patience = 3;
+  show("implicit", sm::fit(energy, sm::implicit_score_matching{}, training, adam));
+  show("implicit, stopped early", sm::fit(energy, sm::implicit_score_matching{}, training, early));
+  show("sliced", sm::fit(energy, sm::sliced_score_matching{.projections = 4}, training, adam));
+  show("denoising, sigma = 0.3", sm::fit(energy, sm::denoising_score_matching{.sigma = 0.3}, training, adam));
 }

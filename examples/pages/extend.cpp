@@ -61,8 +61,9 @@ struct random_walk {
     chains.proposal = chains.X + static_cast<T>(width) * chains.Z;
     target.energy_and_score(chains.proposal, chains.proposal_f, chains.proposal_S);
     for (Eigen::Index i = 0; i < chains.X.rows(); ++i) {
-      if (!std::isfinite(chains.proposal_f[i])) chains.non_finite[i] += 1;
-      if (!(std::log(chains.u[i]) < chains.f[i] - chains.proposal_f[i])) continue;  // also where f(y) is NaN
+      const bool finite = std::isfinite(chains.proposal_f[i]);
+      if (!finite) chains.non_finite[i] += 1;
+      if (!finite || !(std::log(chains.u[i]) < chains.f[i] - chains.proposal_f[i])) continue;
       chains.X.row(i) = chains.proposal.row(i);
       chains.S.row(i) = chains.proposal_S.row(i);
       chains.f[i] = chains.proposal_f[i];

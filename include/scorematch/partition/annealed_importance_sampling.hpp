@@ -480,7 +480,9 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
   static_assert(Kernel::adjusted,
                 "annealed importance sampling needs a Metropolis kernel (mala): the weights are right "
                 "only if each step leaves its density as it is");
-  if constexpr (check_kernel<Kernel, T>() && check_energy<M>() && Kernel::adjusted) {
+  constexpr bool has_step = requires(Kernel & kernel) { kernel.step = 1.0; };
+  static_assert(has_step, "annealed importance sampling adapts the kernel's step: it must have  double step");
+  if constexpr (check_kernel<Kernel, T>() && check_energy<M>() && Kernel::adjusted && has_step) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
     Eigen::VectorXd mean = method.mean;
