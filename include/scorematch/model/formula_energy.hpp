@@ -10,38 +10,27 @@
 
 #include <memory>
 
-#include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/model/bound_formula.hpp"
 
 namespace scorematch {
 
 template <class T>
-class FormulaEnergy {
-  using Record = formula::Record;
-  using Replay = evaluate::Replay<T>;
-  using Jets = evaluate::Jets;
+class FormulaEnergy : public BoundFormula<T> {
+  using Base = BoundFormula<T>;
+  using Base::direction_count;
+  using Base::part_;
+  using Base::record_;
+  using typename Base::Jets;
+  using typename Base::Record;
+  using typename Base::Replay;
 
  public:
-  using Scalar = T;
-  using Workspace = evaluate::FormulaWorkspace<T>;
+  using typename Base::Workspace;
 
-  FormulaEnergy(std::shared_ptr<const Record> record, const Eigen::VectorXd& theta)
-      : record_(std::move(record)), part_(std::make_unique<evaluate::UniformPart<T>>(*record_)) {
-    bind(theta);
-  }
-
-  Index dimension() const { return record_->dimension; }
-  Index parameter_count() const { return record_->parameter_count(); }
-  Index sum_size() const { return part_->adjoint_size(); }
-  void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
-  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
-
-  /// The matrices whose products a workspace can withhold where the points ask for these derivatives; else null.
-  const evaluate::ProductMatrices* product_matrices(Along along, Index directions) const {
-    return evaluate::may_withhold(along, directions) ? &part_->product_matrices() : nullptr;
-  }
+  FormulaEnergy(std::shared_ptr<const Record> record, const Eigen::VectorXd& theta) : Base(std::move(record), theta) {}
 
   Index block_size(Along along, Index directions) const {
-    const Index curved = along == Along::axes ? dimension() : directions;
+    const Index curved = along == Along::axes ? this->dimension() : directions;
     const Jets jets = along == Along::none
                           ? Jets{0, 1}
                           : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == Along::given ? 1 : 0};
@@ -76,7 +65,7 @@ class FormulaEnergy {
   }
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
-    const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
+    const Index B = points.X.rows(), count = direction_count(points), chunk = evaluate::chunk_of(count);
     const bool shared = points.gradient && asks_score(points);  // pull_back takes the score's sweeps over
     if (asks_score(points)) {
       Replay& replay =
@@ -109,7 +98,7 @@ class FormulaEnergy {
 
   void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
-    const Index B = points.X.rows(), count = directions(points), chunk = evaluate::chunk_of(count);
+    const Index B = points.X.rows(), count = direction_count(points), chunk = evaluate::chunk_of(count);
     if (workspace.withholds()) evaluate::require_may_withhold(points.along, count);
     const Matrix<T>& slopes_bar = points.along == Along::axes ? bar.S : bar.slopes;
     const int curved = static_cast<int>(chunk);
@@ -136,10 +125,6 @@ class FormulaEnergy {
   }
 
  private:
-  static Index directions(const Points<T>& points) {
-    return points.along == Along::none ? 0 : points.along == Along::axes ? points.X.cols() : points.directions;
-  }
-
   // The score is asked for itself, not for its slopes alone.
   static bool asks_score(const Points<T>& points) {
     return points.along == Along::none || (points.along == Along::given && points.score);
@@ -166,9 +151,6 @@ class FormulaEnergy {
   Replay& sweeps(const Points<T>& points, Workspace& workspace, Index chunk, bool with_score, double* sums) const {
     return workspace.replay(*record_, *part_, {static_cast<int>(chunk), with_score ? 1 : 0}, points.X.rows(), sums);
   }
-
-  std::shared_ptr<const Record> record_;
-  std::unique_ptr<evaluate::UniformPart<T>> part_;
 };
 
 }  // namespace scorematch

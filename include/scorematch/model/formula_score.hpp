@@ -3,43 +3,33 @@
 
 #include <memory>
 
-#include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/model/bound_formula.hpp"
 
 namespace scorematch {
 
 template <class T>
-class FormulaScore {
-  using Record = formula::Record;
-  using Replay = evaluate::Replay<T>;
-  using Jets = evaluate::Jets;
+class FormulaScore : public BoundFormula<T> {
+  using Base = BoundFormula<T>;
+  using Base::direction_count;
+  using Base::part_;
+  using Base::record_;
+  using typename Base::Jets;
+  using typename Base::Record;
+  using typename Base::Replay;
 
  public:
-  using Scalar = T;
-  using Workspace = evaluate::FormulaWorkspace<T>;
+  using typename Base::Workspace;
 
-  FormulaScore(std::shared_ptr<const Record> record, const Eigen::VectorXd& theta)
-      : record_(std::move(record)), part_(std::make_unique<evaluate::UniformPart<T>>(*record_)) {
-    bind(theta);
-  }
-
-  Index dimension() const { return record_->dimension; }
-  Index parameter_count() const { return record_->parameter_count(); }
-  Index sum_size() const { return part_->adjoint_size(); }
-  void bind(const Eigen::VectorXd& theta) { part_->bind(theta); }
-  void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
-
-  /// The matrices whose products a workspace can withhold where the points ask for these derivatives; else null.
-  const evaluate::ProductMatrices* product_matrices(Along along, Index directions) const {
-    return evaluate::may_withhold(along, directions) ? &part_->product_matrices() : nullptr;
-  }
+  FormulaScore(std::shared_ptr<const Record> record, const Eigen::VectorXd& theta) : Base(std::move(record), theta) {}
 
   Index block_size(Along along, Index directions) const {
-    const Index straight = along == Along::none ? 0 : along == Along::axes ? dimension() : directions;
+    const Index straight = along == Along::none ? 0 : along == Along::axes ? this->dimension() : directions;
     return evaluate::block_size<T>(*record_, Jets{0, static_cast<int>(evaluate::chunk_of(straight))});
   }
 
   void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
-    const Index B = points.X.rows(), d = points.X.cols(), count = directions(points), chunk = evaluate::chunk_of(count);
+    const Index B = points.X.rows(), d = points.X.cols(), count = direction_count(points),
+                chunk = evaluate::chunk_of(count);
     values.S.resize(B, d);
     if (points.along != Along::none) values.curvature.setZero(B);
     for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
@@ -64,7 +54,8 @@ class FormulaScore {
 
   void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
-    const Index B = points.X.rows(), d = points.X.cols(), count = directions(points), chunk = evaluate::chunk_of(count);
+    const Index B = points.X.rows(), d = points.X.cols(), count = direction_count(points),
+                chunk = evaluate::chunk_of(count);
     if (workspace.withholds()) evaluate::require_may_withhold(points.along, count);
     for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
       Replay& replay = count <= chunk ? workspace.replay(*record_, *part_, {0, static_cast<int>(chunk)}, B, sums.data())
@@ -88,10 +79,6 @@ class FormulaScore {
   }
 
  private:
-  static Index directions(const Points<T>& points) {
-    return points.along == Along::none ? 0 : points.along == Along::axes ? points.X.cols() : points.directions;
-  }
-
   // Calls visit(j, v_j) for the components of direction c that are not 0; v_j is null for a unit vector's 1.
   template <class Visit>
   static void for_each_component(const Points<T>& points, Index c, Visit visit) {
@@ -107,9 +94,6 @@ class FormulaScore {
     replay.forward();
     return replay;
   }
-
-  std::shared_ptr<const Record> record_;
-  std::unique_ptr<evaluate::UniformPart<T>> part_;
 };
 
 }  // namespace scorematch
