@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/formula/dependence.hpp"
 #include "scorematch/model/formula_model.hpp"
@@ -257,14 +258,6 @@ struct [[nodiscard]] Generated {
 
 namespace detail {
 
-/// Rows of noise that a block takes: whole registers, the last row repeated.
-template <class T>
-void noise_rows(MatrixView<T> Z, Index first, Index count, Matrix<T>& rows) {
-  constexpr Index lanes = simd::width<simd::Lanes<T>>;
-  rows.resize((count + lanes - 1) / lanes * lanes, Z.rows());
-  for (Index i = 0; i < rows.rows(); ++i) rows.row(i) = Z.col(first + std::min(i, count - 1)).transpose();
-}
-
 /// Whether all slopes kept one sign, given the bits of all blocks.
 inline bool one_sign(const std::vector<char>& signs) {
   for (const char bits : signs)
@@ -296,7 +289,7 @@ void generate(const Generator& generator, MatrixView<T> Z, bool with_density, Ge
   evaluate::for_each_piece((N + block - 1) / block, states, [](State&) {},
                            [&](State& state, Index b) {
                              const Index first = b * block, count = std::min(block, N - first);
-                             noise_rows<T>(Z, first, count, state.Z);
+                             evaluate::gather_columns(Z, first, count, evaluate::padded_rows<T>(count), state.Z);
                              map.generate(state.Z, state.workspace, state.X);
                              result.points.middleCols(first, count) = state.X.topRows(count).transpose();
                              if (!with_density) return;

@@ -91,32 +91,37 @@ class SampleRun {
  public:
   SampleRun(const BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options, Judging judging,
             Draws<T>& draws)
-      : bound_(bound),
-        kernel_(kernel),
+      : kernel_(kernel),
         options_(options),
         draws_(draws),
         full_(judging == Judging::full),
         adjusted_(kernel.adjusted()),
         knows_energy_(bound.abilities().energy),
         langevin_(kernel.is_langevin()),
-        normal_(options.start.standard_normal()),
         d_(bound.dimension()),
         total_(options.burn_in + options.steps),
         thin_(options.thin > 0 ? options.thin : options.steps),
-        cut_(options.chains, simd::width<simd::Lanes<T>>),
+        start_(options.start, d_, options.chains, options.seed, "SampleOptions: start"),
+        blocks_(options.chains, [&bound] { return std::make_unique<ModelTarget<T>>(bound); }),
         plan_(total_) {}
 
   void run() {
-    options_.validate_for(d_);
-    if (!normal_) start_ = options_.start.points(d_, options_.chains, options_.seed);
     draws_.chains = options_.chains;
     draws_.points.resize(d_, options_.chains * (options_.steps / thin_));
     draws_.state.resize(d_, options_.chains);
-    blocks_.resize(static_cast<std::size_t>(cut_.count));
-    for_each_block([&](State& state, Index b) { start(state, b); });
-    advance_all();
+    blocks_.each([&](ModelTarget<T>& target, Index b) { start(target, b); });
+    const Stopwatch watch;
+    stopped_ = in_strides(
+        total_, options_.progress,
+        [&](Index from, Index until) {
+          blocks_.each([&](ModelTarget<T>& target, Index b) { advance(target, b, from, until); });
+          done_ = until;
+        },
+        [&](Index done) {
+          return options_.progress({"sample", done, total_, acceptance(), "acceptance", watch.seconds()});
+        });
     drop_unkept();
-    for_each_block([&](State& state, Index b) { finish(state, b); });
+    blocks_.each([&](ModelTarget<T>& target, Index b) { finish(target, b); });
     judge();
   }
 
@@ -126,20 +131,6 @@ class SampleRun {
     ChainWatch<T> watch;
     Index bad_starts = 0, outside = 0;
   };
-  struct State {
-    std::unique_ptr<ModelTarget<T>> target;
-    Eigen::MatrixXd z;
-  };
-
-  template <class Work>
-  void for_each_block(Work work) {
-    evaluate::for_each_piece(
-        cut_.count, states_,
-        [&](State& state) {
-          if (!state.target) state.target = std::make_unique<ModelTarget<T>>(bound_);
-        },
-        work);
-  }
 
   static Index not_finite(const Vector<T>& f, Index count) {
     Index number = 0;
@@ -147,26 +138,21 @@ class SampleRun {
     return number;
   }
 
-  void start(State& state, Index b) {
-    Block& block = blocks_[static_cast<std::size_t>(b)];
+  void start(ModelTarget<T>& target, Index b) {
+    Block& block = blocks_[b];
     Chains<T>& c = block.chains;
-    const Index first = cut_.first(b), count = cut_.size(b), rows = evaluate::padded_rows<T>(count);
-    if (normal_) {
-      ChainStart::draw(first, count, d_, options_.seed, state.z);
-      evaluate::gather_columns(state.z.transpose(), 0, count, rows, c.X);
-    } else {
-      evaluate::gather_columns(start_, first, count, rows, c.X);
-    }
-    c.S.resize(rows, d_);
+    const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+    start_.gather(first, count, c.X);
+    c.S.resize(c.X.rows(), d_);
     c.reset_counts();
     if (full_) block.watch.start(c, !adjusted_ && langevin_);
     if (knows_energy_ && (adjusted_ || full_)) {
-      energies(*state.target, c);
-      if (normal_) draw_again(state, c, first, count);
+      energies(target, c);
+      if (start_.normal()) draw_again(target, c, first, count);
       block.bad_starts = not_finite(c.f, count);
     }
-    if (knows_energy_ && normal_) kernel_.settle(*state.target, c);
-    if (!adjusted_) kernel_.start(*state.target, c);
+    if (knows_energy_ && start_.normal()) kernel_.settle(target, c);
+    if (!adjusted_) kernel_.start(target, c);
   }
 
   void energies(ModelTarget<T>& target, Chains<T>& c) const {
@@ -177,52 +163,38 @@ class SampleRun {
   }
 
   // Puts the starts of a block that have no finite energy elsewhere: N(0, I) once more.
-  void draw_again(State& state, Chains<T>& c, Index first, Index count) const {
+  void draw_again(ModelTarget<T>& target, Chains<T>& c, Index first, Index count) const {
     constexpr std::uint64_t attempts = 64;
+    Matrix<T> other;
     for (std::uint64_t attempt = 1; attempt <= attempts && !c.f.head(count).allFinite(); ++attempt) {
-      ChainStart::draw(first, count, d_, options_.seed, state.z, attempt);
-      for (Index i = 0; i < c.X.rows(); ++i) {
-        if (std::isfinite(c.f[i])) continue;
-        for (Index j = 0; j < d_; ++j) c.X(i, j) = static_cast<T>(state.z(std::min(i, count - 1), j));
-      }
-      energies(*state.target, c);
+      start_.gather(first, count, other, attempt);
+      for (Index i = 0; i < c.X.rows(); ++i)
+        if (!std::isfinite(c.f[i])) c.X.row(i) = other.row(i);
+      energies(target, c);
     }
   }
 
-  // With progress, all chains advance together, some steps at a time: a stop finds them at the same step.
-  void advance_all() {
-    const Stopwatch watch;
-    const Index stride = options_.progress ? std::clamp<Index>(total_ / 100, 1, 1000) : total_;
-    while (done_ < total_ && !stopped_) {
-      const Index until = std::min(total_, done_ + stride);
-      for_each_block([&](State& state, Index b) { advance(state, b, until); });
-      done_ = until;
-      if (options_.progress)
-        stopped_ = !options_.progress({"sample", done_, total_, acceptance(), "acceptance", watch.seconds()}) &&
-                   done_ < total_;
-    }
-  }
-
-  void advance(State& state, Index b, Index until) {
-    Block& block = blocks_[static_cast<std::size_t>(b)];
+  void advance(ModelTarget<T>& target, Index b, Index from, Index until) {
+    Block& block = blocks_[b];
     Chains<T>& c = block.chains;
-    for (Index t = done_; t < until; ++t) {
+    const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+    for (Index t = from; t < until; ++t) {
       block.watch.before(t, plan_, c);
-      kernel_.advance(*state.target, c,
-                      {options_.seed, options_.first_step + static_cast<std::uint64_t>(t), cut_.first(b)});
+      kernel_.advance(target, c, {options_.seed, options_.first_step + static_cast<std::uint64_t>(t), first});
       block.watch.after(t, plan_, c);
       const Index kept = t + 1 - options_.burn_in;
       if (kept > 0 && kept % thin_ == 0)
-        evaluate::scatter_rows(c.X, cut_.size(b), (kept / thin_ - 1) * options_.chains + cut_.first(b), draws_.points);
+        evaluate::scatter_rows(c.X, count, (kept / thin_ - 1) * options_.chains + first, draws_.points);
     }
   }
 
   double acceptance() const {
     double moved = 0;
-    for (const Block& block : blocks_)
-      for (Index i = 0; i < block.chains.accepted.size(); ++i)
-        moved += block.chains.accepted[i] / static_cast<double>(block.chains.accepted.size());
-    return moved / static_cast<double>(cut_.count * done_);
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      const Vector<double>& accepted = blocks_[b].chains.accepted;
+      for (Index i = 0; i < accepted.size(); ++i) moved += accepted[i] / static_cast<double>(accepted.size());
+    }
+    return moved / static_cast<double>(blocks_.cut().count * done_);
   }
 
   // Of a run that was stopped.
@@ -234,25 +206,26 @@ class SampleRun {
     draws_.points.swap(kept);
   }
 
-  void finish(State& state, Index b) {
-    Block& block = blocks_[static_cast<std::size_t>(b)];
-    evaluate::scatter_rows(block.chains.X, cut_.size(b), cut_.first(b), draws_.state);
+  void finish(ModelTarget<T>& target, Index b) {
+    Block& block = blocks_[b];
+    evaluate::scatter_rows(block.chains.X, blocks_.cut().size(b), blocks_.cut().first(b), draws_.state);
     if (!knows_energy_ || (!adjusted_ && !full_)) return;
-    if (!adjusted_) state.target->energy_and_score(block.chains.X, block.chains.f, block.chains.S);
-    block.outside = not_finite(block.chains.f, cut_.size(b));
+    if (!adjusted_) target.energy_and_score(block.chains.X, block.chains.f, block.chains.S);
+    block.outside = not_finite(block.chains.f, blocks_.cut().size(b));
   }
 
   void judge() {
     RunFindings found{.ways = Ways(d_)};
     draws_.next_step = options_.first_step + static_cast<std::uint64_t>(done_);
     draws_.acceptance.resize(options_.chains);
-    for (Index b = 0; b < cut_.count; ++b) {
-      const Block& block = blocks_[static_cast<std::size_t>(b)];
+    const ChainBlocks& cut = blocks_.cut();
+    for (Index b = 0; b < cut.count; ++b) {
+      const Block& block = blocks_[b];
       Ways ways(d_);
       draws_.bad_starts += block.bad_starts;
       draws_.outside_chains += block.outside;
-      for (Index i = 0; i < cut_.size(b); ++i) {
-        draws_.acceptance[cut_.first(b) + i] = block.chains.accepted[i] / static_cast<double>(done_);
+      for (Index i = 0; i < cut.size(b); ++i) {
+        draws_.acceptance[cut.first(b) + i] = block.chains.accepted[i] / static_cast<double>(done_);
         draws_.non_finite += static_cast<Index>(block.chains.non_finite[i]);
         judge_chain(block, i, found, ways);
       }
@@ -291,18 +264,15 @@ class SampleRun {
            std::pow(static_cast<double>(std::numeric_limits<T>::max()), 0.125);
   }
 
-  const BoundModel<T>& bound_;
   const BoundKernel<T>& kernel_;
   const SampleOptions& options_;
   Draws<T>& draws_;
-  bool full_, adjusted_, knows_energy_, langevin_, normal_;
+  bool full_, adjusted_, knows_energy_, langevin_;
   Index d_, total_, thin_, done_ = 0;
-  ChainBlocks cut_;
+  StartPoints start_;
+  ChainLoop<T, ModelTarget<T>, Block> blocks_;
   WatchPlan plan_;
   bool stopped_ = false;
-  Eigen::MatrixXd start_;  ///< d × chains, unless it is N(0, I)
-  std::vector<Block> blocks_;
-  evaluate::PerThread<State> states_;
 };
 
 template <class T>
@@ -310,6 +280,7 @@ void run(const BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleO
          Judging judging) {
   kernel.validate();
   options.validate();
+  options.validate_for(bound.dimension());
   SampleRun<T>(bound, kernel, options, judging, draws).run();
 }
 
