@@ -203,10 +203,11 @@ concept BoundScore = requires(const B& bound, B& mutable_bound, typename B::Work
   mutable_bound.finish(sums, gradient);
 };
 
-/// A bound score that also knows its energy: what Metropolis steps ask. One fused call.
+/// A bound score that also knows its energy: f alone (B numbers), and f with the score in one fused call.
 template <class B, class T>
 concept BoundEnergy = BoundScore<B, T> &&
     requires(const B& bound, typename B::Workspace& workspace, const Points<T>& points, Vector<T>& f, Matrix<T>& S) {
+  bound.energy(points, workspace, f);
   bound.energy_and_score(points, workspace, f, S);
 };
 
@@ -257,9 +258,16 @@ concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && req
 ///   prepare    where the score is asked: perturbs, chooses projections
 ///   score      each sample's loss, terms and adjoints
 /// `term_names()` names the columns of Losses::terms; `deterministic()` tells whether two calls with different draws
-/// agree. An objective may also say `half_squared_score()`: its loss is ½‖s‖² plus what is linear in s and the
-/// curvature; closed forms ask for it. Where samples belong to noise levels, `level_names()` names these, and score
-/// fills Losses::level.
+/// agree. An objective may also have
+///   validate_for(d, N)        throws on options that do not suit data of d rows and N columns
+///   validate_data<T>(X)       throws on data that it cannot take (noise below what X's numbers resolve, say)
+///   half_squared_score()      whether its loss is ½‖s‖² plus what is linear in s and the curvature: for closed forms
+///   level_names()             names of noise levels, where samples belong to these; score fills Losses::level
+///   with_new_noise()          the same objective with other noise at draw 0: a fit measures by it how much noise
+///   decides control_variate           a bool; set, the loss has the same mean and less noise: a fit takes it where
+///   noise decides in_units(deviations)      the same objective with each coordinate in units of its own: fits of
+///   uneven data begin there at_point(…)               the loss of a sample in registers, for compiled formulas
+///   (loss/fused_loss.hpp)
 template <class O, class T>
 concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
     requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,

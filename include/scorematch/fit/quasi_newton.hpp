@@ -9,8 +9,7 @@
 //              does (Hager & Zhang 2005, "approximate Wolfe"); at first no step changes the score by more than a third
 //              of its size
 //   refresh    G is taken anew, and the corrections are dropped, once the score has changed by a fifth of its size, or
-//   a
-//              step by G was damped or cut
+//              a step by G was damped or cut
 //   curvature  of up to 60 parameters the Hessian itself by differences of gradients: where G is a bad guide (few steps
 //              have brought little) for the steps, and at the end, where it tells a minimum from a saddle, which the
 //              search leaves again

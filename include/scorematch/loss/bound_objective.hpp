@@ -103,8 +103,7 @@ class BoundObjective {
     }
     void score(const Samples<T>& samples, const Points<T>& points, Room& notes, const ScoreValues<T>& values,
                Losses<T>& losses) const override {
-      const Own& own = notes.of<Own>();
-      objective.score(samples, points, own, values, losses);
+      objective.score(samples, points, notes.of<Own>(), values, losses);
     }
 
     O objective;
