@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "scorematch/check.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -49,6 +50,12 @@ struct [[nodiscard]] LogPartition {
   Index evaluations = 0;  ///< of the energy
   PartitionStatus status = PartitionStatus::not_converged;
   std::string evidence = {};  ///< what speaks for the status, in a sentence; empty where all is well
+
+  /// A line: how it ended, log Z with its error, and the evaluations; then the evidence, if there is any.
+  std::string text() const {
+    return scorematch::text(to_string(status), ": log Z = ", value, " ± ", error, ", from ", evaluations,
+                            " evaluations of the energy\n", evidence.empty() ? "" : "  " + evidence + '\n');
+  }
 };
 
 }  // namespace scorematch

@@ -25,10 +25,12 @@ struct TwoSampleTestOptions {
   Classifier classifier = Classifier::nearest_neighbour;
   double ridge = 0.01;  ///< logistic: the penalty ½ ridge ‖(v, w)‖² beside the mean loss, in standardised x; > 0
   std::uint64_t seed = 0;  ///< logistic: of the halves
+
+  void validate() const { require_positive(ridge, "TwoSampleTestOptions: ridge"); }
 };
 
 /// How well a classifier tells two samples apart.
-struct TwoSampleTest {
+struct [[nodiscard]] TwoSampleTest {
   double accuracy = 0;       ///< the share that it gets right, both kinds alike
   double accuracy_on_X = 0;  ///< of X's samples
   double accuracy_on_Y = 0;  ///< of Y's samples
@@ -265,7 +267,7 @@ void bring_into_range(Samples& X, Samples& Y) {
 template <class D1, class D2>
 TwoSampleTest classifier_two_sample_test(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                          const TwoSampleTestOptions& options = {}) {
-  require_positive(options.ridge, "classifier_two_sample_test: ridge");
+  options.validate();
   Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "classifier_two_sample_test");
   require(from.cols() == to.cols() && from.cols() >= 4,

@@ -16,7 +16,7 @@
 namespace scorematch {
 
 /// For each column of X its nearest column of another set.
-struct NearestSamples {
+struct [[nodiscard]] NearestSamples {
   Eigen::Matrix<Index, Eigen::Dynamic, 1> index = {};  ///< that column; the first one of several as near
   Eigen::VectorXd distance = {};                       ///< the Euclidean distance to it
   Index others = 0, dimension = 0;                     ///< how many columns that set has, and rows

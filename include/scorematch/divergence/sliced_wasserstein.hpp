@@ -20,10 +20,12 @@ namespace scorematch {
 struct SlicedWassersteinOptions {
   Index projections = 1000;  ///< random directions, 1 … 10⁹
   std::uint64_t seed = 0;    ///< of the directions
+
+  void validate() const { require_within(projections, 1, 1'000'000'000, "SlicedWassersteinOptions: projections"); }
 };
 
 /// The sliced 2-Wasserstein distance of two samples.
-struct SlicedWasserstein {
+struct [[nodiscard]] SlicedWasserstein {
   double value = 0;
   double standard_error = 0;            ///< over the projections: what other directions would change
   Eigen::VectorXd per_projection = {};  ///< W₂² along each direction; value² is their mean
@@ -133,7 +135,7 @@ SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const S
 template <class D1, class D2>
 SlicedWasserstein sliced_wasserstein(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase<D2>& Y,
                                      const SlicedWassersteinOptions& options = {}) {
-  require_within(options.projections, 1, 1'000'000'000, "sliced_wasserstein: projections");
+  options.validate();
   const Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "sliced_wasserstein");
   SlicedWasserstein result = diagnostics::sliced_wasserstein(from, to, options);

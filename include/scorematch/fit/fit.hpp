@@ -125,6 +125,14 @@ struct [[nodiscard]] Fit {
   /// size, each coordinate in units of the data's deviation: no units.
   double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::string> warnings = {};  ///< what in the data or the model makes the fit doubtful, a sentence each
+
+  /// A line: how it ended and the loss with its standard error; then a line for each warning.
+  std::string text() const {
+    std::string all = scorematch::text(to_string(status), " after ", iterations, " iterations: loss ", loss.value,
+                                       " ± ", loss.standard_error, '\n');
+    for (const std::string& warning : warnings) all += "  " + warning + '\n';
+    return all;
+  }
 };
 
 namespace fitting {

@@ -125,6 +125,16 @@ struct [[nodiscard]] Training {
   /// Why the last attempt to write the checkpoint failed (a full disk, say); empty where it did not. A training goes on
   /// without, and tries again.
   std::string checkpoint_error = {};
+
+  /// A line: how it ended, the loss with its standard error and that of held-out data; then what the checkpoint lacks.
+  std::string text() const {
+    std::string all =
+        scorematch::text(to_string(status), " after ", steps, " steps: loss ", loss.value, " ± ", loss.standard_error);
+    if (!std::isnan(held_out_loss)) all += scorematch::text(", of held-out data ", held_out_loss);
+    all += '\n';
+    if (!checkpoint_error.empty()) all += "  " + checkpoint_error + '\n';
+    return all;
+  }
 };
 
 namespace fitting {

@@ -37,6 +37,15 @@ struct FlowLikelihoodOptions {
   double guidance = 1;           ///< as GenerateOptions' w: the density that guided samples have
   Index most_steps = 10000;        ///< ≥ 1 tried steps of a sample
   ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    noise::require_range(sigma_min, sigma_max, 2, "FlowLikelihoodOptions");
+    require(std::isfinite(data_variance) && data_variance >= 0,
+            {"FlowLikelihoodOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
+    require_positive(tolerance, "FlowLikelihoodOptions: tolerance");
+    require_within(projections, 1, 1'000'000, "FlowLikelihoodOptions: projections");
+    require_at_least(most_steps, 1, "FlowLikelihoodOptions: most_steps");
+  }
 };
 
 enum class FlowStatus {
@@ -83,13 +92,7 @@ void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodO
   require(takes_sigma(model),
           {"flow_log_likelihood needs a noise-conditional model, and this one takes no sigma: write its formula as "
            "[](auto x, auto sigma, auto theta) …, and learn it at many levels"});
-  noise::require_range(options.sigma_min, options.sigma_max, 2, "FlowLikelihoodOptions");
-  require(
-      std::isfinite(options.data_variance) && options.data_variance >= 0,
-      {"FlowLikelihoodOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
-  require_positive(options.tolerance, "FlowLikelihoodOptions: tolerance");
-  require_within(options.projections, 1, 1'000'000, "FlowLikelihoodOptions: projections");
-  require_at_least(options.most_steps, 1, "FlowLikelihoodOptions: most_steps");
+  options.validate();
   sampling::require_guidance(model, options.labels, X.cols(), options.guidance, "FlowLikelihoodOptions");
 }
 

@@ -32,6 +32,14 @@ struct [[nodiscard]] LikelihoodFit {
   /// Contrastive divergence: the mean acceptance of the model's chains over the second half of the iterations.
   double acceptance = std::numeric_limits<double>::quiet_NaN();
   std::string evidence = {};  ///< what speaks for a status that is no good end, with its remedy; else empty
+
+  /// A line: how it ended, and what was minimised; then a line for each warning, and the evidence, if there is any.
+  std::string text() const {
+    std::string all = scorematch::text(to_string(status), " after ", iterations, " iterations: loss ", loss, '\n');
+    for (const std::string& warning : warnings) all += "  " + warning + '\n';
+    if (!evidence.empty()) all += "  " + evidence + '\n';
+    return all;
+  }
 };
 
 /// One sentence for what a class lacks to have its energy itself trained.

@@ -14,7 +14,6 @@
 #include "scorematch/loss/fused_loss.hpp"
 #include "scorematch/loss/loss_loop.hpp"
 #include "scorematch/model/user_model.hpp"
-#include "scorematch/random/stream.hpp"
 
 namespace scorematch {
 namespace objective {
@@ -39,12 +38,8 @@ requires Objective<O, T> LossFunction<T> loss_function(const M& model, const O& 
 template <class T, class M, class O>
 void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
                    bool with_gradient, Loss& result) {
-  for (const Index column : options.columns)
-    require(column >= 0 && column < data.cols(),
-            {"columns has ", column, "; the data have columns 0 to ", data.cols() - 1});
-  require(options.draw < detail::field_end, {"LossOptions: draw is ", options.draw, "; it must be below 2^40"});
-  require_at_least(options.block, 0, "LossOptions: block");
-  require_labels(options.labels, data.cols(), classes_of(model), "LossOptions: labels");
+  options.validate();
+  options.validate_for(data.cols(), classes_of(model));
   auto function = loss_function<T>(model, objective, data);
   function.evaluate(options, with_gradient, result);
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/loss/answers.hpp"
@@ -16,6 +17,7 @@
 #include "scorematch/loss/moments.hpp"
 #include "scorematch/loss/withheld_products.hpp"
 #include "scorematch/model/bound_model.hpp"
+#include "scorematch/random/stream.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -47,6 +49,18 @@ struct LossOptions {
   std::uint64_t draw = 0;   ///< which draw of the objective's noise
   Index block = 0;          ///< samples a block; 0: by the model and their number. Changes rounding only
   bool per_sample = false;  ///< also return each sample's loss
+
+  void validate() const {
+    require(draw < detail::field_end, {"LossOptions: draw is ", draw, "; it must be below 2^40"});
+    require_at_least(block, 0, "LossOptions: block");
+  }
+
+  /// Throws unless `columns` and `labels` are of data of so many samples, for a model of so many classes.
+  void validate_for(Index samples, Index classes) const {
+    for (const Index column : columns)
+      require(column >= 0 && column < samples, {"columns has ", column, "; the data have columns 0 to ", samples - 1});
+    require_labels(labels, samples, classes, "LossOptions: labels");
+  }
 };
 
 namespace objective {

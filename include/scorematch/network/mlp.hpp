@@ -14,6 +14,11 @@ struct MlpOptions {
   Activation activation = Activation::tanh;  ///< after each hidden layer
   std::string name = "mlp";                  ///< of its parameters: "mlp.weight1", "mlp.bias1", …
   std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
+
+  void validate() const {
+    require_within(outputs, 1, 1'000'000, "MlpOptions: outputs");
+    for (const int width : hidden) require_within(width, 1, 1'000'000, "MlpOptions: hidden");
+  }
 };
 
 /// W_L a(… a(W₁ x + b₁) …) + b_L, a vector of size `outputs` (a number for 1). An energy that is to be sampled needs
@@ -22,10 +27,9 @@ struct MlpOptions {
 template <class X, class Theta>
 X mlp(const X& x, const Theta& theta, const MlpOptions& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_within(options.outputs, 1, 1'000'000, "MlpOptions: outputs");
+    options.validate();
     formula::Value h = x;
     const auto layer = [&](std::size_t number, int width) {
-      require_within(width, 1, 1'000'000, "MlpOptions: hidden");
       const std::string index = text(number);
       return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), start_glorot{options.seed}) *
                  h +

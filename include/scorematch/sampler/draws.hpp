@@ -106,6 +106,13 @@ struct [[nodiscard]] Draws {
     return chains > 0 ? static_cast<double>(failed_chains) / static_cast<double>(chains) : 0;
   }
 
+  /// A line: how it ended, chains, kept states and the mean acceptance; then the evidence, if there is any.
+  std::string text() const {
+    return scorematch::text(to_string(status), ": ", chains, " chains, ", kept, " kept states of each, acceptance ",
+                            acceptance.size() > 0 ? acceptance.mean() : 0, '\n',
+                            evidence.empty() ? "" : "  " + evidence + '\n');
+  }
+
   /// The kept states of one chain: d × kept.
   Matrix<T> chain(Index c) const {
     Matrix<T> states(points.rows(), kept);

@@ -36,6 +36,28 @@ struct GenerateOptions {
   Eigen::MatrixXd known = {};
   Index resampling = 1;            ///< ≥ 1: with `known`, each step is done so many times, noise added between
   ProgressCallback progress = {};  ///< progress_line(), or your own
+
+  void validate() const {
+    require_within(count, 1, static_cast<Index>(detail::field_end), "GenerateOptions: count");
+    require(std::isfinite(guidance), {"GenerateOptions: guidance is ", guidance, "; it must be a finite number"});
+    require(std::isfinite(data_variance) && data_variance >= 0,
+            {"GenerateOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
+    require_at_least(resampling, 1, "GenerateOptions: resampling");
+    require(resampling == 1 || known.size() > 0,
+            {"GenerateOptions: resampling is ", resampling, ", but nothing is known that it could settle"});
+  }
+
+  /// Throws unless `known` is empty or dimension × count, of finite numbers and NaN.
+  void validate_for(Index dimension) const {
+    if (known.size() == 0) return;
+    require(known.rows() == dimension && known.cols() == count,
+            {"GenerateOptions: known is ", known.rows(), " × ", known.cols(), "; it must be ", dimension, " × ", count,
+             ", one column per sample, NaN where a number is to be filled in"});
+    for (Index i = 0; i < known.size(); ++i)
+      require(!std::isinf(known.data()[i]),
+              {"GenerateOptions: known has an infinite number in column ", i / dimension, ", row ", i % dimension,
+               " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
+  }
 };
 
 /// How it ended: the first of diverged, stopped, unfinished, coarse that holds, else complete. `Generation::evidence`
@@ -81,6 +103,14 @@ struct [[nodiscard]] Generation {
   GenerationStatus status = GenerationStatus::complete;
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
+
+  /// A line: how it ended, samples, evaluations of each and the noise level; then the evidence, if there is any.
+  std::string text() const {
+    return scorematch::text(to_string(status), ": ", points.cols(), " samples, ",
+                            evaluations.size() > 0 ? evaluations.cast<double>().mean() : 0,
+                            " evaluations of each, at sigma ", sigma, '\n',
+                            evidence.empty() ? "" : "  " + evidence + '\n');
+  }
 };
 
 namespace sampling {
@@ -119,32 +149,17 @@ struct KnownValues {
 template <class M, class T>
 void validate_generate(const M& model, const BoundSampler<T>& sampler, const GenerateOptions& options) {
   sampler.validate();
-  const Index d = static_cast<Index>(model.dimension());
   require(
       takes_sigma(model),
       {"generate needs a noise-conditional model, and this one takes no sigma: write its formula as "
        "[](auto x, auto sigma, auto theta) …, and learn it at many levels. (For samples of a model without: sample)"});
-  require_at_least(options.count, 1, "GenerateOptions: count");
-  require(options.count <= static_cast<Index>(detail::field_end),
-          {"GenerateOptions: count is ", options.count, "; it must be at most 2^40"});
-  sampling::require_guidance(model, options.labels, options.count, options.guidance, "GenerateOptions");
-  require(std::isfinite(options.data_variance) && options.data_variance >= 0,
-          {"GenerateOptions: data_variance is ", options.data_variance, "; it must be a finite number from 0 on"});
-  require_at_least(options.resampling, 1, "GenerateOptions: resampling");
-  if (!sampler.adaptive())
-    sampling::require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
-  require(options.resampling == 1 || options.known.size() > 0,
-          {"GenerateOptions: resampling is ", options.resampling, ", but nothing is known that it could settle"});
-  if (options.known.size() == 0) return;
-  require(!sampler.adaptive(), {"GenerateOptions: known is given, but probability_flow has no levels at which it "
-                                "could be put in; take predictor_corrector or annealed_langevin"});
-  require(options.known.rows() == d && options.known.cols() == options.count,
-          {"GenerateOptions: known is ", options.known.rows(), " × ", options.known.cols(), "; it must be ", d, " × ",
-           options.count, ", one column per sample, NaN where a number is to be filled in"});
-  for (Index i = 0; i < options.known.size(); ++i)
-    require(!std::isinf(options.known.data()[i]),
-            {"GenerateOptions: known has an infinite number in column ", i / d, ", row ", i % d,
-             " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
+  options.validate();
+  require_guidance(model, options.labels, options.count, options.guidance, "GenerateOptions");
+  if (!sampler.adaptive()) require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
+  require(!sampler.adaptive() || options.known.size() == 0,
+          {"GenerateOptions: known is given, but probability_flow has no levels at which it could be put in; take "
+           "predictor_corrector or annealed_langevin"});
+  options.validate_for(static_cast<Index>(model.dimension()));
 }
 
 /// Chooses the status, and says why; `far` of the lost chains are finite.
@@ -176,31 +191,30 @@ void conclude(Index far, bool stopped, Index count, Generation<T>& result) {
 /// One call of generate: an ordinary class, compiled once a scalar.
 template <class T>
 class GenerateRun {
+  using Target = NoiseConditionalTarget<T>;
+
  public:
   GenerateRun(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler, const GenerateOptions& options,
               Generation<T>& result)
-      : bound_(bound),
-        sampler_(sampler),
+      : sampler_(sampler),
         options_(options),
         result_(result),
         d_(bound.dimension()),
         classes_(classes),
         repeats_(options.known.size() > 0 ? options.resampling : 1),
         deviation_(std::sqrt(sampler.starts_at() * sampler.starts_at() + options.data_variance)),
-        cut_(options.count, simd::width<simd::Lanes<T>>),
-        blocks_(static_cast<std::size_t>(cut_.count)) {}
+        start_(options.start, d_, options.count, options.seed, "GenerateOptions: start", deviation_),
+        blocks_(options.count, [&bound, &options] { return std::make_unique<Target>(bound, options.guidance); }) {}
 
   void run() {
-    if (!options_.start.standard_normal())
-      start_ = options_.start.points(d_, options_.count, options_.seed, "GenerateOptions: start");
-    for_each_block([&](State& state, Index b) { start(state, b); });
+    blocks_.each([&](Target&, Index b) { start(b); });
     if (sampler_.adaptive())
       attempt_all();
     else
       go_down();
     result_.points.resize(d_, options_.count);
     result_.evaluations.resize(options_.count);
-    for_each_block([&](State&, Index b) { finish(b); });
+    blocks_.each([&](Target&, Index b) { finish(b); });
     judge();
   }
 
@@ -211,32 +225,12 @@ class GenerateRun {
     KnownValues<T> known;
     bool arrived = false;
   };
-  struct State {
-    std::unique_ptr<NoiseConditionalTarget<T>> target;
-    Eigen::MatrixXd z;
-  };
 
-  template <class Work>
-  void for_each_block(Work work) {
-    evaluate::for_each_piece(
-        cut_.count, states_,
-        [&](State& state) {
-          if (!state.target) state.target = std::make_unique<NoiseConditionalTarget<T>>(bound_, options_.guidance);
-        },
-        work);
-  }
-  Block& block(Index b) { return blocks_[static_cast<std::size_t>(b)]; }
-
-  void start(State& state, Index b) {
-    NoisyChains<T>& c = block(b).chains;
-    const Index first = cut_.first(b), count = cut_.size(b), rows = evaluate::padded_rows<T>(count);
-    if (options_.start.standard_normal()) {
-      ChainStart::draw(first, count, d_, options_.seed, state.z);
-      state.z *= deviation_;
-      evaluate::gather_columns(state.z.transpose(), 0, count, rows, c.X);
-    } else {
-      evaluate::gather_columns(start_, first, count, rows, c.X);
-    }
+  void start(Index b) {
+    NoisyChains<T>& c = blocks_[b].chains;
+    const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+    start_.gather(first, count, c.X);
+    const Index rows = c.X.rows();
     if (classes_ > 0) c.label.setConstant(rows, -1);
     if (!options_.labels.empty())
       for (Index i = 0; i < rows; ++i)
@@ -245,7 +239,8 @@ class GenerateRun {
     c.lost.setConstant(rows, false);
     c.late.setConstant(rows, false);
     if (!sampler_.adaptive()) c.watch.start(rows, d_, count, std::min<Index>(4096, sampler_.step_count() + 1));
-    if (options_.known.size() > 0) evaluate::gather_columns(options_.known, first, count, rows, block(b).known.values);
+    if (options_.known.size() > 0)
+      evaluate::gather_columns(options_.known, first, count, rows, blocks_[b].known.values);
   }
 
   // Adaptive: each chain by its own steps. With progress some steps at a time.
@@ -254,15 +249,16 @@ class GenerateRun {
     const Stopwatch watch;
     Index done = 0;
     while (done < thousandths && !stopped_) {
-      for_each_block([&](State& state, Index b) {
-        for (Index t = 0; (t < 5 || !options_.progress) && !block(b).arrived; ++t)
-          block(b).arrived = sampler_.attempt(*state.target, block(b).chains, block(b).notes);
+      blocks_.each([&](Target& target, Index b) {
+        Block& block = blocks_[b];
+        for (Index t = 0; (t < 5 || !options_.progress) && !block.arrived; ++t)
+          block.arrived = sampler_.attempt(target, block.chains, block.notes);
       });
       double share = 1;
       bool arrived = true;
-      for (Block& one : blocks_) {
-        if (!one.arrived) share = std::min(share, sampler_.share(one.notes));
-        arrived = arrived && one.arrived;
+      for (Index b = 0; b < blocks_.cut().count; ++b) {
+        if (!blocks_[b].arrived) share = std::min(share, sampler_.share(blocks_[b].notes));
+        arrived = arrived && blocks_[b].arrived;
       }
       done = arrived ? thousandths : static_cast<Index>(share * (thousandths - 1));  // near the end share rounds to 1
       if (!options_.progress) break;
@@ -272,35 +268,31 @@ class GenerateRun {
     result_.sigma = stopped_ ? std::numeric_limits<double>::quiet_NaN() : sampler_.ends_at();
   }
 
-  // Down a ladder. With progress, all chains advance together, some steps at a time: a stop finds them at the same
-  // step.
   void go_down() {
     const Stopwatch watch;
-    const Index total = sampler_.step_count(),
-                stride = options_.progress ? std::clamp<Index>(total / 100, 1, 1000) : total;
-    Index done = 0;
-    while (done < total && !stopped_) {
-      const Index until = std::min(total, done + stride);
-      for_each_block([&](State& state, Index b) {
-        for (Index t = done; t < until; ++t) step_down(state, b, t);
-      });
-      done = until;
-      result_.sigma = sampler_.at(done - 1).next;
-      if (options_.progress)
-        stopped_ =
-            !options_.progress({"generate", done, total, result_.sigma, "sigma", watch.seconds()}) && done < total;
-    }
+    const Index total = sampler_.step_count();
+    stopped_ = in_strides(
+        total, options_.progress,
+        [&](Index from, Index until) {
+          blocks_.each([&](Target& target, Index b) {
+            for (Index t = from; t < until; ++t) step_down(target, b, t);
+          });
+          result_.sigma = sampler_.at(until - 1).next;
+        },
+        [&](Index done) {
+          return options_.progress({"generate", done, total, result_.sigma, "sigma", watch.seconds()});
+        });
   }
 
-  void step_down(State& state, Index b, Index t) {
-    NoisyChains<T>& chains = block(b).chains;
-    KnownValues<T>& known = block(b).known;
+  void step_down(Target& target, Index b, Index t) {
+    NoisyChains<T>& chains = blocks_[b].chains;
+    KnownValues<T>& known = blocks_[b].known;
     const NoiseStep step = sampler_.at(t);
     chains.watch.on = watched(t);
     for (Index k = 0; k < repeats_; ++k) {
-      const ChainNoise noise{options_.seed, static_cast<std::uint64_t>(t * repeats_ + k), cut_.first(b)};
+      const ChainNoise noise{options_.seed, static_cast<std::uint64_t>(t * repeats_ + k), blocks_.cut().first(b)};
       known.impose(chains, step.sigma, noise);
-      sampler_.advance(*state.target, chains, block(b).notes, t, noise);
+      sampler_.advance(target, chains, blocks_[b].notes, t, noise);
       if (step.next == 0) break;
       if (k + 1 < repeats_) known.lift(chains, step, noise);
     }
@@ -316,9 +308,9 @@ class GenerateRun {
   }
 
   void finish(Index b) {
-    NoisyChains<T>& c = block(b).chains;
-    const Index first = cut_.first(b), count = cut_.size(b);
-    block(b).known.impose(c, 0, {});
+    NoisyChains<T>& c = blocks_[b].chains;
+    const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+    blocks_[b].known.impose(c, 0, {});
     evaluate::scatter_rows(c.X, count, first, result_.points);
     result_.evaluations.segment(first, count) = c.evaluations.head(count);
   }
@@ -327,9 +319,9 @@ class GenerateRun {
     const double reach = deviation_ * std::sqrt(static_cast<double>(d_));
     Index far = 0;
     std::vector<typename ScoreWatch<T>::Slope> slopes;
-    for (Index b = 0; b < cut_.count; ++b) {
-      const NoisyChains<T>& c = block(b).chains;
-      for (Index i = 0; i < cut_.size(b); ++i) {
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      const NoisyChains<T>& c = blocks_[b].chains;
+      for (Index i = 0; i < blocks_.cut().size(b); ++i) {
         const bool strayed = !sampler_.adaptive() && !stopped_ && !c.lost[i] &&
                              !(c.watch.largest_distance(i) <= 100 * std::max(reach, c.watch.first_distance(i)));
         far += strayed ? 1 : 0;
@@ -350,17 +342,14 @@ class GenerateRun {
     conclude(far, stopped_, options_.count, result_);
   }
 
-  const BoundModel<T>& bound_;
   const BoundSampler<T>& sampler_;
   const GenerateOptions& options_;
   Generation<T>& result_;
   Index d_, classes_, repeats_;
   double deviation_;  ///< of the start
-  ChainBlocks cut_;
+  StartPoints start_;
+  ChainLoop<T, Target, Block> blocks_;
   bool stopped_ = false;
-  Eigen::MatrixXd start_;  ///< d × count, unless it is normal
-  std::vector<Block> blocks_;
-  evaluate::PerThread<State> states_;
 };
 
 template <class T>
