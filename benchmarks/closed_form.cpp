@@ -25,7 +25,7 @@ void pairwise_quartic(benchmark::State& state) {
   const sm::Matrix<T> data = workload::normal_data<T>(d, samples, 1);
   workload::GemmRate<T> gemm({{p, rows_of_a_block, p}});
   gemm.measure(0.2);
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     const auto fit = sm::closed_form(model, sm::implicit_score_matching{}, data);
     if (fit.status != sm::ClosedFormStatus::solved || !(fit.loss.gradient.norm() < 1e-3)) {

@@ -54,7 +54,7 @@ void train(benchmark::State& state) {
   workload::GemmRates<T> gemm(arithmetic, batch, batch);
   std::uint64_t step = 0;
   const auto take_step = [&] {
-    const std::vector<Index> order = sm::permutation(1, step, samples);
+    const std::vector<Index> order = sm::detail::permutation(1, step, samples);
     function.bind(theta);
     function.evaluate({.columns = std::span(order).first(batch), .labels = labels, .draw = ++step}, true, loss);
     adam.update(loss.gradient, theta, 1, average, 0.002);
@@ -68,7 +68,7 @@ void train(benchmark::State& state) {
     return;
   }
   gemm.measure();
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) benchmark::DoNotOptimize(take_step());
   const double seconds = watch.seconds();
   gemm.measure();
@@ -88,7 +88,7 @@ void heun(benchmark::State& state) {
   workload::GemmRates<T> gemm(arithmetic, sm::sampling::chains_a_block, images);
   sm::Generation<T> drawn;
   gemm.measure();
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     drawn =
         sm::generate<T>(model, sm::heun{.levels = sm::edm_levels{.levels = 50}}, {.count = images, .labels = labels});

@@ -32,7 +32,7 @@ void annealing(benchmark::State& state) {
   const double truth = log_partition_of_mixture(model);
   sm::annealed_importance_sampling<> method{.chains = chains, .temperatures = temperatures};
   sm::LogPartition z;
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     z = sm::log_partition<T>(model, method);
     benchmark::DoNotOptimize(std::as_const(z.value));  // as a variable it may be lost: "+m,r" of a double, g++ 12
@@ -62,7 +62,7 @@ void quadrature(benchmark::State& state) {
   const double a = 1, b = 0.5, argument = b * b / (8 * a);
   const double truth = 3 * std::log(0.5 * std::sqrt(b / a) * std::exp(argument) * std::cyl_bessel_k(0.25, argument));
   sm::LogPartition z;
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     z = sm::log_partition(model, sm::quadrature{});
     benchmark::DoNotOptimize(std::as_const(z.value));

@@ -14,7 +14,7 @@ namespace workload {
 /// d × n
 template <class T>
 sm::Matrix<T> normal_data(Index d, Index n, double scale) {
-  sm::Stream stream({7, sm::Purpose::user});
+  sm::Stream stream({7, sm::extend::Purpose::user});
   return (scale * stream.normals(d * n).reshaped(d, n)).template cast<T>();
 }
 
@@ -43,7 +43,7 @@ void time_loss(benchmark::State& state, const M& model, const O& objective, cons
   const Index block = std::min(function.bound().block_size(arithmetic.along, arithmetic.directions), data.cols());
   GemmRates<T> gemm(arithmetic, block, data.cols());
   gemm.measure();
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     function.evaluate({}, true, loss);
     benchmark::DoNotOptimize(loss.gradient.data());

@@ -28,20 +28,22 @@ struct denoising_over_levels {
   std::array<const char*, 1> term_names() const { return {"weighted loss"}; }
 
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>& notes) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     notes.z.resize(B, d);
     notes.u.resize(B, 1);
-    sm::fill_normals<T>({0, sm::Purpose::perturbation}, samples.index.data(), B, samples.draw, d, notes.z.data(), B);
-    sm::fill_uniforms<T>({0, sm::Purpose::user}, samples.index.data(), B, samples.draw, 1, notes.u.data(), B);
+    sm::extend::fill_normals<T>({0, sm::extend::Purpose::perturbation}, samples.index.data(), B, samples.draw, d,
+                                notes.z.data(), B);
+    sm::extend::fill_uniforms<T>({0, sm::extend::Purpose::user}, samples.index.data(), B, samples.draw, 1,
+                                 notes.u.data(), B);
     points.sigma = (T(4) * notes.u.array() - T(4)).exp();
     points.X = samples.X + points.sigma.asDiagonal() * notes.z;
-    points.along = sm::Along::none;
+    points.along = sm::extend::Along::none;
   }
 
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>& points, const Notes<T>& notes,
-             const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>& points, const Notes<T>& notes,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     losses.bar.S = points.sigma.asDiagonal() * values.S + notes.z;
     losses.value = T(0.5) * losses.bar.S.rowwise().squaredNorm();
     losses.terms.col(0) = losses.value;

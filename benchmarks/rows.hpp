@@ -35,7 +35,8 @@ struct Layer {
 struct Arithmetic {
   double flop = 0;
   std::vector<Layer> layers = {};
-  sm::Along along = sm::Along::none;  ///< the curvature that the loss asks for: the block of samples depends on it
+  sm::extend::Along along =
+      sm::extend::Along::none;  ///< the curvature that the loss asks for: the block of samples depends on it
   Index directions = 0;
 };
 
@@ -56,7 +57,7 @@ inline Arithmetic network(std::initializer_list<Index> widths, Rows first, Rows 
 inline Arithmetic implicit_energy(Index d, Index width) {
   const Index all = d + 2;
   Arithmetic arithmetic = network({d, width, width, 1}, {1, 0, 1}, {all, all, all});
-  arithmetic.along = sm::Along::axes;
+  arithmetic.along = sm::extend::Along::axes;
   return arithmetic;
 }
 
@@ -68,7 +69,7 @@ inline Arithmetic denoising_energy(Index d, Index width) { return network({d, wi
 /// the projection's tangent and second derivative (whose adjoint is δ again), which an affine layer does not have.
 inline Arithmetic sliced_energy(Index d, Index width) {
   Arithmetic arithmetic = network({d, width, width, 1}, {3, 1, 3}, {4, 3, 4});
-  arithmetic.along = sm::Along::given;
+  arithmetic.along = sm::extend::Along::given;
   arithmetic.directions = 1;
   return arithmetic;
 }

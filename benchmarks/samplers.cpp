@@ -30,10 +30,10 @@ constexpr double update_flop(Index d) { return static_cast<double>(d) * (4 + flo
 template <class T, class M>
 bool one_step_is_right(const M& model, Index chains) {
   const Index d = static_cast<Index>(model.dimension());
-  const Eigen::MatrixXd start = sm::Stream({5, sm::Purpose::user}).normals(d * chains).reshaped(d, chains);
+  const Eigen::MatrixXd start = sm::Stream({5, sm::extend::Purpose::user}).normals(d * chains).reshaped(d, chains);
   const auto draws = sm::sample<T>(model, sm::langevin{.step = step}, {.chains = chains, .steps = 1, .start = start});
   sm::Matrix<T> Z(chains, d);
-  sm::ChainNoise{0, 0, 0}.normals(Z);
+  sm::extend::ChainNoise{0, 0, 0}.normals(Z);
   const sm::Matrix<T> X = start.cast<T>(), S = sm::score_of(model, X),
                       expected = X + static_cast<T>(step) * S + static_cast<T>(std::sqrt(2 * step)) * Z.transpose();
   const T tolerance = (sizeof(T) == 4 ? T(1e-5) : T(1e-12)) * (1 + expected.cwiseAbs().maxCoeff());
@@ -52,7 +52,7 @@ void time_sampler(benchmark::State& state, const M& model, Index chains, Index s
   workload::GemmRates<T> gemm(arithmetic, chains_a_block, chains);
   sm::Draws<T> draws;
   gemm.measure();
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
     draws = sm::sample<T>(model, sm::langevin{.step = step}, options);
     benchmark::DoNotOptimize(draws.points.data());
@@ -76,7 +76,7 @@ bool law_is_right(const M& model, const Eigen::MatrixXd& precision) {
 
 template <class T>
 void gaussian(benchmark::State& state) {
-  const Eigen::MatrixXd A = sm::Stream({3, sm::Purpose::user}).normals(256).reshaped(16, 16);
+  const Eigen::MatrixXd A = sm::Stream({3, sm::extend::Purpose::user}).normals(256).reshaped(16, 16);
   const Eigen::MatrixXd precision = A * A.transpose() / 16 + Eigen::MatrixXd::Identity(16, 16);
   const auto model = workload::gaussian(precision);
   if (!law_is_right<T>(model, precision)) {
@@ -91,10 +91,10 @@ void normals(benchmark::State& state) {
   constexpr Index count = 1 << 20, columns = 16;
   sm::Vector<T> z(count);
   std::uint64_t draw = 0;
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   for (auto _ : state) {
-    sm::fill_normals<T>({1, sm::Purpose::user}, sm::Ids::from(0), count / columns, draw++, columns, z.data(),
-                        count / columns);
+    sm::extend::fill_normals<T>({1, sm::extend::Purpose::user}, sm::extend::Ids::from(0), count / columns, draw++,
+                                columns, z.data(), count / columns);
     benchmark::DoNotOptimize(z.data());
   }
   const double seconds = watch.seconds();

@@ -50,7 +50,7 @@ void learn_and_draw(const std::string& folder, Index steps) {
   for (const sm::Estimate& level : training.loss.levels)
     std::printf("  %-22s %6.2f ± %.2f\n", level.name.c_str(), level.value, level.standard_error);
 
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   const auto drawn = digits::draw(training.model, held_out.label, 6);
   const MatrixXd grey = units.to_grey(drawn.points);
   std::printf("\n%lld digits drawn in %.1f s (%s)\n", static_cast<long long>(held_out.count()), watch.seconds(),

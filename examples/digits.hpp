@@ -25,7 +25,7 @@ struct Pictures {
 /// The data in a fixed random order: `training` pictures to learn from, and the others.
 inline void read(Index training, Pictures& train, Pictures& held_out) {
   const MatrixXd table = sm::read_csv("examples/data/digits_8x8.csv");
-  const std::vector<Index> order = sm::permutation(5, 0, table.cols());
+  const std::vector<Index> order = sm::detail::permutation(5, 0, table.cols());
   for (Pictures* part : {&train, &held_out}) {
     const Index first = part == &train ? 0 : training, count = part == &train ? training : table.cols() - training;
     part->grey.resize(64, count);

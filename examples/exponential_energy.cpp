@@ -103,7 +103,7 @@ VectorXd largest_curvature(const sm::EnergyModel& model, const MatrixXd& X) {
 
 // n points in [−2, 2]², no two nearer than `apart`.
 MatrixXd isolated_points(Index n, double apart, std::uint64_t seed) {
-  sm::Stream stream({seed, sm::Purpose::user});
+  sm::Stream stream({seed, sm::extend::Purpose::user});
   MatrixXd X(2, n);
   for (Index i = 0; i < n;) {
     X.col(i) << 4 * stream.uniform() - 2, 4 * stream.uniform() - 2;

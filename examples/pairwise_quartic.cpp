@@ -45,7 +45,7 @@ bool has_density(const sm::EnergyModel& model) {
   const MatrixXd c = model.parameter("quartic"), K = model.parameter("pair_quartic");
   MatrixXd form(d, d);
   for (Index i = 0; i < d; ++i)
-    for (Index j = 0; j < d; ++j) form(i, j) = i == j ? 0.02 + c(i) : 0.5 * K(sm::pair_place(d, i, j));
+    for (Index j = 0; j < d; ++j) form(i, j) = i == j ? 0.02 + c(i) : 0.5 * K(sm::detail::pair_place(d, i, j));
   for (unsigned subset = 1; subset < 1u << d; ++subset) {
     std::vector<Index> chosen;
     for (Index i = 0; i < d; ++i)
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
   // All five at once: one linear system, and its errors.
   const sm::implicit_score_matching objective;
   const auto model = sm::pairwise_quartic(d);
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   const auto fit = sm::closed_form(model, objective, data);
   const auto errors = sm::standard_errors(fit, objective, data);
   const double milliseconds = 1e3 * watch.seconds();
@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
   int significant = 0;
   for (Index i = 0; i < d; ++i)
     for (Index j = 0; j < i; ++j) {
-      const Index place = sm::pair_place(d, i, j);
+      const Index place = sm::detail::pair_place(d, i, j);
       std::printf("  %-10s %-10s %9.2f    ", names[static_cast<std::size_t>(j)].c_str(),
                   names[static_cast<std::size_t>(i)].c_str(), correlation(i, j));
       for (const char* block : {"pair", "pair_quartic"}) {
@@ -182,7 +182,7 @@ int main(int argc, char** argv) {
         const MatrixXd training = fold(pair, number, false), held_out = fold(pair, number, true);
         const auto places = Eigen::seqN(number, held_out.cols(), 5);
         by_gaussian(places) = gaussian(training)(held_out);
-        sm::Stopwatch fold_watch;
+        sm::detail::Stopwatch fold_watch;
         const Fit closed = closed_form_with_density(training);
         const auto log_z = by_quadrature(closed.model, training);
         closed_seconds += fold_watch.seconds();

@@ -94,19 +94,19 @@ struct Estimate {
 constexpr Index copies = 50;
 
 Estimate by_likelihood(const MatrixXd& X) {
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   const auto fit = sm::fit(mixture(), sm::maximum_likelihood{}, X);
   return {fit.model, watch.seconds(), fit.status == sm::FitStatus::converged};
 }
 
 Estimate by_implicit(const MatrixXd& X) {
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   const auto fit = sm::fit(mixture(), sm::implicit_score_matching{}, X);
   return {fit.model, watch.seconds(), fit.status == sm::FitStatus::converged};
 }
 
 Estimate by_denoising(const MatrixXd& X, double sigma) {
-  const sm::Stopwatch watch;
+  const sm::detail::Stopwatch watch;
   const auto fit = sm::fit(mixture(sigma * sigma), sm::denoising_score_matching{.sigma = sigma, .frozen = true},
                            MatrixXd(X.replicate(1, copies)));
   return {at(mixture(), fit.model.parameters()), watch.seconds(), fit.status == sm::FitStatus::converged};

@@ -101,7 +101,7 @@ const auto well = [](auto x, auto theta) {
 
 template <class T>
 sm::Matrix<T> points(Index n) {
-  return sm::Stream({1, sm::Purpose::user}).normals(2 * n).reshaped(2, n).template cast<T>();
+  return sm::Stream({1, sm::extend::Purpose::user}).normals(2 * n).reshaped(2, n).template cast<T>();
 }
 
 // One thread: the OpenMP runtimes allocate for regions of their own.

@@ -59,10 +59,11 @@ struct ReturnsNothing {
   void dimension() const {}
 };
 }  // namespace dimension
-static_assert(sm::has_dimension<dimension::Right> && sm::has_dimension<dimension::Int>);
-static_assert(!sm::has_dimension<Nothing> && !sm::has_dimension<dimension::Misspelt>);
-static_assert(!sm::has_dimension<dimension::WantsArgument> && !sm::has_dimension<dimension::NotConst>);
-static_assert(!sm::has_dimension<dimension::ReturnsText> && !sm::has_dimension<dimension::ReturnsNothing>);
+static_assert(sm::extend::has_dimension<dimension::Right> && sm::extend::has_dimension<dimension::Int>);
+static_assert(!sm::extend::has_dimension<Nothing> && !sm::extend::has_dimension<dimension::Misspelt>);
+static_assert(!sm::extend::has_dimension<dimension::WantsArgument> && !sm::extend::has_dimension<dimension::NotConst>);
+static_assert(!sm::extend::has_dimension<dimension::ReturnsText> &&
+              !sm::extend::has_dimension<dimension::ReturnsNothing>);
 
 namespace gradient {
 struct Right {
@@ -96,13 +97,13 @@ struct NotConst {
   void gradient(InputPoints, OutputPoints) {}
 };
 }  // namespace gradient
-static_assert(sm::has_gradient<gradient::Right> && sm::has_gradient<gradient::Copies> &&
-              sm::has_gradient<gradient::Generic>);
-static_assert(!sm::has_gradient<Nothing> && !sm::has_gradient<gradient::Misspelt> &&
-              !sm::has_gradient<gradient::Returns>);
-static_assert(!sm::has_gradient<gradient::Float> && !sm::has_gradient<gradient::OneSample>);
-static_assert(!sm::has_gradient<gradient::WantsMatrix> && !sm::has_gradient<gradient::FillsCopy> &&
-              !sm::has_gradient<gradient::NotConst>);
+static_assert(sm::extend::has_gradient<gradient::Right> && sm::extend::has_gradient<gradient::Copies> &&
+              sm::extend::has_gradient<gradient::Generic>);
+static_assert(!sm::extend::has_gradient<Nothing> && !sm::extend::has_gradient<gradient::Misspelt> &&
+              !sm::extend::has_gradient<gradient::Returns>);
+static_assert(!sm::extend::has_gradient<gradient::Float> && !sm::extend::has_gradient<gradient::OneSample>);
+static_assert(!sm::extend::has_gradient<gradient::WantsMatrix> && !sm::extend::has_gradient<gradient::FillsCopy> &&
+              !sm::extend::has_gradient<gradient::NotConst>);
 
 namespace energy {
 struct Right {
@@ -127,11 +128,12 @@ struct NotConst {
   void energy(InputPoints, OutputNumbers) {}
 };
 }  // namespace energy
-static_assert(sm::has_energy<energy::Right>);
-static_assert(!sm::has_energy<Nothing> && !sm::has_energy<energy::Misspelt> && !sm::has_energy<energy::OneSample>);
-static_assert(!sm::has_energy<energy::Float> && !sm::has_energy<energy::FillsCopy> &&
-              !sm::has_energy<energy::WantsMatrix>);
-static_assert(!sm::has_energy<energy::NotConst>);
+static_assert(sm::extend::has_energy<energy::Right>);
+static_assert(!sm::extend::has_energy<Nothing> && !sm::extend::has_energy<energy::Misspelt> &&
+              !sm::extend::has_energy<energy::OneSample>);
+static_assert(!sm::extend::has_energy<energy::Float> && !sm::extend::has_energy<energy::FillsCopy> &&
+              !sm::extend::has_energy<energy::WantsMatrix>);
+static_assert(!sm::extend::has_energy<energy::NotConst>);
 
 namespace laplacian {
 struct Right {
@@ -150,10 +152,10 @@ struct NotConst {
   void laplacian(InputPoints, OutputNumbers) {}
 };
 }  // namespace laplacian
-static_assert(sm::has_laplacian<laplacian::Right>);
-static_assert(!sm::has_laplacian<Nothing> && !sm::has_laplacian<laplacian::Misspelt> &&
-              !sm::has_laplacian<laplacian::Returns>);
-static_assert(!sm::has_laplacian<laplacian::WantsMatrix> && !sm::has_laplacian<laplacian::NotConst>);
+static_assert(sm::extend::has_laplacian<laplacian::Right>);
+static_assert(!sm::extend::has_laplacian<Nothing> && !sm::extend::has_laplacian<laplacian::Misspelt> &&
+              !sm::extend::has_laplacian<laplacian::Returns>);
+static_assert(!sm::extend::has_laplacian<laplacian::WantsMatrix> && !sm::extend::has_laplacian<laplacian::NotConst>);
 
 namespace hessian_vector {
 struct Right {
@@ -172,11 +174,11 @@ struct NotConst {
   void hessian_vector(InputPoints, InputPoints, OutputPoints) {}
 };
 }  // namespace hessian_vector
-static_assert(sm::has_hessian_vector<hessian_vector::Right>);
-static_assert(!sm::has_hessian_vector<Nothing> && !sm::has_hessian_vector<hessian_vector::Misspelt>);
-static_assert(!sm::has_hessian_vector<hessian_vector::WithoutDirection> &&
-              !sm::has_hessian_vector<hessian_vector::FillsVector>);
-static_assert(!sm::has_hessian_vector<hessian_vector::NotConst>);
+static_assert(sm::extend::has_hessian_vector<hessian_vector::Right>);
+static_assert(!sm::extend::has_hessian_vector<Nothing> && !sm::extend::has_hessian_vector<hessian_vector::Misspelt>);
+static_assert(!sm::extend::has_hessian_vector<hessian_vector::WithoutDirection> &&
+              !sm::extend::has_hessian_vector<hessian_vector::FillsVector>);
+static_assert(!sm::extend::has_hessian_vector<hessian_vector::NotConst>);
 
 namespace score {
 struct Right {
@@ -195,10 +197,11 @@ struct NotConst {
   void score(InputPoints, OutputPoints) {}
 };
 }  // namespace score
-static_assert(sm::has_score<score::Right>);
-static_assert(!sm::has_score<Nothing> && !sm::has_score<score::Misspelt> && !sm::has_score<score::Returns>);
-static_assert(!sm::has_score<score::Float> && !sm::has_score<score::NotConst>);
-static_assert(!sm::has_score<gradient::Right> && !sm::has_gradient<score::Right>);
+static_assert(sm::extend::has_score<score::Right>);
+static_assert(!sm::extend::has_score<Nothing> && !sm::extend::has_score<score::Misspelt> &&
+              !sm::extend::has_score<score::Returns>);
+static_assert(!sm::extend::has_score<score::Float> && !sm::extend::has_score<score::NotConst>);
+static_assert(!sm::extend::has_score<gradient::Right> && !sm::extend::has_gradient<score::Right>);
 
 namespace trace {
 struct Right {
@@ -214,9 +217,9 @@ struct NotConst {
   void trace(InputPoints, OutputNumbers) {}
 };
 }  // namespace trace
-static_assert(sm::has_trace<trace::Right>);
-static_assert(!sm::has_trace<Nothing> && !sm::has_trace<trace::Misspelt>);
-static_assert(!sm::has_trace<trace::WantsMatrix> && !sm::has_trace<trace::NotConst>);
+static_assert(sm::extend::has_trace<trace::Right>);
+static_assert(!sm::extend::has_trace<Nothing> && !sm::extend::has_trace<trace::Misspelt>);
+static_assert(!sm::extend::has_trace<trace::WantsMatrix> && !sm::extend::has_trace<trace::NotConst>);
 
 namespace parameters {
 struct Right {
@@ -255,12 +258,13 @@ struct WantsNumber {
   void set_parameters(double) {}
 };
 }  // namespace parameters
-static_assert(sm::has_parameters<parameters::Right> && sm::has_parameters<parameters::ByReference>);
-static_assert(!sm::has_parameters<Nothing> && !sm::has_parameters<parameters::ReadOnly> &&
-              !sm::has_parameters<parameters::WriteOnly>);
-static_assert(!sm::has_parameters<parameters::Misspelt> && !sm::has_parameters<parameters::Number>);
-static_assert(!sm::has_parameters<parameters::ReadingNotConst> && !sm::has_parameters<parameters::WantsItsOwn>);
-static_assert(!sm::has_parameters<parameters::WantsNumber>);
+static_assert(sm::extend::has_parameters<parameters::Right> && sm::extend::has_parameters<parameters::ByReference>);
+static_assert(!sm::extend::has_parameters<Nothing> && !sm::extend::has_parameters<parameters::ReadOnly> &&
+              !sm::extend::has_parameters<parameters::WriteOnly>);
+static_assert(!sm::extend::has_parameters<parameters::Misspelt> && !sm::extend::has_parameters<parameters::Number>);
+static_assert(!sm::extend::has_parameters<parameters::ReadingNotConst> &&
+              !sm::extend::has_parameters<parameters::WantsItsOwn>);
+static_assert(!sm::extend::has_parameters<parameters::WantsNumber>);
 
 namespace pull_back {
 struct Right {
@@ -279,10 +283,11 @@ struct NotConst {
   void pull_back(InputPoints, InputPoints, OutputNumbers) {}
 };
 }  // namespace pull_back
-static_assert(sm::has_pull_back<pull_back::Right>);
-static_assert(!sm::has_pull_back<Nothing> && !sm::has_pull_back<pull_back::Misspelt>);
-static_assert(!sm::has_pull_back<pull_back::WithoutWeights> && !sm::has_pull_back<pull_back::WantsMatrix>);
-static_assert(!sm::has_pull_back<pull_back::NotConst>);
+static_assert(sm::extend::has_pull_back<pull_back::Right>);
+static_assert(!sm::extend::has_pull_back<Nothing> && !sm::extend::has_pull_back<pull_back::Misspelt>);
+static_assert(!sm::extend::has_pull_back<pull_back::WithoutWeights> &&
+              !sm::extend::has_pull_back<pull_back::WantsMatrix>);
+static_assert(!sm::extend::has_pull_back<pull_back::NotConst>);
 
 // --- what users write ---
 
@@ -312,10 +317,11 @@ static_assert(sm::ScoreClass<LeastScore> && !sm::TrainableScoreClass<LeastScore>
 static_assert(sm::TrainableScoreClass<FittableScore> && !sm::TrainableEnergyClass<FittableScore>);
 static_assert(!sm::ScoreClass<Nothing> && !sm::ScoreClass<ScoreWithoutDimension> && !sm::ScoreClass<ScoreNotCopyable>);
 
-static_assert(sm::AnyModel<LeastEnergy> && sm::AnyModel<LeastScore> && sm::AnyModel<sm::EnergyModel>);
-static_assert(!sm::AnyModel<Nothing> && !sm::AnyModel<EnergyAlone> && !sm::AnyModel<double>);
-static_assert(sm::AnyTrainableModel<Fittable> && sm::AnyTrainableModel<FittableScore> &&
-              !sm::AnyTrainableModel<LeastEnergy>);
+static_assert(sm::detail::AnyModel<LeastEnergy> && sm::detail::AnyModel<LeastScore> &&
+              sm::detail::AnyModel<sm::EnergyModel>);
+static_assert(!sm::detail::AnyModel<Nothing> && !sm::detail::AnyModel<EnergyAlone> && !sm::detail::AnyModel<double>);
+static_assert(sm::detail::AnyTrainableModel<Fittable> && sm::detail::AnyTrainableModel<FittableScore> &&
+              !sm::detail::AnyTrainableModel<LeastEnergy>);
 
 // --- the library's own models, bound in both scalars ---
 
@@ -330,13 +336,16 @@ template <class T>
 constexpr bool all_bind() {
   using Energy = sm::FormulaEnergy<T>;
   using Score = sm::FormulaScore<T>;
-  static_assert(sm::BoundScore<Energy, T> && sm::BoundEnergy<Energy, T>);
-  static_assert(sm::BoundScore<Score, T> && !sm::BoundEnergy<Score, T>);
-  static_assert(sm::BoundScore<sm::BoundModel<T>, T> && sm::BoundScore<sm::BoundAtSigma<T>, T>);
-  static_assert(sm::BoundScore<sm::BoundSum<T>, T> && sm::BoundScore<sm::BoundMultiple<T>, T>);
-  static_assert(sm::BoundScore<sm::UserScore<T, LeastEnergy>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastEnergy>, T>);
-  static_assert(sm::BoundScore<sm::UserScore<T, EnergyKnown>, T> && sm::BoundEnergy<sm::UserScore<T, EnergyKnown>, T>);
-  static_assert(sm::BoundScore<sm::UserScore<T, LeastScore>, T> && !sm::BoundEnergy<sm::UserScore<T, LeastScore>, T>);
+  static_assert(sm::extend::BoundScore<Energy, T> && sm::extend::BoundEnergy<Energy, T>);
+  static_assert(sm::extend::BoundScore<Score, T> && !sm::extend::BoundEnergy<Score, T>);
+  static_assert(sm::extend::BoundScore<sm::extend::BoundModel<T>, T> && sm::extend::BoundScore<sm::BoundAtSigma<T>, T>);
+  static_assert(sm::extend::BoundScore<sm::BoundSum<T>, T> && sm::extend::BoundScore<sm::BoundMultiple<T>, T>);
+  static_assert(sm::extend::BoundScore<sm::detail::UserScore<T, LeastEnergy>, T> &&
+                !sm::extend::BoundEnergy<sm::detail::UserScore<T, LeastEnergy>, T>);
+  static_assert(sm::extend::BoundScore<sm::detail::UserScore<T, EnergyKnown>, T> &&
+                sm::extend::BoundEnergy<sm::detail::UserScore<T, EnergyKnown>, T>);
+  static_assert(sm::extend::BoundScore<sm::detail::UserScore<T, LeastScore>, T> &&
+                !sm::extend::BoundEnergy<sm::detail::UserScore<T, LeastScore>, T>);
   return true;
 }
 static_assert(all_bind<float>() && all_bind<double>());
@@ -345,25 +354,29 @@ static_assert(all_bind<float>() && all_bind<double>());
 struct EnergyTrained : Fittable, energy::Right {
   void pull_back_energy(sm::InputPoints, const Eigen::Ref<const Eigen::VectorXd>, sm::OutputNumbers) const {}
 };
-static_assert(sm::KnowsEnergy<sm::EnergyModel> && sm::abilities_of<sm::EnergyModel>().energy_gradient);
-static_assert(sm::KnowsEnergy<EnergyKnown> && !sm::abilities_of<EnergyKnown>().energy_gradient);
-static_assert(sm::abilities_of<EnergyTrained>().energy_gradient);
-static_assert(!sm::KnowsEnergy<sm::ScoreModel> && !sm::KnowsEnergy<LeastEnergy> && !sm::KnowsEnergy<Nothing>);
-static_assert(sm::KnowsEnergy<sm::AtSigma<sm::EnergyModel>> && !sm::KnowsEnergy<sm::AtSigma<sm::ScoreModel>>);
-static_assert(sm::KnowsEnergy<sm::ModelMultiple<EnergyKnown>> && !sm::KnowsEnergy<sm::NamedModel<LeastScore>>);
-static_assert(sm::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::EnergyModel>> &&
-              !sm::abilities_of<sm::ModelSum<EnergyKnown, sm::EnergyModel>>().energy_gradient &&
-              !sm::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::ScoreModel>>);
+static_assert(sm::detail::KnowsEnergy<sm::EnergyModel> && sm::extend::abilities_of<sm::EnergyModel>().energy_gradient);
+static_assert(sm::detail::KnowsEnergy<EnergyKnown> && !sm::extend::abilities_of<EnergyKnown>().energy_gradient);
+static_assert(sm::extend::abilities_of<EnergyTrained>().energy_gradient);
+static_assert(!sm::detail::KnowsEnergy<sm::ScoreModel> && !sm::detail::KnowsEnergy<LeastEnergy> &&
+              !sm::detail::KnowsEnergy<Nothing>);
+static_assert(sm::detail::KnowsEnergy<sm::AtSigma<sm::EnergyModel>> &&
+              !sm::detail::KnowsEnergy<sm::AtSigma<sm::ScoreModel>>);
+static_assert(sm::detail::KnowsEnergy<sm::ModelMultiple<EnergyKnown>> &&
+              !sm::detail::KnowsEnergy<sm::NamedModel<LeastScore>>);
+static_assert(sm::detail::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::EnergyModel>> &&
+              !sm::extend::abilities_of<sm::ModelSum<EnergyKnown, sm::EnergyModel>>().energy_gradient &&
+              !sm::detail::KnowsEnergy<sm::ModelSum<EnergyKnown, sm::ScoreModel>>);
 
 // --- transition kernels ---
 
-static_assert(sm::TransitionKernel<sm::langevin, float> && sm::TransitionKernel<sm::mala, double>);
-static_assert(!sm::TransitionKernel<sm::heun, double> && !sm::TransitionKernel<Nothing, double>);
-static_assert(sm::LadderSampler<sm::heun, float> && sm::LadderSampler<sm::annealed_langevin, double>);
-static_assert(sm::AdaptiveSampler<sm::probability_flow, double> && !sm::LadderSampler<sm::probability_flow, double>);
-static_assert(!sm::NoiseConditionalSampler<sm::langevin, double>);
-static_assert(!sm::BoundScore<sm::FormulaEnergy<float>, double>);  // the scalar is part of the role
-static_assert(!sm::BoundScore<sm::EnergyModel, double>);
+static_assert(sm::extend::TransitionKernel<sm::langevin, float> && sm::extend::TransitionKernel<sm::mala, double>);
+static_assert(!sm::extend::TransitionKernel<sm::heun, double> && !sm::extend::TransitionKernel<Nothing, double>);
+static_assert(sm::extend::LadderSampler<sm::heun, float> && sm::extend::LadderSampler<sm::annealed_langevin, double>);
+static_assert(sm::extend::AdaptiveSampler<sm::probability_flow, double> &&
+              !sm::extend::LadderSampler<sm::probability_flow, double>);
+static_assert(!sm::extend::NoiseConditionalSampler<sm::langevin, double>);
+static_assert(!sm::extend::BoundScore<sm::FormulaEnergy<float>, double>);  // the scalar is part of the role
+static_assert(!sm::extend::BoundScore<sm::EnergyModel, double>);
 
 // --- objectives ---
 
@@ -373,10 +386,12 @@ struct Callable {
 
 template <class T>
 constexpr bool all_objectives() {
-  static_assert(sm::Objective<sm::implicit_score_matching, T> && sm::Objective<sm::denoising_score_matching, T>);
-  static_assert(sm::Objective<sm::sliced_score_matching, T> && sm::Objective<sm::explicit_score_matching<Callable>, T>);
-  static_assert(sm::Objective<sm::explicit_score_matching<Eigen::MatrixXd>, T>);
-  static_assert(sm::Objective<sm::explicit_score_matching<Eigen::MatrixXf>, T>);
+  static_assert(sm::extend::Objective<sm::implicit_score_matching, T> &&
+                sm::extend::Objective<sm::denoising_score_matching, T>);
+  static_assert(sm::extend::Objective<sm::sliced_score_matching, T> &&
+                sm::extend::Objective<sm::explicit_score_matching<Callable>, T>);
+  static_assert(sm::extend::Objective<sm::explicit_score_matching<Eigen::MatrixXd>, T>);
+  static_assert(sm::extend::Objective<sm::explicit_score_matching<Eigen::MatrixXf>, T>);
   return true;
 }
 static_assert(all_objectives<float>() && all_objectives<double>());
@@ -390,10 +405,10 @@ struct Own {  // what a user's objective must have, and nothing else
   bool deterministic() const { return true; }
   std::vector<const char*> term_names() const { return {}; }
   template <class T>
-  void prepare(const sm::Samples<T>&, sm::Points<T>&, Notes<T>&) const {}
+  void prepare(const sm::extend::Samples<T>&, sm::extend::Points<T>&, Notes<T>&) const {}
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>&,
-             sm::Losses<T>&) const {}
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const Notes<T>&,
+             const sm::extend::ScoreValues<T>&, sm::extend::Losses<T>&) const {}
 };
 struct WithoutNotes {
   void validate() const {}
@@ -413,17 +428,19 @@ struct ValidateNotConst : Own {
 };
 struct ScoreWithoutNotes : Own {
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const sm::ScoreValues<T>&, sm::Losses<T>&) const {}
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const sm::extend::ScoreValues<T>&,
+             sm::extend::Losses<T>&) const {}
 };
 struct PreparesFloatsAlone : Own {
-  void prepare(const sm::Samples<float>&, sm::Points<float>&, Notes<float>&) const {}
+  void prepare(const sm::extend::Samples<float>&, sm::extend::Points<float>&, Notes<float>&) const {}
 };
-static_assert(sm::Objective<Own, float> && sm::Objective<Own, double>);
-static_assert(!sm::Objective<Nothing, double> && !sm::Objective<WithoutNotes, double> &&
-              !sm::Objective<NamesAreText, double>);
-static_assert(!sm::Objective<DeterministicIsNumber, double> && !sm::Objective<ValidateNotConst, double>);
-static_assert(!sm::Objective<ScoreWithoutNotes, double>);
-static_assert(sm::Objective<PreparesFloatsAlone, float> && !sm::Objective<PreparesFloatsAlone, double>);
+static_assert(sm::extend::Objective<Own, float> && sm::extend::Objective<Own, double>);
+static_assert(!sm::extend::Objective<Nothing, double> && !sm::extend::Objective<WithoutNotes, double> &&
+              !sm::extend::Objective<NamesAreText, double>);
+static_assert(!sm::extend::Objective<DeterministicIsNumber, double> &&
+              !sm::extend::Objective<ValidateNotConst, double>);
+static_assert(!sm::extend::Objective<ScoreWithoutNotes, double>);
+static_assert(sm::extend::Objective<PreparesFloatsAlone, float> && !sm::extend::Objective<PreparesFloatsAlone, double>);
 
 // --- formulas ---
 

@@ -26,7 +26,7 @@ namespace {
 
 MatrixXd normal_data(Index d, Index n, std::uint64_t seed = 3) {
   MatrixXd Z(n, d);
-  sm::fill_normals<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
+  sm::extend::fill_normals<double>({seed, sm::extend::Purpose::user}, sm::extend::Ids::from(0), n, 0, d, Z.data(), n);
   return Z.transpose();
 }
 

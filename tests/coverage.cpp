@@ -93,7 +93,7 @@ TEST_CASE("95 % intervals cover the truth of a quartic energy's parameters") {
       1, [](auto x, auto theta) { return theta("q") * square(square(x[0])) - theta("k") * square(x[0]); });
   const VectorXd found = coverage(model, Eigen::Vector2d(k, q), 1000, 3000, [&](Index n, int r) {
     MatrixXd X(1, n);
-    sm::Stream stream({77, sm::Purpose::user}, r);
+    sm::Stream stream({77, sm::extend::Purpose::user}, r);
     for (Index i = 0; i < n;) {
       const double x = stream.normal(), square = x * x;
       if (std::log(stream.uniform()) < -q * square * square + (k + 0.5) * square - (k + 0.5) * (k + 0.5) / (4 * q))

@@ -141,7 +141,7 @@ TEST_CASE("A perturbed objective is the objective on perturbed data") {
   const Index n = 61;
   const MatrixXd X = normals(2, n, 4);
   MatrixXd Z(n, 2);
-  sm::fill_normals<double>({9, sm::Purpose::smoothing}, sm::Ids::from(0), n, 5, 2, Z.data(), n);
+  sm::extend::fill_normals<double>({9, sm::extend::Purpose::smoothing}, sm::extend::Ids::from(0), n, 5, 2, Z.data(), n);
   const MatrixXd moved = X + 0.4 * Z.transpose();
   const auto model = network(2);
   const auto target = [](const MatrixXd& Y) -> MatrixXd { return -0.5 * Y; };

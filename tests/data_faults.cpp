@@ -30,7 +30,7 @@ template <class Draw>
 MatrixXd repeated(Index rows, Index n, std::uint64_t seed, Draw draw) {
   MatrixXd X(rows, n);
   for (Index i = 0; i < rows; ++i) {
-    sm::Stream stream({seed, sm::Purpose::user}, i);
+    sm::Stream stream({seed, sm::extend::Purpose::user}, i);
     for (Index j = 0; j < n; ++j) X(i, j) = draw(stream);
   }
   return X;
@@ -44,7 +44,7 @@ struct Found {
 template <class Draw>
 Found found(Index n, std::uint64_t seed, Draw draw) {
   Found count;
-  for (const sm::SharpEdge& edge : sm::sharp_edges(repeated(200, n, seed, draw)))
+  for (const sm::detail::SharpEdge& edge : sm::detail::sharp_edges(repeated(200, n, seed, draw)))
     ++(edge.upper ? count.upper : count.lower);
   return count;
 }
@@ -97,28 +97,28 @@ TEST_CASE("Data without an edge are reported as seldom as is said") {
     silent(n, 27, 9, [](sm::Stream& s) { return (s.uniform() < 0.5 ? -1 : 1) + 0.3 * s.normal(); });
     silent(n, 28, 9, [](sm::Stream& s) { return s.uniform() < 0.3 ? -3 + 0.05 * s.normal() : s.normal(); });
   }
-  CHECK(sm::sharp_edges(repeated(5, 60, 1, exponential)).empty());  // too few
-  CHECK(sm::sharp_edges(MatrixXd::Constant(2, 200, 3)).empty());    // no end
+  CHECK(sm::detail::sharp_edges(repeated(5, 60, 1, exponential)).empty());  // too few
+  CHECK(sm::detail::sharp_edges(MatrixXd::Constant(2, 200, 3)).empty());    // no end
 }
 
 TEST_CASE("Sharp ends: where, and in words; examples' data, rounded as they are") {
   MatrixXd X = repeated(3, 1000, 31, [](sm::Stream& s) { return s.normal(); });
   for (Index i = 0; i < 1000; ++i) X(1, i) = 5 - std::abs(X(1, i));
-  const auto edges = sm::sharp_edges(X);
+  const auto edges = sm::detail::sharp_edges(X);
   REQUIRE(edges.size() == 1);
   CHECK(edges[0].row == 1);
   CHECK(edges[0].upper);
   CHECK(edges[0].at == X.row(1).maxCoeff());
   CHECK(edges[0].samples > 50);
-  CHECK_THAT(sm::describe_edges(edges), ContainsSubstring("row 1 ends sharply at its largest value, 4.9"));
-  CHECK_THAT(sm::describe_edges(edges, {"a", "height", "c"}), ContainsSubstring("height ends sharply"));
-  CHECK(sm::sharp_edges(Eigen::MatrixXf(X.cast<float>())).size() == 1);
+  CHECK_THAT(sm::detail::describe_edges(edges), ContainsSubstring("row 1 ends sharply at its largest value, 4.9"));
+  CHECK_THAT(sm::detail::describe_edges(edges, {"a", "height", "c"}), ContainsSubstring("height ends sharply"));
+  CHECK(sm::detail::sharp_edges(Eigen::MatrixXf(X.cast<float>())).size() == 1);
   // Penguins in millimetres and grams, wine: no edges. Species and cultivars are numbers for classes.
   for (const std::string name : {"penguins", "wine"}) {
     const auto table = sm::read_csv_table("examples/data/" + name + ".csv");
     const Index d = table.values.rows() - 1;
-    CHECK(sm::sharp_edges(table.values.topRows(d)).empty());
-    CHECK(sm::sharp_edges(table.values.bottomRows(1)).size() == 2);
+    CHECK(sm::detail::sharp_edges(table.values.topRows(d)).empty());
+    CHECK(sm::detail::sharp_edges(table.values.bottomRows(1)).size() == 2);
   }
 }
 
@@ -170,15 +170,15 @@ TEST_CASE("Parameters without effect on the loss are named") {
     return 0.5 * exp(theta("log_k")) * squared_norm(x) + theta("offset") + 1 / 2 * theta("forgotten", 2)[0] * x[0] +
            theta("forgotten", 2)[1] * x[1];
   });
-  const std::vector<std::string> names = sm::parameters_without_effect(model, sm::implicit_score_matching{}, X);
+  const std::vector<std::string> names = sm::detail::parameters_without_effect(model, sm::implicit_score_matching{}, X);
   CHECK(names == std::vector<std::string>{"forgotten[0]", "offset"});
-  CHECK(sm::parameters_without_effect(sm::gaussian(2), sm::implicit_score_matching{}, X).empty());
-  CHECK(sm::parameters_without_effect(sm::gaussian(2), sm::denoising_score_matching{.sigma = 0.5},
-                                      Eigen::MatrixXf(X.cast<float>()))
+  CHECK(sm::detail::parameters_without_effect(sm::gaussian(2), sm::implicit_score_matching{}, X).empty());
+  CHECK(sm::detail::parameters_without_effect(sm::gaussian(2), sm::denoising_score_matching{.sigma = 0.5},
+                                              Eigen::MatrixXf(X.cast<float>()))
             .empty());
   // A start at which everything is 0 by symmetry is no effect missing: three other places are asked.
   const auto product = sm::energy_model(
       2, [](auto x, auto theta) { return theta("a") * theta("b") * squared_norm(x) + squared_norm(x); });
   CHECK(product.parameters().isZero(0));
-  CHECK(sm::parameters_without_effect(product, sm::implicit_score_matching{}, X).empty());
+  CHECK(sm::detail::parameters_without_effect(product, sm::implicit_score_matching{}, X).empty());
 }

@@ -38,7 +38,7 @@ constexpr double pi = 3.141592653589793;
 
 MatrixXd uniforms(Index d, Index n, std::uint64_t seed) {
   MatrixXd U(n, d);
-  sm::fill_uniforms<double>({seed, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, U.data(), n);
+  sm::extend::fill_uniforms<double>({seed, sm::extend::Purpose::user}, sm::extend::Ids::from(0), n, 0, d, U.data(), n);
   return U.transpose();
 }
 

@@ -109,14 +109,14 @@ VectorXd losses_of(const M& model, const O& objective, const MatrixXd& X) {
 template <class M>
 VectorXd denoising_losses(const M& model, double sigma, const MatrixXd& X, const MatrixXd& Z) {
   const sm::denoising_score_matching objective{.sigma = sigma};
-  sm::ScoreValues<double> values;
+  sm::extend::ScoreValues<double> values;
   values.S = sm::score_of(model, X + sigma * Z).transpose();
-  sm::Points<double> points;
+  sm::extend::Points<double> points;
   points.sigma.setConstant(X.cols(), sigma);
-  sm::Losses<double> losses;
+  sm::extend::Losses<double> losses;
   losses.value.resize(X.cols());
   losses.terms.resize(X.cols(), static_cast<Index>(objective.term_names().size()));
-  objective.score(sm::Samples<double>{}, points, {Z.transpose(), {}, VectorXd::Ones(X.cols())}, values, losses);
+  objective.score(sm::extend::Samples<double>{}, points, {Z.transpose(), {}, VectorXd::Ones(X.cols())}, values, losses);
   return losses.value;
 }
 
@@ -209,14 +209,14 @@ TEST_CASE("(1.42)–(1.43): the noisy points are draws of p_σ") {
   const Index n = 20000;
   const double sigma = 0.4;
   const MatrixXd points = three_points(1);
-  sm::Samples<double> samples;
+  sm::extend::Samples<double> samples;
   samples.X.resize(n, 1);
   samples.index.resize(n);
   for (Index i = 0; i < n; ++i) {
     samples.X(i, 0) = points(0, i % 3);
     samples.index[i] = i;
   }
-  sm::Points<double> noisy;
+  sm::extend::Points<double> noisy;
   sm::denoising_score_matching::Notes<double> notes;
   sm::denoising_score_matching{.sigma = sigma}.prepare(samples, noisy, notes);
   for (const double t : {-1.5, -0.8, 0.2, 1.0, 1.9}) {
@@ -313,8 +313,8 @@ namespace {
 /// The denoising loss as the shorter note prints it: ½‖s(x + σz) − z/σ‖².
 struct as_printed : sm::denoising_score_matching {
   template <class T>
-  void score(const sm::Samples<T>& samples, const sm::Points<T>& points, const Notes<T>& notes,
-             const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>& samples, const sm::extend::Points<T>& points, const Notes<T>& notes,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     denoising_score_matching::score(samples, points, Notes<T>{-notes.z, notes.level, notes.lambda}, values, losses);
   }
 };

@@ -118,7 +118,8 @@ TEMPLATE_TEST_CASE("Each sample's loss is ρ(r) of its residual", "", double, fl
   const sm::Matrix<T> X = same_models::points<T>(2, count);
   const double sigma = 0.5, delta = 1.2;
   sm::Matrix<T> z(count, 2);  // the noise at draw 2, by its address
-  sm::fill_normals<T>({7, sm::Purpose::perturbation}, sm::Ids::from(0), count, 2, 2, z.data(), count);
+  sm::extend::fill_normals<T>({7, sm::extend::Purpose::perturbation}, sm::extend::Ids::from(0), count, 2, 2, z.data(),
+                              count);
   const auto model = sm::score_model(2, [](auto x, auto) { return -2.0 * x; });
   const sm::Loss loss = sm::loss(model, huberised_denoising{.sigma = sigma, .delta = delta, .seed = 7}, X,
                                  {.draw = 2, .per_sample = true});

@@ -37,26 +37,28 @@ struct raised_implicit_score_matching {
   template <class T>
   struct Notes {};
 
-  void validate() const { sm::require(std::isfinite(raise), {"raised_implicit_score_matching: raise is ", raise}); }
+  void validate() const {
+    sm::extend::require(std::isfinite(raise), {"raised_implicit_score_matching: raise is ", raise});
+  }
   bool deterministic() const { return true; }
   std::array<const char*, 1> term_names() const { return {"implicit"}; }
 
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>&) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>&) const {
     points.X = samples.X;
-    points.along = sm::Along::axes;
+    points.along = sm::extend::Along::axes;
   }
 
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values,
-             sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const Notes<T>&,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm() + values.curvature;
     losses.value = losses.terms.col(0).array() + static_cast<T>(raise);
     losses.bar.S = values.S;
     losses.bar.curvature.setOnes(values.curvature.size());
   }
 };
-static_assert(sm::Objective<raised_implicit_score_matching, double>);
+static_assert(sm::extend::Objective<raised_implicit_score_matching, double>);
 
 /// N(m, I/k)
 sm::EnergyModel gaussian(Index d) {
@@ -86,7 +88,7 @@ TEST_CASE("L-BFGS on the implicit loss finds a mixture of two Gaussians again") 
   const Index n = 20000;
   MatrixXd X(1, n);
   for (Index i = 0; i < n; ++i) {  // 0.4 N(−1.5, 0.7²) + 0.6 N(1.2, 1)
-    sm::Stream stream({1, sm::Purpose::user}, i);
+    sm::Stream stream({1, sm::extend::Purpose::user}, i);
     const bool first = stream.uniform() < 0.4;
     X(0, i) = first ? -1.5 + 0.7 * stream.normal() : 1.2 + stream.normal();
   }
@@ -123,7 +125,8 @@ TEST_CASE("L-BFGS on frozen noise finds that noise's minimum") {
   // s = −k x̃ against −z/σ: k = Σ x̃ᵀz / (σ Σ‖x̃‖²), near 1/(v + σ²)
   const sm::denoising_score_matching denoising{.sigma = 0.5, .seed = 4, .frozen = true};
   MatrixXd Z(n, 2);
-  sm::fill_normals<double>({4, sm::Purpose::perturbation}, sm::Ids::from(0), n, 0, 2, Z.data(), n);
+  sm::extend::fill_normals<double>({4, sm::extend::Purpose::perturbation}, sm::extend::Ids::from(0), n, 0, 2, Z.data(),
+                                   n);
   const MatrixXd noisy = X + 0.5 * Z.transpose();
   const auto by_denoising = sm::fit(centred, denoising, X);
   CHECK(by_denoising.status == FitStatus::converged);
@@ -134,7 +137,8 @@ TEST_CASE("L-BFGS on frozen noise finds that noise's minimum") {
   // ½ k²‖x‖² − k‖v‖²: k = Σ‖v‖² / Σ‖x‖², near 1/v
   const sm::sliced_score_matching sliced{.kind = sm::Projection::gaussian, .seed = 5, .frozen = true};
   MatrixXd V(n, 2);
-  sm::fill_normals<double>({5, sm::Purpose::projection}, sm::Ids::from(0), n, 0, 2, V.data(), n);
+  sm::extend::fill_normals<double>({5, sm::extend::Purpose::projection}, sm::extend::Ids::from(0), n, 0, 2, V.data(),
+                                   n);
   const auto by_slices = sm::fit(centred, sliced, X);
   CHECK(by_slices.status == FitStatus::converged);
   CHECK(by_slices.model.parameters()[0] == Approx(V.squaredNorm() / X.squaredNorm()).epsilon(1e-6));

@@ -17,7 +17,8 @@ namespace fixtures {
 /// d × n, the column of a sample the same whatever n is.
 inline Eigen::MatrixXd normals(scorematch::Index d, scorematch::Index n, std::uint64_t seed) {
   Eigen::MatrixXd Z(n, d);
-  scorematch::fill_normals<double>({seed, scorematch::Purpose::user}, scorematch::Ids::from(0), n, 0, d, Z.data(), n);
+  scorematch::extend::fill_normals<double>({seed, scorematch::extend::Purpose::user}, scorematch::extend::Ids::from(0),
+                                           n, 0, d, Z.data(), n);
   return Z.transpose();
 }
 

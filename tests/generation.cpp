@@ -72,7 +72,7 @@ struct GaussianClass {
     for (Index b = 0; b < X.cols(); ++b) S.col(b) = -X.col(b) / (v + sigma[b] * sigma[b]);
   }
 };
-static_assert(sm::ScoreClass<GaussianClass> && !sm::has_score<GaussianClass>);
+static_assert(sm::ScoreClass<GaussianClass> && !sm::extend::has_score<GaussianClass>);
 
 /// f = x²/20, at every noise level: a force beside a model's own.
 struct Spring {
@@ -82,7 +82,7 @@ struct Spring {
 
 MatrixXd some_points(Index d, Index count, double deviation) {
   MatrixXd X(d, count);
-  sm::Stream stream({3, sm::Purpose::user}, 0);
+  sm::Stream stream({3, sm::extend::Purpose::user}, 0);
   for (Index i = 0; i < X.size(); ++i) X.data()[i] = deviation * stream.normal();
   return X;
 }
@@ -393,7 +393,8 @@ TEST_CASE("The noise of a step is that of the chain") {
   const auto end = sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {1.0, 0.6}, .denoise = false},
                                 {.count = count, .seed = 5, .start = MatrixXd::Zero(2, count)});
   MatrixXd Z(count, 2);
-  sm::fill_normals<double>({5, sm::Purpose::chain_noise}, sm::Ids::from(0), count, 0, 2, Z.data(), count);
+  sm::extend::fill_normals<double>({5, sm::extend::Purpose::chain_noise}, sm::extend::Ids::from(0), count, 0, 2,
+                                   Z.data(), count);
   CHECK((end.points - 0.8 * Z.transpose()).cwiseAbs().maxCoeff() < 1e-15);
   // With resampling a step is taken again, from where noise of its own lifts it to; the coordinates are independent.
   MatrixXd known = MatrixXd::Constant(2, count, std::numeric_limits<double>::quiet_NaN());
@@ -402,8 +403,10 @@ TEST_CASE("The noise of a step is that of the chain") {
       sm::generate(gaussian(2, 1), sm::reverse_sde{.levels = {1.0, 0.6}, .denoise = false},
                    {.count = count, .seed = 5, .start = MatrixXd::Zero(2, count), .known = known, .resampling = 2});
   MatrixXd second(count, 2), up(count, 2);
-  sm::fill_normals<double>({5, sm::Purpose::chain_noise}, sm::Ids::from(0), count, 1, 2, second.data(), count);
-  sm::fill_normals<double>({5, sm::Purpose::known_values}, sm::Ids::from(0), count, 1, 2, up.data(), count);
+  sm::extend::fill_normals<double>({5, sm::extend::Purpose::chain_noise}, sm::extend::Ids::from(0), count, 1, 2,
+                                   second.data(), count);
+  sm::extend::fill_normals<double>({5, sm::extend::Purpose::known_values}, sm::extend::Ids::from(0), count, 1, 2,
+                                   up.data(), count);
   const VectorXd x = (1 - 0.64 / 2) * (0.8 * Z.col(1) + 0.8 * up.col(1)) + 0.8 * second.col(1);
   CHECK((twice.points.row(1).transpose() - x).cwiseAbs().maxCoeff() < 1e-14);
   CHECK((twice.points.row(0).array() == 0).all());

@@ -96,7 +96,7 @@ struct GaussianClass {
 
 MatrixXd some_points(Index d, Index count, double deviation) {
   MatrixXd X(d, count);
-  sm::Stream stream({3, sm::Purpose::user}, 0);
+  sm::Stream stream({3, sm::extend::Purpose::user}, 0);
   for (Index i = 0; i < X.size(); ++i) X.data()[i] = deviation * stream.normal();
   return X;
 }
@@ -234,7 +234,8 @@ TEST_CASE("Hutchinson's estimate of the flow's likelihood is unbiased, and bette
     const auto ll = sm::flow_log_likelihood(correlated(), X, options);
     if (k == 0) {  // each sample has signs of its own: v₀v₁ = 1 makes the trace larger, and log p less
       MatrixXd V(count, 2);
-      sm::fill_signs<double>({0, sm::Purpose::projection}, sm::Ids::from(0), count, 0, 2, V.data(), count);
+      sm::extend::fill_signs<double>({0, sm::extend::Purpose::projection}, sm::extend::Ids::from(0), count, 0, 2,
+                                     V.data(), count);
       bool agree = true;
       for (Index n = 0; n < count; ++n) agree = agree && (ll.per_sample[n] < truth) == (V(n, 0) * V(n, 1) > 0);
       CHECK(agree);

@@ -36,7 +36,8 @@ constexpr double limit = 4.5;  // of a standard normal statistic
 /// The z that denoising score matching adds to n samples at a draw: d × n.
 MatrixXd noise_of(const sm::denoising_score_matching& objective, Index d, Index n, std::uint64_t draw = 0) {
   MatrixXd Z(n, d);
-  sm::fill_normals<double>({objective.seed, sm::Purpose::perturbation}, sm::Ids::from(0), n, draw, d, Z.data(), n);
+  sm::extend::fill_normals<double>({objective.seed, sm::extend::Purpose::perturbation}, sm::extend::Ids::from(0), n,
+                                   draw, d, Z.data(), n);
   return Z.transpose();
 }
 
@@ -73,15 +74,15 @@ template <class M>
 VectorXd denoising_losses(const M& model, double sigma, const MatrixXd& X, const MatrixXd& Z) {
   const sm::denoising_score_matching objective{.sigma = sigma};
   const MatrixXd noisy = X + sigma * Z;
-  sm::ScoreValues<double> values;
+  sm::extend::ScoreValues<double> values;
   values.S = sm::score_of(model, noisy).transpose();
-  sm::Points<double> points;
+  sm::extend::Points<double> points;
   points.sigma.setConstant(X.cols(), sigma);
   const sm::denoising_score_matching::Notes<double> notes{Z.transpose(), {}, VectorXd::Ones(X.cols())};
-  sm::Losses<double> losses;
+  sm::extend::Losses<double> losses;
   losses.value.resize(X.cols());
   losses.terms.resize(X.cols(), static_cast<Index>(objective.term_names().size()));
-  objective.score(sm::Samples<double>{}, points, notes, values, losses);
+  objective.score(sm::extend::Samples<double>{}, points, notes, values, losses);
   return losses.value;
 }
 
@@ -469,12 +470,12 @@ TEST_CASE("I3: denoising score matching of Vincent's energy is a denoising autoe
 
 TEST_CASE("Projections: ‖v‖² = d on the sphere and for signs, E[v vᵀ] = I for all three") {
   const Index d = 3, n = 20000;
-  sm::Samples<double> samples;
+  sm::extend::Samples<double> samples;
   samples.X.setZero(n, d);
   samples.index.setLinSpaced(n, 0, n - 1);
   for (const sm::Projection kind : {sm::Projection::rademacher, sm::Projection::gaussian, sm::Projection::sphere}) {
     const sm::sliced_score_matching objective{.projections = 2, .kind = kind, .seed = 4};
-    sm::Points<double> points;
+    sm::extend::Points<double> points;
     sm::sliced_score_matching::Notes<double> notes;
     objective.prepare(samples, points, notes);
     REQUIRE(points.V.cols() == 2 * d);

@@ -32,7 +32,7 @@ constexpr double limit = 4.5;  // of a standard normal statistic
 MatrixXd draws(Index d, Index n, std::uint64_t seed, const std::function<VectorXd(sm::Stream&)>& distribution) {
   MatrixXd X(d, n);
   for (Index i = 0; i < n; ++i) {
-    sm::Stream stream({seed, sm::Purpose::user}, i);
+    sm::Stream stream({seed, sm::extend::Purpose::user}, i);
     X.col(i) = distribution(stream);
   }
   return X;
@@ -85,7 +85,7 @@ sm::ScoreModel field(Index d, std::uint64_t seed) {
   return sm::score_model(d, [d, seed](auto x, auto) {
     const auto layer = [&](int rows, Index cols, std::uint64_t number) {
       MatrixXd W(rows, cols);
-      sm::Stream stream({seed, sm::Purpose::user}, 1, number);
+      sm::Stream stream({seed, sm::extend::Purpose::user}, 1, number);
       for (Index i = 0; i < W.size(); ++i) W.data()[i] = stream.normal() / std::sqrt(static_cast<double>(cols));
       return W;
     };

@@ -16,8 +16,8 @@ namespace sm = scorematch;
 namespace ref = reference;
 using ref::Answer;
 using ref::WithTheta;
-using sm::Along;
 using sm::Index;
+using sm::extend::Along;
 
 namespace {
 
@@ -36,11 +36,11 @@ void check_objective(
     const ref::Formula<Model>& formula, const O& objective, const Eigen::MatrixXd& data,
     const std::function<WithTheta(const Answer&, const typename O::template Notes<T>&, Index)>& expected) {
   const sm::Matrix<T> X = data.cast<T>();
-  sm::Samples<T> samples;
+  sm::extend::Samples<T> samples;
   samples.X = X.transpose();
   samples.index = Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1>::LinSpaced(X.cols(), 0, X.cols() - 1);
   samples.draw = 3;
-  sm::Points<T> points;
+  sm::extend::Points<T> points;
   typename O::template Notes<T> notes;
   objective.prepare(samples, points, notes);
   ref::Places places;
@@ -120,7 +120,7 @@ struct Network {
   X operator()(const X& x, const Theta& theta) const {
     X h = x;
     for (std::size_t k = 0; k < widths.size(); ++k) {
-      const std::string index = sm::text(k);
+      const std::string index = sm::detail::text(k);
       const X a = theta("W" + index, widths[k], static_cast<int>(h.size())) * h + theta("b" + index, widths[k]);
       h = activation == 0   ? tanh(a)
           : activation == 1 ? silu(a)
@@ -148,7 +148,7 @@ struct every_sign_vector : sm::sliced_score_matching {
   bool deterministic() const { return true; }
 
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>&) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>&) const {
     const Eigen::MatrixXd signs = sign_vectors(samples.X.cols());
     points.X = samples.X;
     points.along = Along::given;
@@ -224,13 +224,13 @@ TEST_CASE("the forward Laplacian is the trace of the Hessian, and Hutchinson's m
       const Eigen::VectorXd laplacian = -trace_of(formula.model, places.X);
 
       constexpr Index lanes = sm::simd::width<sm::simd::Lanes<double>>, B = (3 + lanes - 1) / lanes * lanes;
-      sm::Points<double> points;
+      sm::extend::Points<double> points;
       points.X.resize(B, d);
       for (Index i = 0; i < B; ++i) points.X.row(i) = places.X.col(std::min<Index>(i, 2)).transpose();
       points.along = Along::given;
       points.directions = signs.cols();
       points.V = Eigen::VectorXd::Ones(B) * signs.reshaped().transpose();
-      sm::ScoreValues<double> values;
+      sm::extend::ScoreValues<double> values;
       const auto bound = formula.model.at<double>();
       sm::FormulaEnergy<double>::Workspace workspace;
       bound.evaluate(points, workspace, values);

@@ -40,7 +40,8 @@ struct Noise {
     for (Index i = 0; i < n; ++i) ids.push_back(i);
     objective.sigma.draw<double>(objective.seed, ids.data(), n, 0, sigma, group);
     MatrixXd rows(n, d);
-    sm::fill_normals<double>({objective.seed, sm::Purpose::perturbation}, ids.data(), n, 0, d, rows.data(), n);
+    sm::extend::fill_normals<double>({objective.seed, sm::extend::Purpose::perturbation}, ids.data(), n, 0, d,
+                                     rows.data(), n);
     Z = rows.transpose();
   }
 };
@@ -368,13 +369,13 @@ TEST_CASE("A sum of a score and an energy keeps the label of either, and the noi
   CHECK(named.classes() == 3);
   CHECK(twice.classes() == 3);
   // And its noise level, which a sampler of many levels asks for.
-  CHECK(sm::takes_sigma(both));
-  CHECK(sm::takes_sigma(named));
-  CHECK(sm::takes_sigma(twice));
+  CHECK(sm::extend::takes_sigma(both));
+  CHECK(sm::extend::takes_sigma(named));
+  CHECK(sm::extend::takes_sigma(twice));
   const auto bowl = sm::energy_model(2, [](auto x, auto) { return squared_norm(x); });
   const auto still = sm::score_model(2, [](auto x, auto) { return -x; });
-  CHECK_FALSE(sm::takes_sigma(bowl + still));
-  CHECK(sm::takes_sigma(bowl + score));
+  CHECK_FALSE(sm::extend::takes_sigma(bowl + still));
+  CHECK(sm::extend::takes_sigma(bowl + score));
 }
 
 TEST_CASE("Labels that are missing, out of range, or not asked for are refused") {

@@ -42,7 +42,7 @@ using Verdict = sm::ObjectiveReport::Verdict;
 namespace {
 
 MatrixXd normals(Index d, Index n, std::uint64_t seed) {
-  return sm::Stream({seed, sm::Purpose::user}).normals(d * n).reshaped(d, n);
+  return sm::Stream({seed, sm::extend::Purpose::user}).normals(d * n).reshaped(d, n);
 }
 
 enum class Mistake {
@@ -106,7 +106,7 @@ struct Planted {
   }
 
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>& notes) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     ++notes.calls;
     if (has(Mistake::points_transposed))
@@ -124,7 +124,7 @@ struct Planted {
     if (has(Mistake::sigma_of_place)) points.sigma.setLinSpaced(B, T(1), T(2));
     if (has(Mistake::directions_without_given)) points.directions = 1;
     if (has(Mistake::not_asked)) return;
-    points.along = given ? sm::Along::given : sm::Along::axes;
+    points.along = given ? sm::extend::Along::given : sm::extend::Along::axes;
     if (!given || has(Mistake::no_directions)) return;
     points.directions = 2;
     if (has(Mistake::no_V)) return;
@@ -134,8 +134,8 @@ struct Planted {
   }
 
   template <class T>
-  void score(const sm::Samples<T>& samples, const sm::Points<T>&, const Notes<T>& notes,
-             const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>& samples, const sm::extend::Points<T>&, const Notes<T>& notes,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     const sm::Vector<T> half = T(0.5) * values.S.rowwise().squaredNorm();
     sm::Vector<T> rest = values.curvature.array() + values.curvature.array().square() / 8;
     if (given) rest += (T(0.5) * values.slopes.rowwise().squaredNorm()).matrix();
@@ -193,12 +193,12 @@ struct Quartic {
   bool half_squared_score() const { return true; }
   std::vector<const char*> term_names() const { return {}; }
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>&) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>&) const {
     points.X = samples.X;
   }
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values,
-             sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const Notes<T>&,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     const sm::Vector<T> squares = values.S.rowwise().squaredNorm();
     losses.value = (squares.array().square() / 4).matrix();
     losses.bar.S = squares.asDiagonal() * values.S;
@@ -207,7 +207,7 @@ struct Quartic {
 
 struct WithSigma : Planted {
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>& notes) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>& notes) const {
     Planted::prepare(samples, points, notes);
     points.sigma.setConstant(points.X.rows(), T(0.5));
   }

@@ -118,7 +118,7 @@ void walk_numbers(const std::string& name, const std::vector<Number>& numbers, c
         [&](auto* place) {
           const auto before = *place;
           for (const auto value : hostile_numbers<std::remove_cvref_t<decltype(*place)>>()) {
-            const std::string call = name + ": " + number.name + " = " + sm::text(value);
+            const std::string call = name + ": " + number.name + " = " + sm::detail::text(value);
             *place = value;
             watch.begin(call);
             attempt(call, number.said, is_nonsense(value), f);

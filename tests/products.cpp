@@ -18,7 +18,7 @@ namespace {
 
 template <class T>
 sm::Matrix<T> normals(Index rows, Index cols, std::int64_t id) {
-  return sm::Stream({3, sm::Purpose::user}, id).normals(rows * cols).reshaped(rows, cols).template cast<T>();
+  return sm::Stream({3, sm::extend::Purpose::user}, id).normals(rows * cols).reshaped(rows, cols).template cast<T>();
 }
 
 // A sum of k products of normal numbers, each rounded: far fewer than k units of the last place.

@@ -24,8 +24,8 @@
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
 using sm::Index;
-using sm::Purpose;
-using sm::StreamKey;
+using sm::extend::Purpose;
+using sm::extend::StreamKey;
 
 namespace {
 
@@ -46,32 +46,33 @@ std::array<std::uint32_t, 4> counter(Purpose purpose, std::uint64_t id, std::uin
 }
 
 std::array<std::uint32_t, 4> words_at(StreamKey k, std::int64_t id, std::uint64_t step, Index group) {
-  return sm::philox4x32(counter(k.purpose, static_cast<std::uint64_t>(id), step, static_cast<std::uint64_t>(group)),
-                        {static_cast<std::uint32_t>(k.seed), static_cast<std::uint32_t>(k.seed >> 32)});
+  return sm::detail::philox4x32(
+      counter(k.purpose, static_cast<std::uint64_t>(id), step, static_cast<std::uint64_t>(group)),
+      {static_cast<std::uint32_t>(k.seed), static_cast<std::uint32_t>(k.seed >> 32)});
 }
 
 // The three kinds of numbers, so that one test serves all.
 struct Normals {
   template <class T>
-  static void fill(StreamKey k, sm::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
-    sm::fill_normals(k, ids, n, step, c, out, ld);
+  static void fill(StreamKey k, sm::extend::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
+    sm::extend::fill_normals(k, ids, n, step, c, out, ld);
   }
 };
 struct Uniforms {
   template <class T>
-  static void fill(StreamKey k, sm::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
-    sm::fill_uniforms(k, ids, n, step, c, out, ld);
+  static void fill(StreamKey k, sm::extend::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
+    sm::extend::fill_uniforms(k, ids, n, step, c, out, ld);
   }
 };
 struct Signs {
   template <class T>
-  static void fill(StreamKey k, sm::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
-    sm::fill_signs(k, ids, n, step, c, out, ld);
+  static void fill(StreamKey k, sm::extend::Ids ids, Index n, std::uint64_t step, Index c, T* out, Index ld) {
+    sm::extend::fill_signs(k, ids, n, step, c, out, ld);
   }
 };
 
 template <class T, class Kind = Normals>
-sm::Matrix<T> matrix(StreamKey k, sm::Ids ids, Index n, std::uint64_t step, Index components) {
+sm::Matrix<T> matrix(StreamKey k, sm::extend::Ids ids, Index n, std::uint64_t step, Index components) {
   sm::Matrix<T> out(n, components);
   Kind::template fill<T>(k, ids, n, step, components, out.data(), n);
   return out;
@@ -126,26 +127,26 @@ void check_uncorrelated(const Eigen::ArrayXd& a, const Eigen::ArrayXd& b) {
 TEST_CASE("Philox 4x32-10 gives the published answers") {
   // The known answers of D. E. Shaw Research's Random123, for zeros, ones and digits of π.
   using Words = std::array<std::uint32_t, 4>;
-  CHECK(sm::philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8});
-  CHECK(sm::philox4x32({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {0xFFFFFFFF, 0xFFFFFFFF}) ==
+  CHECK(sm::detail::philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8});
+  CHECK(sm::detail::philox4x32({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {0xFFFFFFFF, 0xFFFFFFFF}) ==
         Words{0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD});
-  CHECK(sm::philox4x32({0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344}, {0xA4093822, 0x299F31D0}) ==
+  CHECK(sm::detail::philox4x32({0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344}, {0xA4093822, 0x299F31D0}) ==
         Words{0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1});
 }
 
 TEST_CASE("Philox over lanes is Philox of each lane") {
   sm::Stream stream(key);
   for (int trial = 0; trial < 100; ++trial) {
-    sm::PhiloxWords<Wide> lanes;
+    sm::detail::PhiloxWords<Wide> lanes;
     for (Wide& word : lanes.word)
       for (int lane = 0; lane < wide_lanes; ++lane) word[lane] = stream.bits();  // high halves are to be ignored
     const std::uint64_t seed = stream.bits();
-    const auto [found] = sm::philox4x32(lanes, seed);
+    const auto [found] = sm::detail::philox4x32(lanes, seed);
     for (int lane = 0; lane < wide_lanes; ++lane) {
       std::array<std::uint32_t, 4> one;
       for (std::size_t i = 0; i < 4; ++i) one[i] = static_cast<std::uint32_t>(lanes.word[i][lane]);
       const auto expected =
-          sm::philox4x32(one, {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+          sm::detail::philox4x32(one, {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
       for (std::size_t i = 0; i < 4; ++i) REQUIRE(std::uint64_t{found[i][lane]} == expected[i]);
     }
   }
@@ -221,7 +222,7 @@ TEMPLATE_TEST_CASE("A number has the same bits at any place", "", (std::pair<Nor
   // The reference: each id alone.
   sm::Matrix<T> reference(all, components);
   for (Index i = 0; i < all; ++i)
-    Kind::template fill<T>(key, sm::Ids::from(first_id + i), 1, step, components, reference.data() + i, all);
+    Kind::template fill<T>(key, sm::extend::Ids::from(first_id + i), 1, step, components, reference.data() + i, all);
 
   std::vector<std::int64_t> ids(all);
   std::iota(ids.begin(), ids.end(), first_id);
@@ -233,7 +234,8 @@ TEMPLATE_TEST_CASE("A number has the same bits at any place", "", (std::pair<Nor
           if (offset + count > all) continue;
           const Index leading_dimension = count + offset % 3;
           std::vector<T> out(static_cast<std::size_t>(leading_dimension * components + 1), untouched);
-          const sm::Ids rows = listed ? sm::Ids(ids.data() + offset) : sm::Ids::from(first_id + offset);
+          const sm::extend::Ids rows =
+              listed ? sm::extend::Ids(ids.data() + offset) : sm::extend::Ids::from(first_id + offset);
           Kind::template fill<T>(key, rows, count, step, wanted, out.data(), leading_dimension);
           Index wrong = 0;
           for (Index place = 0; place < static_cast<Index>(out.size()); ++place) {
@@ -264,7 +266,7 @@ TEMPLATE_TEST_CASE("A number has the same bits at any place", "", (std::pair<Nor
 TEMPLATE_TEST_CASE("Normals are normal", "", float, double) {
   constexpr Index ids = 62500, components = 16;
   constexpr double n = ids * components;
-  const auto z = matrix<TestType>(key, sm::Ids::from(1), ids, 3, components);
+  const auto z = matrix<TestType>(key, sm::extend::Ids::from(1), ids, 3, components);
   REQUIRE(z.allFinite());
   const Eigen::ArrayXd x = z.template cast<double>().reshaped();
 
@@ -313,7 +315,7 @@ TEMPLATE_TEST_CASE("Normals have tails and no infinity", "", float, double) {
   }
 
   // And how many numbers lie beyond 4 is a Poisson number.
-  const auto z = matrix<TestType>(key, sm::Ids::from(0), 1 << 17, 4, 32);
+  const auto z = matrix<TestType>(key, sm::extend::Ids::from(0), 1 << 17, 4, 32);
   const double expected = static_cast<double>(z.size()) * std::erfc(4 / std::sqrt(2.0));
   const double found = static_cast<double>((z.array().abs() > TestType(4)).count());
   CHECK(std::abs(found - expected) < limit * std::sqrt(expected));
@@ -323,7 +325,7 @@ TEMPLATE_TEST_CASE("Numbers at neighbouring addresses are uncorrelated", "", flo
   constexpr Index n = 100000, components = 9;
   constexpr std::uint64_t step = 10;
   const auto numbers = [](StreamKey k, std::int64_t first_id, std::uint64_t at_step) -> Eigen::ArrayXXd {
-    return matrix<TestType>(k, sm::Ids::from(first_id), n, at_step, components).template cast<double>().array();
+    return matrix<TestType>(k, sm::extend::Ids::from(first_id), n, at_step, components).template cast<double>().array();
   };
   const Eigen::ArrayXXd z = numbers(key, 0, step);
   for (Index c = 1; c < components; ++c) check_uncorrelated(z.col(0), z.col(c));
@@ -337,7 +339,7 @@ TEMPLATE_TEST_CASE("Numbers at neighbouring addresses are uncorrelated", "", flo
   Eigen::ArrayXd chain(20000);
   for (Index t = 0; t < chain.size(); ++t) {
     TestType number;
-    sm::fill_normals(key, sm::Ids::from(42), 1, static_cast<std::uint64_t>(t), 1, &number, 1);
+    sm::extend::fill_normals(key, sm::extend::Ids::from(42), 1, static_cast<std::uint64_t>(t), 1, &number, 1);
     chain[t] = static_cast<double>(number);
   }
   for (const Index lag : {1, 2, 3}) check_uncorrelated(chain.head(chain.size() - lag), chain.tail(chain.size() - lag));
@@ -350,7 +352,7 @@ TEMPLATE_TEST_CASE("Uniforms are uniform in the open interval", "", float, doubl
   CHECK(sm::detail::open_uniform<V>(std::numeric_limits<Bits<TestType>>::max()) == TestType(1) - smallest);
   CHECK(TestType(1) - smallest < TestType(1));
 
-  const auto u = matrix<TestType, Uniforms>(key, sm::Ids::from(7), 125000, 1, 8);
+  const auto u = matrix<TestType, Uniforms>(key, sm::extend::Ids::from(7), 125000, 1, 8);
   CHECK(u.minCoeff() > 0);
   CHECK(u.maxCoeff() < 1);
   CHECK(kolmogorov_smirnov(u, uniform_distribution) < 3.0);
@@ -358,9 +360,10 @@ TEMPLATE_TEST_CASE("Uniforms are uniform in the open interval", "", float, doubl
 
 TEST_CASE("Signs are balanced, and the same in float as in double") {
   constexpr Index n = 20000, components = 130;
-  const auto signs = matrix<double, Signs>(key, sm::Ids::from(0), n, 2, components);
+  const auto signs = matrix<double, Signs>(key, sm::extend::Ids::from(0), n, 2, components);
   CHECK((signs.array().abs() == 1).all());
-  CHECK((signs.cast<float>().array() == matrix<float, Signs>(key, sm::Ids::from(0), n, 2, components).array()).all());
+  CHECK((signs.cast<float>().array() == matrix<float, Signs>(key, sm::extend::Ids::from(0), n, 2, components).array())
+            .all());
   const Eigen::ArrayXd sums = signs.colwise().sum().transpose().array() / std::sqrt(static_cast<double>(n));
   CHECK(sums.abs().maxCoeff() < 6.3);  // of 130 sums: 4·10⁻⁸ together
   CHECK(std::abs(standardised_chi_squared(sums.square().sum(), components)) < limit);
@@ -371,8 +374,8 @@ TEST_CASE("Signs are balanced, and the same in float as in double") {
 TEST_CASE("A stream is the components of its address, one after another") {
   static_assert(std::uniform_random_bit_generator<sm::Stream>);
   const std::int64_t id = 123456789012;
-  const auto uniforms = matrix<double, Uniforms>(key, sm::Ids::from(id), 1, 9, 10);
-  const auto normals = matrix<double>(key, sm::Ids::from(id), 1, 9, 10);
+  const auto uniforms = matrix<double, Uniforms>(key, sm::extend::Ids::from(id), 1, 9, 10);
+  const auto normals = matrix<double>(key, sm::extend::Ids::from(id), 1, 9, 10);
   sm::Stream u(key, id, 9), z(key, id, 9), again(key, id, 9), b(key, id, 9);
   for (Index c = 0; c < 10; ++c) {
     CHECK(u.uniform() == uniforms(0, c));
@@ -417,38 +420,40 @@ TEST_CASE("A stream's numbers follow their laws") {
 
 TEST_CASE("Names have streams") {
   // Known answers of FNV-1a, 64 bits (RFC 9923, and its authors' test vectors).
-  static_assert(sm::hash_name("") == 0xCBF29CE484222325);
-  static_assert(sm::hash_name("a") == 0xAF63DC4C8601EC8C);
-  static_assert(sm::hash_name("foobar") == 0x85944171F73967E8);
-  static_assert(sm::hash_name("\xC3") == (sm::hash_name("") ^ 0xC3) * 0x100000001B3);  // char may be signed
+  static_assert(sm::detail::hash_name("") == 0xCBF29CE484222325);
+  static_assert(sm::detail::hash_name("a") == 0xAF63DC4C8601EC8C);
+  static_assert(sm::detail::hash_name("foobar") == 0x85944171F73967E8);
+  static_assert(sm::detail::hash_name("\xC3") ==
+                (sm::detail::hash_name("") ^ 0xC3) * 0x100000001B3);  // char may be signed
 
   const StreamKey start{1, Purpose::initial_parameters};
   std::set<std::uint64_t> seen;
   for (const char* name : {"", "weights1", "weights2", "weights10", "bias1", "a", "b"})
-    seen.insert(sm::named_stream(start, name).bits());
-  seen.insert(sm::named_stream({2, Purpose::initial_parameters}, "a").bits());
+    seen.insert(sm::detail::named_stream(start, name).bits());
+  seen.insert(sm::detail::named_stream({2, Purpose::initial_parameters}, "a").bits());
   CHECK(seen.size() == 8);
-  const std::uint64_t hash = sm::hash_name("a");  // all of it is in the address
-  CHECK(sm::named_stream(start, "a").bits() ==
+  const std::uint64_t hash = sm::detail::hash_name("a");  // all of it is in the address
+  CHECK(sm::detail::named_stream(start, "a").bits() ==
         sm::Stream(start, static_cast<std::int64_t>(hash >> 24), hash & 0xFFFFFF).bits());
 }
 
 TEST_CASE("A permutation is one, and any is as likely") {
   for (const Index n : {0, 1, 2, 3, 10, 1000}) {
-    std::vector<Index> order = sm::permutation(11, 4, n);
-    CHECK(order == sm::permutation(11, 4, n));
+    std::vector<Index> order = sm::detail::permutation(11, 4, n);
+    CHECK(order == sm::detail::permutation(11, 4, n));
     std::sort(order.begin(), order.end());
     std::vector<Index> expected(static_cast<std::size_t>(n));
     std::iota(expected.begin(), expected.end(), Index{0});
     CHECK(order == expected);
   }
-  CHECK(sm::permutation(11, 4, 100) != sm::permutation(11, 5, 100));
-  CHECK(sm::permutation(11, 4, 100) != sm::permutation(12, 4, 100));
+  CHECK(sm::detail::permutation(11, 4, 100) != sm::detail::permutation(11, 5, 100));
+  CHECK(sm::detail::permutation(11, 4, 100) != sm::detail::permutation(12, 4, 100));
 
   std::vector<Index> counts(256);  // of the 24 orders of 4 samples, written in base 4
   for (std::uint64_t epoch = 0; epoch < 24000; ++epoch) {
     std::size_t number = 0;
-    for (const Index sample : sm::permutation(1, epoch, 4)) number = 4 * number + static_cast<std::size_t>(sample);
+    for (const Index sample : sm::detail::permutation(1, epoch, 4))
+      number = 4 * number + static_cast<std::size_t>(sample);
     ++counts[number];
   }
   std::erase(counts, 0);
@@ -464,25 +469,26 @@ TEST_CASE("Broken preconditions throw, and name the argument") {
   CHECK_THROWS_WITH(sm::Stream(key, 0, end), ContainsSubstring("step is 1099511627776"));
   CHECK_THROWS_AS(sm::Stream(key).below(0), std::invalid_argument);
   CHECK_THROWS_AS(sm::Stream(key).normals(-1), std::invalid_argument);
-  CHECK_THROWS_AS(sm::permutation(1, 0, -1), std::invalid_argument);
-  CHECK_THROWS_AS(sm::permutation(1, end, 3), std::invalid_argument);
+  CHECK_THROWS_AS(sm::detail::permutation(1, 0, -1), std::invalid_argument);
+  CHECK_THROWS_AS(sm::detail::permutation(1, end, 3), std::invalid_argument);
 
   std::vector<double> out(100);
-  const auto fill = [&](sm::Ids ids, Index count, std::uint64_t step, Index components, Index leading_dimension) {
-    sm::fill_normals(key, ids, count, step, components, out.data(), leading_dimension);
+  const auto fill = [&](sm::extend::Ids ids, Index count, std::uint64_t step, Index components,
+                        Index leading_dimension) {
+    sm::extend::fill_normals(key, ids, count, step, components, out.data(), leading_dimension);
   };
   std::vector<std::int64_t> ids(20, end - 1);
   CHECK_NOTHROW(fill(ids.data(), 20, end - 1, 2, 20));
-  CHECK_NOTHROW(fill(sm::Ids::from(end - 20), 20, 0, 2, 20));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(end - 19), 20, 0, 2, 20), ContainsSubstring("id is 1099511627776"));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(-1), 20, 0, 2, 20), ContainsSubstring("id is -1"));
+  CHECK_NOTHROW(fill(sm::extend::Ids::from(end - 20), 20, 0, 2, 20));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(end - 19), 20, 0, 2, 20), ContainsSubstring("id is 1099511627776"));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(-1), 20, 0, 2, 20), ContainsSubstring("id is -1"));
   ids[17] = end + 5;
   CHECK_THROWS_WITH(fill(ids.data(), 20, 0, 2, 20), ContainsSubstring("id is 1099511627781"));
   CHECK_NOTHROW(fill(ids.data(), 17, 0, 2, 20));
   ids[3] = -4;
   CHECK_THROWS_WITH(fill(ids.data(), 17, 0, 2, 20), ContainsSubstring("id is -4"));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(0), 20, end, 2, 20), ContainsSubstring("step is"));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(0), -1, 0, 2, 20), ContainsSubstring("count is -1"));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(0), 20, 0, -2, 20), ContainsSubstring("components is -2"));
-  CHECK_THROWS_WITH(fill(sm::Ids::from(0), 20, 0, 2, 19), ContainsSubstring("leading_dimension is 19"));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(0), 20, end, 2, 20), ContainsSubstring("step is"));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(0), -1, 0, 2, 20), ContainsSubstring("count is -1"));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(0), 20, 0, -2, 20), ContainsSubstring("components is -2"));
+  CHECK_THROWS_WITH(fill(sm::extend::Ids::from(0), 20, 0, 2, 19), ContainsSubstring("leading_dimension is 19"));
 }

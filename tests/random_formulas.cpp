@@ -12,8 +12,8 @@
 
 namespace sm = scorematch;
 namespace ref = reference;
-using sm::Along;
 using sm::Index;
+using sm::extend::Along;
 
 // In a generic lambda, sum(n, f) and stack(n, f) have no argument of a value's type: both readings are named here.
 using ref::stack;
@@ -68,11 +68,11 @@ std::string text(const std::vector<Step>& steps) {
   std::string all;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
-    all += sm::text("  v", i, " = ", names[static_cast<std::size_t>(s.op)], s.name.empty() ? "" : " ", s.name);
+    all += sm::detail::text("  v", i, " = ", names[static_cast<std::size_t>(s.op)], s.name.empty() ? "" : " ", s.name);
     for (const int operand : {s.a, s.b, s.c})
-      if (operand >= 0) all += sm::text(" v", operand);
-    all +=
-        sm::text("  (", s.rows, " × ", s.cols, ", first ", s.first, ", number ", s.number, ", whole ", s.whole, ")\n");
+      if (operand >= 0) all += sm::detail::text(" v", operand);
+    all += sm::detail::text("  (", s.rows, " × ", s.cols, ", first ", s.first, ", number ", s.number, ", whole ",
+                            s.whole, ")\n");
   }
   return all;
 }
@@ -270,8 +270,11 @@ class Generator {
     if (!room || (known >= 0 && draws_.chance(0.3))) return known;
     parameters_ += rows * cols;
     const std::size_t n = steps_.size();
-    return add(
-        {.op = Op::parameter, .name = sm::text("p", n * 7 % 23, ".", n), .rows = rows, .cols = cols, .bound = 1.2});
+    return add({.op = Op::parameter,
+                .name = sm::detail::text("p", n * 7 % 23, ".", n),
+                .rows = rows,
+                .cols = cols,
+                .bound = 1.2});
   }
 
   // log(1 + exp a) + 0.2

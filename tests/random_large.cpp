@@ -27,8 +27,8 @@ void for_normals(Index n, std::uint64_t seed, Visit visit) {
   constexpr Index ids = 4096, components = 16;
   std::vector<T> z(ids * components);
   for (Index done = 0, step = 0; done < n; done += ids * components, ++step) {
-    sm::fill_normals<T>({seed, sm::Purpose::user}, sm::Ids::from(0), ids, static_cast<std::uint64_t>(step), components,
-                        z.data(), ids);
+    sm::extend::fill_normals<T>({seed, sm::extend::Purpose::user}, sm::extend::Ids::from(0), ids,
+                                static_cast<std::uint64_t>(step), components, z.data(), ids);
     visit(z.data(), std::min(ids * components, n - done));
   }
 }

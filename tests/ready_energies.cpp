@@ -227,8 +227,8 @@ TEST_CASE("pairwise_quartic: by hand") {
         f += numbers(model, "linear")[i] * x[i] + numbers(model, "quadratic")[i] * x[i] * x[i] +
              numbers(model, "quartic")[i] * std::pow(x[i], 4);
         for (Index j = 0; j < i; ++j)
-          f += numbers(model, "pair")[sm::pair_place(d, i, j)] * x[i] * x[j] +
-               numbers(model, "pair_quartic")[sm::pair_place(d, j, i)] * x[i] * x[i] * x[j] * x[j];
+          f += numbers(model, "pair")[sm::detail::pair_place(d, i, j)] * x[i] * x[j] +
+               numbers(model, "pair_quartic")[sm::detail::pair_place(d, j, i)] * x[i] * x[i] * x[j] * x[j];
       }
       return f;
     });
@@ -307,8 +307,9 @@ TEST_CASE("Options out of range are named") {
   CHECK_THAT(message_of([] { (void)sm::gaussian_bernoulli_rbm(2, {.hidden = 0}); }), ContainsSubstring("hidden is 0"));
   CHECK_THAT(message_of([] { (void)sm::gaussian_bernoulli_rbm(2, {.sigma = 0}); }), ContainsSubstring("sigma is 0"));
   CHECK_THAT(message_of([] { (void)sm::mlp_energy(2, {.outputs = 2}); }), ContainsSubstring("outputs is 2"));
-  CHECK_THAT(message_of([] { (void)sm::pair_place(3, 1, 1); }), ContainsSubstring("pair_place: i is 1 and j is 1"));
-  CHECK_THAT(message_of([] { (void)sm::pair_place(3, 3, 1); }), ContainsSubstring("from 0 to 2"));
+  CHECK_THAT(message_of([] { (void)sm::detail::pair_place(3, 1, 1); }),
+             ContainsSubstring("pair_place: i is 1 and j is 1"));
+  CHECK_THAT(message_of([] { (void)sm::detail::pair_place(3, 3, 1); }), ContainsSubstring("from 0 to 2"));
   CHECK_THAT(message_of([] {
                (void)sm::energy_model(2, [](auto x, auto theta) { return x[0] * column(theta("A", 2, 2), 2)[0]; });
              }),

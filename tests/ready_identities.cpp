@@ -38,7 +38,8 @@ TEST_CASE("Denoising score matching of the RBM is an autoencoder's loss over 2σ
     const MatrixXd W = model.parameter("weights"), X = points(3, 50);
     const sm::denoising_score_matching objective{.sigma = sigma, .seed = 3};
     MatrixXd Z(50, 3);
-    sm::fill_normals<double>({3, sm::Purpose::perturbation}, sm::Ids::from(0), 50, 0, 3, Z.data(), 50);
+    sm::extend::fill_normals<double>({3, sm::extend::Purpose::perturbation}, sm::extend::Ids::from(0), 50, 0, 3,
+                                     Z.data(), 50);
     const MatrixXd noisy = X + sigma * Z.transpose();
     const MatrixXd input = W.lazyProduct(noisy).colwise() + model.parameter("hidden_bias").reshaped(),
                    hidden = (1 + (-input).array().exp()).inverse();

@@ -29,8 +29,8 @@
 
 namespace reference {
 
-using scorematch::Along;
 using scorematch::Index;
+using scorematch::extend::Along;
 using Real = long double;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -754,9 +754,9 @@ void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& 
   constexpr Index lanes = scorematch::simd::width<scorematch::simd::Lanes<T>>;
   const Index d = places.X.rows(), n = places.size(), M = along == Along::given ? places.directions : 0;
   const bool asks_s = along != Along::given || with_score;
-  scorematch::Points<T> points;
-  scorematch::ScoreValues<T> values;
-  scorematch::ScoreAdjoints<T> bar;
+  scorematch::extend::Points<T> points;
+  scorematch::extend::ScoreValues<T> values;
+  scorematch::extend::ScoreAdjoints<T> bar;
   Agreement<T> f, s, slopes, curvature;
   Eigen::VectorXd sums = Eigen::VectorXd::Zero(bound.sum_size()), gradient(bound.parameter_count());
   points.along = along;
@@ -797,9 +797,9 @@ void check_batch(Bound& bound, const Places& places, const std::vector<Answer>& 
       }
       if (along != Along::none) curvature.see(values.curvature[i], total);
     }
-    bool knows_energy = scorematch::BoundEnergy<Bound, T>;
+    bool knows_energy = scorematch::extend::BoundEnergy<Bound, T>;
     if constexpr (requires { bound.abilities(); }) knows_energy = bound.abilities().energy;
-    if constexpr (scorematch::BoundEnergy<Bound, T>) {
+    if constexpr (scorematch::extend::BoundEnergy<Bound, T>) {
       if (!knows_energy) continue;
       scorematch::Vector<T> energy;
       bound.energy_and_score(points, workspace, energy, values.S);

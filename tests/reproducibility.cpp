@@ -138,7 +138,7 @@ sm::ScoreModel wide_score() {
 template <class T>
 sm::Matrix<T> data(Index d, Index n) {
   sm::Matrix<T> Z(n, d);
-  sm::fill_normals<T>({17, sm::Purpose::user}, sm::Ids::from(0), n, 0, d, Z.data(), n);
+  sm::extend::fill_normals<T>({17, sm::extend::Purpose::user}, sm::extend::Ids::from(0), n, 0, d, Z.data(), n);
   return Z.transpose();
 }
 
@@ -257,7 +257,7 @@ TEMPLATE_TEST_CASE("Noise belongs to the sample: block size and order change rou
   const auto network = sm::energy_model(3, [](auto x, auto theta) {
     return sm::mlp(x, theta, {.hidden = {20, 6}, .seed = 1}) + 0.5 * squared_norm(x);
   });
-  std::vector<Index> shuffled = sm::permutation(3, 0, n), backwards(shuffled.size());
+  std::vector<Index> shuffled = sm::detail::permutation(3, 0, n), backwards(shuffled.size());
   for (Index i = 0; i < n; ++i) backwards[static_cast<std::size_t>(i)] = n - 1 - i;
 
   const auto check = [&](const auto& objective) {

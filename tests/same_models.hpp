@@ -18,7 +18,7 @@ using sm::Index;
 
 template <class T = double>
 sm::Matrix<T> points(Index d, Index n, std::uint64_t seed = 1) {
-  return sm::Stream({seed, sm::Purpose::user}).normals(d * n).reshaped(d, n).cast<T>();
+  return sm::Stream({seed, sm::extend::Purpose::user}).normals(d * n).reshaped(d, n).cast<T>();
 }
 
 template <class A, class B>
@@ -42,7 +42,7 @@ double tolerance() {
 template <class M>
 M moved(M model, std::uint64_t seed = 5) {
   Eigen::VectorXd theta = model.parameters();
-  if (theta.size() > 0) theta += 0.3 * sm::Stream({seed, sm::Purpose::user}).normals(theta.size());
+  if (theta.size() > 0) theta += 0.3 * sm::Stream({seed, sm::extend::Purpose::user}).normals(theta.size());
   model.set_parameters(theta);
   return model;
 }

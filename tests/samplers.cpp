@@ -34,7 +34,8 @@ constexpr double limit = 4;  // of a standard normal statistic
 template <class T>
 sm::Matrix<T> noise_of(std::uint64_t seed, std::uint64_t step, Index d, Index chains) {
   sm::Matrix<T> Z(chains, d);
-  sm::fill_normals<T>({seed, sm::Purpose::chain_noise}, sm::Ids::from(0), chains, step, d, Z.data(), chains);
+  sm::extend::fill_normals<T>({seed, sm::extend::Purpose::chain_noise}, sm::extend::Ids::from(0), chains, step, d,
+                              Z.data(), chains);
   return Z.transpose();
 }
 
@@ -141,7 +142,7 @@ double second_moment(double (*f)(double)) {
 
 MatrixXd normal_points(Index d, Index count) {
   MatrixXd X(d, count);
-  sm::Stream stream({5, sm::Purpose::user});
+  sm::Stream stream({5, sm::extend::Purpose::user});
   for (Index i = 0; i < X.size(); ++i) X.data()[i] = stream.normal();
   return X;
 }
@@ -330,7 +331,7 @@ TEST_CASE("Chains start at given points, at draws of a distribution, or at N(0, 
 
   MatrixXd usual(2, 70), own(2, 70);
   for (Index c = 0; c < 70; ++c) {
-    sm::Stream stream({4, sm::Purpose::chain_start}, c), again = stream;
+    sm::Stream stream({4, sm::extend::Purpose::chain_start}, c), again = stream;
     usual.col(c) = stream.normals(2);
     own(0, c) = again.uniform();
     own(1, c) = 10 + again.uniform();

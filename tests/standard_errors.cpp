@@ -73,7 +73,7 @@ sm::EnergyModel two_modes(double m) {
 MatrixXd two_modes_data(double m, Index n) {
   MatrixXd X(1, n);
   for (Index i = 0; i < n; ++i) {
-    sm::Stream stream({1, sm::Purpose::user}, i);
+    sm::Stream stream({1, sm::extend::Purpose::user}, i);
     X(0, i) = (stream.uniform() < 0.3 ? -m : m) + stream.normal();
   }
   return X;

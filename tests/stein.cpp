@@ -19,7 +19,7 @@ using sm::Index;
 
 namespace {
 
-VectorXd normals(Index n, std::uint64_t seed) { return sm::Stream({seed, sm::Purpose::user}).normals(n); }
+VectorXd normals(Index n, std::uint64_t seed) { return sm::Stream({seed, sm::extend::Purpose::user}).normals(n); }
 
 /// A field that is no gradient.
 sm::ScoreModel field() {

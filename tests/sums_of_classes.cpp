@@ -102,9 +102,9 @@ TEST_CASE("A class without pull_back is a fixed part of a fit") {
 TEST_CASE("Kernels: a sum is sampled as its formula is, by Metropolis where both know their energies") {
   const auto sum = Complete{} + ripple("c");
   const auto by_hand = user_models::formula() + ripple("c");
-  static_assert(sm::KnowsEnergy<std::remove_const_t<decltype(sum)>>);
-  static_assert(!sm::KnowsEnergy<decltype(Complete{} + ripple_score("c"))>);
-  static_assert(!sm::KnowsEnergy<decltype(2.0 * CompleteScore{})>);
+  static_assert(sm::detail::KnowsEnergy<std::remove_const_t<decltype(sum)>>);
+  static_assert(!sm::detail::KnowsEnergy<decltype(Complete{} + ripple_score("c"))>);
+  static_assert(!sm::detail::KnowsEnergy<decltype(2.0 * CompleteScore{})>);
   const sm::SampleOptions options{.chains = 33, .steps = 20, .seed = 5};
   same_models::agree("MALA", sm::sample(sum, sm::mala{.step = 0.1}, options).points,
                      sm::sample(by_hand, sm::mala{.step = 0.1}, options).points, 1e-10);

@@ -26,7 +26,7 @@ using Eigen::MatrixXd;
 using fixtures::message_of;
 using fixtures::normals;
 
-std::string number(double value) { return sm::text(value); }
+std::string number(double value) { return sm::detail::text(value); }
 
 }  // namespace
 

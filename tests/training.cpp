@@ -155,7 +155,8 @@ TEST_CASE("Clipping scales a gradient and does not turn it; one pass over theta 
   // Far more than one piece, and no whole number of registers.
   const Index p = 5 * sm::evaluate::Pieces::length + 13;
   VectorXd gradient(p);
-  sm::fill_normals<double>({1, sm::Purpose::user}, sm::Ids::from(0), p, 0, 1, gradient.data(), p);
+  sm::extend::fill_normals<double>({1, sm::extend::Purpose::user}, sm::extend::Ids::from(0), p, 0, 1, gradient.data(),
+                                   p);
   CHECK(sm::fitting::Norm().of(gradient) == Approx(gradient.norm()).epsilon(1e-13));
   VectorXd scaled = 0.25 * gradient;
   sm::fitting::Adam a{.rate = {.peak = 1e-2}, .steps = 10}, b = a;
@@ -327,7 +328,8 @@ TEST_CASE("One thread and several train to the same bits") {
   REQUIRE(sm::evaluate::Pieces::count(large.parameters().size()) > sm::fitting::Adam::shared_from);
   const Index p = sm::fitting::Norm::shared_from * sm::evaluate::Pieces::length + 5;
   VectorXd gradient(p);
-  sm::fill_normals<double>({1, sm::Purpose::user}, sm::Ids::from(0), p, 0, 1, gradient.data(), p);
+  sm::extend::fill_normals<double>({1, sm::extend::Purpose::user}, sm::extend::Ids::from(0), p, 0, 1, gradient.data(),
+                                   p);
   const sm::TrainOptions options{.steps = 6, .batch = 40, .clip = 0.1};
   const int before = omp_get_max_threads();
   omp_set_num_threads(1);

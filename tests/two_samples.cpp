@@ -73,8 +73,8 @@ std::pair<double, double> accuracies_by_definition(const MatrixXd& X, const Matr
 /// The directions of a sliced_wasserstein: d × projections.
 MatrixXd directions(Index d, const sm::SlicedWassersteinOptions& options) {
   MatrixXd theta(options.projections, d);
-  sm::fill_normals<double>({options.seed, sm::Purpose::projection}, sm::Ids::from(0), options.projections, 0, d,
-                           theta.data(), options.projections);
+  sm::extend::fill_normals<double>({options.seed, sm::extend::Purpose::projection}, sm::extend::Ids::from(0),
+                                   options.projections, 0, d, theta.data(), options.projections);
   return theta.transpose().colwise().normalized();
 }
 

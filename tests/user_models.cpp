@@ -33,7 +33,7 @@ void check_loss(const M& model, const O& objective, double tolerance, double gra
   static const Eigen::MatrixXd X = points();
   const sm::Matrix<T> data = X.cast<T>();
   const sm::Loss expected = sm::loss_and_gradient(formula(), objective, X, {.draw = 3});
-  if constexpr (sm::AnyTrainableModel<M>)
+  if constexpr (sm::detail::AnyTrainableModel<M>)
     check_same(sm::loss_and_gradient(model, objective, data, {.draw = 3}), expected, tolerance, gradient_tolerance);
   else
     check_same(sm::loss(model, objective, data, {.draw = 3}), expected, tolerance, gradient_tolerance);
@@ -62,7 +62,8 @@ void check_values(const M& model, double trace) {
   static const Eigen::MatrixXd X = points();
   CHECK(relative(sm::score_of(model, X), sm::score_of(formula(), X)) < exact);
   CHECK(relative(sm::trace_of(model, X), sm::trace_of(formula(), X)) < trace);
-  if constexpr (sm::has_energy<M>) CHECK(relative(sm::energy_of(model, X), sm::energy_of(formula(), X)) < exact);
+  if constexpr (sm::extend::has_energy<M>)
+    CHECK(relative(sm::energy_of(model, X), sm::energy_of(formula(), X)) < exact);
 }
 
 }  // namespace

@@ -89,9 +89,10 @@ class Own {
   Mathematics f_;
 };
 
-static_assert(sm::EnergyClass<Own<least>> && !sm::has_energy<Own<least>> && !sm::has_laplacian<Own<least>> &&
-              !sm::has_score<Own<least>>);
-static_assert(sm::ScoreClass<Own<as_score>> && !sm::EnergyClass<Own<as_score>> && !sm::has_trace<Own<as_score>>);
+static_assert(sm::EnergyClass<Own<least>> && !sm::extend::has_energy<Own<least>> &&
+              !sm::extend::has_laplacian<Own<least>> && !sm::extend::has_score<Own<least>>);
+static_assert(sm::ScoreClass<Own<as_score>> && !sm::EnergyClass<Own<as_score>> &&
+              !sm::extend::has_trace<Own<as_score>>);
 static_assert(sm::TrainableEnergyClass<Own<trainable>> && sm::TrainableScoreClass<Own<as_score | trainable>>);
 
 using Complete = Own<energy | laplacian | hessian_vector | trainable>;

@@ -461,7 +461,7 @@ TEST_CASE("An option that a method does not look at throws") {
 
 /// Models made of a model offer all that it offers.
 template <class M>
-constexpr bool offers_all = sm::abilities_of<M>().energy&& sm::abilities_of<M>().energy_gradient;
+constexpr bool offers_all = sm::extend::abilities_of<M>().energy&& sm::extend::abilities_of<M>().energy_gradient;
 static_assert(offers_all<sm::EnergyModel>);
 static_assert(offers_all<decltype(sm::at_sigma(std::declval<sm::EnergyModel>(), 0.3))>);
 static_assert(offers_all<decltype(std::declval<sm::EnergyModel>() + std::declval<sm::EnergyModel>())>);

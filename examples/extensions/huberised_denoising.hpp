@@ -14,23 +14,24 @@ struct huberised_denoising {
   template <class T>
   using Notes = sm::Matrix<T>;  // z as x̃ − x has it after rounding, B × d
   void validate() const {
-    sm::require_positive(sigma, "huberised_denoising: sigma");
-    sm::require_positive(delta, "huberised_denoising: delta");
+    sm::extend::require_positive(sigma, "huberised_denoising: sigma");
+    sm::extend::require_positive(delta, "huberised_denoising: delta");
   }
   bool deterministic() const { return false; }
   std::array<const char*, 1> term_names() const { return {"half squared residual"}; }  // ½r², for comparison
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>& z) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>& z) const {
     const Eigen::Index B = samples.X.rows(), d = samples.X.cols();
     z.resize(B, d);
-    sm::fill_normals<T>({seed, sm::Purpose::perturbation}, samples.index.data(), B, samples.draw, d, z.data(), B);
+    sm::extend::fill_normals<T>({seed, sm::extend::Purpose::perturbation}, samples.index.data(), B, samples.draw, d,
+                                z.data(), B);
     points.X = samples.X + static_cast<T>(sigma) * z;
     z = (points.X - samples.X) / static_cast<T>(sigma);
     points.sigma.setConstant(B, static_cast<T>(sigma));
   }
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const Notes<T>& z, const sm::ScoreValues<T>& values,
-             sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const Notes<T>& z,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     losses.bar.S = static_cast<T>(sigma) * values.S + z;
     const sm::Vector<T> r = losses.bar.S.rowwise().norm(), capped = r.cwiseMin(static_cast<T>(delta));
     losses.value = (capped.array() * (r - capped / 2).array()).matrix();

@@ -12,12 +12,12 @@ struct leapfrog {
   int leapfrogs = 10;  // L ≥ 1
   static constexpr bool adjusted = true;
   void validate() const {
-    sm::require_positive(step, "leapfrog: step");
-    sm::require_at_least(leapfrogs, 1, "leapfrog: leapfrogs");
+    sm::extend::require_positive(step, "leapfrog: step");
+    sm::extend::require_at_least(leapfrogs, 1, "leapfrog: leapfrogs");
   }
   void start(auto& target, auto& chains) const { target.energy_and_score(chains.X, chains.f, chains.S); }
   template <class T>
-  void advance(sm::Target<T>& target, sm::Chains<T>& c, const sm::ChainNoise& noise) const {
+  void advance(sm::extend::Target<T>& target, sm::extend::Chains<T>& c, const sm::extend::ChainNoise& noise) const {
     sm::Matrix<T>& p = c.own.template of<sm::Matrix<T>>();
     p.resizeLike(c.X), c.u.resize(c.X.rows());
     noise.normals(p), noise.uniforms(c.u);

@@ -20,15 +20,15 @@ struct half_line_score_matching {
 
   // Where the score is needed (B × 1), and along which directions its derivative.
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, Notes<T>&) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, Notes<T>&) const {
     points.X = samples.X;
-    points.along = sm::Along::axes;
+    points.along = sm::extend::Along::axes;
   }
 
   // Each sample's loss, and the loss's derivatives with respect to s and to s′.
   template <class T>
-  void score(const sm::Samples<T>& samples, const sm::Points<T>&, const Notes<T>&, const sm::ScoreValues<T>& values,
-             sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>& samples, const sm::extend::Points<T>&, const Notes<T>&,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     const auto x = samples.X.col(0).array(), s = values.S.col(0).array(), slope = values.curvature.array();
     losses.terms.col(0) = T(0.5) * (x * s).square();
     losses.terms.col(1) = T(2) * x * s;
@@ -44,16 +44,17 @@ struct random_walk {
   double width = 1;
   static constexpr bool adjusted = true;  // leaves the law as it is, and needs the energy for that
 
-  void validate() const { sm::require_positive(width, "random_walk: width"); }
+  void validate() const { sm::extend::require_positive(width, "random_walk: width"); }
 
   // Rows are chains: X is B × d, f has B numbers.
   template <class T>
-  void start(sm::Target<T>& target, sm::Chains<T>& chains) const {
+  void start(sm::extend::Target<T>& target, sm::extend::Chains<T>& chains) const {
     target.energy_and_score(chains.X, chains.f, chains.S);
   }
 
   template <class T>
-  void advance(sm::Target<T>& target, sm::Chains<T>& chains, const sm::ChainNoise& noise) const {
+  void advance(sm::extend::Target<T>& target, sm::extend::Chains<T>& chains,
+               const sm::extend::ChainNoise& noise) const {
     chains.Z.resize(chains.X.rows(), chains.X.cols());
     chains.u.resize(chains.X.rows());
     noise.normals(chains.Z);

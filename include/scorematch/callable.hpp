@@ -44,9 +44,13 @@ struct HoldsItsNumbers<Eigen::ArrayWrapper<A>> : std::bool_constant<holds_as_ope
 
 }  // namespace detail
 
+namespace detail {
+
 /// Whether what F returns for these arguments can be read after the call.
 template <class F, class... Arguments>
 inline constexpr bool returns_numbers =
     detail::HoldsItsNumbers<std::remove_cvref_t<std::invoke_result_t<F, Arguments...>>>::value;
+
+}  // namespace detail
 
 }  // namespace scorematch

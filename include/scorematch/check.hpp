@@ -16,6 +16,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// A part of a message: text, or a number with up to 10 significant digits.
 class Part {
  public:
@@ -63,9 +65,13 @@ std::string text(const Parts&... parts) {
   return join({Part(parts)...});
 }
 
+}  // namespace detail
+
+namespace extend {
+
 /// Throws std::invalid_argument(message of the parts) unless `holds`.
-inline void require(bool holds, std::initializer_list<Part> message) {
-  if (!holds) throw std::invalid_argument("scorematch: " + join(message));
+inline void require(bool holds, std::initializer_list<detail::Part> message) {
+  if (!holds) throw std::invalid_argument("scorematch: " + detail::join(message));
 }
 
 /// Throws unless `value` is a finite number above 0; `argument` is its name as the user wrote it ("sigma").
@@ -117,5 +123,7 @@ inline void require_labels(std::span<const int> labels, Index columns, Index cla
             {argument, " has ", labels[i], " for column ", i, "; the model has ", classes,
              " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
 }
+
+}  // namespace extend
 
 }  // namespace scorematch

@@ -23,6 +23,8 @@ namespace scorematch {
 // What passes between the roles
 // ---------------------------------------------------------------------------------------------------------------------
 
+namespace extend {
+
 /// The directions v of the curvature Σ_v vᵀ(∂s/∂x)v: none, the d axes (the trace), or given ones.
 enum class Along { none, axes, given };
 
@@ -73,6 +75,8 @@ struct Losses {
   ScoreAdjoints<T> bar;   ///< its derivatives
 };
 
+}  // namespace extend
+
 // ---------------------------------------------------------------------------------------------------------------------
 // What users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
@@ -80,6 +84,8 @@ struct Losses {
 using InputPoints = Eigen::Ref<const Eigen::MatrixXd>;  ///< d × B, one column per sample
 using OutputPoints = Eigen::Ref<Eigen::MatrixXd>;       ///< d × B
 using OutputNumbers = Eigen::Ref<Eigen::VectorXd>;      ///< B, or the size of θ
+
+namespace detail {
 
 /// Stands for an argument of type R: converts to R and to nothing else. With R itself, Eigen's conversions would accept
 /// a parameter that loses the result (Eigen::MatrixXd G, a copy) or misreads it (Eigen::Ref<Eigen::VectorXd> g, one
@@ -89,6 +95,10 @@ struct Exactly {
   operator R() const;
 };
 
+}  // namespace detail
+
+namespace extend {
+
 template <class M>
 concept has_dimension = requires(const M& m) {
   { m.dimension() } -> std::convertible_to<Index>;
@@ -96,31 +106,31 @@ concept has_dimension = requires(const M& m) {
 
 /// ∇f at every column of X
 template <class M>
-concept has_gradient = requires(const M& m, InputPoints X, Exactly<OutputPoints> G) {
+concept has_gradient = requires(const M& m, InputPoints X, detail::Exactly<OutputPoints> G) {
   m.gradient(X, G);
 };
 
 /// f at every column of X: for MALA and for pictures
 template <class M>
-concept has_energy = requires(const M& m, InputPoints X, Exactly<OutputNumbers> f) {
+concept has_energy = requires(const M& m, InputPoints X, detail::Exactly<OutputNumbers> f) {
   m.energy(X, f);
 };
 
 /// Σ_i ∂²f/∂x_i² at every column of X; without it, 2d gradients by central differences
 template <class M>
-concept has_laplacian = requires(const M& m, InputPoints X, Exactly<OutputNumbers> L) {
+concept has_laplacian = requires(const M& m, InputPoints X, detail::Exactly<OutputNumbers> L) {
   m.laplacian(X, L);
 };
 
 /// The Hessian of f times the columns of V; without it, two gradients by central differences
 template <class M>
-concept has_hessian_vector = requires(const M& m, InputPoints X, InputPoints V, Exactly<OutputPoints> HV) {
+concept has_hessian_vector = requires(const M& m, InputPoints X, InputPoints V, detail::Exactly<OutputPoints> HV) {
   m.hessian_vector(X, V, HV);
 };
 
 /// s at every column of X
 template <class M>
-concept has_score = requires(const M& m, InputPoints X, Exactly<OutputPoints> S) {
+concept has_score = requires(const M& m, InputPoints X, detail::Exactly<OutputPoints> S) {
   m.score(X, S);
 };
 
@@ -128,13 +138,13 @@ concept has_score = requires(const M& m, InputPoints X, Exactly<OutputPoints> S)
 /// levels
 template <class M>
 concept has_score_at_sigma = requires(const M& m, InputPoints X, const Eigen::Ref<const Eigen::VectorXd> sigma,
-                                      Exactly<OutputPoints> S) {
+                                      detail::Exactly<OutputPoints> S) {
   m.score(X, sigma, S);
 };
 
 /// Σ_i ∂s_i/∂x_i at every column of X; without it, 2d scores by central differences
 template <class M>
-concept has_trace = requires(const M& m, InputPoints X, Exactly<OutputNumbers> D) {
+concept has_trace = requires(const M& m, InputPoints X, detail::Exactly<OutputNumbers> D) {
   m.trace(X, D);
 };
 
@@ -147,14 +157,14 @@ concept has_parameters = requires(M& m, const M& c, const Eigen::VectorXd& theta
 
 /// g += Σ_b ∂/∂θ (W_b · field(x_b)), the field being ∇f for an energy and s for a score
 template <class M>
-concept has_pull_back = requires(const M& m, InputPoints X, InputPoints W, Exactly<OutputNumbers> g) {
+concept has_pull_back = requires(const M& m, InputPoints X, InputPoints W, detail::Exactly<OutputNumbers> g) {
   m.pull_back(X, W, g);
 };
 
 /// g += Σ_b w_b ∂f(x_b)/∂θ: for likelihoods, contrastive divergence and noise contrastive estimation
 template <class M>
 concept has_energy_pull_back = requires(const M& m, InputPoints X, const Eigen::Ref<const Eigen::VectorXd> w,
-                                        Exactly<OutputNumbers> g) {
+                                        detail::Exactly<OutputNumbers> g) {
   m.pull_back_energy(X, w, g);
 };
 
@@ -162,25 +172,30 @@ concept has_energy_pull_back = requires(const M& m, InputPoints X, const Eigen::
 template <class M>
 concept has_trained_parameters = has_parameters<M> &&(has_pull_back<M> || has_energy_pull_back<M>);
 
+}  // namespace extend
+
 /// A class whose energy's derivatives the user wrote: `static_assert(sm::EnergyClass<MyEnergy>);`
 template <class M>
-concept EnergyClass = std::copyable<M> && has_dimension<M> && has_gradient<M>;
+concept EnergyClass = std::copyable<M> && extend::has_dimension<M> && extend::has_gradient<M>;
 
 /// An Energy that can be fitted.
 template <class M>
-concept TrainableEnergyClass = EnergyClass<M> && has_parameters<M> && has_pull_back<M>;
+concept TrainableEnergyClass = EnergyClass<M> && extend::has_parameters<M> && extend::has_pull_back<M>;
 
 /// A class whose score the user wrote, s(x) or s(x, σ).
 template <class M>
-concept ScoreClass = std::copyable<M> && has_dimension<M> &&(has_score<M> || has_score_at_sigma<M>);
+concept ScoreClass = std::copyable<M> && extend::has_dimension<M> &&
+    (extend::has_score<M> || extend::has_score_at_sigma<M>);
 
 /// A Score that can be fitted.
 template <class M>
-concept TrainableScoreClass = ScoreClass<M> && has_parameters<M> && has_pull_back<M>;
+concept TrainableScoreClass = ScoreClass<M> && extend::has_parameters<M> && extend::has_pull_back<M>;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What the library's generic code is written against
 // ---------------------------------------------------------------------------------------------------------------------
+
+namespace extend {
 
 /// A model at one θ, in the arithmetic T: what objectives and samplers ask. Const calls are safe from many threads,
 /// each with a workspace of its own.
@@ -247,11 +262,15 @@ bool takes_sigma(const M& model) {
     return has_score_at_sigma<M>;
 }
 
+}  // namespace extend
+
 /// A model of the library: a value that holds θ and can be bound.
 template <class M>
-concept Model = std::copyable<M> && has_dimension<M> && has_parameters<M> && requires(const M& m) {
+concept Model = std::copyable<M> && extend::has_dimension<M> && extend::has_parameters<M> && requires(const M& m) {
   m.template at<double>();
 };
+
+namespace extend {
 
 /// A loss. `Notes` is what prepare leaves for score (the noise, say).
 ///   validate   throws on options out of range
@@ -278,5 +297,7 @@ concept Objective = std::copy_constructible<O> &&  // not assignable: it may hol
   { o.term_names().size() } -> std::convertible_to<std::size_t>;
   { o.deterministic() } -> std::same_as<bool>;
 };
+
+}  // namespace extend
 
 }  // namespace scorematch

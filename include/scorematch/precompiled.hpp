@@ -38,33 +38,35 @@ namespace scorematch {
   EXTERN template objective::LossFunction<T> objective::loss_function<T, M, O>(const M&, const O&, MatrixView<T>);    \
   EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
                                                          Loss&);
-#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                         \
-  EXTERN template BoundModel<T> bind<T, M>(const M&);               \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)  \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching) \
-  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)    \
+#define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                           \
+  EXTERN template extend::BoundModel<T> detail::bind<T, M>(const M&); \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, implicit_score_matching)    \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, denoising_score_matching)   \
+  SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, sliced_score_matching)      \
   SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, explicit_score_matching<Matrix<T>>)
-#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                            \
-  EXTERN template void fill_normals<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                      \
-  EXTERN template void fill_uniforms<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                     \
-  EXTERN template void fill_signs<T>(StreamKey, Ids, Index, std::uint64_t, Index, T*, Index);                        \
-  EXTERN template class objective::LossFunction<T>;                                                                  \
-  EXTERN template objective::SecondOrder objective::second_order<T>(                                                 \
-      objective::LossFunction<T>&, Index, const Eigen::VectorXd&, const objective::RowVisitor&);                     \
-  EXTERN template fitting::FitOutcome fitting::search<T>(const fitting::FitProblem<T>&, MatrixView<T>,               \
-                                                         const FitOptions&);                                         \
-  EXTERN template fitting::TrainingOutcome fitting::train<T>(const fitting::TrainingProblem<T>&, MatrixView<T>,      \
-                                                             const TrainOptions&);                                   \
-  EXTERN template void detail::score<T>(const BoundModel<T>&, MatrixView<T>, Matrix<T>&);                            \
-  EXTERN template void detail::trace<T>(const BoundModel<T>&, MatrixView<T>, Vector<T>&);                            \
-  EXTERN template void detail::energy<T>(const BoundModel<T>&, MatrixView<T>, Vector<T>&);                           \
-  EXTERN template void sampling::run<T>(const BoundModel<T>&, const sampling::BoundKernel<T>&, const SampleOptions&, \
-                                        Draws<T>&, sampling::Judging);                                               \
-  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, langevin>(const langevin&);                     \
-  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, mala>(const mala&);                             \
-  EXTERN template void sampling::run<T>(const BoundModel<T>&, Index, const sampling::BoundSampler<T>&,               \
-                                        const GenerateOptions&, Generation<T>&);                                     \
-  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                      \
+#define SCOREMATCH_WITH_SCALAR(EXTERN, T)                                                                             \
+  EXTERN template void extend::fill_normals<T>(extend::StreamKey, extend::Ids, Index, std::uint64_t, Index, T*,       \
+                                               Index);                                                                \
+  EXTERN template void extend::fill_uniforms<T>(extend::StreamKey, extend::Ids, Index, std::uint64_t, Index, T*,      \
+                                                Index);                                                               \
+  EXTERN template void extend::fill_signs<T>(extend::StreamKey, extend::Ids, Index, std::uint64_t, Index, T*, Index); \
+  EXTERN template class objective::LossFunction<T>;                                                                   \
+  EXTERN template objective::SecondOrder objective::second_order<T>(                                                  \
+      objective::LossFunction<T>&, Index, const Eigen::VectorXd&, const objective::RowVisitor&);                      \
+  EXTERN template fitting::FitOutcome fitting::search<T>(const fitting::FitProblem<T>&, MatrixView<T>,                \
+                                                         const FitOptions&);                                          \
+  EXTERN template fitting::TrainingOutcome fitting::train<T>(const fitting::TrainingProblem<T>&, MatrixView<T>,       \
+                                                             const TrainOptions&);                                    \
+  EXTERN template void detail::score<T>(const extend::BoundModel<T>&, MatrixView<T>, Matrix<T>&);                     \
+  EXTERN template void detail::trace<T>(const extend::BoundModel<T>&, MatrixView<T>, Vector<T>&);                     \
+  EXTERN template void detail::energy<T>(const extend::BoundModel<T>&, MatrixView<T>, Vector<T>&);                    \
+  EXTERN template void sampling::run<T>(const extend::BoundModel<T>&, const sampling::BoundKernel<T>&,                \
+                                        const SampleOptions&, Draws<T>&, sampling::Judging);                          \
+  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, langevin>(const langevin&);                      \
+  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, mala>(const mala&);                              \
+  EXTERN template void sampling::run<T>(const extend::BoundModel<T>&, Index, const sampling::BoundSampler<T>&,        \
+                                        const GenerateOptions&, Generation<T>&);                                      \
+  SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                       \
   SCOREMATCH_WITH_MODEL(EXTERN, T, ScoreModel)
 #define SCOREMATCH_WITH_FUNCTION(ROW)                                \
   SCOREMATCH_ELEMENTARY_LOOPS(SCOREMATCH_EXTERN_DOUBLE, ROW, double) \
@@ -93,7 +95,7 @@ SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_MODEL
 #undef SCOREMATCH_WITH_OBJECTIVE
 
-SCOREMATCH_EXTERN_DOUBLE template std::string join<void>(std::initializer_list<Part>);
+SCOREMATCH_EXTERN_DOUBLE template std::string detail::join<void>(std::initializer_list<detail::Part>);
 SCOREMATCH_EXTERN_DOUBLE template formula::Node formula::recording::paired<void>(formula::Operation,
                                                                                  const formula::Value&,
                                                                                  const formula::Value&, const char*);
@@ -129,7 +131,7 @@ SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const f
                                                                          const fitting::AdamUnits&, Index, double,
                                                                          fitting::HeldOut&, const FitOptions&,
                                                                          Eigen::VectorXd&);
-SCOREMATCH_EXTERN_DOUBLE template class fitting::detail::CarriedStart<void>;
+SCOREMATCH_EXTERN_DOUBLE template class fitting::inner::CarriedStart<void>;
 SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
 SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
                                                                            const fitting::MetricAt&,

@@ -23,7 +23,7 @@ SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(co
                                                                               QuadratureNodes*);
 SCOREMATCH_EXTERN_LIKELIHOOD template LogPartition log_partition<EnergyModel>(const EnergyModel&,
                                                                               const importance_sampling&);
-SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::anneal<double>(const BoundModel<double>&,
+SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::anneal<double>(const extend::BoundModel<double>&,
                                                                       likelihood::EnergyFunction<double>&,
                                                                       const sampling::BoundKernel<double>&,
                                                                       const likelihood::AnnealingOptions&,

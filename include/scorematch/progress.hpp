@@ -74,6 +74,8 @@ inline ProgressCallback progress_line() {
   };
 }
 
+namespace detail {
+
 /// Seconds since it was made.
 class Stopwatch {
  public:
@@ -88,5 +90,7 @@ class Stopwatch {
 
   double start_ = now();
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -5,6 +5,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// Holds one value of the type that its user needs. The value is made when it is first asked for, and made anew when a
 /// user of another type asks: so a room can be lent to any model. (std::any would need values that can be copied.)
 class Room {
@@ -32,5 +34,7 @@ class Room {
   std::unique_ptr<Anything> held_;
   const char* tag_ = nullptr;
 };
+
+}  // namespace extend
 
 }  // namespace scorematch

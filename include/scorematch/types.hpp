@@ -15,6 +15,8 @@ using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 template <class T>
 using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
+namespace detail {
+
 /// T itself, but so that a template's expressions of it depend on the template's argument D. Compilers check other
 /// expressions where the template is defined, and Eigen's would cost every program seconds that few programs use.
 template <class T, class D>
@@ -27,6 +29,8 @@ template <class D>
 using DependentVector = Vector<typename Dependent<double, D>::type>;
 template <class D>
 using DependentArray = Eigen::Array<typename Dependent<double, D>::type, Eigen::Dynamic, 1>;
+
+}  // namespace detail
 
 /// How a public function takes a matrix it only reads: any contiguous-column matrix or block, no copy.
 template <class T>

@@ -7,11 +7,11 @@ namespace sm = scorematch;
 struct stand_still {
   static constexpr bool adjusted = false;
   void validate() const {}
-  void start(sm::Target<double>&, sm::Chains<double>&) const {}
+  void start(sm::extend::Target<double>&, sm::extend::Chains<double>&) const {}
 #ifdef CORRECT
-  void advance(sm::Target<double>&, sm::Chains<double>&, const sm::ChainNoise&) const {}
+  void advance(sm::extend::Target<double>&, sm::extend::Chains<double>&, const sm::extend::ChainNoise&) const {}
 #else
-  void advance(sm::Chains<double>&) const {}
+  void advance(sm::extend::Chains<double>&) const {}
 #endif
 };
 

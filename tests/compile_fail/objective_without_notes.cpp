@@ -15,12 +15,12 @@ struct nothing {
   bool deterministic() const { return true; }
   std::vector<const char*> term_names() const { return {}; }
   template <class T>
-  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, auto&) const {
+  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, auto&) const {
     points.X = samples.X;
   }
   template <class T>
-  void score(const sm::Samples<T>&, const sm::Points<T>&, const auto&, const sm::ScoreValues<T>& values,
-             sm::Losses<T>& losses) const {
+  void score(const sm::extend::Samples<T>&, const sm::extend::Points<T>&, const auto&,
+             const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) const {
     losses.bar.S = values.S;
     losses.value = T(0.5) * values.S.rowwise().squaredNorm();
   }

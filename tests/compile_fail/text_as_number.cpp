@@ -3,8 +3,8 @@
 
 void user(double sigma) {
 #ifdef CORRECT
-  scorematch::require_positive(sigma, "sigma");
+  scorematch::extend::require_positive(sigma, "sigma");
 #else
-  scorematch::require_positive("sigma", sigma);
+  scorematch::extend::require_positive("sigma", sigma);
 #endif
 }

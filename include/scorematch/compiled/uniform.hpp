@@ -125,15 +125,15 @@ struct Uniform {
 
   SCOREMATCH_INLINE Uniform<P, Kind::number> operator[](Index i) const {
     if (slots->binding)
-      require(i >= 0 && i < size(),
-              {"a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ", size() - 1});
+      extend::require(i >= 0 && i < size(), {"a formula takes element ", i, " of a vector of size ", size(),
+                                             "; allowed are 0 to ", size() - 1});
     return {slots, place(i), mask};
   }
   SCOREMATCH_INLINE Uniform<P, Kind::vector> segment(Index from, Index count) const {
     if (slots->binding)
-      require(from >= 0 && from < size() && count >= 1 && count <= size() - from,
-              {"a formula takes elements ", from, " to ", formula::last_element(from, count), " of a vector of size ",
-               size()});
+      extend::require(from >= 0 && from < size() && count >= 1 && count <= size() - from,
+                      {"a formula takes elements ", from, " to ", formula::last_element(from, count),
+                       " of a vector of size ", size()});
     return {slots, place(from), mask, count, 1};
   }
 };
@@ -224,8 +224,9 @@ class CompiledTheta {
       }
       return;
     }
-    require(false, {"theta(\"", name, "\") was not declared when the formula was recorded: it must make the same calls",
-                    " each time it runs"});
+    extend::require(
+        false, {"theta(\"", name, "\") was not declared when the formula was recorded: it must make the same calls",
+                " each time it runs"});
   }
 
   Slots<P>* slots_;
@@ -247,7 +248,7 @@ class NamedTheta {
  private:
   template <class... Start>
   [[gnu::noinline, gnu::cold]] auto declared(std::string_view name, const Start&... start) const {
-    return inner_(text(prefix_, '.', name), start...);
+    return inner_(detail::text(prefix_, '.', name), start...);
   }
 
   std::string_view prefix_;

@@ -44,8 +44,8 @@ struct VectorMembers {
   SCOREMATCH_INLINE Number<J> operator[](Index i) const {
     const Vector& v = static_cast<const Vector&>(*this);
     if (v.slots->binding)
-      require(i >= 0 && i < v.size(),
-              {"a formula takes element ", i, " of a vector of size ", v.size(), "; allowed are 0 to ", v.size() - 1});
+      extend::require(i >= 0 && i < v.size(), {"a formula takes element ", i, " of a vector of size ", v.size(),
+                                               "; allowed are 0 to ", v.size() - 1});
     return {v.element(i), v.slots};
   }
   SCOREMATCH_INLINE auto segment(Index first, Index count) const;
@@ -276,9 +276,9 @@ requires(!IsMixed<A>) struct JetOf<A, B> {
 
 template <class A, class B>
 void require_sizes(const A& a, const B& b) {
-  require(a.size() == b.size() || a.size() == 1 || b.size() == 1,
-          {"a formula meets a vector of size ", a.size(), " with one of size ", b.size(),
-           "; the sizes must agree, or one of the two must be a number"});
+  extend::require(a.size() == b.size() || a.size() == 1 || b.size() == 1,
+                  {"a formula meets a vector of size ", a.size(), " with one of size ", b.size(),
+                   "; the sizes must agree, or one of the two must be a number"});
 }
 
 // --- sums row by row: what only one of the two has is shared, not copied ---
@@ -431,9 +431,9 @@ template <class Vector, class J>
 SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index count) const {
   const Vector& v = static_cast<const Vector&>(*this);
   if (v.slots->binding)
-    require(first >= 0 && first < v.size() && count >= 1 && count <= v.size() - first,
-            {"a formula takes elements ", first, " to ", formula::last_element(first, count), " of a vector of size ",
-             v.size()});
+    extend::require(first >= 0 && first < v.size() && count >= 1 && count <= v.size() - first,
+                    {"a formula takes elements ", first, " to ", formula::last_element(first, count),
+                     " of a vector of size ", v.size()});
   return vector_of<J, 0>(count, v.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); });
 }
 
@@ -495,9 +495,9 @@ SCOREMATCH_INLINE auto matrix_times(const A& a, const B& b) {
   auto* slots = a.slots;
   const Index rows = a.rows(), inner = a.cols();
   if (slots->binding)
-    require(inner == (IsUniform<B> ? b.size() / (b.size() / inner > 0 ? b.size() / inner : 1) : b.size()),
-            {"a formula multiplies a ", rows, " × ", inner, " matrix by a vector of size ", b.size(),
-             "; the matrix needs as many columns"});
+    extend::require(inner == (IsUniform<B> ? b.size() / (b.size() / inner > 0 ? b.size() / inner : 1) : b.size()),
+                    {"a formula multiplies a ", rows, " × ", inner, " matrix by a vector of size ", b.size(),
+                     "; the matrix needs as many columns"});
   if constexpr (IsUniform<B>) {
     return make_uniform<B::kind>(*slots, a.mask | b.mask, rows, b.cols(), [&](Index i) SCOREMATCH_INLINE_LAMBDA {
       const Index row = i % rows, col = i / rows;
@@ -679,9 +679,9 @@ namespace engine {
 
 template <class C>
 void require_sizes(const C& c, Index size, Index n) {
-  require(c.size() == 1 || size == 1 || c.size() == n,
-          {"where(condition, a, b) has a condition of size ", c.size(), " for values of size ", size,
-           "; the sizes must agree, or one of the two must be 1"});
+  extend::require(c.size() == 1 || size == 1 || c.size() == n,
+                  {"where(condition, a, b) has a condition of size ", c.size(), " for values of size ", size,
+                   "; the sizes must agree, or one of the two must be 1"});
 }
 
 template <class C, class A, class B>
@@ -776,8 +776,8 @@ requires Operands<A, B> SCOREMATCH_INLINE auto dot(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   const auto run = [&](const auto& u, const auto& v) SCOREMATCH_INLINE_LAMBDA {
     if (slots->binding)
-      require(u.size() == v.size(),
-              {"a formula takes dot of vectors of sizes ", u.size(), " and ", v.size(), "; the sizes must agree"});
+      extend::require(u.size() == v.size(), {"a formula takes dot of vectors of sizes ", u.size(), " and ", v.size(),
+                                             "; the sizes must agree"});
     return reduced(u, v, Multiply{});
   };
   return run(as_value(a, slots), as_value(b, slots));
@@ -921,7 +921,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
     for (int k = 0; k < n; ++k) {
       const Term part = f(k);
       slots = part.slots;
-      if (slots->binding) require(k < 64, {"the compiled path stacks at most 64 values of theta"});
+      if (slots->binding) extend::require(k < 64, {"the compiled path stacks at most 64 values of theta"});
       places[k] = part.first, sizes[k] = part.size(), size += part.size(), mask |= part.mask;
     }
     return make_uniform<Kind::vector>(*slots, mask, size, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
@@ -937,7 +937,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
 template <IsUniform A>
 SCOREMATCH_INLINE auto column(const A& a, Index k) {
   if (a.slots->binding)
-    require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of a matrix; it has ", a.cols()});
+    extend::require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of a matrix; it has ", a.cols()});
   return Uniform<std::remove_pointer_t<decltype(a.slots)>::width - 1, Kind::vector>{a.slots, a.place(k * a.rows()),
                                                                                     a.mask, a.rows(), 1};
 }

@@ -16,18 +16,18 @@ namespace detail {
 /// Σ = L Lᵀ. Throws std::invalid_argument unless Σ is d × d, finite, symmetric and positive definite.
 template <class T>  // double; so that only programs that ask for it compile a factorisation
 Eigen::LLT<Matrix<T>> cholesky_of_covariance(const Matrix<T>& covariance, Index dimension, const char* argument) {
-  require(
+  extend::require(
       covariance.rows() == dimension && covariance.cols() == dimension,
       {argument, " is ", covariance.rows(), " × ", covariance.cols(), "; it must be ", dimension, " × ", dimension});
-  require_samples<T>(covariance, dimension, argument);
+  extend::require_samples<T>(covariance, dimension, argument);
   for (Index j = 0; j < dimension; ++j)
     for (Index i = 0; i < j; ++i)
-      require(std::abs(covariance(i, j) - covariance(j, i)) <=
-                  1e-10 * std::sqrt(std::abs(covariance(i, i) * covariance(j, j))),
-              {argument, " is not symmetric: ", covariance(i, j), " in row ", i, ", column ", j, ", and ",
-               covariance(j, i), " across"});
+      extend::require(std::abs(covariance(i, j) - covariance(j, i)) <=
+                          1e-10 * std::sqrt(std::abs(covariance(i, i) * covariance(j, j))),
+                      {argument, " is not symmetric: ", covariance(i, j), " in row ", i, ", column ", j, ", and ",
+                       covariance(j, i), " across"});
   Eigen::LLT<Matrix<T>> factor(covariance);
-  require(factor.info() == Eigen::Success, {argument, " is not positive definite"});
+  extend::require(factor.info() == Eigen::Success, {argument, " is not positive definite"});
   return factor;
 }
 
@@ -74,8 +74,8 @@ double gaussian_kl_divergence(const std::type_identity_t<Vector<T>>& mean_p,
                               const std::type_identity_t<Vector<T>>& mean_q,
                               const std::type_identity_t<Matrix<T>>& covariance_q) {
   const Index d = mean_p.size();
-  require(mean_q.size() == d, {"gaussian_kl_divergence: mean_q has ", mean_q.size(), " numbers, mean_p ", d,
-                               "; the dimensions must agree"});
+  extend::require(mean_q.size() == d, {"gaussian_kl_divergence: mean_q has ", mean_q.size(), " numbers, mean_p ", d,
+                                       "; the dimensions must agree"});
   const auto factor_p = detail::cholesky_of_covariance<T>(covariance_p, d, "gaussian_kl_divergence: covariance_p");
   const auto factor_q = detail::cholesky_of_covariance<T>(covariance_q, d, "gaussian_kl_divergence: covariance_q");
   const Matrix<T> L = factor_p.matrixL(), ratio = factor_q.matrixL().solve(L);

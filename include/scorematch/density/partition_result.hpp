@@ -53,8 +53,8 @@ struct [[nodiscard]] LogPartition {
 
   /// A line: how it ended, log Z with its error, and the evaluations; then the evidence, if there is any.
   std::string text() const {
-    return scorematch::text(to_string(status), ": log Z = ", value, " ± ", error, ", from ", evaluations,
-                            " evaluations of the energy\n", evidence.empty() ? "" : "  " + evidence + '\n');
+    return scorematch::detail::text(to_string(status), ": log Z = ", value, " ± ", error, ", from ", evaluations,
+                                    " evaluations of the energy\n", evidence.empty() ? "" : "  " + evidence + '\n');
   }
 };
 

@@ -43,14 +43,14 @@ template <class M>
 class DerivativeCheck {
   // Eigen's types as if they depended on M: programs that do not check derivatives do not compile them.
   template <class Plain>
-  using Later = typename Dependent<Plain, M>::type;
+  using Later = typename detail::Dependent<Plain, M>::type;
   using MatrixXd = Later<Eigen::MatrixXd>;
   using VectorXd = Later<Eigen::VectorXd>;
   using RowVectorXd = Later<Eigen::RowVectorXd>;
   using ArrayXXd = Later<Eigen::ArrayXXd>;
 
   using Entry = DerivativeReport::Entry;
-  static constexpr bool is_user = !Model<M>, is_energy = is_user && has_gradient<M>;
+  static constexpr bool is_user = !Model<M>, is_energy = is_user && extend::has_gradient<M>;
 
  public:
   DerivativeCheck(const M& model, const MatrixXd& X)
@@ -69,7 +69,7 @@ class DerivativeCheck {
     if constexpr (is_energy) check_symmetry();
     if (count(Verdict::wrong) == 0) {
       check_trace();
-      if constexpr (is_energy && has_hessian_vector<M>) check_hessian_vector();
+      if constexpr (is_energy && extend::has_hessian_vector<M>) check_hessian_vector();
       check_pull_back();
     } else {
       skip("the rest", "it is compared with the field above: mend that first");
@@ -148,7 +148,7 @@ class DerivativeCheck {
 
   void check_field() {
     const std::string name = is_energy ? "gradient" : "score", of_score = ": s = ∇ log p = −∇f";
-    if constexpr (KnowsEnergy<M>)
+    if constexpr (detail::KnowsEnergy<M>)
       check(name, F_, is_energy ? ": it is of the energy f, where log p = −f − log Z" : of_score,
             [&](double h, Rung& rung) {
               const RowVectorXd centre = potential(X_);
@@ -157,7 +157,7 @@ class DerivativeCheck {
             });
     else
       skip(name, "there is no energy to compare it with");
-    if constexpr (is_energy && has_score<M>) {
+    if constexpr (is_energy && extend::has_score<M>) {
       MatrixXd S = nan(d_, B_);
       model_.score(X_, S);
       check("score", S, of_score, [&](double, Rung& rung) {
@@ -187,9 +187,9 @@ class DerivativeCheck {
     VectorXd trace = nan(B_, 1);
     if constexpr (!is_user)
       trace = trace_of(model_, X_);
-    else if constexpr (is_energy && has_laplacian<M>)
+    else if constexpr (is_energy && extend::has_laplacian<M>)
       model_.laplacian(X_, trace);
-    else if constexpr (!is_energy && has_trace<M>)
+    else if constexpr (!is_energy && extend::has_trace<M>)
       model_.trace(X_, trace);
     else
       return skip(name, "not provided: central differences stand in for it");
@@ -229,9 +229,9 @@ class DerivativeCheck {
   static bool agree(const MatrixXd& a, const MatrixXd& b) { return (a - b).norm() <= 1e-5 * b.norm(); }
 
   void check_pull_back() {
-    if constexpr (!has_parameters<M>) {
+    if constexpr (!extend::has_parameters<M>) {
       skip("pull_back", "there are no parameters");
-    } else if constexpr (is_user && !has_pull_back<M>) {
+    } else if constexpr (is_user && !extend::has_pull_back<M>) {
       skip("pull_back", "not provided: the class cannot be fitted");
     } else {
       const VectorXd theta = model_.parameters();
@@ -292,9 +292,9 @@ class DerivativeCheck {
 template <class M, class Derived>
 DerivativeReport check_derivatives(const M& model, const Eigen::MatrixBase<Derived>& X) {
   DerivativeReport report;
-  if constexpr (check_model<M>()) {
+  if constexpr (detail::check_model<M>()) {
     const Eigen::MatrixXd points = X.template cast<double>();
-    require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
+    extend::require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
     report = diagnostics::DerivativeCheck<M>(model, points).run();
   }
   return report;

@@ -41,19 +41,19 @@ struct NoModel {};
 template <class O, class M>
 class ObjectiveCheck {
   // Eigen's types as if they depended on O: programs that check no objective do not compile them.
-  using MatrixXd = DependentMatrix<O>;
-  using VectorXd = DependentVector<O>;
+  using MatrixXd = detail::DependentMatrix<O>;
+  using VectorXd = detail::DependentVector<O>;
   using Notes = typename O::template Notes<double>;
   static constexpr bool has_model = !std::is_same_v<M, NoModel>;
 
   /// The objective's answer for some of the samples, in some order.
   struct Answer {
     Index count = 0, rows = 0;  ///< of samples; with padding
-    Samples<double> samples;
-    Points<double> points;
+    extend::Samples<double> samples;
+    extend::Points<double> points;
     Notes notes;
-    ScoreValues<double> values;
-    Losses<double> losses;
+    extend::ScoreValues<double> values;
+    extend::Losses<double> losses;
   };
 
  public:
@@ -72,10 +72,11 @@ class ObjectiveCheck {
       fail("answers", note);
       return report_;
     }
-    check_adjoint("bar.S", all, &ScoreValues<double>::S, &ScoreAdjoints<double>::S, d_);
-    check_adjoint("bar.slopes", all, &ScoreValues<double>::slopes, &ScoreAdjoints<double>::slopes,
+    check_adjoint("bar.S", all, &extend::ScoreValues<double>::S, &extend::ScoreAdjoints<double>::S, d_);
+    check_adjoint("bar.slopes", all, &extend::ScoreValues<double>::slopes, &extend::ScoreAdjoints<double>::slopes,
                   all.points.directions);
-    check_adjoint("bar.curvature", all, &ScoreValues<double>::curvature, &ScoreAdjoints<double>::curvature, 1);
+    check_adjoint("bar.curvature", all, &extend::ScoreValues<double>::curvature,
+                  &extend::ScoreAdjoints<double>::curvature, 1);
     check_promises(all);
     check_half_squared_score(all);
     check_at_point();
@@ -112,7 +113,7 @@ class ObjectiveCheck {
     objective::prepare_points(objective_, a.samples, a.points, a.notes);
     a.points.gradient = true;
     if constexpr (has_model) {
-      const auto bound = bind<double>(model_);
+      const auto bound = detail::bind<double>(model_);
       typename std::remove_const_t<decltype(bound)>::Workspace workspace;
       bound.evaluate(a.points, workspace, a.values);
     } else {
@@ -125,10 +126,10 @@ class ObjectiveCheck {
           for (Index j = 0; j < cols; ++j) numbers(i, j) = normals[j];
         }
       };
-      const bool given = a.points.along == Along::given;
+      const bool given = a.points.along == extend::Along::given;
       if (!given || a.points.score) fill(a.values.S, d_, 1);
       if (given) fill(a.values.slopes, a.points.directions, 2);
-      if (a.points.along != Along::none) fill(a.values.curvature, 1, 3);
+      if (a.points.along != extend::Along::none) fill(a.values.curvature, 1, 3);
     }
     score(a);
   }
@@ -145,8 +146,8 @@ class ObjectiveCheck {
   template <class Values, class Bars>
   void check_adjoint(const std::string& quantity, const Answer& all, Values member, Bars bar_member, Index cols) {
     const bool is_s = quantity == "bar.S", is_slopes = quantity == "bar.slopes";
-    const bool given = all.points.along == Along::given;
-    if (is_s ? given && !all.points.score : is_slopes ? !given : all.points.along == Along::none)
+    const bool given = all.points.along == extend::Along::given;
+    if (is_s ? given && !all.points.score : is_slopes ? !given : all.points.along == extend::Along::none)
       return report_.entries.push_back({{}, quantity, "not asked for"});
     const auto& bar = all.losses.bar.*bar_member;
     const Index runs = all.points.X.rows() / all.rows;
@@ -208,7 +209,7 @@ class ObjectiveCheck {
     return a == b || std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b)) || (std::isnan(a) && std::isnan(b));
   }
 
-  static bool same_points(const Points<double>& a, const Points<double>& b) {
+  static bool same_points(const extend::Points<double>& a, const extend::Points<double>& b) {
     return a.X == b.X && a.V == b.V && a.sigma == b.sigma && a.along == b.along && a.score == b.score;
   }
 
@@ -220,7 +221,7 @@ class ObjectiveCheck {
       const Index at = run * a.rows + i, there = run * b.rows + k;
       same = (a.points.X.row(at) - b.points.X.row(there)).isZero(0) &&
              (a.points.sigma.size() == 0 || a.points.sigma[at] == b.points.sigma[there]) &&
-             (a.points.along != Along::given || (a.points.V.row(at) - b.points.V.row(there)).isZero(0));
+             (a.points.along != extend::Along::given || (a.points.V.row(at) - b.points.V.row(there)).isZero(0));
     }
     return same;
   }
@@ -263,9 +264,10 @@ class ObjectiveCheck {
     }
     if (differing >= 0)
       fail("samples apart",
-           text("the points or the loss of column ", differing,
-                " depend on the other samples of its block, or on its place in it: losses.value[b] must be the loss of "
-                "sample b alone, and its noise go with samples.index[b]"));
+           detail::text(
+               "the points or the loss of column ", differing,
+               " depend on the other samples of its block, or on its place in it: losses.value[b] must be the loss of "
+               "sample b alone, and its noise go with samples.index[b]"));
     else
       pass("samples apart");
   }
@@ -276,7 +278,7 @@ class ObjectiveCheck {
                     { objective_.half_squared_score() } -> std::same_as<bool>;
                   }) {
       if (!objective_.half_squared_score()) return;
-      const bool asks_s = all.points.along != Along::given || all.points.score;
+      const bool asks_s = all.points.along != extend::Along::given || all.points.score;
       Answer moved = answer_with(all);
       moved.values = all.values;
       MatrixXd change = MatrixXd::Zero(all.points.X.rows(), d_);
@@ -285,18 +287,18 @@ class ObjectiveCheck {
         for (Index j = 0; j < d_; ++j)
           for (Index i = 0; i < change.rows(); ++i) change(i, j) = stream.normal() * unit_of(all.values.S(i, j));
       if (asks_s) moved.values.S += change;
-      if (all.points.along != Along::none) moved.values.curvature.array() += 1;
-      if (all.points.along == Along::given) moved.values.slopes.array() += 1;
+      if (all.points.along != extend::Along::none) moved.values.curvature.array() += 1;
+      if (all.points.along == extend::Along::given) moved.values.slopes.array() += 1;
       score(moved);
       bool holds = asks_s;
       if (asks_s) {
         const MatrixXd expected = all.losses.bar.S + change;
         holds = (moved.losses.bar.S - expected).norm() <= 1e-9 * (1 + expected.norm());
       }
-      if (all.points.along != Along::none)
+      if (all.points.along != extend::Along::none)
         holds = holds && (moved.losses.bar.curvature - all.losses.bar.curvature).norm() <=
                              1e-9 * (1 + all.losses.bar.curvature.norm());
-      if (all.points.along == Along::given)
+      if (all.points.along == extend::Along::given)
         holds = holds &&
                 (moved.losses.bar.slopes - all.losses.bar.slopes).norm() <= 1e-9 * (1 + all.losses.bar.slopes.norm());
       if (holds)
@@ -331,7 +333,7 @@ class ObjectiveCheck {
                          double& curvature_bar) {
     Answer all;
     ask(order_, 0, all);
-    bool agrees = all.points.along == Along::axes && all.points.X.rows() == all.rows;
+    bool agrees = all.points.along == extend::Along::axes && all.points.X.rows() == all.rows;
     for (Index i = 0; i < B_ && agrees; ++i) {
       s = {all.values.S(i, 0), all.values.S(i, 1)};
       curvature = all.values.curvature[i];
@@ -353,7 +355,7 @@ class ObjectiveCheck {
  private:
   // All together: the gradient with respect to θ, as fits see it.
   void check_gradient() {
-    if constexpr (AnyTrainableModel<M>) {
+    if constexpr (detail::AnyTrainableModel<M>) {
       const VectorXd theta = model_.parameters();
       if (theta.size() == 0) return report_.entries.push_back({{}, "gradient", "the model has no parameters"});
       M other = model_;
@@ -387,9 +389,9 @@ class ObjectiveCheck {
 };
 
 template <class O, class M>
-ObjectiveReport check_objective(const O& objective, const M& model, const DependentMatrix<O>& X) {
+ObjectiveReport check_objective(const O& objective, const M& model, const detail::DependentMatrix<O>& X) {
   static_assert(
-      Objective<O, double>,
+      extend::Objective<O, double>,
       "an objective must provide  validate, deterministic, term_names, prepare and score  as in concepts.hpp");
   objective.validate();
   if constexpr (requires { objective.validate_for(X.rows(), X.cols()); }) objective.validate_for(X.rows(), X.cols());
@@ -417,8 +419,8 @@ ObjectiveReport check_objective(const O& objective, const M& model, const Depend
 /// Throws std::invalid_argument for an empty X, a non-finite entry (with its column), and what the objective refuses.
 template <class O, class Derived>
 ObjectiveReport check_objective(const O& objective, const Eigen::MatrixBase<Derived>& X) {
-  const DependentMatrix<O> points = X.template cast<double>();
-  require_samples<double>(points, points.rows(), "X");
+  const detail::DependentMatrix<O> points = X.template cast<double>();
+  extend::require_samples<double>(points, points.rows(), "X");
   return diagnostics::check_objective(objective, diagnostics::NoModel{}, points);
 }
 
@@ -427,9 +429,9 @@ ObjectiveReport check_objective(const O& objective, const Eigen::MatrixBase<Deri
 template <class O, class M, class Derived>
 ObjectiveReport check_objective(const O& objective, const M& model, const Eigen::MatrixBase<Derived>& X) {
   ObjectiveReport report;
-  if constexpr (check_model<M>()) {
-    const DependentMatrix<O> points = X.template cast<double>();
-    require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
+  if constexpr (detail::check_model<M>()) {
+    const detail::DependentMatrix<O> points = X.template cast<double>();
+    extend::require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
     report = diagnostics::check_objective(objective, model, points);
   }
   return report;

@@ -193,15 +193,15 @@ inline std::string hint(const Eigen::ArrayXXd& written, const Eigen::ArrayXXd& n
     for (Index i = 0; i < written.rows(); ++i)
       if (wrong(i, j)) one_ratio = one_ratio && close(written(i, j), ratio * numeric(i, j));
   const bool alone = written.rows() > 1 && wrong_rows == 1;
-  const std::string where = alone ? text(" in ", row, " ", worst.row, " alone") : "";
+  const std::string where = alone ? detail::text(" in ", row, " ", worst.row, " alone") : "";
   if (one_ratio && close(ratio, -1)) return "the sign is reversed" + where + sign;
-  if (one_ratio && ratio != 0) return text("a factor: ", ratio, " times the right value", where);
+  if (one_ratio && ratio != 0) return detail::text("a factor: ", ratio, " times the right value", where);
   for (Index other = 0; other < written.rows(); ++other) {
     bool same = other != worst.row && numeric(other, worst.column) != 0;
     for (Index j = 0; j < written.cols(); ++j) same = same && close(written(worst.row, j), numeric(other, j));
     if (same)
-      return text(row, " ", worst.row, " holds what belongs to ", row, " ", other,
-                  ": an index off, another order, or a matrix transposed");
+      return detail::text(row, " ", worst.row, " holds what belongs to ", row, " ", other,
+                          ": an index off, another order, or a matrix transposed");
   }
   return alone ? "wrong" + where + ": a term missing there?" : "";
 }

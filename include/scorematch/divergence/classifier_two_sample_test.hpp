@@ -26,7 +26,7 @@ struct TwoSampleTestOptions {
   double ridge = 0.01;  ///< logistic: the penalty ½ ridge ‖(v, w)‖² beside the mean loss, in standardised x; > 0
   std::uint64_t seed = 0;  ///< logistic: of the halves
 
-  void validate() const { require_positive(ridge, "TwoSampleTestOptions: ridge"); }
+  void validate() const { extend::require_positive(ridge, "TwoSampleTestOptions: ridge"); }
 };
 
 /// How well a classifier tells two samples apart.
@@ -117,7 +117,7 @@ class LogisticClassifier {
  public:
   LogisticClassifier(const Samples& X, const Samples& Y, const TwoSampleTestOptions& options)
       : samples_{&X, &Y},
-        order_{permutation(options.seed, 0, X.cols()), permutation(options.seed, 1, X.cols())},
+        order_{detail::permutation(options.seed, 0, X.cols()), detail::permutation(options.seed, 1, X.cols())},
         d_(X.rows()),
         features_(2 * X.rows()),
         learned_(X.cols() / 2),
@@ -270,9 +270,9 @@ TwoSampleTest classifier_two_sample_test(const Eigen::MatrixBase<D1>& X, const E
   options.validate();
   Eigen::MatrixXd from = X.template cast<double>(), to = Y.template cast<double>();
   diagnostics::require_two_samples(from, to, "classifier_two_sample_test");
-  require(from.cols() == to.cols() && from.cols() >= 4,
-          {"classifier_two_sample_test: X has ", from.cols(), " columns, Y ", to.cols(),
-           "; both must have as many, and at least 4"});
+  extend::require(from.cols() == to.cols() && from.cols() >= 4,
+                  {"classifier_two_sample_test: X has ", from.cols(), " columns, Y ", to.cols(),
+                   "; both must have as many, and at least 4"});
   diagnostics::bring_into_range(from, to);
   TwoSampleTest test = options.classifier == Classifier::logistic ? diagnostics::logistic_test(from, to, options)
                                                                   : diagnostics::nearest_neighbour_test(from, to);

@@ -17,8 +17,8 @@ namespace scorematch {
 /// std::invalid_argument for densities of different dimensions, and data of another, empty, or not finite.
 template <class Derived>
 Divergence kl_divergence(const Eigen::MatrixBase<Derived>& X, const Density& p, const Density& q) {
-  require(p.dimension() == q.dimension(),
-          {"kl_divergence: p has dimension ", p.dimension(), ", q ", q.dimension(), "; they must agree"});
+  extend::require(p.dimension() == q.dimension(),
+                  {"kl_divergence: p has dimension ", p.dimension(), ", q ", q.dimension(), "; they must agree"});
   const auto points = detail::in_double(X);
   const auto log_p = p(points), log_q = q(points);
   Divergence result;
@@ -43,10 +43,10 @@ Divergence kl_divergence(const Eigen::MatrixBase<D1>& X, const Eigen::MatrixBase
                          const NearestNeighbours& options = {}) {
   options.validate();
   const auto from = detail::in_double(X), to = detail::in_double(Y);
-  require(to.rows() == from.rows(), {"kl_divergence: X has ", from.rows(), " rows, Y ", to.rows(),
-                                     "; both must be d × N, one column per sample"});
-  require_samples<double>(from, from.rows(), "X");
-  require_samples<double>(to, to.rows(), "Y");
+  extend::require(to.rows() == from.rows(), {"kl_divergence: X has ", from.rows(), " rows, Y ", to.rows(),
+                                             "; both must be d × N, one column per sample"});
+  extend::require_samples<double>(from, from.rows(), "X");
+  extend::require_samples<double>(to, to.rows(), "Y");
   const int k = options.neighbours;
   detail::require_neighbours(from.cols(), k, "X");
   detail::require_neighbours(to.cols(), k, "Y");
@@ -113,12 +113,12 @@ namespace detail {
 template <class S>
 Eigen::MatrixXd scores_at(const Eigen::MatrixXd& X, const S& scores, const char* argument) {
   if constexpr (requires { typename S::PlainObject; }) {  // Eigen's
-    require(scores.rows() == X.rows() && scores.cols() == X.cols(),
-            {"fisher_divergence: ", argument, " is ", scores.rows(), " × ", scores.cols(), "; the samples are ",
-             X.rows(), " × ", X.cols(), ", and it must have a column for each"});
+    extend::require(scores.rows() == X.rows() && scores.cols() == X.cols(),
+                    {"fisher_divergence: ", argument, " is ", scores.rows(), " × ", scores.cols(), "; the samples are ",
+                     X.rows(), " × ", X.cols(), ", and it must have a column for each"});
     return scores.template cast<double>();
   } else {
-    if constexpr (check_model<S>()) return score_of(scores, X);
+    if constexpr (detail::check_model<S>()) return score_of(scores, X);
     return {};
   }
 }
@@ -132,7 +132,7 @@ Eigen::MatrixXd scores_at(const Eigen::MatrixXd& X, const S& scores, const char*
 template <class Derived, class P, class Q>
 Divergence fisher_divergence(const Eigen::MatrixBase<Derived>& X, const P& p, const Q& q) {
   const auto points = detail::in_double(X);
-  require_samples<double>(points, points.rows(), "X");
+  extend::require_samples<double>(points, points.rows(), "X");
   const auto s_p = detail::scores_at(points, p, "p"), s_q = detail::scores_at(points, q, "q");
   Divergence result;
   detail::mean_of(Eigen::VectorXd(0.5 * (s_p - s_q).colwise().squaredNorm().transpose()), result);

@@ -53,7 +53,7 @@ struct [[nodiscard]] Divergence {
 struct NearestNeighbours {
   int neighbours = 4;  ///< k ≥ 1: more have less variance and more bias
 
-  void validate() const { require_at_least(neighbours, 1, "NearestNeighbours: neighbours"); }
+  void validate() const { extend::require_at_least(neighbours, 1, "NearestNeighbours: neighbours"); }
 };
 
 namespace detail {
@@ -208,8 +208,8 @@ Index dimension_of_plane(const Matrix<T>& X) {
 }
 
 inline void require_neighbours(Index samples, int k, const char* argument) {
-  require(samples > k,
-          {argument, " has ", samples, " columns; for ", k, " nearest neighbours it needs at least ", Index{k} + 1});
+  extend::require(samples > k, {argument, " has ", samples, " columns; for ", k,
+                                " nearest neighbours it needs at least ", Index{k} + 1});
 }
 
 }  // namespace detail
@@ -237,7 +237,7 @@ template <class Derived>
 Divergence entropy(const Eigen::MatrixBase<Derived>& X, const NearestNeighbours& options = {}) {
   options.validate();
   const auto points = detail::in_double(X);
-  require_samples<double>(points, X.rows(), "X");
+  extend::require_samples<double>(points, X.rows(), "X");
   const int k = options.neighbours;
   detail::require_neighbours(points.cols(), k, "X");
   Divergence result;

@@ -102,11 +102,11 @@ Neighbours neighbours(const Samples& X, const Samples& Y, bool own) {
 /// Throws unless X and Y have the same dimension d ≥ 1, samples, and finite entries only.
 template <class Samples>
 void require_two_samples(const Samples& X, const Samples& Y, const char* what) {
-  require(X.rows() >= 1, {what, ": X has no rows; its columns are the samples"});
-  require(X.rows() == Y.rows(),
-          {what, ": X has ", X.rows(), " rows, Y ", Y.rows(), "; both must be d × N, one column per sample"});
-  require_samples<double>(X, X.rows(), "X");
-  require_samples<double>(Y, Y.rows(), "Y");
+  extend::require(X.rows() >= 1, {what, ": X has no rows; its columns are the samples"});
+  extend::require(X.rows() == Y.rows(),
+                  {what, ": X has ", X.rows(), " rows, Y ", Y.rows(), "; both must be d × N, one column per sample"});
+  extend::require_samples<double>(X, X.rows(), "X");
+  extend::require_samples<double>(Y, Y.rows(), "Y");
 }
 
 template <class Samples>
@@ -144,7 +144,7 @@ template <class Derived>
 NearestSamples nearest_samples(const Eigen::MatrixBase<Derived>& Y) {
   const Eigen::MatrixXd points = Y.template cast<double>();
   diagnostics::require_two_samples(points, points, "nearest_samples");
-  require(points.cols() >= 2, {"nearest_samples: Y has one column; with itself alone it has no neighbour"});
+  extend::require(points.cols() >= 2, {"nearest_samples: Y has one column; with itself alone it has no neighbour"});
   return diagnostics::nearest_of(points, points, true);
 }
 

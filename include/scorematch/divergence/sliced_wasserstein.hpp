@@ -21,7 +21,9 @@ struct SlicedWassersteinOptions {
   Index projections = 1000;  ///< random directions, 1 … 10⁹
   std::uint64_t seed = 0;    ///< of the directions
 
-  void validate() const { require_within(projections, 1, 1'000'000'000, "SlicedWassersteinOptions: projections"); }
+  void validate() const {
+    extend::require_within(projections, 1, 1'000'000'000, "SlicedWassersteinOptions: projections");
+  }
 };
 
 /// The sliced 2-Wasserstein distance of two samples.
@@ -104,7 +106,8 @@ SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const S
       options.projections, states, [&](State& state) { state.direction.resize(static_cast<std::size_t>(d)); },
       [&](State& state, Index piece) {
         double squares = 0;
-        fill_normals<double>({options.seed, Purpose::projection}, Ids::from(piece), 1, 0, d, state.direction.data(), 1);
+        extend::fill_normals<double>({options.seed, extend::Purpose::projection}, extend::Ids::from(piece), 1, 0, d,
+                                     state.direction.data(), 1);
         for (const double component : state.direction) squares += component * component;
         for (double& component : state.direction) component /= std::sqrt(squares);
         project(x, padded(X.cols()), X.cols(), state.direction, state.x);

@@ -12,10 +12,10 @@ struct BananaOptions {
   double bend = 1;      ///< finite
 
   void validate(Index d) const {
-    require_at_least(d, 2, "banana: dimension");
-    require_positive(along, "BananaOptions: along");
-    require_positive(across, "BananaOptions: across");
-    require(std::isfinite(bend), {"BananaOptions: bend is ", bend, "; it must be a finite number"});
+    extend::require_at_least(d, 2, "banana: dimension");
+    extend::require_positive(along, "BananaOptions: along");
+    extend::require_positive(across, "BananaOptions: across");
+    extend::require(std::isfinite(bend), {"BananaOptions: bend is ", bend, "; it must be a finite number"});
   }
 };
 

@@ -12,9 +12,9 @@ struct DoubleWellOptions {
   double stiffness = 1;  ///< of the other coordinates, about 0; > 0
 
   void validate() const {
-    require_positive(height, "DoubleWellOptions: height");
-    require_positive(width, "DoubleWellOptions: width");
-    require_positive(stiffness, "DoubleWellOptions: stiffness");
+    extend::require_positive(height, "DoubleWellOptions: height");
+    extend::require_positive(width, "DoubleWellOptions: width");
+    extend::require_positive(stiffness, "DoubleWellOptions: stiffness");
   }
 };
 

@@ -18,20 +18,21 @@ struct GaussianOptions {
   /// Throws std::invalid_argument for other sizes, and a precision that is not symmetric and positive definite.
   template <class D = void>  // templates, so that programs without Gaussians do not compile Eigen's decomposition
   void validate(Index d) const {
-    require(mean.size() == 0 || mean.size() == d,
-            {"GaussianOptions: mean has ", mean.size(), " numbers; the dimension is ", d});
-    require(precision.size() == 0 || (precision.rows() == d && precision.cols() == d),
-            {"GaussianOptions: precision is ", precision.rows(), " × ", precision.cols(), "; the dimension is ", d});
+    extend::require(mean.size() == 0 || mean.size() == d,
+                    {"GaussianOptions: mean has ", mean.size(), " numbers; the dimension is ", d});
+    extend::require(
+        precision.size() == 0 || (precision.rows() == d && precision.cols() == d),
+        {"GaussianOptions: precision is ", precision.rows(), " × ", precision.cols(), "; the dimension is ", d});
     if (precision.size() > 0) (void)factor<D>();
   }
 
   /// L with L Lᵀ = precision.
   template <class D = void>
   Eigen::MatrixXd factor() const {
-    const DependentMatrix<D> given = precision;
-    const Eigen::LLT<DependentMatrix<D>> decomposed(given);
-    require(decomposed.info() == Eigen::Success && given.isApprox(given.transpose(), 1e-10),
-            {"GaussianOptions: precision is not symmetric and positive definite"});
+    const detail::DependentMatrix<D> given = precision;
+    const Eigen::LLT<detail::DependentMatrix<D>> decomposed(given);
+    extend::require(decomposed.info() == Eigen::Success && given.isApprox(given.transpose(), 1e-10),
+                    {"GaussianOptions: precision is not symmetric and positive definite"});
     return decomposed.matrixL();
   }
 };
@@ -76,7 +77,7 @@ template <class D = void>
 Eigen::MatrixXd gaussian_precision(const FormulaModel& model, const std::string& prefix = {}) {
   const Eigen::MatrixXd log_diagonal = model.parameter(prefix + "log_diagonal");
   const Index d = log_diagonal.size();
-  DependentMatrix<D> L = DependentMatrix<D>::Zero(d, d);
+  detail::DependentMatrix<D> L = detail::DependentMatrix<D>::Zero(d, d);
   for (Index j = 0; j < d; ++j) L(j, j) = std::exp(log_diagonal(j));
   if (d > 1) {
     const Eigen::MatrixXd below = model.parameter(prefix + "below");

@@ -11,9 +11,10 @@ struct GaussianBernoulliRbmOptions {
   std::uint64_t seed = 0;  ///< of the start: N(0, 1/d) for weights, 0 for biases
 
   void validate() const {
-    require_within(hidden, 1, 1'000'000, "GaussianBernoulliRbmOptions: hidden");
-    require(sigma > 0 && std::isfinite(sigma * sigma) && std::isfinite(1 / (sigma * sigma)),
-            {"GaussianBernoulliRbmOptions: sigma is ", sigma, "; it must be above 0, its square and 1/sigma^2 finite"});
+    extend::require_within(hidden, 1, 1'000'000, "GaussianBernoulliRbmOptions: hidden");
+    extend::require(
+        sigma > 0 && std::isfinite(sigma * sigma) && std::isfinite(1 / (sigma * sigma)),
+        {"GaussianBernoulliRbmOptions: sigma is ", sigma, "; it must be above 0, its square and 1/sigma^2 finite"});
   }
 };
 

@@ -12,12 +12,12 @@ struct GaussianMixtureOptions {
   std::uint64_t seed = 0;      ///< of the means
 
   void validate(Index d) const {
-    require_within(components, 1, 100'000, "GaussianMixtureOptions: components");
-    require(spread > 0 && spread <= 1e300,
-            {"GaussianMixtureOptions: spread is ", spread, "; it must lie above 0 and be at most 1e300"});
-    require(means.size() == 0 || (means.rows() == d && means.cols() == components),
-            {"GaussianMixtureOptions: means is ", means.rows(), " × ", means.cols(), "; it must be ", d, " × ",
-             components, ", a column a component"});
+    extend::require_within(components, 1, 100'000, "GaussianMixtureOptions: components");
+    extend::require(spread > 0 && spread <= 1e300,
+                    {"GaussianMixtureOptions: spread is ", spread, "; it must lie above 0 and be at most 1e300"});
+    extend::require(means.size() == 0 || (means.rows() == d && means.cols() == components),
+                    {"GaussianMixtureOptions: means is ", means.rows(), " × ", means.cols(), "; it must be ", d, " × ",
+                     components, ", a column a component"});
   }
 };
 

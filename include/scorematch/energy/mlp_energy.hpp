@@ -13,7 +13,7 @@ namespace scorematch {
 ///   "mlp.weight1", "mlp.bias1", …     those of `mlp`
 template <ready::FormulaVector X, class Theta>
 SCOREMATCH_INLINE auto mlp_energy(const X& x, const Theta& theta, const MlpOptions& options = {}) {
-  require(options.outputs == 1, {"mlp_energy: outputs is ", options.outputs, "; an energy is one number"});
+  extend::require(options.outputs == 1, {"mlp_energy: outputs is ", options.outputs, "; an energy is one number"});
   return mlp(x, theta, options) + 0.5 * exp(theta("log_bowl")) * squared_norm(x);
 }
 

@@ -15,11 +15,11 @@ struct NaturalGaussianOptions {
   template <class D = void>
   void validate(Index d) const {
     gaussian.validate<D>(d);
-    require(offset.size() == 0 || offset.size() == d,
-            {"NaturalGaussianOptions: offset has ", offset.size(), " numbers; the dimension is ", d});
+    extend::require(offset.size() == 0 || offset.size() == d,
+                    {"NaturalGaussianOptions: offset has ", offset.size(), " numbers; the dimension is ", d});
     for (Index i = 0; i < offset.size(); ++i)
-      require(std::isfinite(offset[i]),
-              {"NaturalGaussianOptions: offset has ", offset[i], "; its numbers must be finite"});
+      extend::require(std::isfinite(offset[i]),
+                      {"NaturalGaussianOptions: offset has ", offset[i], "; its numbers must be finite"});
   }
 };
 
@@ -74,21 +74,21 @@ GaussianOptions natural_gaussian_moments(const FormulaModel& model, const Eigen:
                                          const std::string& prefix = {}) {
   const Eigen::MatrixXd diagonal = model.parameter(prefix + "diagonal");
   const Index d = diagonal.size();
-  require(offset.size() == 0 || offset.size() == d,
-          {"natural_gaussian_moments: offset has ", offset.size(), " numbers; the dimension is ", d});
-  DependentMatrix<D> precision = DependentMatrix<D>::Zero(d, d);
+  extend::require(offset.size() == 0 || offset.size() == d,
+                  {"natural_gaussian_moments: offset has ", offset.size(), " numbers; the dimension is ", d});
+  detail::DependentMatrix<D> precision = detail::DependentMatrix<D>::Zero(d, d);
   for (Index j = 0; j < d; ++j) precision(j, j) = diagonal(j);
   if (d > 1) {
     const Eigen::MatrixXd pair = model.parameter(prefix + "pair");
     for (Index j = 0; j < d; ++j)
       for (Index i = j + 1; i < d; ++i) precision(i, j) = precision(j, i) = pair(ready::place_below(d, i, j));
   }
-  const DependentVector<D> h = model.parameter(prefix + "linear");
-  DependentVector<D> scale = precision.diagonal().cwiseAbs().cwiseSqrt();  // coordinates may have any units
+  const detail::DependentVector<D> h = model.parameter(prefix + "linear");
+  detail::DependentVector<D> scale = precision.diagonal().cwiseAbs().cwiseSqrt();  // coordinates may have any units
   for (Index j = 0; j < d; ++j) scale[j] = scale[j] > 0 ? 1 / scale[j] : 1;
-  const DependentMatrix<D> scaled = scale.asDiagonal() * precision * scale.asDiagonal();
-  const Eigen::PartialPivLU<DependentMatrix<D>> decomposed(scaled);
-  DependentVector<D> mean = scale.cwiseProduct(decomposed.solve(scale.cwiseProduct(h)));
+  const detail::DependentMatrix<D> scaled = scale.asDiagonal() * precision * scale.asDiagonal();
+  const Eigen::PartialPivLU<detail::DependentMatrix<D>> decomposed(scaled);
+  detail::DependentVector<D> mean = scale.cwiseProduct(decomposed.solve(scale.cwiseProduct(h)));
   if (offset.size() > 0) mean += offset;
   return {.mean = mean, .precision = precision};
 }

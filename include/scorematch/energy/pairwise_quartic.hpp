@@ -32,12 +32,16 @@ EnergyModel pairwise_quartic(Index dimension) {
   return energy_model(dimension, [](const auto& x, const auto& theta) { return pairwise_quartic(x, theta); });
 }
 
+namespace detail {
+
 /// Where the pair of coordinates i ≠ j is in "pair" and "pair_quartic": (1, 0), (2, 0), …, (d − 1, 0), (2, 1), …
 /// Throws std::invalid_argument unless 0 ≤ i, j < d and i ≠ j.
 inline Index pair_place(Index dimension, Index i, Index j) {
-  require(std::min(i, j) >= 0 && std::max(i, j) < dimension && i != j,
-          {"pair_place: i is ", i, " and j is ", j, "; they must differ and be from 0 to ", dimension - 1});
+  extend::require(std::min(i, j) >= 0 && std::max(i, j) < dimension && i != j,
+                  {"pair_place: i is ", i, " and j is ", j, "; they must differ and be from 0 to ", dimension - 1});
   return ready::place_below(dimension, std::max(i, j), std::min(i, j));
 }
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -11,8 +11,8 @@ struct RingOptions {
   double width = 0.3;  ///< standard deviation of ‖x‖ about it, where it is small beside the radius; > 0
 
   void validate() const {
-    require_positive(radius, "RingOptions: radius");
-    require_positive(width, "RingOptions: width");
+    extend::require_positive(radius, "RingOptions: radius");
+    extend::require_positive(width, "RingOptions: width");
   }
 };
 

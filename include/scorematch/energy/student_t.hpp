@@ -10,7 +10,7 @@ struct StudentTOptions {
   double degrees = 4;             ///< of freedom, ν > 0: moments of order ν and higher do not exist
   GaussianOptions gaussian = {};  ///< location and precision, those of the limit ν → ∞
 
-  void validate() const { require_positive(degrees, "StudentTOptions: degrees"); }
+  void validate() const { extend::require_positive(degrees, "StudentTOptions: degrees"); }
 };
 
 /// f = ½ (ν + d) log(1 + ‖Lᵀ(x − μ)‖²/ν)

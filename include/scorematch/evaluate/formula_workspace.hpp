@@ -51,13 +51,13 @@ inline Index chunk_of(Index directions) {
 }
 
 /// Whether the θ-sweeps of these points can withhold their products: one sweep whose directions are not the axes.
-inline bool may_withhold(Along along, Index directions) {
-  return along == Along::none || (along == Along::given && directions <= most_directions);
+inline bool may_withhold(extend::Along along, Index directions) {
+  return along == extend::Along::none || (along == extend::Along::given && directions <= most_directions);
 }
 
 /// An objective may not ask for other derivatives than those that the withholding was decided by.
-inline void require_may_withhold(Along along, Index directions) {
-  require(may_withhold(along, directions), {"an objective must ask for the same derivatives in every call"});
+inline void require_may_withhold(extend::Along along, Index directions) {
+  extend::require(may_withhold(along, directions), {"an objective must ask for the same derivatives in every call"});
 }
 
 /// Samples a block. Elementwise operations want a working set that stays in the second-level cache; matrix products
@@ -101,18 +101,18 @@ void add_row(const T* row, T alpha, T* out, Index count) {
 
 /// Throws std::invalid_argument unless the points have the sigma and the labels that the record takes.
 template <class T>
-void require_given(const Record& record, const Points<T>& points) {
-  require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
-          {"the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
-           "or fix it with at_sigma(model, sigma)"});
-  require(record.classes == 0 || points.label.size() == points.X.rows(),
-          {"the model's formula takes a label, but nothing here gives one: give labels in the options, "
-           "or fix it with at_sigma(model, sigma, label)"});
+void require_given(const Record& record, const extend::Points<T>& points) {
+  extend::require(!record.takes_sigma || points.sigma.size() == points.X.rows(),
+                  {"the model's formula takes sigma, but nothing here gives one: use an objective with a noise level, "
+                   "or fix it with at_sigma(model, sigma)"});
+  extend::require(record.classes == 0 || points.label.size() == points.X.rows(),
+                  {"the model's formula takes a label, but nothing here gives one: give labels in the options, "
+                   "or fix it with at_sigma(model, sigma, label)"});
 }
 
 /// Writes a replay's points: X, and sigma and label for records that take them.
 template <class T>
-void set_points(Replay<T>& replay, const Record& record, const Points<T>& points) {
+void set_points(Replay<T>& replay, const Record& record, const extend::Points<T>& points) {
   require_given(record, points);
   replay.set_points(points.X.data(), points.sigma.data(), points.label.data());
 }
@@ -120,9 +120,9 @@ void set_points(Replay<T>& replay, const Record& record, const Points<T>& points
 /// Writes directions first … first + count − 1 of the points (axes or given) to the jets' directions from 0 on;
 /// directions beyond the last are 0.
 template <class T>
-void set_directions(Replay<T>& replay, const Points<T>& points, Index first, Index count) {
+void set_directions(Replay<T>& replay, const extend::Points<T>& points, Index first, Index count) {
   const Index d = points.X.cols();
-  if (points.along == Along::axes) return replay.set_axes(first);
+  if (points.along == extend::Along::axes) return replay.set_axes(first);
   for (Index c = 0; c < count; ++c)
     if (first + c < points.directions)
       replay.set_direction(static_cast<int>(c), points.V.col((first + c) * d).data(), points.V.outerStride());

@@ -320,15 +320,17 @@ inline void require_same_shapes(const std::string& path, const std::vector<Shape
   const auto described = [](const std::vector<Shape>& shapes, std::size_t k) -> std::string {
     if (k >= shapes.size()) return "no more parameters";
     const Shape& shape = shapes[k];
-    return shape.name.empty() ? text(shape.rows, " parameters without names")
-                              : text("parameter ", io::in_quotes(shape.name), ", ", shape.rows, " × ", shape.cols);
+    return shape.name.empty()
+               ? detail::text(shape.rows, " parameters without names")
+               : detail::text("parameter ", io::in_quotes(shape.name), ", ", shape.rows, " × ", shape.cols);
   };
   std::size_t k = 0;
   while (k < found.size() && k < wanted.size() && found[k].name == wanted[k].name && found[k].rows == wanted[k].rows &&
          found[k].cols == wanted[k].cols)
     ++k;
-  require(k == found.size() && k == wanted.size(), {"'", path, "' is a checkpoint of another model: it has ",
-                                                    described(found, k), " where this one has ", described(wanted, k)});
+  extend::require(k == found.size() && k == wanted.size(),
+                  {"'", path, "' is a checkpoint of another model: it has ", described(found, k),
+                   " where this one has ", described(wanted, k)});
 }
 
 /// Throws std::invalid_argument, naming the first fact that differs.
@@ -337,9 +339,10 @@ inline void require_same_facts(const std::string& path, const std::vector<Fact>&
   for (const Fact& fact : wanted) {
     const auto there = std::find_if(found.begin(), found.end(), [&](const Fact& f) { return f.name == fact.name; });
     const std::string value = there != found.end() ? there->value : "unknown";
-    require(value == fact.value,
-            {"'", path, "' is a checkpoint of another training: ", fact.name, " is ", value, " there and ", fact.value,
-             " here. Its parameters can start a new one: load_checkpoint them, and train with another checkpoint"});
+    extend::require(
+        value == fact.value,
+        {"'", path, "' is a checkpoint of another training: ", fact.name, " is ", value, " there and ", fact.value,
+         " here. Its parameters can start a new one: load_checkpoint them, and train with another checkpoint"});
   }
 }
 

@@ -84,11 +84,11 @@ DataScale data_scale(const MatrixView<T>& X) {
     }
     scale.deviation[j] = deviation;
     other = std::max(other, deviation);
-    require(deviation >= 100 * epsilon * std::abs(scale.mean[j]),
-            {"data: row ", j, " has mean ", scale.mean[j], " and standard deviation ", deviation, ", but ",
-             std::numeric_limits<T>::digits < 30 ? "float" : "double", " resolves no more than ",
-             epsilon * std::abs(scale.mean[j]), " there: subtract a number near the mean first",
-             std::numeric_limits<T>::digits < 30 ? ", or give the data in double" : ""});
+    extend::require(deviation >= 100 * epsilon * std::abs(scale.mean[j]),
+                    {"data: row ", j, " has mean ", scale.mean[j], " and standard deviation ", deviation, ", but ",
+                     std::numeric_limits<T>::digits < 30 ? "float" : "double", " resolves no more than ",
+                     epsilon * std::abs(scale.mean[j]), " there: subtract a number near the mean first",
+                     std::numeric_limits<T>::digits < 30 ? ", or give the data in double" : ""});
   }
   scale.degenerate = !scale.constant.empty();
   for (const Index j : scale.constant)

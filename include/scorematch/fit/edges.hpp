@@ -15,6 +15,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// An end of a row of the data that samples crowd.
 struct SharpEdge {
   Index row = 0;
@@ -23,6 +25,8 @@ struct SharpEdge {
   Index samples = 0;    ///< how many of the outermost samples show it best
   double evidence = 0;  ///< the log likelihood ratio of a sharp edge to a tail
 };
+
+}  // namespace detail
 
 namespace fitting {
 
@@ -71,8 +75,8 @@ GapLaws gap_laws(const std::vector<double>& y, std::size_t k) {
 /// are alike. Where a window holds a small cluster, with both its tails, its outer parts tell; where it ends beyond
 /// one, gaps grow inward.
 template <class = void>
-SharpEdge lower_edge(const std::vector<double>& x) {
-  SharpEdge best;
+detail::SharpEdge lower_edge(const std::vector<double>& x) {
+  detail::SharpEdge best;
   best.at = x.front();
   const std::vector<double> y = spread_ties(x);
   std::size_t tied = 0, values = 0;  // samples that have one of the two smallest values
@@ -93,6 +97,8 @@ SharpEdge lower_edge(const std::vector<double>& x) {
 }
 
 }  // namespace fitting
+
+namespace detail {
 
 /// Ends of the rows of X (d × N) that many samples crowd: exponential or uniform data, truncated ones, counts that
 /// begin at 0. At such an edge the integration by parts behind the implicit loss leaves a boundary term, and a fit of a
@@ -141,5 +147,7 @@ std::string describe_edges(const std::vector<SharpEdge>& edges, const std::vecto
   }
   return all;
 }
+
+}  // namespace detail
 
 }  // namespace scorematch

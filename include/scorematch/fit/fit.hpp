@@ -53,15 +53,15 @@ struct FitOptions {
   Index patience = 10;  ///< checks without improvement until the fit ends, ≥ 1
 
   void validate() const {
-    require_at_least(iterations, 0, "FitOptions: iterations");
-    require(tolerance >= 0, {"FitOptions: tolerance is ", tolerance, "; it must be at least 0"});
-    require_at_least(memory, 1, "FitOptions: memory");
-    require_at_least(batch, 1, "FitOptions: batch");
-    require_positive(learning_rate, "FitOptions: learning_rate");
-    require_at_least(check_every, 0, "FitOptions: check_every");
-    require_at_least(patience, 1, "FitOptions: patience");
-    require(held_out.cols() > 0 || held_out.rows() == 0,
-            {"FitOptions: held_out has no columns; at least one sample is needed (or leave it empty, 0 × 0)"});
+    extend::require_at_least(iterations, 0, "FitOptions: iterations");
+    extend::require(tolerance >= 0, {"FitOptions: tolerance is ", tolerance, "; it must be at least 0"});
+    extend::require_at_least(memory, 1, "FitOptions: memory");
+    extend::require_at_least(batch, 1, "FitOptions: batch");
+    extend::require_positive(learning_rate, "FitOptions: learning_rate");
+    extend::require_at_least(check_every, 0, "FitOptions: check_every");
+    extend::require_at_least(patience, 1, "FitOptions: patience");
+    extend::require(held_out.cols() > 0 || held_out.rows() == 0,
+                    {"FitOptions: held_out has no columns; at least one sample is needed (or leave it empty, 0 × 0)"});
   }
 };
 
@@ -128,8 +128,8 @@ struct [[nodiscard]] Fit {
 
   /// A line: how it ended and the loss with its standard error; then a line for each warning.
   std::string text() const {
-    std::string all = scorematch::text(to_string(status), " after ", iterations, " iterations: loss ", loss.value,
-                                       " ± ", loss.standard_error, '\n');
+    std::string all = scorematch::detail::text(to_string(status), " after ", iterations, " iterations: loss ",
+                                               loss.value, " ± ", loss.standard_error, '\n');
     for (const std::string& warning : warnings) all += "  " + warning + '\n';
     return all;
   }
@@ -228,7 +228,7 @@ inline constexpr Index most_in_units = 64;
 template <class = void>
 FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
                       const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
-  const Stopwatch watch;
+  const detail::Stopwatch watch;
   FitRun run;
   Eigen::VectorXd present, gradient;
   double least = 0;
@@ -267,7 +267,7 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double f
 template <class = void>
 FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
                 const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
-  const Stopwatch watch;
+  const detail::Stopwatch watch;
   const Index before = run.evaluations, done = run.iterations, iterations = done + search.iterations;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
   const Minimum minimum = minimise(
@@ -395,7 +395,7 @@ template <class = void>
 void require_used(const FitOptions& options, bool lbfgs, const char* method) {
   const FitOptions unset;
   const auto require_unset = [&](bool is_unset, const char* name) {
-    require(is_unset, {"FitOptions: ", name, " is set, but ", method, " does not use it"});
+    extend::require(is_unset, {"FitOptions: ", name, " is set, but ", method, " does not use it"});
   };
   if (lbfgs) {
     require_unset(options.batch == unset.batch, "batch");
@@ -411,10 +411,11 @@ void require_used(const FitOptions& options, bool lbfgs, const char* method) {
 template <class = void>
 void require_no_held_out(const FitOptions& options, const char* method) {
   const FitOptions unset;
-  require(options.held_out.size() == 0, {"FitOptions: held_out is given, but ", method, " watches no held-out data"});
-  require(options.check_every == unset.check_every && options.patience == unset.patience,
-          {"FitOptions: ", options.patience == unset.patience ? "check_every" : "patience",
-           " is set, but there are no held_out data to be checked"});
+  extend::require(options.held_out.size() == 0,
+                  {"FitOptions: held_out is given, but ", method, " watches no held-out data"});
+  extend::require(options.check_every == unset.check_every && options.patience == unset.patience,
+                  {"FitOptions: ", options.patience == unset.patience ? "check_every" : "patience",
+                   " is set, but there are no held_out data to be checked"});
 }
 
 /// What a fit needs of a model and an objective, whatever their types are: losses as functions of θ.
@@ -518,7 +519,7 @@ class FitSearch {
   void watch_held_out() {
     if (options_.held_out.cols() == 0) return;
     held_out_data_ = options_.held_out.template cast<T>();
-    require_samples<T>(held_out_data_, data_.rows(), "FitOptions: held_out");
+    extend::require_samples<T>(held_out_data_, data_.rows(), "FitOptions: held_out");
     on_held_out_ = std::make_unique<objective::LossFunction<T>>(problem_.loss(held_out_data_));
     held_out_ = watch(*on_held_out_, {}, options_.patience);
   }
@@ -558,8 +559,8 @@ class FitSearch {
     if (!problem_.with_new_noise) return;
     const double noise = noise_at(problem_.with_new_noise, theta);
     const auto warn = [&](const char* what) {
-      warnings.push_back(
-          text("of another draw of the noise the score at the optimum would differ by ", noise, " of its size", what));
+      warnings.push_back(detail::text("of another draw of the noise the score at the optimum would differ by ", noise,
+                                      " of its size", what));
     };
     if (noise > too_noisy && problem_.by_control_variate && !held_out_.watching() && fit_by_control_variate(run))
       return warn(
@@ -605,7 +606,7 @@ class FitSearch {
 
   // Tells what of a run makes its result doubtful.
   void warn_of(const FitRun& run) {
-    const auto warn = [&](auto... parts) { warnings.push_back(text(parts...)); };
+    const auto warn = [&](auto... parts) { warnings.push_back(detail::text(parts...)); };
     if (run.resolved > search().resolution)
       warn("the data are so far from the origin that rounding of theta changes the score by ", run.resolved,
            " of its size: subtract a number near their mean for more digits");
@@ -684,7 +685,7 @@ void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<
 template <class M, class O, class Derived>
 Fit<M> fit(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
   Fit<M> result{.model = model};
-  if constexpr (check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
+  if constexpr (detail::check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }

@@ -26,11 +26,11 @@ DataScale inspect_data(const MatrixView<T>& X, std::vector<std::string>& warning
     Matrix<T> some(X.rows(), count);
     for (Index k = 0; k < count; ++k)
       for (Index j = 0; j < X.rows(); ++j) some(j, k) = X(j, k * X.cols() / count);
-    const DegenerateRows rows = degenerate_rows(some);
+    const detail::DegenerateRows rows = degenerate_rows(some);
     scale.degenerate = rows.any();
     add_lines(rows.text(), ": the density across has no width to be learned");
   }
-  add_lines(describe_edges(sharp_edges(X)), "");
+  add_lines(detail::describe_edges(detail::sharp_edges(X)), "");
   return scale;
 }
 

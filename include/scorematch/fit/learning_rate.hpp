@@ -53,9 +53,9 @@ struct LearningRate {
   bool depends_on_steps() const { return decay == Decay::cosine; }
 
   void validate() const {
-    require_positive(peak, "LearningRate: peak");
-    require_at_least(warm_up, 0, "LearningRate: warm_up");
-    require(std::isfinite(final) && final >= 0, {"LearningRate: final is ", final, "; it must be at least 0"});
+    extend::require_positive(peak, "LearningRate: peak");
+    extend::require_at_least(warm_up, 0, "LearningRate: warm_up");
+    extend::require(std::isfinite(final) && final >= 0, {"LearningRate: final is ", final, "; it must be at least 0"});
   }
 };
 

@@ -138,7 +138,7 @@ class MinibatchLoop {
   void evaluate(Index i, bool with_gradient, Loss& loss) {
     const Index pass = i / plan_.per_pass(), first = first_of(i);
     if (pass != order_of_) {
-      order_ = permutation(plan_.seed, static_cast<std::uint64_t>(pass), plan_.samples);
+      order_ = detail::permutation(plan_.seed, static_cast<std::uint64_t>(pass), plan_.samples);
       order_of_ = pass;
     }
     const std::span<const Index> columns(order_.data() + first, static_cast<std::size_t>(count_of(i)));
@@ -151,7 +151,7 @@ class MinibatchLoop {
   /// without bound, that step is not taken and the state stays; what the training has come to is then `best_pass`.
   template <class Keep>
   MinibatchEnd run(Keep keep) {
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     const Index began = s_.adam.step;
     while (!s_.held_out.ran_out()) {
       const Index i = s_.adam.step, in_pass = i % plan_.per_pass();
@@ -223,8 +223,8 @@ class MinibatchLoop {
     ids_.assign(columns.begin(), columns.end());
     uniform_.resize(columns.size());
     const Index count = static_cast<Index>(columns.size());
-    fill_uniforms<double>({plan_.seed, Purpose::label_dropout}, ids_.data(), count, static_cast<std::uint64_t>(i), 1,
-                          uniform_.data(), count);
+    extend::fill_uniforms<double>({plan_.seed, extend::Purpose::label_dropout}, ids_.data(), count,
+                                  static_cast<std::uint64_t>(i), 1, uniform_.data(), count);
     for (std::size_t k = 0; k < columns.size(); ++k) {
       const std::size_t column = static_cast<std::size_t>(columns[k]);
       labels_[column] = uniform_[k] < plan_.label_dropout ? -1 : plan_.labels[column];

@@ -70,7 +70,7 @@ struct Minimum {
   std::vector<Index> idle;  ///< that never did
 };
 
-namespace detail {
+namespace inner {
 
 inline double dot(const Eigen::VectorXd& a, const Eigen::VectorXd& b) {
   double sum = 0;
@@ -624,13 +624,13 @@ class Minimiser {
   bool fresh_ = false;  ///< the metric is that of the present θ
 };
 
-}  // namespace detail
+}  // namespace inner
 
 /// Minimises `function` from `start`. Exceptions of function, metric and observer reach the caller.
 template <class = void>  // a template, so that programs that never fit do not compile it
 Minimum minimise(const Function& function, const MetricAt& metric, const Eigen::VectorXd& start, const Search& search,
                  const Observer& observer) {
-  return detail::Minimiser(function, metric, search, observer).run(start);
+  return inner::Minimiser(function, metric, search, observer).run(start);
 }
 
 }  // namespace scorematch::fitting

@@ -34,16 +34,16 @@ struct ScoreField {
 /// Empty for models whose score takes a noise level: their scale is that of the level.
 template <class M>
 ScoreField score_field(const M& model) {
-  if (takes_sigma(model) || classes_of(model) > 0) return {};
-  const auto bound = std::make_shared<BoundModel<double>>(bind<double>(model));
+  if (extend::takes_sigma(model) || extend::classes_of(model) > 0) return {};
+  const auto bound = std::make_shared<extend::BoundModel<double>>(detail::bind<double>(model));
   ScoreField field;
   field.parameters = bound->parameter_count();
   field.values = [bound](const Eigen::VectorXd& theta, const Eigen::MatrixXd& X, Eigen::MatrixXd& S) {
     bound->bind(theta);
-    Room workspace;
-    Points<double> points;
+    extend::Room workspace;
+    extend::Points<double> points;
     points.X = X;
-    ScoreValues<double> values;
+    extend::ScoreValues<double> values;
     bound->evaluate(points, workspace, values);
     S.swap(values.S);
   };
@@ -51,7 +51,7 @@ ScoreField score_field(const M& model) {
     bound->bind(theta);
     constexpr Index lanes = simd::width<simd::Lanes<double>>;
     objective::ScoreRows<double> rows(*bound);
-    Points<double> points;
+    extend::Points<double> points;
     points.X.resize(lanes, X.cols());
     for (Index j = 0; j < X.cols(); ++j)
       for (Index first = 0; first < X.rows(); first += lanes) {
@@ -64,7 +64,7 @@ ScoreField score_field(const M& model) {
   return field;
 }
 
-namespace detail {
+namespace inner {
 
 template <class = void>
 class CarriedStart {
@@ -262,7 +262,7 @@ class CarriedStart {
   int steps_ = 0;
 };
 
-}  // namespace detail
+}  // namespace inner
 
 /// Some columns of the data in the units of `scale`, a row each.
 template <class T>
@@ -298,7 +298,7 @@ bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixVi
   if (!field.values || field.parameters == 0 || field.parameters > most_parameters || scale.is_standard()) return false;
   const Eigen::MatrixXd U = in_scale<T>(field, scale, X);
   Eigen::VectorXd carried = theta;
-  if (!detail::CarriedStart<>(field, scale, U).run(carried)) return false;
+  if (!inner::CarriedStart<>(field, scale, U).run(carried)) return false;
   for (Index i = 0; i < carried.size(); ++i)
     if (!std::isfinite(carried[i])) return false;
   theta = carried;

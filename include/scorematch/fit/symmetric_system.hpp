@@ -21,14 +21,14 @@ struct ScaledSpectrum {
 
 /// A finite.
 template <class D = void>
-ScaledSpectrum scaled_spectrum(const DependentMatrix<D>& A) {
+ScaledSpectrum scaled_spectrum(const detail::DependentMatrix<D>& A) {
   ScaledSpectrum spectrum;
   spectrum.scale.resize(A.rows());
   for (Index k = 0; k < A.rows(); ++k) spectrum.scale[k] = A(k, k) > 0 ? 1 / std::sqrt(A(k, k)) : 1;
-  DependentMatrix<D> scaled = A;
+  detail::DependentMatrix<D> scaled = A;
   for (Index j = 0; j < A.cols(); ++j)
     for (Index i = 0; i < A.rows(); ++i) scaled(i, j) *= spectrum.scale[i] * spectrum.scale[j];
-  const Eigen::SelfAdjointEigenSolver<DependentMatrix<D>> solver(scaled);
+  const Eigen::SelfAdjointEigenSolver<detail::DependentMatrix<D>> solver(scaled);
   spectrum.values = solver.eigenvalues();
   spectrum.vectors = solver.eigenvectors();
   return spectrum;
@@ -37,7 +37,7 @@ ScaledSpectrum scaled_spectrum(const DependentMatrix<D>& A) {
 /// A basis of the same space (the columns of N) with as many zeros as elimination gives: so that each direction names
 /// few parameters. Columns of length 1.
 template <class D = void>
-DependentMatrix<D> sparse_basis(DependentMatrix<D> N) {
+detail::DependentMatrix<D> sparse_basis(detail::DependentMatrix<D> N) {
   std::vector<char> used(static_cast<std::size_t>(N.rows()), 0);
   for (Index column = 0; column < N.cols(); ++column) {
     Index pivot = -1, from = column;
@@ -54,7 +54,7 @@ DependentMatrix<D> sparse_basis(DependentMatrix<D> N) {
     N.col(column).swap(N.col(from));
     N.col(column) /= N(pivot, column);
     for (Index j = 0; j < N.cols(); ++j)
-      if (j != column) N.col(j) -= DependentVector<D>(N(pivot, j) * N.col(column));
+      if (j != column) N.col(j) -= detail::DependentVector<D>(N(pivot, j) * N.col(column));
   }
   for (Index j = 0; j < N.cols(); ++j) {
     for (Index k = 0; k < N.rows(); ++k)

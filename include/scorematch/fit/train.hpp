@@ -63,25 +63,27 @@ struct TrainOptions {
       {};  ///< progress_line(), or your own; returning false stops, and the checkpoint is written
 
   void validate() const {
-    require_at_least(steps, 1, "TrainOptions: steps");
-    require_at_least(batch, 1, "TrainOptions: batch");
+    extend::require_at_least(steps, 1, "TrainOptions: steps");
+    extend::require_at_least(batch, 1, "TrainOptions: batch");
     learning_rate.validate();
-    require(std::isfinite(clip) && clip >= 0,
-            {"TrainOptions: clip is ", clip, "; it must be above 0, or 0 for no limit"});
-    require(average >= 0 && average < 1, {"TrainOptions: average is ", average, "; it must be in [0, 1)"});
-    require(label_dropout >= 0 && label_dropout <= 1,
-            {"TrainOptions: label_dropout is ", label_dropout, "; it must be in [0, 1]"});
-    require(label_dropout == 0 || !labels.empty(),
-            {"TrainOptions: label_dropout is ", label_dropout, ", but there are no labels to be dropped"});
-    require(held_out_labels.empty() || (held_out.columns.cols() > 0 && !labels.empty()),
-            {"TrainOptions: held_out_labels are given without ", labels.empty() ? "labels" : "held_out"});
-    require(held_out.columns.cols() == 0 || labels.empty() || !held_out_labels.empty(),
-            {"TrainOptions: held_out_labels are missing, as labels are given (-1 for each column stands for none)"});
-    require_at_least(check_every, 0, "TrainOptions: check_every");
-    require_at_least(patience, 1, "TrainOptions: patience");
-    require(checkpoint_every >= 0, {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
-    require(held_out.columns.cols() > 0 || held_out.columns.rows() == 0,
-            {"TrainOptions: held_out has no columns; at least one sample is needed (or leave it empty)"});
+    extend::require(std::isfinite(clip) && clip >= 0,
+                    {"TrainOptions: clip is ", clip, "; it must be above 0, or 0 for no limit"});
+    extend::require(average >= 0 && average < 1, {"TrainOptions: average is ", average, "; it must be in [0, 1)"});
+    extend::require(label_dropout >= 0 && label_dropout <= 1,
+                    {"TrainOptions: label_dropout is ", label_dropout, "; it must be in [0, 1]"});
+    extend::require(label_dropout == 0 || !labels.empty(),
+                    {"TrainOptions: label_dropout is ", label_dropout, ", but there are no labels to be dropped"});
+    extend::require(held_out_labels.empty() || (held_out.columns.cols() > 0 && !labels.empty()),
+                    {"TrainOptions: held_out_labels are given without ", labels.empty() ? "labels" : "held_out"});
+    extend::require(
+        held_out.columns.cols() == 0 || labels.empty() || !held_out_labels.empty(),
+        {"TrainOptions: held_out_labels are missing, as labels are given (-1 for each column stands for none)"});
+    extend::require_at_least(check_every, 0, "TrainOptions: check_every");
+    extend::require_at_least(patience, 1, "TrainOptions: patience");
+    extend::require(checkpoint_every >= 0,
+                    {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
+    extend::require(held_out.columns.cols() > 0 || held_out.columns.rows() == 0,
+                    {"TrainOptions: held_out has no columns; at least one sample is needed (or leave it empty)"});
   }
 };
 
@@ -128,9 +130,9 @@ struct [[nodiscard]] Training {
 
   /// A line: how it ended, the loss with its standard error and that of held-out data; then what the checkpoint lacks.
   std::string text() const {
-    std::string all =
-        scorematch::text(to_string(status), " after ", steps, " steps: loss ", loss.value, " ± ", loss.standard_error);
-    if (!std::isnan(held_out_loss)) all += scorematch::text(", of held-out data ", held_out_loss);
+    std::string all = scorematch::detail::text(to_string(status), " after ", steps, " steps: loss ", loss.value, " ± ",
+                                               loss.standard_error);
+    if (!std::isnan(held_out_loss)) all += scorematch::detail::text(", of held-out data ", held_out_loss);
     all += '\n';
     if (!checkpoint_error.empty()) all += "  " + checkpoint_error + '\n';
     return all;
@@ -155,11 +157,11 @@ class CheckpointKeeper {
     const std::string& path = file_.path();
     require_same_shapes(path, found.shapes, head_.shapes);
     require_same_facts(path, found.facts, head_.facts);
-    require(state.adam.step <= plan.steps, {"'", path, "' is at step ", state.adam.step, "; steps is ", plan.steps,
-                                            ", which this training has left behind"});
-    require(head_.patience >= found.patience,
-            {"'", path, "' is a checkpoint of a training with patience ", found.patience, "; here it is ",
-             head_.patience, ", but it may only grow: another would have ended at another step"});
+    extend::require(state.adam.step <= plan.steps, {"'", path, "' is at step ", state.adam.step, "; steps is ",
+                                                    plan.steps, ", which this training has left behind"});
+    extend::require(head_.patience >= found.patience,
+                    {"'", path, "' is a checkpoint of a training with patience ", found.patience, "; here it is ",
+                     head_.patience, ", but it may only grow: another would have ended at another step"});
     restored_loss_ = found.next_loss;
     restored_spread_ = found.next_spread;
   }
@@ -169,11 +171,11 @@ class CheckpointKeeper {
   void require_same_loss(MinibatchLoop& loop, const MinibatchState& state, double tolerance) {
     loop.evaluate(state.adam.step, false, next_);
     const double difference = std::abs(next_.value - restored_loss_);
-    require(difference <= tolerance * (std::abs(restored_loss_) + restored_spread_) ||
-                (!std::isfinite(next_.value) && !std::isfinite(restored_loss_)),
-            {"'", file_.path(), "' is a checkpoint of another training: the loss of its next minibatch was ",
-             restored_loss_, " when it was written and is ", next_.value,
-             " here, so the objective, its options or the model's formula differ"});
+    extend::require(difference <= tolerance * (std::abs(restored_loss_) + restored_spread_) ||
+                        (!std::isfinite(next_.value) && !std::isfinite(restored_loss_)),
+                    {"'", file_.path(), "' is a checkpoint of another training: the loss of its next minibatch was ",
+                     restored_loss_, " when it was written and is ", next_.value,
+                     " here, so the objective, its options or the model's formula differ"});
   }
 
   void pack(MinibatchLoop& loop, MinibatchState& state) {
@@ -297,15 +299,15 @@ std::string described(const MatrixView<T>& X) {
   if (X.cols() == 0) return "none";
   Digest digest;
   digest.add_columns<T>(X);
-  return text(X.rows(), " × ", X.cols(), std::is_same_v<T, float> ? " in float" : " in double", " with digest ",
-              digest.text());
+  return detail::text(X.rows(), " × ", X.cols(), std::is_same_v<T, float> ? " in float" : " in double", " with digest ",
+                      digest.text());
 }
 
 inline std::string described(const std::vector<int>& labels) {
   if (labels.empty()) return "none";
   Digest digest;
   for (const int label : labels) digest.add(static_cast<std::uint64_t>(label));
-  return text(labels.size(), " with digest ", digest.text());
+  return detail::text(labels.size(), " with digest ", digest.text());
 }
 
 /// What a training that goes on must agree with, as far as options and data tell.
@@ -354,12 +356,12 @@ struct TrainingOutcome {
 template <class T>
 TrainingOutcome train(const TrainingProblem<T>& problem, MatrixView<T> data, const TrainOptions& options) {
   auto function = problem.loss(data);
-  require_labels(options.labels, data.cols(), problem.classes, "TrainOptions: labels");
+  extend::require_labels(options.labels, data.cols(), problem.classes, "TrainOptions: labels");
   const Matrix<T> held_out = options.held_out.columns.template cast<T>();
   std::unique_ptr<objective::LossFunction<T>> on_held_out;
   if (held_out.cols() > 0) {
-    require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
-    require_labels(options.held_out_labels, held_out.cols(), problem.classes, "TrainOptions: held_out_labels");
+    extend::require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
+    extend::require_labels(options.held_out_labels, held_out.cols(), problem.classes, "TrainOptions: held_out_labels");
     on_held_out = std::make_unique<objective::LossFunction<T>>(problem.loss(held_out));
   }
   TrainingOutcome outcome{.run = {.plan = {.task = "train",
@@ -400,7 +402,7 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
   const M& model = result.model;
   const TrainingProblem<T> problem{
       .start = model.parameters(),
-      .classes = classes_of(model),
+      .classes = extend::classes_of(model),
       .loss = [&](const MatrixView<T>& samples) { return objective::loss_function<T>(model, objective, samples); },
       .shapes = [&] { return shapes_of(model); }};
   TrainingOutcome outcome = train<T>(problem, data, options);
@@ -440,7 +442,7 @@ template <class M, class O, class Derived>
 Training<M> train(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
                   const TrainOptions& options = {}) {
   Training<M> result{.model = model};
-  if constexpr (check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
+  if constexpr (detail::check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     fitting::run<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;
 }
@@ -451,7 +453,7 @@ Training<M> train(const M& model, const O& objective, const Eigen::MatrixBase<De
 /// is then unchanged.
 template <class M>
 void load_checkpoint(const std::string& path, M& model) {
-  static_assert(has_parameters<M>,
+  static_assert(extend::has_parameters<M>,
                 "a model that takes a checkpoint's parameters must provide  Eigen::VectorXd parameters() const  and  "
                 "void set_parameters(const Eigen::VectorXd& theta)");
   fitting::Checkpoint checkpoint;

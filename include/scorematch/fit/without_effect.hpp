@@ -15,6 +15,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// The names of the numbers of θ whose gradient is exactly 0 at the model's θ and at three pseudo-random ones around
 /// it, on the first thousand samples: the loss does not depend on them (an additive constant of an energy; 1/2 in a
 /// formula, which is 0). Points whose gradient is not finite say nothing; without a finite one nothing is named.
@@ -58,12 +60,14 @@ struct DegenerateRows {
   /// A line for each; empty if there is none.
   std::string text() const {
     std::string all;
-    for (const Index row : constant) all += scorematch::text("row ", row, " of the data is constant\n");
+    for (const Index row : constant) all += scorematch::detail::text("row ", row, " of the data is constant\n");
     for (const std::string& combination : dependent)
       all += combination + " is constant over the data (rows in units of their deviations)\n";
     return all;
   }
 };
+
+}  // namespace detail
 
 namespace fitting {
 
@@ -140,13 +144,14 @@ Matrix<Real> vanishing_combinations(const RowsInUnits<Real>& data) {
 /// Rows of X (d × N) that are constant, and combinations of the others that are so to rounding: duplicates, sums,
 /// one-hot codes, N ≤ d samples. Rows may have names.
 template <class Derived, class Real = double>
-DegenerateRows degenerate_rows(const Eigen::MatrixBase<Derived>& X, const std::vector<std::string>& names = {}) {
+detail::DegenerateRows degenerate_rows(const Eigen::MatrixBase<Derived>& X,
+                                       const std::vector<std::string>& names = {}) {
   const fitting::RowsInUnits<Real> data = fitting::rows_in_units(X);
-  DegenerateRows found{.constant = data.constant};
+  detail::DegenerateRows found{.constant = data.constant};
   Matrix<Real> null = fitting::vanishing_combinations(data);
   if (null.cols() == 0) return found;
   std::vector<std::string> row_names = names;
-  for (Index i = static_cast<Index>(names.size()); i < X.rows(); ++i) row_names.push_back(text("row ", i));
+  for (Index i = static_cast<Index>(names.size()); i < X.rows(); ++i) row_names.push_back(detail::text("row ", i));
   null = fitting::sparse_basis<>(null);
   for (Index k = 0; k < null.cols(); ++k) {
     // each row in units of its deviation: in the data's own, rows in large units would hide

@@ -94,9 +94,10 @@ inline void require_distinct_names(const std::vector<Part>& parts, const std::st
   for (const Part& part : parts)
     for (const ParameterBlock& block : part.record.parameters) {
       const std::string name = part.prefix + block.name;
-      require(std::find(names.begin(), names.end(), name) == names.end(),
-              {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one parameter, ",
-               "so give those of one model another name: named(\"prior\", model)"});
+      extend::require(
+          std::find(names.begin(), names.end(), name) == names.end(),
+          {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one parameter, ",
+           "so give those of one model another name: named(\"prior\", model)"});
       names.push_back(name);
     }
 }
@@ -110,12 +111,13 @@ Record composed(const std::vector<Part>& parts, Combine combine, const std::stri
   Index classes = 0;
   const Index dimension = parts.front().record.dimension;
   for (const Part& part : parts) {
-    require(part.record.dimension == dimension,
-            {"a model of dimension ", dimension, " is combined with one of dimension ", part.record.dimension,
-             "; they must agree"});
+    extend::require(part.record.dimension == dimension,
+                    {"a model of dimension ", dimension, " is combined with one of dimension ", part.record.dimension,
+                     "; they must agree"});
     takes_sigma = takes_sigma || part.record.takes_sigma;
-    require(classes == 0 || part.record.classes == 0 || part.record.classes == classes,
-            {"a model of ", classes, " classes is combined with one of ", part.record.classes, "; they must agree"});
+    extend::require(
+        classes == 0 || part.record.classes == 0 || part.record.classes == classes,
+        {"a model of ", classes, " classes is combined with one of ", part.record.classes, "; they must agree"});
     classes = std::max(classes, part.record.classes);
   }
   require_distinct_names(parts, declares);

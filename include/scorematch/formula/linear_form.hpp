@@ -50,21 +50,21 @@ inline std::string classify(const Record& record, std::vector<char>& depends) {
     const auto culprit = [&](int operand) { return parameter_of(record, depends, operand); };
     switch (n.operation) {
       case Operation::function:
-        return text(n.function->name, " of a value that depends on ", culprit(n.a));
+        return detail::text(n.function->name, " of a value that depends on ", culprit(n.a));
       case Operation::log_sum_exp:
-        return text("log_sum_exp of a value that depends on ", culprit(n.a));
+        return detail::text("log_sum_exp of a value that depends on ", culprit(n.a));
       case Operation::less:
       case Operation::less_equal:
-        return text("a comparison of a value that depends on ", culprit(on_theta(n.a) ? n.a : n.b));
+        return detail::text("a comparison of a value that depends on ", culprit(on_theta(n.a) ? n.a : n.b));
       case Operation::multiply:
       case Operation::dot:
       case Operation::matrix_vector:
         if (on_theta(n.a) && on_theta(n.b))
-          return text("a product of two values, of which one depends on ", culprit(n.a), " and the other on ",
-                      culprit(n.b));
+          return detail::text("a product of two values, of which one depends on ", culprit(n.a), " and the other on ",
+                              culprit(n.b));
         break;
       case Operation::select:
-        if (on_theta(n.a)) return text("a choice by a value that depends on ", culprit(n.a));
+        if (on_theta(n.a)) return detail::text("a choice by a value that depends on ", culprit(n.a));
         break;
       case Operation::input:
       case Operation::sigma:
@@ -365,10 +365,10 @@ inline Linearity linearity(const Record& record) {
 /// parameters.
 template <class D = void>
 Record features_of(const Record& record) {
-  require(record.parameter_count() > 0, {"the model has no parameters"});
+  extend::require(record.parameter_count() > 0, {"the model has no parameters"});
   std::vector<char> depends;
   const std::string reason = linear::classify(record, depends);
-  require(reason.empty(), {"the model is not linear in its parameters: its formula takes ", reason});
+  extend::require(reason.empty(), {"the model is not linear in its parameters: its formula takes ", reason});
   return linear::FeatureWriter<D>(record, std::move(depends)).write();
 }
 

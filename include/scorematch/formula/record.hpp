@@ -224,7 +224,8 @@ class Recorder {
   }
 
   int constant(const double* numbers, Index rows, Index cols) {
-    for (Index i = 0; i < rows * cols; ++i) require(numbers[i] == numbers[i], {"a formula uses the number NaN"});
+    for (Index i = 0; i < rows * cols; ++i)
+      extend::require(numbers[i] == numbers[i], {"a formula uses the number NaN"});
     Node node{.operation = Operation::constant, .rows = rows, .cols = cols};
     node.first = static_cast<Index>(record_.constants.size());
     if (rows * cols == 1)  // the same number twice is the same node
@@ -247,17 +248,17 @@ class Recorder {
   /// Declares the parameter `name`, or finds it again. `start` is called only for a new one.
   template <class Start>
   int parameter(const std::string& name, Index rows, Index cols, Start start) {
-    require(!name.empty(), {"a parameter has an empty name; theta(\"name\", …) needs one"});
-    require(rows >= 1 && cols >= 1,
-            {"theta(\"", name, "\") has the shape ", rows, " × ", cols, "; both must be at least 1"});
-    require(cols <= most_numbers / rows, {"theta(\"", name, "\") has the shape ", rows, " × ", cols,
-                                          "; a parameter has at most ", most_numbers, " numbers"});
+    extend::require(!name.empty(), {"a parameter has an empty name; theta(\"name\", …) needs one"});
+    extend::require(rows >= 1 && cols >= 1,
+                    {"theta(\"", name, "\") has the shape ", rows, " × ", cols, "; both must be at least 1"});
+    extend::require(cols <= most_numbers / rows, {"theta(\"", name, "\") has the shape ", rows, " × ", cols,
+                                                  "; a parameter has at most ", most_numbers, " numbers"});
     for (std::size_t i = 0; i < record_.parameters.size(); ++i) {
       const ParameterBlock& block = record_.parameters[i];
       if (block.name != name) continue;
-      require(block.rows == rows && block.cols == cols,
-              {"theta(\"", name, "\") is used with the shape ", rows, " × ", cols, " and with ", block.rows, " × ",
-               block.cols, "; one name is one parameter: give one of them another name"});
+      extend::require(block.rows == rows && block.cols == cols,
+                      {"theta(\"", name, "\") is used with the shape ", rows, " × ", cols, " and with ", block.rows,
+                       " × ", block.cols, "; one name is one parameter: give one of them another name"});
       return parameter_nodes_[i];
     }
     record_.parameters.push_back({.name = name, .rows = rows, .cols = cols, .start = start()});
@@ -316,8 +317,8 @@ class RecorderAtWork {
   explicit RecorderAtWork(Recorder& recorder) : recorder_(&recorder), number_(recorder.number()) {}
 
   Recorder& get() const {
-    require(Recorder::works(number_),
-            {"a formula uses a value of another formula; values and theta live only while their formula runs"});
+    extend::require(Recorder::works(number_),
+                    {"a formula uses a value of another formula; values and theta live only while their formula runs"});
     return *recorder_;
   }
 

@@ -27,7 +27,7 @@ struct start_glorot {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
+    Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     const double bound = std::sqrt(6.0 / static_cast<double>(block.rows() + block.cols()));
     for (Index i = 0; i < block.size(); ++i) block.data()[i] = bound * (2 * stream.uniform() - 1);
   }
@@ -39,7 +39,7 @@ struct start_scaled_normal {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
+    Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     for (Index i = 0; i < block.size(); ++i)
       block.data()[i] = gain / std::sqrt(static_cast<double>(block.cols())) * stream.normal();
   }
@@ -51,7 +51,7 @@ struct start_normal {
   std::uint64_t seed = 0;
 
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
-    Stream stream = named_stream({seed, Purpose::initial_parameters}, name);
+    Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     for (Index i = 0; i < block.size(); ++i) block.data()[i] = sigma * stream.normal();
   }
 };
@@ -120,7 +120,7 @@ class Theta {
 
   /// The same θ with "prefix." before every name.
   Theta under(std::string_view prefix) const {
-    require(!prefix.empty(), {"named(\"\", theta) has an empty name; parameters are called NAME.parameter"});
+    extend::require(!prefix.empty(), {"named(\"\", theta) has an empty name; parameters are called NAME.parameter"});
     return Theta(recorder_.get(), prefix_ + std::string(prefix) + ".");
   }
 
@@ -141,9 +141,9 @@ Value Theta::declare(const std::string& short_name, Index rows, Index cols, cons
     initialiser(name, block);
     bool finite = true;
     for (Index i = 0; i < block.size(); ++i) finite = finite && std::isfinite(block.data()[i]);
-    require(block.rows() == rows && block.cols() == cols && finite,
-            {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows, " × ",
-             cols});
+    extend::require(block.rows() == rows && block.cols() == cols && finite,
+                    {"the start of theta(\"", name, "\") has a number that is not finite, or another shape than ", rows,
+                     " × ", cols});
     Eigen::VectorXd numbers(block.size());
     std::copy_n(block.data(), block.size(), numbers.data());
     return numbers;
@@ -183,7 +183,7 @@ constexpr bool takes_two() {
 template <class F>
 Record record(Index dimension, F&& formula, Index classes = 0) {
   constexpr bool takes_x_and_theta = takes_two<std::remove_cvref_t<F>, Value, Theta>();
-  require_at_least(dimension, 1, "dimension");
+  extend::require_at_least(dimension, 1, "dimension");
   Recorder recorder(dimension);
   const Value x(recorder, recorder.add({.operation = Operation::input, .rows = dimension}));
   const Theta theta(recorder);
@@ -193,8 +193,9 @@ Record record(Index dimension, F&& formula, Index classes = 0) {
                   "a formula must return a value made of x and theta (not a plain number, a Condition or nothing)");
     if constexpr (returns_value) {
       const Value result = formula(arguments...);
-      require(&result.recorder() == &recorder, {"a formula returns a value of another formula"});
-      require(result.cols() == 1, {"a formula returns ", shape_text(result), "; it must return a number or a vector"});
+      extend::require(&result.recorder() == &recorder, {"a formula returns a value of another formula"});
+      extend::require(result.cols() == 1,
+                      {"a formula returns ", shape_text(result), "; it must return a number or a vector"});
       return recorder.finish(result.index());
     } else {
       return Record{};
@@ -202,9 +203,10 @@ Record record(Index dimension, F&& formula, Index classes = 0) {
   };
   Record made;
   if constexpr (std::is_invocable_v<F&, Value, Value, Value, Theta>) {
-    require(classes >= 1, {"a formula f(x, sigma, label, theta) needs the number of its classes, at least 1: write "
-                           "score_model(d, sm::classes{10}, formula); found ",
-                           classes});
+    extend::require(classes >= 1,
+                    {"a formula f(x, sigma, label, theta) needs the number of its classes, at least 1: write "
+                     "score_model(d, sm::classes{10}, formula); found ",
+                     classes});
     const Value sigma(recorder, recorder.add({.operation = Operation::sigma}));
     const Value label(recorder, recorder.add({.operation = Operation::label, .rows = classes}));
     made = run(x, sigma, label, theta);
@@ -221,8 +223,9 @@ Record record(Index dimension, F&& formula, Index classes = 0) {
         takes_x_and_theta,
         "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
   }
-  require(made.classes == classes,
-          {"classes{", classes, "} is given, but the formula takes no label; write it as f(x, sigma, label, theta)"});
+  extend::require(
+      made.classes == classes,
+      {"classes{", classes, "} is given, but the formula takes no label; write it as f(x, sigma, label, theta)"});
   return made;
 }
 

@@ -44,17 +44,18 @@ class Value {
 
   /// Element i, counted from 0.
   Value operator[](Index i) const {
-    require(i >= 0 && i < size(),
-            {"a formula takes element ", i, " of a vector of size ", size(), "; allowed are 0 to ", size() - 1});
+    extend::require(i >= 0 && i < size(), {"a formula takes element ", i, " of a vector of size ", size(),
+                                           "; allowed are 0 to ", size() - 1});
     return segment(i, 1);
   }
 
   /// The `count` elements from `first`.
   Value segment(Index first, Index count) const {
-    require(cols() == 1,
-            {"a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements"});
-    require(first >= 0 && first < size() && count >= 1 && count <= size() - first,
-            {"a formula takes elements ", first, " to ", last_element(first, count), " of a vector of size ", size()});
+    extend::require(cols() == 1,
+                    {"a formula takes elements of a ", rows(), " × ", cols(), " matrix; only vectors have elements"});
+    extend::require(
+        first >= 0 && first < size() && count >= 1 && count <= size() - first,
+        {"a formula takes elements ", first, " to ", last_element(first, count), " of a vector of size ", size()});
     if (first == 0 && count == size()) return *this;
     const bool view = node().operation == Operation::segment;  // a view of a view is a view
     return {recorder(), recorder().add({.operation = Operation::segment,
@@ -104,7 +105,7 @@ inline Value constant(const Value& like, double number) {
 template <class Derived>
 Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
   const Eigen::MatrixXd plain = numbers.template cast<double>();
-  require(plain.size() > 0, {"a formula uses an empty Eigen object"});
+  extend::require(plain.size() > 0, {"a formula uses an empty Eigen object"});
   const bool row = plain.rows() == 1;  // a row vector is taken as a vector when it meets one
   if (Derived::IsVectorAtCompileTime && row)
     return {like.recorder(), like.recorder().constant(plain.data(), plain.cols(), 1)};
@@ -113,13 +114,13 @@ Value constant(const Value& like, const Eigen::MatrixBase<Derived>& numbers) {
 
 inline std::string shape_text(const Value& v) {
   if (v.size() == 1) return "a number";
-  if (v.cols() == 1) return text("a vector of size ", v.size());
-  return text("a ", v.rows(), " × ", v.cols(), " matrix");
+  if (v.cols() == 1) return detail::text("a vector of size ", v.size());
+  return detail::text("a ", v.rows(), " × ", v.cols(), " matrix");
 }
 
 inline void require_one_formula(const Value& a, const Value& b) {
-  require(&a.recorder() == &b.recorder(),
-          {"a formula uses a value of another formula; values live only while theirs runs"});
+  extend::require(&a.recorder() == &b.recorder(),
+                  {"a formula uses a value of another formula; values live only while theirs runs"});
 }
 
 // A node of the shape of a and b together: numbers broadcast, equal shapes pair up.
@@ -127,8 +128,9 @@ template <class = void>
 Node paired(Operation operation, const Value& a, const Value& b, const char* symbol) {
   require_one_formula(a, b);
   const bool same = a.rows() == b.rows() && a.cols() == b.cols();
-  require(same || a.size() == 1 || b.size() == 1, {"a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
-                                                   "; the sizes must agree, or one of the two must be a number"});
+  extend::require(same || a.size() == 1 || b.size() == 1,
+                  {"a formula has ", shape_text(a), " ", symbol, " ", shape_text(b),
+                   "; the sizes must agree, or one of the two must be a number"});
   const Value& larger = a.size() >= b.size() ? a : b;
   return {.operation = operation, .a = a.index(), .b = b.index(), .rows = larger.rows(), .cols = larger.cols()};
 }
@@ -136,7 +138,7 @@ Node paired(Operation operation, const Value& a, const Value& b, const char* sym
 // α a, folding a scale of a scale.
 template <class = void>
 Value scaled(const Value& a, double alpha) {
-  require(std::isfinite(alpha), {"a formula multiplies by ", alpha, "; a factor must be finite"});
+  extend::require(std::isfinite(alpha), {"a formula multiplies by ", alpha, "; a factor must be finite"});
   Node node{.operation = Operation::combine, .a = a.index(), .rows = a.rows(), .cols = a.cols(), .alpha = alpha};
   if (a.node().operation == Operation::combine && a.node().b < 0) {
     const double product = alpha * a.node().alpha;
@@ -181,11 +183,11 @@ Value reduction(Operation operation, const Value& a) {
 template <class = void>
 Value matrix_times(const Value& a, const Value& b) {
   require_one_formula(a, b);
-  require(
+  extend::require(
       a.node().uniform && (b.cols() == 1 || b.node().uniform),
       {"a formula multiplies by a matrix that depends on x; only matrices of theta and constants can be multiplied"});
-  require(a.cols() == b.rows(),
-          {"a formula multiplies ", shape_text(a), " by ", shape_text(b), "; the matrix needs ", b.rows(), " columns"});
+  extend::require(a.cols() == b.rows(), {"a formula multiplies ", shape_text(a), " by ", shape_text(b),
+                                         "; the matrix needs ", b.rows(), " columns"});
   return {
       a.recorder(),
       a.recorder().add(
@@ -200,8 +202,8 @@ Value product(const Value& a, const Value& b) {
 
 template <class = void>
 Value dot_product(const Value& a, const Value& b) {
-  require(a.size() == b.size(),
-          {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
+  extend::require(a.size() == b.size(),
+                  {"a formula takes dot of ", shape_text(a), " and ", shape_text(b), "; the sizes must agree"});
   if (a.size() == 1) return product(a, b);
   Node node = paired(Operation::dot, a, b, "dot");
   node.rows = node.cols = 1;
@@ -215,9 +217,10 @@ inline Condition compared(Operation operation, const Value& a, const Value& b) {
 inline Value selected(const Value& condition, const Value& a, const Value& b) {
   require_one_formula(condition, a);
   Node node = paired(Operation::select, a, b, "or");
-  require(condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
-          {"where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
-           "; the sizes must agree, or one of the two must be 1"});
+  extend::require(
+      condition.size() == 1 || node.size() == 1 || (condition.rows() == node.rows && condition.cols() == node.cols),
+      {"where(condition, a, b) has a condition of size ", condition.size(), " for values of size ", node.size(),
+       "; the sizes must agree, or one of the two must be 1"});
   if (condition.size() > node.size()) node.rows = condition.rows(), node.cols = condition.cols();
   node.c = node.b;
   node.b = node.a;
@@ -226,13 +229,13 @@ inline Value selected(const Value& condition, const Value& a, const Value& b) {
 }
 
 inline Value concatenated(const std::vector<Value>& parts) {
-  require(!parts.empty(), {"concat has no parts; at least one is needed"});
+  extend::require(!parts.empty(), {"concat has no parts; at least one is needed"});
   if (parts.size() == 1) return parts.front();
   std::vector<int> indices;
   Index total = 0;
   for (const Value& part : parts) {
     require_one_formula(parts.front(), part);
-    require(part.cols() == 1, {"concat has ", shape_text(part), "; only numbers and vectors can be joined"});
+    extend::require(part.cols() == 1, {"concat has ", shape_text(part), "; only numbers and vectors can be joined"});
     indices.push_back(part.index());
     total += part.size();
   }
@@ -243,10 +246,10 @@ inline Value concatenated(const std::vector<Value>& parts) {
 /// n of sum(n, f) and stack(n, f), for f(0) … f(n − 1) with int arguments.
 template <std::integral N>
 int count_of(N n, const char* what) {
-  require(n >= 1, {what, "(n, f) has n = ", n, "; at least one ", what == std::string("sum") ? "term" : "element",
-                   " is needed"});
-  require(std::cmp_less_equal(n, std::numeric_limits<int>::max()),
-          {what, "(n, f) has n = ", n, "; at most ", std::numeric_limits<int>::max(), " are possible"});
+  extend::require(n >= 1, {what, "(n, f) has n = ", n, "; at least one ",
+                           what == std::string("sum") ? "term" : "element", " is needed"});
+  extend::require(std::cmp_less_equal(n, std::numeric_limits<int>::max()),
+                  {what, "(n, f) has n = ", n, "; at most ", std::numeric_limits<int>::max(), " are possible"});
   return static_cast<int>(n);
 }
 
@@ -274,8 +277,8 @@ inline Value operator*(const Value& a, const Value& b) { return product(a, b); }
 
 template <IsValue V>
 V operator/(const V& a, const V& b) {
-  require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
-          {"a formula divides ", shape_text(a), " by ", shape_text(b)});
+  extend::require(b.cols() == 1 || a.size() == 1 || a.cols() == b.cols(),
+                  {"a formula divides ", shape_text(a), " by ", shape_text(b)});
   return {a.recorder(), a.recorder().add(paired(Operation::multiply, a, reciprocal(b), "÷"))};
 }
 
@@ -356,8 +359,8 @@ inline Value& operator/=(Value& a, const auto& b) { return a = a / b; }
 template <std::integral N>
 Value pow(const Value& a, N n) {
   constexpr int most = 1'000'000'000;
-  require(std::cmp_less_equal(n, most) && std::cmp_greater_equal(n, -most),
-          {"a formula raises to the power ", n, "; whole powers are possible from ", -most, " to ", most});
+  extend::require(std::cmp_less_equal(n, most) && std::cmp_greater_equal(n, -most),
+                  {"a formula raises to the power ", n, "; whole powers are possible from ", -most, " to ", most});
   const int whole = static_cast<int>(n);
   if (whole == 1) return a;
   if (whole == 2) return square(a);
@@ -368,7 +371,8 @@ Value pow(const Value& a, N n) {
 /// a^p for a real number p; a ≥ 0 (NaN below 0, as std::pow).
 template <std::floating_point N>
 Value pow(const Value& a, N p) {
-  require(std::isfinite(p), {"a formula raises to the power ", static_cast<double>(p), "; a power must be finite"});
+  extend::require(std::isfinite(p),
+                  {"a formula raises to the power ", static_cast<double>(p), "; a power must be finite"});
   return elementwise(elementary::function_of<elementary::power>, a, {.real = static_cast<double>(p)});
 }
 
@@ -541,9 +545,10 @@ requires std::same_as<std::invoke_result_t<F&, int>, Value> Value stack(N n, F f
 
 /// Column k of A, counted from 0.
 inline Value column(const Value& a, Index k) {
-  require(a.node().uniform,
-          {"a formula takes a column of a value that depends on x; only matrices of theta and constants have columns"});
-  require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of ", shape_text(a), "; it has ", a.cols()});
+  extend::require(
+      a.node().uniform,
+      {"a formula takes a column of a value that depends on x; only matrices of theta and constants have columns"});
+  extend::require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of ", shape_text(a), "; it has ", a.cols()});
   if (a.cols() == 1) return a;
   return {a.recorder(),
           a.recorder().add({.operation = Operation::segment, .a = a.index(), .rows = a.rows(), .first = k * a.rows()})};
@@ -551,8 +556,9 @@ inline Value column(const Value& a, Index k) {
 
 /// Aᵀ
 inline Value transpose(const Value& a) {
-  require(a.node().uniform,
-          {"a formula transposes a value that depends on x; only matrices of theta and constants have a transpose"});
+  extend::require(
+      a.node().uniform,
+      {"a formula transposes a value that depends on x; only matrices of theta and constants have a transpose"});
   return {a.recorder(),
           a.recorder().add({.operation = Operation::transpose, .a = a.index(), .rows = a.cols(), .cols = a.rows()})};
 }

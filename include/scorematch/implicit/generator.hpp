@@ -185,12 +185,12 @@ class GeneratorMap {
 class Generator : public FormulaModel {
  public:
   Generator(formula::Record record, Index dimension) : FormulaModel(std::move(record)) {
-    require_at_least(dimension, 1, "generator: dimension");
-    require(!record_->takes_sigma, {"the formula of a generator takes (z, theta); this one also takes sigma"});
+    extend::require_at_least(dimension, 1, "generator: dimension");
+    extend::require(!record_->takes_sigma, {"the formula of a generator takes (z, theta); this one also takes sigma"});
     const Index size = record_->result().size();
-    require(size == dimension,
-            {"the formula of a generator must return a vector of size ", dimension,
-             ", its dimension; this one returns ", size == 1 ? "a number" : text("a vector of size ", size)});
+    extend::require(size == dimension, {"the formula of a generator must return a vector of size ", dimension,
+                                        ", its dimension; this one returns ",
+                                        size == 1 ? "a number" : detail::text("a vector of size ", size)});
     const formula::Dependence dependence(*record_);
     order_ = std::make_shared<const std::vector<std::pair<Index, Index>>>(dependence.triangular_order());
     if (noise_dimension() == dimension && dependence.affine())
@@ -214,14 +214,14 @@ class Generator : public FormulaModel {
 
   /// Throws std::invalid_argument, saying why, unless the density of x is known.
   void require_density(const char* who, const char* remedy) const {
-    require(noise_dimension() == dimension(),
-            {who, ": the generator makes ", dimension(), " numbers of ", noise_dimension(),
-             " of noise; its density is known for as many of one as of the other only", remedy});
-    require(structure_ != GeneratorStructure::general,
-            {who,
-             ": the generator's density is not known: its formula is neither affine in z, nor triangular (each "
-             "element of x using one element of z that those before it do not)",
-             remedy});
+    extend::require(noise_dimension() == dimension(),
+                    {who, ": the generator makes ", dimension(), " numbers of ", noise_dimension(),
+                     " of noise; its density is known for as many of one as of the other only", remedy});
+    extend::require(structure_ != GeneratorStructure::general,
+                    {who,
+                     ": the generator's density is not known: its formula is neither affine in z, nor triangular (each "
+                     "element of x using one element of z that those before it do not)",
+                     remedy});
   }
 
  private:
@@ -241,7 +241,7 @@ class Generator : public FormulaModel {
 /// parameter name with two shapes.
 template <class F>
 Generator generator(Index noise_dimension, Index dimension, F&& formula) {
-  require_at_least(noise_dimension, 1, "generator: noise_dimension");
+  extend::require_at_least(noise_dimension, 1, "generator: noise_dimension");
   return Generator(formula::record(noise_dimension, formula), dimension);
 }
 
@@ -267,10 +267,10 @@ inline bool one_sign(const std::vector<char>& signs) {
 
 template <class T>
 void generate(const Generator& generator, MatrixView<T> Z, bool with_density, Generated<T>& result) {
-  require(Z.rows() == generator.noise_dimension(),
-          {"Z has ", Z.rows(), " rows; the generator takes ", generator.noise_dimension(),
-           " numbers of noise, so it must be ", generator.noise_dimension(), " × N, one column per sample"});
-  require_samples<T>(Z, Z.rows(), "Z");
+  extend::require(Z.rows() == generator.noise_dimension(),
+                  {"Z has ", Z.rows(), " rows; the generator takes ", generator.noise_dimension(),
+                   " numbers of noise, so it must be ", generator.noise_dimension(), " × N, one column per sample"});
+  extend::require_samples<T>(Z, Z.rows(), "Z");
   const GeneratorMap<T> map = generator.map<T>();
   struct State {
     typename GeneratorMap<T>::Workspace workspace;
@@ -327,9 +327,10 @@ auto generate_with_density(const Generator& generator, const Eigen::MatrixBase<D
 /// count < 1 or > 10⁹.
 template <class T = double>
 Matrix<T> generate(const Generator& generator, Index count, std::uint64_t seed = 0) {
-  require_within(count, 1, 1'000'000'000, "generate: count");
+  extend::require_within(count, 1, 1'000'000'000, "generate: count");
   Matrix<T> Z(count, generator.noise_dimension());
-  fill_normals<T>({seed, Purpose::generator_noise}, Ids::from(0), count, 0, Z.cols(), Z.data(), count);
+  extend::fill_normals<T>({seed, extend::Purpose::generator_noise}, extend::Ids::from(0), count, 0, Z.cols(), Z.data(),
+                          count);
   const Matrix<T> noise = Z.transpose();
   return generate(generator, noise);
 }

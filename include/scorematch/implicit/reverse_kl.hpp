@@ -70,13 +70,13 @@ struct reverse_kl {
 
   void validate() const {
     constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
-    require_within(iterations, 1, most, "reverse_kl: iterations");
-    require_within(batch, 2, 1'000'000'000, "reverse_kl: batch");
-    require_positive(learning_rate, "reverse_kl: learning_rate");
-    require_positive(sigma, "reverse_kl: sigma");
-    require_within(score_steps, 1, 1'000'000, "reverse_kl: score_steps");
-    require_within(first_score_steps, 1, 1'000'000'000, "reverse_kl: first_score_steps");
-    require_positive(score_learning_rate, "reverse_kl: score_learning_rate");
+    extend::require_within(iterations, 1, most, "reverse_kl: iterations");
+    extend::require_within(batch, 2, 1'000'000'000, "reverse_kl: batch");
+    extend::require_positive(learning_rate, "reverse_kl: learning_rate");
+    extend::require_positive(sigma, "reverse_kl: sigma");
+    extend::require_within(score_steps, 1, 1'000'000, "reverse_kl: score_steps");
+    extend::require_within(first_score_steps, 1, 1'000'000'000, "reverse_kl: first_score_steps");
+    extend::require_positive(score_learning_rate, "reverse_kl: score_learning_rate");
   }
 };
 
@@ -110,7 +110,7 @@ struct KnownDensity {
   static constexpr bool known = true;
   struct Workspace {};
 
-  void evaluate(const GeneratorMap<T>& map, const Matrix<T>& Z, const Points<T>&,
+  void evaluate(const GeneratorMap<T>& map, const Matrix<T>& Z, const extend::Points<T>&,
                 typename GeneratorMap<T>::Workspace& workspace, Workspace&,
                 typename GeneratorMap<T>::LogDensity& density) const {
     map.log_density(Z, workspace, density);
@@ -121,17 +121,18 @@ struct KnownDensity {
 template <class T>
 struct LearnedScore {
   static constexpr bool known = false;
-  BoundModel<T> bound;
+  extend::BoundModel<T> bound;
   double sigma;
 
   struct Workspace {
-    Room workspace;
-    Points<T> points;
-    ScoreValues<T> values;
+    extend::Room workspace;
+    extend::Points<T> points;
+    extend::ScoreValues<T> values;
   };
 
-  void evaluate(const GeneratorMap<T>&, const Matrix<T>&, const Points<T>& points, typename GeneratorMap<T>::Workspace&,
-                Workspace& own, typename GeneratorMap<T>::LogDensity& density) const {
+  void evaluate(const GeneratorMap<T>&, const Matrix<T>&, const extend::Points<T>& points,
+                typename GeneratorMap<T>::Workspace&, Workspace& own,
+                typename GeneratorMap<T>::LogDensity& density) const {
     own.points.X = points.X;
     own.points.sigma.setConstant(points.X.rows(), static_cast<T>(sigma));
     bound.evaluate(own.points, own.workspace, own.values);
@@ -143,14 +144,14 @@ struct LearnedScore {
 template <class T, class Own>
 class Estimator {
  public:
-  Estimator(const Generator& generator, BoundModel<T> target, Own own)
+  Estimator(const Generator& generator, extend::BoundModel<T> target, Own own)
       : map_(generator.map<T>()), target_(std::move(target)), own_(std::move(own)), d_(generator.dimension()) {}
 
   GeneratorMap<T>& map() { return map_; }
   Own& own() { return own_; }
 
   /// Draws of the generator, a column each.
-  void draw(StreamKey key, std::uint64_t step, Matrix<T>& X) {
+  void draw(extend::StreamKey key, std::uint64_t step, Matrix<T>& X) {
     const Index block = std::min(X.cols(), map_.block_size(false));
     evaluate::for_each_piece((X.cols() + block - 1) / block, states_, [](State&) {},
                              [&](State& s, Index b) {
@@ -162,7 +163,7 @@ class Estimator {
   }
 
   /// The mean over `N` draws of a step; `with_error`: the gradient's errors too.
-  void estimate(StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKlEstimate& result) {
+  void estimate(extend::StreamKey key, std::uint64_t step, Index N, bool with_error, ReverseKlEstimate& result) {
     // For an error there must be blocks to compare: 16 at least.
     const Index block = std::min(with_error ? std::max<Index>(1, N / 16) : N, map_.block_size(known));
     Sums total{.signs = std::vector<char>(known ? static_cast<std::size_t>(d_) : 0, 0),
@@ -212,19 +213,19 @@ class Estimator {
     typename GeneratorMap<T>::Workspace workspace;
     typename GeneratorMap<T>::LogDensity density;
     typename Own::Workspace own_workspace;
-    Room target_workspace;
+    extend::Room target_workspace;
     Matrix<T> Z, weights;
-    Points<T> points;
-    ScoreValues<T> target;
+    extend::Points<T> points;
+    extend::ScoreValues<T> target;
     Vector<T> f;
     Eigen::VectorXd sums;
   };
 
   // A block of draws with their part of the gradient.
-  void sweep(StreamKey key, std::uint64_t step, Index first, Index count, Index N, State& s) {
+  void sweep(extend::StreamKey key, std::uint64_t step, Index first, Index count, Index N, State& s) {
     noise(key, step, first, count, s);
     map_.generate(s.Z, s.workspace, s.points.X);
-    s.points.along = Along::none;
+    s.points.along = extend::Along::none;
     own_.evaluate(map_, s.Z, s.points, s.workspace, s.own_workspace, s.density);
     s.weights = s.density.score;
     if (knows_energy())
@@ -257,15 +258,15 @@ class Estimator {
     }
   }
 
-  void noise(StreamKey key, std::uint64_t step, Index first, Index count, State& s) const {
+  void noise(extend::StreamKey key, std::uint64_t step, Index first, Index count, State& s) const {
     const Index rows = evaluate::padded_rows<T>(count), m = map_.noise_dimension();
     s.Z.resize(rows, m);
-    fill_normals<T>(key, Ids::from(first), count, step, m, s.Z.data(), rows);
+    extend::fill_normals<T>(key, extend::Ids::from(first), count, step, m, s.Z.data(), rows);
     for (Index i = count; i < rows; ++i) s.Z.row(i) = s.Z.row(count - 1);
   }
 
   GeneratorMap<T> map_;
-  BoundModel<T> target_;
+  extend::BoundModel<T> target_;
   Own own_;
   Index d_;
   evaluate::PerThread<State> states_;
@@ -273,15 +274,15 @@ class Estimator {
 
 template <class M>
 void require_target(const Generator& generator, const M& target, const char* who) {
-  require(static_cast<Index>(target.dimension()) == generator.dimension(),
-          {who, ": the target has dimension ", static_cast<Index>(target.dimension()),
-           ", the generator makes points of ", generator.dimension(), "; they must agree"});
+  extend::require(static_cast<Index>(target.dimension()) == generator.dimension(),
+                  {who, ": the target has dimension ", static_cast<Index>(target.dimension()),
+                   ", the generator makes points of ", generator.dimension(), "; they must agree"});
 }
 
 /// The loop. step(i, φ, estimate) estimates at φ; last(estimate) does so once more, with errors, at the end.
 template <class Step, class Last>
 void train(const reverse_kl& options, Step step, Last last, ReverseKlFit& result) {
-  const Stopwatch watch;
+  const detail::Stopwatch watch;
   fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = options.iterations};
   Eigen::VectorXd phi = result.generator.parameters(), before = phi;
   const Index stride = std::max<Index>(1, options.iterations / 100);
@@ -317,15 +318,16 @@ void train(const reverse_kl& options, Step step, Last last, ReverseKlFit& result
 /// E_q[log q + f] and its gradient for φ at the generator's present φ, from `samples` draws, with Monte-Carlo errors of
 /// both. The target p is an energy, a score model or a user's class. Throws std::invalid_argument where the generator's
 /// density is not known (it must be affine or triangular), dimensions do not agree, or samples not from 32 to 10⁹.
-template <class T = double, AnyModel M>
+template <class T = double, detail::AnyModel M>
 ReverseKlEstimate reverse_kl_gradient(const Generator& generator, const M& target, Index samples,
                                       std::uint64_t seed = 0) {
-  require_within(samples, 32, 1'000'000'000, "reverse_kl_gradient: samples");
+  extend::require_within(samples, 32, 1'000'000'000, "reverse_kl_gradient: samples");
   implicit::require_target(generator, target, "reverse_kl_gradient");
   generator.require_density("reverse_kl_gradient", "");
   ReverseKlEstimate result;
   using Estimator = implicit::Estimator<T, implicit::KnownDensity<T>>;
-  Estimator(generator, bind<T>(target), {}).estimate({seed, Purpose::generator_noise}, 0, samples, true, result);
+  Estimator(generator, detail::bind<T>(target), {})
+      .estimate({seed, extend::Purpose::generator_noise}, 0, samples, true, result);
   return result;
 }
 
@@ -338,7 +340,7 @@ ReverseKlEstimate reverse_kl_gradient(const Generator& generator, const M& targe
 /// no point where p is small, and does not mind if q misses a mode of p. Reproducible: the same bits for any number of
 /// threads. Throws std::invalid_argument where the density is not known, dimensions do not agree, or an option is out
 /// of range; numerical outcomes are in `status`.
-template <class T = double, AnyModel M>
+template <class T = double, detail::AnyModel M>
 ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M& target) {
   options.validate();
   implicit::require_target(generator, target, "reverse_kl");
@@ -346,8 +348,8 @@ ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M&
                             "; give a score model to be learned beside it: fit(generator, reverse_kl{}, target, "
                             "score_model)");
   ReverseKlFit result{.generator = generator};
-  implicit::Estimator<T, implicit::KnownDensity<T>> estimator(generator, bind<T>(target), {});
-  const StreamKey key{options.seed, Purpose::generator_noise};
+  implicit::Estimator<T, implicit::KnownDensity<T>> estimator(generator, detail::bind<T>(target), {});
+  const extend::StreamKey key{options.seed, extend::Purpose::generator_noise};
   const auto estimate = [&](Index step, Index samples, bool with_error, const Eigen::VectorXd& phi,
                             ReverseKlEstimate& out) {
     estimator.map().bind(phi);
@@ -371,17 +373,18 @@ ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M&
 ///
 /// What is learned is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
 /// variances are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
-template <class T = double, AnyModel M, AnyTrainableModel S>
+template <class T = double, detail::AnyModel M, detail::AnyTrainableModel S>
 LearnedReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options, const M& target, const S& score) {
   options.validate();
   implicit::require_target(generator, target, "reverse_kl");
-  require(static_cast<Index>(score.dimension()) == generator.dimension(),
-          {"reverse_kl: the score to be learned has dimension ", static_cast<Index>(score.dimension()),
-           ", the generator makes points of ", generator.dimension(), "; they must agree"});
+  extend::require(static_cast<Index>(score.dimension()) == generator.dimension(),
+                  {"reverse_kl: the score to be learned has dimension ", static_cast<Index>(score.dimension()),
+                   ", the generator makes points of ", generator.dimension(), "; they must agree"});
   LearnedReverseKlFit<S> result{{.generator = generator}, score};
   using Learned = implicit::LearnedScore<T>;
-  implicit::Estimator<T, Learned> estimator(generator, bind<T>(target), Learned{bind<T>(score), options.sigma});
-  const StreamKey key{options.seed, Purpose::generator_noise};
+  implicit::Estimator<T, Learned> estimator(generator, detail::bind<T>(target),
+                                            Learned{detail::bind<T>(score), options.sigma});
+  const extend::StreamKey key{options.seed, extend::Purpose::generator_noise};
   const denoising_score_matching denoising{.sigma = options.sigma, .seed = options.seed};
 
   Matrix<T> draws = Matrix<T>::Zero(generator.dimension(), options.batch);  // the loss keeps looking at it

@@ -34,7 +34,8 @@ struct ClosedFormOptions {
   double ridge = 0;  ///< adds ½ ridge ‖θ‖² to the loss; ≥ 0
 
   void validate() const {
-    require(std::isfinite(ridge) && ridge >= 0, {"ClosedFormOptions: ridge is ", ridge, "; it must be at least 0"});
+    extend::require(std::isfinite(ridge) && ridge >= 0,
+                    {"ClosedFormOptions: ridge is ", ridge, "; it must be at least 0"});
   }
 };
 
@@ -139,8 +140,8 @@ class FeatureGram {
  private:
   struct State {
     evaluate::FormulaWorkspace<T> workspace;
-    Samples<T> samples;
-    Points<T> points;
+    extend::Samples<T> samples;
+    extend::Points<T> points;
     typename O::template Notes<T> notes;
     Eigen::VectorXd sums;
     Matrix<T> product, masked;
@@ -234,9 +235,10 @@ const formula::Record& record_of(const M& model) {
 template <class T, MayBeLinear M, class O>
 FeatureGram<T, O> feature_gram(const M& model, const O& objective, MatrixView<T> data) {
   if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), KnowsEnergy<M>, objective, data, 0, -1);
+    return FeatureGram<T, O>(model.record(), detail::KnowsEnergy<M>, objective, data, 0, -1);
   else
-    return FeatureGram<T, O>(model.model().record(), KnowsEnergy<M>, objective, data, model.sigma(), model.label());
+    return FeatureGram<T, O>(model.model().record(), detail::KnowsEnergy<M>, objective, data, model.sigma(),
+                             model.label());
 }
 
 template <class T, MayBeLinear M, class O>
@@ -255,12 +257,12 @@ double rank_tolerance(Index p) {
 template <MayBeLinear M>
 void require_linear(const M& model) {
   const formula::Record& record = record_of(model);
-  require(record.parameter_count() > 0, {"closed_form: the model has no parameters"});
+  extend::require(record.parameter_count() > 0, {"closed_form: the model has no parameters"});
   const formula::Linearity linearity = formula::linearity(record);
   bool cholesky = false;
   for (const formula::ParameterBlock& block : record.parameters)
     cholesky = cholesky || (block.name.size() >= 12 && block.name.substr(block.name.size() - 12) == "log_diagonal");
-  require(
+  extend::require(
       linearity.linear,
       {"closed_form: the model is not linear in its parameters: its formula takes ", linearity.reason,
        cholesky ? " (a gaussian's mean and Cholesky factor enter so; natural_gaussian is the same energy, linear in "
@@ -465,9 +467,9 @@ void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& opti
   const Eigen::VectorXd own = result.model.parameters();
   require_linear(result.model);
   auto function = objective::loss_function<T>(result.model, objective, data);
-  require(objective.half_squared_score(),
-          {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
-           "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
+  extend::require(objective.half_squared_score(),
+                  {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
+                   "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
   auto gram = feature_gram<T>(result.model, objective, data);
   result.A = gram.mean(0);
   Loss loss;

@@ -30,8 +30,8 @@ struct StandardErrorOptions {
                     ///< more
 
   void validate() const {
-    require(level > 0 && level < 1, {"StandardErrorOptions: level is ", level, "; it must be between 0 and 1"});
-    require_within(draws, 1, 1'000'000, "StandardErrorOptions: draws");
+    extend::require(level > 0 && level < 1, {"StandardErrorOptions: level is ", level, "; it must be between 0 and 1"});
+    extend::require_within(draws, 1, 1'000'000, "StandardErrorOptions: draws");
   }
 };
 
@@ -152,7 +152,7 @@ struct GradientSums {
 /// Each sample's gradient at one θ.
 template <class T, class M, class O, class Real = double>
 class SampleGradients {
-  using Bound = decltype(bind<T>(std::declval<const M&>()));
+  using Bound = decltype(detail::bind<T>(std::declval<const M&>()));
   static constexpr Index lanes = simd::width<simd::Lanes<T>>;
   static constexpr Index block = lanes, chunk = 64;  ///< samples swept together; samples whose products are added up
 
@@ -168,7 +168,7 @@ class SampleGradients {
     evaluate::PerThread<State> states;
     evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
                              [&](State& s) {
-                               if (!s.bound) s.bound = std::make_unique<Bound>(bind<T>(model_));
+                               if (!s.bound) s.bound = std::make_unique<Bound>(detail::bind<T>(model_));
                              },
                              [&](State& s, Index piece) {
                                s.sums.reset(p_);
@@ -183,12 +183,12 @@ class SampleGradients {
   struct State {
     std::unique_ptr<Bound> bound;
     typename Bound::Workspace workspace;
-    Samples<T> samples;
-    Points<T> points;
+    extend::Samples<T> samples;
+    extend::Points<T> points;
     typename O::template Notes<T> notes;
-    ScoreValues<T> values;
-    Losses<T> losses;
-    ScoreAdjoints<T> bar;
+    extend::ScoreValues<T> values;
+    extend::Losses<T> losses;
+    extend::ScoreAdjoints<T> bar;
     Vector<Real> adjoints, gradient;
     Matrix<Real> G;  ///< p × samples of the chunk
     GradientSums sums;
@@ -460,14 +460,14 @@ class Sandwich {
     }
     if (error.effective_samples < 5 && share_of_samples(k) < 0.03) {
       warn(k, Weakness::few_samples,
-           text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10, " of ", n_,
-                " samples; its error is not to be trusted"));
+           detail::text("the estimate rests on about ", std::round(10 * error.effective_samples) / 10, " of ", n_,
+                        " samples; its error is not to be trusted"));
     } else if (!quadratic_ && inverse_.K(k, k) > 0) {
       const double change = change_of_curvature(k, error.standard_error);
       if (!(change > 1.0 / 3 && change < 3))
         warn(k, Weakness::not_quadratic,
-             text("over its interval the mean curvature is ", std::round(100 * change) / 100,
-                  " times that at the estimate; the interval is not to be trusted"));
+             detail::text("over its interval the mean curvature is ", std::round(100 * change) / 100,
+                          " times that at the estimate; the interval is not to be trusted"));
     }
   }
 
@@ -509,8 +509,8 @@ template <class T, class Fit>
 void sandwich(Fit& fit, const Eigen::VectorXd& theta, const std::vector<std::string>& names, Index n,
               const StandardErrorOptions& options, StandardErrors& result) {
   options.validate();
-  require(theta.size() > 0, {"standard_errors: the model has no parameters"});
-  require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
+  extend::require(theta.size() > 0, {"standard_errors: the model has no parameters"});
+  extend::require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
   Sandwich<T, Fit>(fit, theta, names, n, options.level, result).run();
 }
 
@@ -573,11 +573,11 @@ class ScoreFit {
 /// for any number of threads. Throws std::invalid_argument for options out of range, a model without parameters, fewer
 /// than two samples, and data as in `loss`.
 template <class M, class O, class Derived>
-requires AnyModel<M> StandardErrors standard_errors(const M& model, const O& objective,
-                                                    const Eigen::MatrixBase<Derived>& X,
-                                                    const StandardErrorOptions& options = {}) {
+requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, const O& objective,
+                                                            const Eigen::MatrixBase<Derived>& X,
+                                                            const StandardErrorOptions& options = {}) {
   StandardErrors result;
-  if constexpr (check_trainable_model<M>()) {
+  if constexpr (detail::check_trainable_model<M>()) {
     using T = typename Derived::Scalar;
     options.validate();
     const MatrixView<T> data = X.derived();

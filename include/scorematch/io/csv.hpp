@@ -52,14 +52,14 @@ inline std::string other_columns(const std::string& asked, const std::vector<std
     return distance(a) < distance(b);
   });
   std::string message;
-  if (distance(*nearest) <= 2) message = text("; did you mean ", in_quotes(*nearest), "?");
+  if (distance(*nearest) <= 2) message = detail::text("; did you mean ", in_quotes(*nearest), "?");
   constexpr std::size_t most = 30;
   message += message.empty() ? "; its columns are " : " Its columns are ";
   for (std::size_t i = 0; i < std::min(most, names.size()); ++i) {
     if (i > 0) message += ", ";
     message += in_quotes(names[i]);
   }
-  if (names.size() > most) message += text(", … (", names.size(), " in all)");
+  if (names.size() > most) message += detail::text(", … (", names.size(), " in all)");
   return message;
 }
 
@@ -356,12 +356,13 @@ CsvTable read_csv_table(const std::string& path, const std::vector<std::string>&
   std::iota(chosen.begin(), chosen.end(), unnamed);
   for (std::size_t row = 0; row < columns.size(); ++row) {
     const auto found = std::find(names.begin(), names.end(), columns[row]);
-    require(found != names.end(),
-            {"'", path, "' has no column ", io::in_quotes(columns[row]),
-             found != names.end() ? "" : io::other_columns(columns[row], names),
-             rows.has_header() ? "" : " (it has no header line, so a column's name is its position, counted from 0)"});
-    require(std::find(found + 1, names.end(), columns[row]) == names.end(),
-            {"'", path, "' has more than one column ", io::in_quotes(columns[row])});
+    extend::require(
+        found != names.end(),
+        {"'", path, "' has no column ", io::in_quotes(columns[row]),
+         found != names.end() ? "" : io::other_columns(columns[row], names),
+         rows.has_header() ? "" : " (it has no header line, so a column's name is its position, counted from 0)"});
+    extend::require(std::find(found + 1, names.end(), columns[row]) == names.end(),
+                    {"'", path, "' has more than one column ", io::in_quotes(columns[row])});
     chosen[row] = static_cast<std::size_t>(found - names.begin());
   }
 
@@ -479,14 +480,15 @@ inline std::string first_line_of_numbers(const std::string& line) {
 /// writing fails.
 inline void write_csv(const std::string& path, const MatrixView<double>& X,
                       const std::vector<std::string>& names = {}) {
-  require_at_least(X.rows(), 1, "the number of rows of X");
-  require(names.empty() || static_cast<Index>(names.size()) == X.rows(),
-          {"names has ", names.size(), " entries; X has ", X.rows(), " rows, and each is a column of the file"});
+  extend::require_at_least(X.rows(), 1, "the number of rows of X");
+  extend::require(
+      names.empty() || static_cast<Index>(names.size()) == X.rows(),
+      {"names has ", names.size(), " entries; X has ", X.rows(), " rows, and each is a column of the file"});
   for (std::size_t i = 0; i < names.size(); ++i) {
-    require(names[i].find('\0') == std::string::npos, {"names[", i, "] holds a byte of 0"});
-    require(i > 0 || names.size() == 1 || !(names[0].empty() || names[0].starts_with("Unnamed: 0")),
-            {"names[0] is ", io::in_quotes(names[0]),
-             "; readers would take that column for the rows' numbers and leave it out"});
+    extend::require(names[i].find('\0') == std::string::npos, {"names[", i, "] holds a byte of 0"});
+    extend::require(i > 0 || names.size() == 1 || !(names[0].empty() || names[0].starts_with("Unnamed: 0")),
+                    {"names[0] is ", io::in_quotes(names[0]),
+                     "; readers would take that column for the rows' numbers and leave it out"});
   }
   io::OutputFile file(path);
   std::string out;

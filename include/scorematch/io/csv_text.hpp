@@ -44,11 +44,12 @@ struct CsvOptions {
 
   /// Throws std::invalid_argument for another separator or decimal mark.
   void validate() const {
-    require(std::string_view(",;\t \0", 5).find(separator) != std::string_view::npos,
-            {"CsvOptions::separator is '", separator, "'; it must be ',', ';', '\\t', ' ', or '\\0' for automatic"});
-    require(decimal == '.' || decimal == ',',
-            {"CsvOptions::decimal is ", io::in_quotes({&decimal, 1}), "; it must be '.' or ','"});
-    require(decimal != ',' || separator != ',', {"CsvOptions::decimal and CsvOptions::separator are both ','"});
+    extend::require(
+        std::string_view(",;\t \0", 5).find(separator) != std::string_view::npos,
+        {"CsvOptions::separator is '", separator, "'; it must be ',', ';', '\\t', ' ', or '\\0' for automatic"});
+    extend::require(decimal == '.' || decimal == ',',
+                    {"CsvOptions::decimal is ", io::in_quotes({&decimal, 1}), "; it must be '.' or ','"});
+    extend::require(decimal != ',' || separator != ',', {"CsvOptions::decimal and CsvOptions::separator are both ','"});
   }
 };
 

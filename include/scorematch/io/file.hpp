@@ -32,7 +32,7 @@ namespace scorematch::io {
 /// Throws std::runtime_error: the file at `path`, and the parts that say what is wrong with it.
 template <class... Parts>
 [[noreturn]] void file_error(const std::string& path, const Parts&... parts) {
-  throw std::runtime_error(text("scorematch: '", path, "' ", parts...));
+  throw std::runtime_error(detail::text("scorematch: '", path, "' ", parts...));
 }
 
 /// `found` as a message shows it: in quotes, cut after 40 bytes, control characters as \xNN (a NUL would end it).

@@ -289,7 +289,7 @@ void write_npy(const std::string& path, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "write_npy: X must be of float or double");
   const MatrixView<T> view(X.derived());
-  require(view.rows() > 0 || view.cols() == 0, {"X is 0 × ", view.cols(), ": samples without numbers"});
+  extend::require(view.rows() > 0 || view.cols() == 0, {"X is 0 × ", view.cols(), ": samples without numbers"});
 
   std::string dict = std::is_same_v<T, float> ? "{'descr': '<f4'" : "{'descr': '<f8'";
   dict += ", 'fortran_order': False, 'shape': (";

@@ -140,7 +140,7 @@ inline Eigen::VectorXd read_matrix(const std::string& path, ParameterLines& line
       if (col > 0) lines.skip(line, " ", "another number of this row");
       values[row + rows * col] = lines.number<double>(line, "a row of numbers");
     }
-    if (!line.empty()) lines.malformed(text("the row to end after ", cols, " numbers"));
+    if (!line.empty()) lines.malformed(detail::text("the row to end after ", cols, " numbers"));
   }
   return values;
 }
@@ -148,8 +148,8 @@ inline Eigen::VectorXd read_matrix(const std::string& path, ParameterLines& line
 /// Throws std::invalid_argument where a number is not finite.
 inline void require_finite(const Eigen::VectorXd& values, Index rows, const std::string& what) {
   for (Index i = 0; i < values.size(); ++i)
-    require(std::isfinite(values[i]), {what, " has ", values[i], " in row ", i % rows, ", column ", i / rows,
-                                       " (counted from 0); only finite numbers are saved"});
+    extend::require(std::isfinite(values[i]), {what, " has ", values[i], " in row ", i % rows, ", column ", i / rows,
+                                               " (counted from 0); only finite numbers are saved"});
 }
 
 inline void write_parameters(const std::string& path, const std::vector<NamedParameter>& parameters,
@@ -158,10 +158,11 @@ inline void write_parameters(const std::string& path, const std::vector<NamedPar
   append_number(out, parameters_version);
   if (standardisation) {
     const Index d = standardisation->dimension();
-    require(standardisation->deviation.size() == d,
-            {"Standardisation::mean has ", d, " numbers and Standardisation::deviation ",
-             standardisation->deviation.size()});
-    require((standardisation->deviation.array() >= 0).all(), {"Standardisation::deviation must not be below 0"});
+    extend::require(standardisation->deviation.size() == d,
+                    {"Standardisation::mean has ", d, " numbers and Standardisation::deviation ",
+                     standardisation->deviation.size()});
+    extend::require((standardisation->deviation.array() >= 0).all(),
+                    {"Standardisation::deviation must not be below 0"});
     Eigen::VectorXd both(2 * d);
     both << standardisation->mean, standardisation->deviation;
     require_finite(both, d, "the standardisation");
@@ -176,13 +177,14 @@ inline void write_parameters(const std::string& path, const std::vector<NamedPar
   out += '\n';
   std::unordered_set<std::string> names;
   for (const auto& [name, rows, cols, values] : parameters) {
-    require(!name.empty(), {"a parameter to be saved has an empty name"});
-    require(can_be_saved(name),
-            {"the parameter name ", in_quotes(name), " holds a control character; it cannot be saved"});
-    require(names.insert(name).second, {"two parameters to be saved have the name ", in_quotes(name)});
-    require(rows >= 0 && cols >= 0 && (rows == 0 || cols <= values.size() / rows) && rows * cols == values.size(),
-            {"parameter ", in_quotes(name), " is ", rows, " × ", cols, " but has ", values.size(), " values"});
-    require_finite(values, rows, text("parameter ", in_quotes(name)));
+    extend::require(!name.empty(), {"a parameter to be saved has an empty name"});
+    extend::require(can_be_saved(name),
+                    {"the parameter name ", in_quotes(name), " holds a control character; it cannot be saved"});
+    extend::require(names.insert(name).second, {"two parameters to be saved have the name ", in_quotes(name)});
+    extend::require(
+        rows >= 0 && cols >= 0 && (rows == 0 || cols <= values.size() / rows) && rows * cols == values.size(),
+        {"parameter ", in_quotes(name), " is ", rows, " × ", cols, " but has ", values.size(), " values"});
+    require_finite(values, rows, detail::text("parameter ", in_quotes(name)));
     append_number(out, rows);
     out += " x ";
     append_number(out, cols);
@@ -237,13 +239,13 @@ inline SavedParameters read_parameters(const std::string& path) {
     parameter.name = line;
     if (parameter.rows < 0 || parameter.cols < 0 || parameter.name.empty()) lines.malformed(expected);
     const std::string name = in_quotes(parameter.name);
-    if (!can_be_saved(parameter.name)) lines.malformed(text("a name without control characters, not ", name));
-    if (!names.insert(parameter.name).second) lines.malformed(text("a name other than ", name));
-    parameter.values = read_matrix(path, lines, text("parameter ", name), parameter.rows, parameter.cols);
+    if (!can_be_saved(parameter.name)) lines.malformed(detail::text("a name without control characters, not ", name));
+    if (!names.insert(parameter.name).second) lines.malformed(detail::text("a name other than ", name));
+    parameter.values = read_matrix(path, lines, detail::text("parameter ", name), parameter.rows, parameter.cols);
     saved.parameters.push_back(std::move(parameter));
   }
   if (lines.next() != "end" || lines.bytes_left() > 0)
-    lines.malformed(text("'end' after ", count, " parameters, and nothing more"));
+    lines.malformed(detail::text("'end' after ", count, " parameters, and nothing more"));
   return saved;
 }
 
@@ -290,9 +292,9 @@ void save_model(const std::string& path, const Model& model, const Standardisati
   static_assert(HasNamedParameters<Model>,
                 "a model to be saved must provide std::vector<scorematch::NamedParameter> named_parameters() const");
   if constexpr (requires { model.dimension(); })
-    require(model.dimension() == standardisation.dimension(),
-            {"the standardisation is of ", standardisation.dimension(), " coordinates; the model has dimension ",
-             model.dimension()});
+    extend::require(model.dimension() == standardisation.dimension(),
+                    {"the standardisation is of ", standardisation.dimension(),
+                     " coordinates; the model has dimension ", model.dimension()});
   io::write_parameters(path, model.named_parameters(), &standardisation);
 }
 
@@ -309,16 +311,17 @@ void give_parameters(const std::string& path, const std::vector<NamedParameter>&
   std::vector<NamedParameter> parameters;
   for (const NamedParameter& parameter : wanted) {
     const auto found = find_parameter(saved, parameter.name);
-    require(found != saved.end(),
-            {"'", path, "' has no parameter ", in_quotes(parameter.name), ", which the model has", verdict});
-    require(found->rows == parameter.rows && found->cols == parameter.cols,
-            {"'", path, "' has parameter ", in_quotes(parameter.name), " as ", found->rows, " × ", found->cols,
-             "; the model has it as ", parameter.rows, " × ", parameter.cols, verdict});
+    extend::require(found != saved.end(),
+                    {"'", path, "' has no parameter ", in_quotes(parameter.name), ", which the model has", verdict});
+    extend::require(found->rows == parameter.rows && found->cols == parameter.cols,
+                    {"'", path, "' has parameter ", in_quotes(parameter.name), " as ", found->rows, " × ", found->cols,
+                     "; the model has it as ", parameter.rows, " × ", parameter.cols, verdict});
     parameters.push_back(*found);
   }
   for (const NamedParameter& parameter : saved)
-    require(find_parameter(wanted, parameter.name) != wanted.end(),
-            {"'", path, "' has parameter ", in_quotes(parameter.name), ", which the model does not have", verdict});
+    extend::require(
+        find_parameter(wanted, parameter.name) != wanted.end(),
+        {"'", path, "' has parameter ", in_quotes(parameter.name), ", which the model does not have", verdict});
   model.set_named_parameters(std::move(parameters));
 }
 
@@ -332,9 +335,9 @@ void give_parameters(const std::string& path, const std::vector<NamedParameter>&
 template <class Model>
 void load_model(const std::string& path, Model& model) {
   const io::SavedParameters saved = io::read_parameters(path);
-  require(!saved.standardisation, {"'", path,
-                                   "' is a model of standardised data: load_model(path, model, "
-                                   "standardisation) gives the standardisation, too"});
+  extend::require(!saved.standardisation, {"'", path,
+                                           "' is a model of standardised data: load_model(path, model, "
+                                           "standardisation) gives the standardisation, too"});
   io::give_parameters(path, saved.parameters, model);
 }
 
@@ -343,12 +346,12 @@ void load_model(const std::string& path, Model& model) {
 template <class Model>
 void load_model(const std::string& path, Model& model, Standardisation& standardisation) {
   io::SavedParameters saved = io::read_parameters(path);
-  require(saved.standardisation.has_value(),
-          {"'", path, "' was saved without a standardisation: load_model(path, model) loads it"});
+  extend::require(saved.standardisation.has_value(),
+                  {"'", path, "' was saved without a standardisation: load_model(path, model) loads it"});
   if constexpr (requires { model.dimension(); })
-    require(model.dimension() == saved.standardisation->dimension(),
-            {"'", path, "' is a model of ", saved.standardisation->dimension(),
-             " standardised coordinates; this one has dimension ", model.dimension()});
+    extend::require(model.dimension() == saved.standardisation->dimension(),
+                    {"'", path, "' is a model of ", saved.standardisation->dimension(),
+                     " standardised coordinates; this one has dimension ", model.dimension()});
   io::give_parameters(path, saved.parameters, model);
   standardisation = *std::move(saved.standardisation);
 }
@@ -382,15 +385,15 @@ void load_npy_parameter(const std::string& path, Model& model, const std::string
     if (!names.empty()) names += ", ";
     names += io::in_quotes(parameter.name);
   }
-  require(found != parameters.end(),
-          {"the model has no parameter ", io::in_quotes(name), "; it has ", names.empty() ? "none" : names});
+  extend::require(found != parameters.end(),
+                  {"the model has no parameter ", io::in_quotes(name), "; it has ", names.empty() ? "none" : names});
   const auto is_vector = [](Index rows, Index cols) { return rows == 1 || cols == 1; };
-  require((array.rows() == found->rows && array.cols() == found->cols) ||
-              (array.size() == found->values.size() && is_vector(array.rows(), array.cols()) &&
-               is_vector(found->rows, found->cols)),
-          {"'", path, "' is ", array.rows(), " × ", array.cols(), "; the model has parameter ", io::in_quotes(name),
-           " as ", found->rows, " × ", found->cols,
-           array.rows() == found->cols && array.cols() == found->rows ? ": save its transpose, W.T" : ""});
+  extend::require((array.rows() == found->rows && array.cols() == found->cols) ||
+                      (array.size() == found->values.size() && is_vector(array.rows(), array.cols()) &&
+                       is_vector(found->rows, found->cols)),
+                  {"'", path, "' is ", array.rows(), " × ", array.cols(), "; the model has parameter ",
+                   io::in_quotes(name), " as ", found->rows, " × ", found->cols,
+                   array.rows() == found->cols && array.cols() == found->rows ? ": save its transpose, W.T" : ""});
   if (!array.allFinite()) io::file_error(path, "has a number that is not finite");
   found->values = array.reshaped();
   model.set_named_parameters(std::move(parameters));

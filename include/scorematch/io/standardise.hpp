@@ -51,10 +51,10 @@ struct Standardisation {
  private:
   double scale(Index j) const { return deviation[j] > 0 ? deviation[j] : 1; }
   void check(Index rows) const {
-    require(mean.size() == deviation.size(),
-            {"Standardisation::mean has ", mean.size(), " numbers and Standardisation::deviation ", deviation.size()});
-    require(rows == dimension(),
-            {"the matrix has ", rows, " rows; the standardisation is of ", dimension(), " coordinates"});
+    extend::require(mean.size() == deviation.size(), {"Standardisation::mean has ", mean.size(),
+                                                      " numbers and Standardisation::deviation ", deviation.size()});
+    extend::require(rows == dimension(),
+                    {"the matrix has ", rows, " rows; the standardisation is of ", dimension(), " coordinates"});
   }
 };
 
@@ -71,8 +71,8 @@ struct Standardisation {
 template <class Derived>
 Standardisation standardise(const Eigen::MatrixBase<Derived>& X) {
   const Eigen::MatrixXd samples = X.template cast<double>();
-  require_at_least(samples.rows(), 1, "the number of rows of X");
-  require_samples<double>(samples, samples.rows(), "X");
+  extend::require_at_least(samples.rows(), 1, "the number of rows of X");
+  extend::require_samples<double>(samples, samples.rows(), "X");
   Standardisation result{Eigen::VectorXd(samples.rows()), Eigen::VectorXd(samples.rows())};
   for (Index j = 0; j < samples.rows(); ++j) {
     // About a sample, in units of the largest distance from it: neither a far origin nor an extreme unit costs digits.

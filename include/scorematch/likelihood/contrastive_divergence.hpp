@@ -19,8 +19,8 @@ namespace likelihood {
 /// Throws unless `rounds` times so many steps of a chain have addresses for their noise.
 inline void require_addressed(Index steps, const char* argument, Index rounds = 1) {
   const Index most = static_cast<Index>(detail::field_end) / std::max<Index>(1, rounds);
-  require(steps < most,
-          {argument, " is ", steps, "; ", rounds == 1 ? "it" : "with so many iterations it", " must be below ", most});
+  extend::require(steps < most, {argument, " is ", steps, "; ", rounds == 1 ? "it" : "with so many iterations it",
+                                 " must be below ", most});
 }
 
 }  // namespace likelihood
@@ -39,7 +39,7 @@ struct contrastive_divergence {
 
   void validate() const {
     kernel.validate();
-    require_at_least(steps, 1, "contrastive_divergence: steps");
+    extend::require_at_least(steps, 1, "contrastive_divergence: steps");
     likelihood::require_addressed(steps, "contrastive_divergence: steps");
   }
 };
@@ -57,8 +57,8 @@ struct persistent_contrastive_divergence {
 
   void validate() const {
     kernel.validate();
-    require_at_least(chains, 1, "persistent_contrastive_divergence: chains");
-    require_at_least(steps, 1, "persistent_contrastive_divergence: steps");
+    extend::require_at_least(chains, 1, "persistent_contrastive_divergence: chains");
+    extend::require_at_least(steps, 1, "persistent_contrastive_divergence: steps");
     likelihood::require_addressed(steps, "persistent_contrastive_divergence: steps");
   }
 };
@@ -110,12 +110,14 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
     for (Index c = 0; c < moves.of_chain.size(); ++c) resting += moves.of_chain[c] == 0 ? 1 : 0;
     if (acceptance < 0.01) {
       result.status = FitStatus::stuck;
-      sampling::tell(result.evidence, text("of the proposals of the model's chains ", 100 * acceptance,
-                                           " % were accepted in the second half of the fit (take a smaller step)"));
+      sampling::tell(result.evidence,
+                     detail::text("of the proposals of the model's chains ", 100 * acceptance,
+                                  " % were accepted in the second half of the fit (take a smaller step)"));
     } else if (resting > 0 && !sampling::rests_by_chance(acceptance, steps * moves.rounds, moves.of_chain.size())) {
       result.status = FitStatus::stuck;
-      sampling::tell(result.evidence, text(sampling::share_of(resting, moves.of_chain.size()),
-                                           " did not move in the second half of the fit (take a smaller step)"));
+      sampling::tell(result.evidence,
+                     detail::text(sampling::share_of(resting, moves.of_chain.size()),
+                                  " did not move in the second half of the fit (take a smaller step)"));
     }
   }
   if (after.status != SampleStatus::diverged && after.status != SampleStatus::stuck &&
@@ -125,7 +127,7 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
     result.status = FitStatus::diverged;
   else if (result.status == FitStatus::used_up || result.status == FitStatus::stopped)
     result.status = after.status == SampleStatus::stuck ? FitStatus::stuck : FitStatus::diverged;
-  sampling::tell(result.evidence, text("under the fitted model ", after.evidence));
+  sampling::tell(result.evidence, detail::text("under the fitted model ", after.evidence));
 }
 
 /// Iteration i met what is not finite, or lost chains.
@@ -134,14 +136,14 @@ void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodFit<M>& res
   ++result.non_finite;
   if (draws.lost_chains > 0) {
     result.status = FitStatus::diverged;
-    result.evidence = text("at iteration ", i, " ", draws.evidence);
+    result.evidence = detail::text("at iteration ", i, " ", draws.evidence);
     return;
   }
   result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
-  result.evidence =
-      text("at iteration ", i,
-           " the energy or its gradient is not finite at the data or at the model's samples (do the data lie where the "
-           "model has a density, and are the steps small enough?)");
+  result.evidence = detail::text(
+      "at iteration ", i,
+      " the energy or its gradient is not finite at the data or at the model's samples (do the data lie where the "
+      "model has a density, and are the steps small enough?)");
 }
 
 /// The loop that both share: Adam over minibatches; negative(model, batch, iteration) draws the model's samples, and
@@ -149,7 +151,7 @@ void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodFit<M>& res
 template <class T, class Kernel, class M, class Negative, class Afterwards>
 void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, bool persistent, Negative negative,
                  Afterwards afterwards, LikelihoodFit<M>& result) {
-  const Stopwatch watch;
+  const detail::Stopwatch watch;
   const Index samples = data.cols(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch,
               iterations = options.iterations > 0 ? options.iterations : 5000;
   require_addressed(iterations, "FitOptions: iterations");
@@ -166,7 +168,7 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
   for (Index i = 0; i < iterations; ++i) {
     const Index in_pass = i % per_pass;
     if (in_pass == 0) {
-      order = permutation(options.seed, static_cast<std::uint64_t>(i / per_pass), samples);
+      order = detail::permutation(options.seed, static_cast<std::uint64_t>(i / per_pass), samples);
       gap = norm = 0;
       in_history = 0;
     }
@@ -206,25 +208,27 @@ void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, boo
 template <class T, class M>
 void check_contrast(const M& model, MatrixView<T> data, const FitOptions& options) {
   options.validate();
-  require(options.method != FitMethod::lbfgs,
-          {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
+  extend::require(options.method != FitMethod::lbfgs,
+                  {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
   const FitOptions usual;
   const auto unused = [](bool as_usual, const char* option, const char* why) {
-    require(as_usual, {"FitOptions: ", option, " is given, but contrastive divergence ", why, "; leave it out"});
+    extend::require(as_usual,
+                    {"FitOptions: ", option, " is given, but contrastive divergence ", why, "; leave it out"});
   };
   unused(options.tolerance == usual.tolerance, "tolerance", "takes all its iterations");
   unused(options.memory == usual.memory, "memory", "is fitted by adam, which keeps no corrections");
   unused(options.held_out.size() == 0, "held_out", "follows no loss that could be checked on other samples");
   unused(options.check_every == usual.check_every, "check_every", "checks nothing on held-out samples");
   unused(options.patience == usual.patience, "patience", "checks nothing on held-out samples");
-  require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
+  extend::require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
 }
 
 /// `options.steps` steps of the model's chains, which are not judged each time.
 template <class T, class M, class Kernel>
 Draws<T> short_run(const M& model, const Kernel& kernel, const SampleOptions& options) {
   Draws<T> draws;
-  sampling::run<T>(bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws, sampling::Judging::of_moves);
+  sampling::run<T>(detail::bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws,
+                   sampling::Judging::of_moves);
   return draws;
 }
 
@@ -241,13 +245,13 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
                                      const Eigen::MatrixBase<Derived>& X, std::uint64_t draw = 0) {
   using T = typename Derived::Scalar;
   Eigen::VectorXd gradient;
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     const Matrix<T> data = X;
-    require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
+    extend::require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
     const std::uint64_t most = detail::field_end / static_cast<std::uint64_t>(method.steps);
-    require(draw < most,
-            {"contrastive_gradient: draw is ", draw, "; with ", method.steps, " steps it must be below ", most});
+    extend::require(draw < most, {"contrastive_gradient: draw is ", draw, "; with ", method.steps,
+                                  " steps it must be below ", most});
     const auto draws = likelihood::short_run<T>(model, method.kernel,
                                                 {.chains = data.cols(),
                                                  .steps = method.steps,
@@ -273,7 +277,7 @@ LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& metho
                      const FitOptions& options = {}) {
   using T = typename Derived::Scalar;
   LikelihoodFit<M> result{.model = model};
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     const MatrixView<T> data = X.derived();
     likelihood::check_contrast<T>(model, data, options);
@@ -308,7 +312,7 @@ LikelihoodFit<M> fit(const M& model, const persistent_contrastive_divergence<Ker
                      const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
   using T = typename Derived::Scalar;
   LikelihoodFit<M> result{.model = model};
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     const MatrixView<T> data = X.derived();
     likelihood::check_contrast<T>(model, data, options);

@@ -40,11 +40,12 @@ struct FlowLikelihoodOptions {
 
   void validate() const {
     noise::require_range(sigma_min, sigma_max, 2, "FlowLikelihoodOptions");
-    require(std::isfinite(data_variance) && data_variance >= 0,
-            {"FlowLikelihoodOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
-    require_positive(tolerance, "FlowLikelihoodOptions: tolerance");
-    require_within(projections, 1, 1'000'000, "FlowLikelihoodOptions: projections");
-    require_at_least(most_steps, 1, "FlowLikelihoodOptions: most_steps");
+    extend::require(
+        std::isfinite(data_variance) && data_variance >= 0,
+        {"FlowLikelihoodOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
+    extend::require_positive(tolerance, "FlowLikelihoodOptions: tolerance");
+    extend::require_within(projections, 1, 1'000'000, "FlowLikelihoodOptions: projections");
+    extend::require_at_least(most_steps, 1, "FlowLikelihoodOptions: most_steps");
   }
 };
 
@@ -88,10 +89,11 @@ namespace likelihood {
 
 template <class M, class T>
 void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodOptions& options) {
-  require_samples<T>(X, static_cast<Index>(model.dimension()), "flow_log_likelihood: X");
-  require(takes_sigma(model),
-          {"flow_log_likelihood needs a noise-conditional model, and this one takes no sigma: write its formula as "
-           "[](auto x, auto sigma, auto theta) …, and learn it at many levels"});
+  extend::require_samples<T>(X, static_cast<Index>(model.dimension()), "flow_log_likelihood: X");
+  extend::require(
+      extend::takes_sigma(model),
+      {"flow_log_likelihood needs a noise-conditional model, and this one takes no sigma: write its formula as "
+       "[](auto x, auto sigma, auto theta) …, and learn it at many levels"});
   options.validate();
   sampling::require_guidance(model, options.labels, X.cols(), options.guidance, "FlowLikelihoodOptions");
 }
@@ -100,7 +102,7 @@ void validate_flow(const M& model, const MatrixView<T>& X, const FlowLikelihoodO
 template <class T>
 class FlowRun {
  public:
-  FlowRun(const BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
+  FlowRun(const extend::BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
           FlowLogLikelihood<T>& result)
       : bound_(bound),
         X_(X),
@@ -109,7 +111,8 @@ class FlowRun {
         classes_(classes),
         exact_(options.trace == FlowTrace::exact || (options.trace == FlowTrace::automatic && X.rows() <= most_exact)),
         directions_(exact_ ? 0 : options.projections),
-        block_(std::min<Index>(X.cols(), bound.block_size(exact_ ? Along::axes : Along::given, directions_))),
+        block_(std::min<Index>(X.cols(),
+                               bound.block_size(exact_ ? extend::Along::axes : extend::Along::given, directions_))),
         steps_{options.tolerance, options.most_steps},
         variance_(options.sigma_max * options.sigma_max + options.data_variance) {}
 
@@ -119,7 +122,7 @@ class FlowRun {
     result_.sample_status.assign(static_cast<std::size_t>(N), FlowStatus::stopped);
     result_.evaluations.setZero(N);
     result_.latent = X_;
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     const Index stride = options_.progress ? std::max<Index>(4, blocks / 100) : blocks;
     double sum = 0;
     Index done = 0;
@@ -148,14 +151,14 @@ class FlowRun {
   static constexpr Index most_exact = 64;
 
   struct State {
-    std::unique_ptr<NoiseConditionalTarget<T>> target;
+    std::unique_ptr<extend::NoiseConditionalTarget<T>> target;
     sampling::FlowPaths<T> paths;
     Matrix<T> X, V;
     Eigen::VectorXi label;
   };
 
   void prepare(State& state) const {
-    if (!state.target) state.target = std::make_unique<NoiseConditionalTarget<T>>(bound_, options_.guidance);
+    if (!state.target) state.target = std::make_unique<extend::NoiseConditionalTarget<T>>(bound_, options_.guidance);
     if (exact_) state.target->ask_exact_trace();
     state.paths.with_integral = true;
   }
@@ -178,7 +181,8 @@ class FlowRun {
   void choose_directions(State& state, Index first, Index count, Index rows) const {
     const Index numbers = directions_ * X_.rows();
     state.V.resize(rows, numbers);
-    fill_signs<T>({options_.seed, Purpose::projection}, Ids::from(first), count, 0, numbers, state.V.data(), rows);
+    extend::fill_signs<T>({options_.seed, extend::Purpose::projection}, extend::Ids::from(first), count, 0, numbers,
+                          state.V.data(), rows);
     for (Index j = 0; j < numbers; ++j)
       for (Index i = count; i < rows; ++i) state.V(i, j) = state.V(count - 1, j);
     state.target->ask_trace_along(state.V, directions_);
@@ -218,7 +222,7 @@ class FlowRun {
     if (N > 1) result_.standard_error = std::sqrt(squares / (n - 1) / n);
   }
 
-  const BoundModel<T>& bound_;
+  const extend::BoundModel<T>& bound_;
   MatrixView<T> X_;
   const FlowLikelihoodOptions& options_;
   FlowLogLikelihood<T>& result_;
@@ -231,7 +235,7 @@ class FlowRun {
 };
 
 template <class T>
-void flow(const BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
+void flow(const extend::BoundModel<T>& bound, Index classes, MatrixView<T> X, const FlowLikelihoodOptions& options,
           FlowLogLikelihood<T>& result) {
   FlowRun<T>(bound, classes, X, options, result).run();
 }
@@ -258,14 +262,14 @@ auto flow_log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X,
                          const FlowLikelihoodOptions& options = {}) {
   using T = typename Derived::Scalar;
   FlowLogLikelihood<T> result;
-  if constexpr (check_model<M>()) {
-    constexpr bool possible = Model<M> || has_score_at_sigma<M>;
+  if constexpr (detail::check_model<M>()) {
+    constexpr bool possible = Model<M> || extend::has_score_at_sigma<M>;
     static_assert(possible,
                   "a class given to flow_log_likelihood must provide  void score(Eigen::Ref<const Eigen::MatrixXd> X, "
                   "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
     if constexpr (possible) {
       likelihood::validate_flow<M, T>(model, X.derived(), options);
-      likelihood::flow<T>(bind<T>(model), classes_of(model), X.derived(), options, result);
+      likelihood::flow<T>(detail::bind<T>(model), extend::classes_of(model), X.derived(), options, result);
     }
   }
   return result;

@@ -35,19 +35,22 @@ struct [[nodiscard]] LikelihoodFit {
 
   /// A line: how it ended, and what was minimised; then a line for each warning, and the evidence, if there is any.
   std::string text() const {
-    std::string all = scorematch::text(to_string(status), " after ", iterations, " iterations: loss ", loss, '\n');
+    std::string all =
+        scorematch::detail::text(to_string(status), " after ", iterations, " iterations: loss ", loss, '\n');
     for (const std::string& warning : warnings) all += "  " + warning + '\n';
     if (!evidence.empty()) all += "  " + evidence + '\n';
     return all;
   }
 };
 
+namespace detail {
+
 /// One sentence for what a class lacks to have its energy itself trained.
 template <class M>
 constexpr bool check_trainable_energy() {
   if constexpr (check_energy<M>()) {
     if constexpr (!Model<M>)
-      static_assert(has_parameters<M> && has_energy_pull_back<M>,
+      static_assert(extend::has_parameters<M> && extend::has_energy_pull_back<M>,
                     "a class whose likelihood is to be climbed must provide  Eigen::VectorXd parameters() const,  "
                     "void set_parameters(const Eigen::VectorXd& theta)  and  "
                     "void pull_back_energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<const Eigen::VectorXd> w, "
@@ -55,13 +58,15 @@ constexpr bool check_trainable_energy() {
                     "the sum over columns of w · energy(X)");
     else
       static_assert(
-          abilities_of<M>().energy_gradient,
+          extend::abilities_of<M>().energy_gradient,
           "this model's energy cannot be differentiated with respect to theta: a part of it does not provide  "
           "pull_back_energy(X, w, g)");
-    return abilities_of<M>().energy_gradient;
+    return extend::abilities_of<M>().energy_gradient;
   }
   return false;
 }
+
+}  // namespace detail
 
 namespace likelihood {
 
@@ -70,9 +75,9 @@ namespace likelihood {
 /// 2000 are drawn where there are more; `extra` adds a parameter whose derivative is 1.
 template <class Energy, class Weights>
 fitting::MetricAt information(Energy& energy, Weights weights, bool centred, bool extra = false) {
-  return [&energy, weights, centred, extra](const DependentVector<Energy>& theta, fitting::Metric& metric) {
-    const DependentMatrix<Energy>* points = nullptr;
-    DependentVector<Energy> w;
+  return [&energy, weights, centred, extra](const detail::DependentVector<Energy>& theta, fitting::Metric& metric) {
+    const detail::DependentMatrix<Energy>* points = nullptr;
+    detail::DependentVector<Energy> w;
     weights(theta, points, w);
     const Index p = theta.size(), own = extra ? p - 1 : p, n = w.size();
     double total = 0;
@@ -80,8 +85,8 @@ fitting::MetricAt information(Energy& energy, Weights weights, bool centred, boo
     const Index most = p > fitting::most_dense ? 256 : std::clamp<Index>(8 * p, 256, 2048);
     // At equal distances along the sum of the weights: each draw counts the same.
     const Index draws = std::min(n, most);
-    DependentMatrix<Energy> rows(p, draws), point(points->rows(), 1);
-    DependentVector<Energy> row, mean = DependentVector<Energy>::Zero(p);
+    detail::DependentMatrix<Energy> rows(p, draws), point(points->rows(), 1);
+    detail::DependentVector<Energy> row, mean = detail::DependentVector<Energy>::Zero(p);
     Index at = 0;
     double sum = w[0];
     for (Index k = 0; k < draws; ++k) {
@@ -122,11 +127,11 @@ fitting::MetricAt information(Energy& energy, Weights weights, bool centred, boo
 
 /// The model's θ or, where its `loss` is lower, that carried over to the data (fit/start.hpp). `units` are the data's.
 template <class M, class LossOf>
-DependentVector<M> start_for(const M& model, const DependentMatrix<M>& data, const fitting::DataScale& units,
-                             const FitOptions& options, LossOf loss) {
-  const DependentVector<M> own = model.parameters();
+detail::DependentVector<M> start_for(const M& model, const detail::DependentMatrix<M>& data,
+                                     const fitting::DataScale& units, const FitOptions& options, LossOf loss) {
+  const detail::DependentVector<M> own = model.parameters();
   if (!options.carry_start) return own;
-  DependentVector<M> carried = own;
+  detail::DependentVector<M> carried = own;
   if (!fitting::carry_start<double>(fitting::score_field(model), units, data, carried)) return own;
   const double there = loss(carried);
   return there < std::numeric_limits<double>::infinity() && !(loss(own) <= there) ? carried : own;
@@ -142,8 +147,8 @@ inline double likelihood_floor(const fitting::DataScale& units) {
 
 /// Minimises loss(θ, gradient) from θ, with fit's options.
 template <class M>
-void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor, DependentVector<M>& theta,
-              const FitOptions& options, LikelihoodFit<M>& result) {
+void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor,
+              detail::DependentVector<M>& theta, const FitOptions& options, LikelihoodFit<M>& result) {
   fitting::HeldOut nothing;
   fitting::Search search = fitting::search_for<double>(options, floor);
   search.noise = 1e-9;  // that of the integral
@@ -156,7 +161,7 @@ void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, do
 /// Throws where an option is set that the method, which is L-BFGS, does not look at.
 template <class = void>
 void require_used(const FitOptions& options, const char* method) {
-  require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
+  extend::require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
   fitting::require_used(options, true, method);
   fitting::require_no_held_out(options, method);
 }

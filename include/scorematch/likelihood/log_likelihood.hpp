@@ -21,9 +21,9 @@ struct [[nodiscard]] LogLikelihood {
 /// X: d × N. Throws std::invalid_argument for a log Z that is not finite, and as `energy_of` does.
 template <class M, class Derived>
 LogLikelihood log_likelihood(const M& model, const Eigen::MatrixBase<Derived>& X, const LogPartition& log_partition) {
-  require(std::isfinite(log_partition.value),
-          {"log_likelihood: log Z is ", log_partition.value, " (", to_string(log_partition.status),
-           "): ", log_partition.evidence.empty() ? "no value" : log_partition.evidence});
+  extend::require(std::isfinite(log_partition.value),
+                  {"log_likelihood: log Z is ", log_partition.value, " (", to_string(log_partition.status),
+                   "): ", log_partition.evidence.empty() ? "no value" : log_partition.evidence});
   LogLikelihood result;
   const auto f = energy_of(model, X);
   const double n = static_cast<double>(f.size());

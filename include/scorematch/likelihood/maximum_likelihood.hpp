@@ -70,14 +70,15 @@ class ExactExpectation {
   const quadrature& method_;
   QuadratureNodes nodes_;
   LogPartition log_partition_;
-  DependentVector<Energy> theta_;  ///< of both
+  detail::DependentVector<Energy> theta_;  ///< of both
 };
 
 /// The mean of ∂f/∂θ over the columns of X.
 template <class T, class Energy>
-void mean_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& gradient, double* mean_energy = nullptr) {
+void mean_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<Energy>& gradient,
+                   double* mean_energy = nullptr) {
   const T weight = static_cast<T>(1 / static_cast<double>(X.cols()));
-  DependentVector<Energy> values(X.cols());
+  detail::DependentVector<Energy> values(X.cols());
   energy.weighted_gradient(
       X,
       [&](Index first, const Vector<T>& f, Vector<T>& w) {
@@ -90,10 +91,11 @@ void mean_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& gra
 
 /// The mean and its standard error, over 32 interleaved groups of columns (fewer where there are fewer columns).
 template <class T, class Energy>
-void grouped_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& mean, DependentVector<Energy>& error) {
+void grouped_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<Energy>& mean,
+                      detail::DependentVector<Energy>& error) {
   const Index groups = std::min<Index>(32, X.cols());
-  DependentMatrix<Energy> means(energy.bound().parameter_count(), groups);
-  DependentVector<Energy> gradient;
+  detail::DependentMatrix<Energy> means(energy.bound().parameter_count(), groups);
+  detail::DependentVector<Energy> gradient;
   Matrix<T> group;
   mean.setZero(means.rows());
   for (Index g = 0; g < groups; ++g) {
@@ -112,11 +114,11 @@ void grouped_gradient(Energy& energy, MatrixView<T> X, DependentVector<Energy>& 
 /// Directions v in which all columns of X (d × N) agree, vᵀ(x/scale) being the same number for all, as columns: none
 /// where the samples fill the space. `scale`: of each row.
 template <class D = void>
-DependentMatrix<D> flat_directions(const DependentMatrix<D>& X, DependentVector<D>& scale) {
+detail::DependentMatrix<D> flat_directions(const detail::DependentMatrix<D>& X, detail::DependentVector<D>& scale) {
   const Index d = X.rows(), n = X.cols();
   constexpr double epsilon = std::numeric_limits<double>::epsilon();
   scale.resize(d);
-  DependentMatrix<D> rows(n, d);
+  detail::DependentMatrix<D> rows(n, d);
   double noise = 0;
   for (Index j = 0; j < d; ++j) {
     const double most = X.row(j).cwiseAbs().maxCoeff(), unit = most > 0 ? most : 1;
@@ -130,20 +132,20 @@ DependentMatrix<D> flat_directions(const DependentMatrix<D>& X, DependentVector<
     if (differs) noise = std::max(noise, 16 * epsilon / length);
   }
   // With R from the factorisation of the columns, the longest first: R₁₁ y₁ + R₁₂ y₂ = 0.
-  DependentMatrix<D> padded = DependentMatrix<D>::Zero(std::max(n, d), d);
+  detail::DependentMatrix<D> padded = detail::DependentMatrix<D>::Zero(std::max(n, d), d);
   padded.topRows(n) = rows;
-  const Eigen::ColPivHouseholderQR<DependentMatrix<D>> factor(padded);
-  const DependentMatrix<D> R = factor.matrixR().topRows(d);
+  const Eigen::ColPivHouseholderQR<detail::DependentMatrix<D>> factor(padded);
+  const detail::DependentMatrix<D> R = factor.matrixR().topRows(d);
   Index rank = 0;
   while (rank < d && std::abs(R(rank, rank)) > std::max(10 * noise, 1e-14)) ++rank;
-  DependentMatrix<D> flat = DependentMatrix<D>::Zero(d, d - rank);
+  detail::DependentMatrix<D> flat = detail::DependentMatrix<D>::Zero(d, d - rank);
   if (rank == d) return flat;
   for (Index k = 0; k < d - rank; ++k) {
     flat(rank + k, k) = 1;
     if (rank > 0)
       flat.col(k).head(rank) = -R.topLeftCorner(rank, rank)
                                     .template triangularView<Eigen::Upper>()
-                                    .solve(DependentVector<D>(R.col(rank + k).head(rank)));
+                                    .solve(detail::DependentVector<D>(R.col(rank + k).head(rank)));
   }
   return factor.colsPermutation() * flat;
 }
@@ -152,7 +154,7 @@ DependentMatrix<D> flat_directions(const DependentMatrix<D>& X, DependentVector<
 template <class D = void>
 class Collapse {
  public:
-  explicit Collapse(const DependentMatrix<D>& X) : directions_(flat_directions<D>(X, scale_)) {
+  explicit Collapse(const detail::DependentMatrix<D>& X) : directions_(flat_directions<D>(X, scale_)) {
     if (directions_.cols() == 0) return;
     start_.resize(0);
     magnitude_ = (directions_.cwiseAbs().transpose() * X.cwiseAbs().rowwise().maxCoeff().cwiseQuotient(scale_));
@@ -162,9 +164,10 @@ class Collapse {
   /// as narrow as the numbers there are apart.
   bool reached(const QuadratureNodes& nodes) {
     if (directions_.cols() == 0) return false;
-    const DependentMatrix<D> along = directions_.transpose() * scale_.cwiseInverse().asDiagonal() * nodes.points;
-    const DependentVector<D> mean = along * nodes.probabilities;
-    const DependentVector<D> width = ((along.colwise() - mean).cwiseAbs2() * nodes.probabilities).cwiseSqrt();
+    const detail::DependentMatrix<D> along =
+        directions_.transpose() * scale_.cwiseInverse().asDiagonal() * nodes.points;
+    const detail::DependentVector<D> mean = along * nodes.probabilities;
+    const detail::DependentVector<D> width = ((along.colwise() - mean).cwiseAbs2() * nodes.probabilities).cwiseSqrt();
     if (start_.size() == 0) start_ = width;
     for (Index k = 0; k < width.size(); ++k)
       if (width[k] < 1e-3 * start_[k] || width[k] < 1e-10 * magnitude_[k]) return true;
@@ -172,19 +175,19 @@ class Collapse {
   }
 
  private:
-  DependentVector<D> scale_, start_, magnitude_;
-  DependentMatrix<D> directions_;
+  detail::DependentVector<D> scale_, start_, magnitude_;
+  detail::DependentMatrix<D> directions_;
 };
 
 template <class M>
-void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, const FitOptions& options,
+void maximise(const maximum_likelihood& method, const detail::DependentMatrix<M>& X, const FitOptions& options,
               LikelihoodFit<M>& result) {
   quadrature integral = method.integral;
   integral.progress = {};
   if (integral.near.size() == 0) integral.near = X;
   auto energy = energy_function<double>(result.model);
   ExactExpectation<decltype(energy)> expectation(energy, integral);
-  DependentVector<M> model_term;
+  detail::DependentVector<M> model_term;
   Collapse<M> collapse(X);
   bool collapsed = false;
   FitOptions until_collapse = options;
@@ -192,7 +195,7 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
     const bool go_on = !options.progress || options.progress(progress);
     return go_on && !collapsed;
   };
-  const auto loss = [&](const DependentVector<M>& at, DependentVector<M>& gradient) {
+  const auto loss = [&](const detail::DependentVector<M>& at, detail::DependentVector<M>& gradient) {
     gradient.setZero(at.size());
     if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
     double mean_energy = 0;
@@ -202,15 +205,16 @@ void maximise(const maximum_likelihood& method, const DependentMatrix<M>& X, con
     collapsed = collapsed || collapse.reached(expectation.nodes());
     return mean_energy + expectation.log_partition().value;
   };
-  const auto nodes = [&](const DependentVector<M>& at, const DependentMatrix<M>*& points, DependentVector<M>& weights) {
+  const auto nodes = [&](const detail::DependentVector<M>& at, const detail::DependentMatrix<M>*& points,
+                         detail::DependentVector<M>& weights) {
     (void)expectation.at(at);
     points = &expectation.nodes().points;
     weights = expectation.nodes().probabilities;
   };
   const fitting::DataScale units = fitting::inspect_data<double>(X, result.warnings);
-  DependentVector<M> gradient;
-  DependentVector<M> theta =
-      start_for(result.model, X, units, options, [&](const DependentVector<M>& at) { return loss(at, gradient); });
+  detail::DependentVector<M> gradient;
+  detail::DependentVector<M> theta = start_for(
+      result.model, X, units, options, [&](const detail::DependentVector<M>& at) { return loss(at, gradient); });
   by_lbfgs(loss, information(energy, nodes, true), likelihood_floor(units), theta, until_collapse, result);
   if (collapsed) result.status = FitStatus::diverged;
   result.model.set_parameters(theta);
@@ -236,9 +240,9 @@ class ExactFit {
   Eigen::MatrixXd curvature() const { return {}; }
 
   Eigen::VectorXd gradient(const Eigen::VectorXd& theta) {
-    DependentVector<M> data_term, model_term;
+    detail::DependentVector<M> data_term, model_term;
     if (!expectation_.at(theta))
-      return DependentVector<M>::Constant(theta.size(), std::numeric_limits<double>::quiet_NaN());
+      return detail::DependentVector<M>::Constant(theta.size(), std::numeric_limits<double>::quiet_NaN());
     mean_gradient<double>(energy_, data_, data_term);
     expectation_.gradient(model_term);
     return data_term - model_term;
@@ -247,10 +251,10 @@ class ExactFit {
   fitting::GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) {
     const Index p = theta_.size();
     fitting::GradientSums total(p);
-    DependentVector<M> model_term, own;
+    detail::DependentVector<M> model_term, own;
     (void)expectation_.at(theta_);
     expectation_.gradient(model_term);
-    DependentMatrix<M> G(p, 1);
+    detail::DependentMatrix<M> G(p, 1);
     for (Index n = 0; n < data_.cols(); ++n) {
       mean_gradient<double>(energy_, data_.col(n), own);
       G = own - model_term;
@@ -280,15 +284,15 @@ template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
   LikelihoodFit<M> result{.model = model};
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();
     likelihood::require_used(options, "maximum_likelihood");
     const Index d = static_cast<Index>(model.dimension());
-    require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
-                     " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
-    const DependentMatrix<M> data = X.template cast<double>();
-    require_samples<double>(data, d, "data");
+    extend::require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
+                             " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
+    const detail::DependentMatrix<M> data = X.template cast<double>();
+    extend::require_samples<double>(data, d, "data");
     likelihood::maximise(method, data, options, result);
   }
   return result;
@@ -303,13 +307,13 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
 template <class M, class A, class B>
 LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A>& X, const Eigen::MatrixBase<B>& Y) {
   LikelihoodGradient result;
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     const Index d = static_cast<Index>(model.dimension());
-    const DependentMatrix<M> data = X.template cast<double>(), samples = Y.template cast<double>();
-    require_samples<double>(data, d, "data");
-    require_samples<double>(samples, d, "samples of the model");
+    const detail::DependentMatrix<M> data = X.template cast<double>(), samples = Y.template cast<double>();
+    extend::require_samples<double>(data, d, "data");
+    extend::require_samples<double>(samples, d, "samples of the model");
     auto energy = likelihood::energy_function<double>(model);
-    DependentVector<M> data_error, model_error;
+    detail::DependentVector<M> data_error, model_error;
     likelihood::grouped_gradient<double>(energy, data, result.data_term, data_error);
     likelihood::grouped_gradient<double>(energy, samples, result.model_term, model_error);
     result.gradient = result.data_term - result.model_term;
@@ -324,14 +328,14 @@ LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A
 ///
 /// Cost: 2p + 2 gradients (4p + 2 with the check of the intervals), each with its quadrature, and a sweep a sample.
 template <class M, class Derived>
-requires AnyModel<M> StandardErrors standard_errors(const M& model, const maximum_likelihood& method,
-                                                    const Eigen::MatrixBase<Derived>& X,
-                                                    const StandardErrorOptions& options = {}) {
+requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, const maximum_likelihood& method,
+                                                            const Eigen::MatrixBase<Derived>& X,
+                                                            const StandardErrorOptions& options = {}) {
   StandardErrors result;
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     const Eigen::MatrixXd data = X.template cast<double>();
-    require_samples<double>(data, static_cast<Index>(model.dimension()), "data");
+    extend::require_samples<double>(data, static_cast<Index>(model.dimension()), "data");
     quadrature integral = method.integral;
     integral.progress = {};
     if (integral.near.size() == 0) integral.near = data;

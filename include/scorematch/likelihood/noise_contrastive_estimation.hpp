@@ -25,12 +25,13 @@ struct noise_contrastive_estimation {
   Eigen::MatrixXd noise = {};           ///< draws of it, d × (ν N)
 
   void validate() const {
-    require_at_least(noise_per_sample, 1, "noise_contrastive_estimation: noise_per_sample");
-    require(spread > 0 && spread * spread > 0 && std::isfinite(spread * spread),
-            {"noise_contrastive_estimation: spread is ", spread, "; it and its square must be finite numbers above 0"});
-    require(density.has_value() == (noise.size() > 0),
-            {"noise_contrastive_estimation: density and noise come together; only ",
-             density.has_value() ? "density" : "noise", " is given"});
+    extend::require_at_least(noise_per_sample, 1, "noise_contrastive_estimation: noise_per_sample");
+    extend::require(
+        spread > 0 && spread * spread > 0 && std::isfinite(spread * spread),
+        {"noise_contrastive_estimation: spread is ", spread, "; it and its square must be finite numbers above 0"});
+    extend::require(density.has_value() == (noise.size() > 0),
+                    {"noise_contrastive_estimation: density and noise come together; only ",
+                     density.has_value() ? "density" : "noise", " is given"});
   }
 };
 
@@ -121,11 +122,12 @@ Noise<Real> normal_noise(const noise_contrastive_estimation& method, const Matri
   const Matrix<Real> centred = data.colwise() - mean, covariance = method.spread * method.spread * centred *
                                                                    centred.transpose() / static_cast<double>(N);
   const Eigen::LLT<Matrix<Real>> factor(covariance);
-  require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
-          {"noise_contrastive_estimation: the covariance of the data is singular (", N, " samples of dimension ", d,
-           "); give density and noise"});
+  extend::require(factor.info() == Eigen::Success && factor.rcond() > 1e-14,
+                  {"noise_contrastive_estimation: the covariance of the data is singular (", N,
+                   " samples of dimension ", d, "); give density and noise"});
   Matrix<Real> z(count, d);
-  fill_normals<double>({method.seed, Purpose::contrast}, Ids::from(0), count, 0, d, z.data(), count);
+  extend::fill_normals<double>({method.seed, extend::Purpose::contrast}, extend::Ids::from(0), count, 0, d, z.data(),
+                               count);
   return {(factor.matrixL() * z.transpose()).colwise() + mean, gaussian_density(mean, covariance)};
 }
 
@@ -134,18 +136,18 @@ template <class Real>
 Noise<Real> noise_for(const noise_contrastive_estimation& method, const Matrix<Real>& data) {
   const Index d = data.rows(), count = method.noise_per_sample * data.cols();
   const Noise<Real> noise = method.density ? Noise<Real>{method.noise, *method.density} : normal_noise(method, data);
-  require(noise.points.rows() == d && noise.points.cols() == count,
-          {"noise_contrastive_estimation: noise is ", noise.points.rows(), " × ", noise.points.cols(), "; it must be ",
-           d, " × ", count, ", noise_per_sample times the samples"});
+  extend::require(noise.points.rows() == d && noise.points.cols() == count,
+                  {"noise_contrastive_estimation: noise is ", noise.points.rows(), " × ", noise.points.cols(),
+                   "; it must be ", d, " × ", count, ", noise_per_sample times the samples"});
   return noise;
 }
 
 /// The noise is kept: at most 2³⁶ numbers, half a terabyte.
 inline void require_room_for_noise(const noise_contrastive_estimation& method, Index d, Index N) {
   const Index most = (Index{1} << 36) / std::max<Index>(1, d * N);
-  require(method.noise_per_sample <= most,
-          {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
-           " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
+  extend::require(method.noise_per_sample <= most,
+                  {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
+                   " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
 }
 
 /// Minimises J over θ, which begins at the start that suits the data, and c.
@@ -184,14 +186,14 @@ template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
   LikelihoodFit<M> result{.model = model};
-  if constexpr (check_trainable_energy<M>()) {
+  if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();
     const Index d = static_cast<Index>(model.dimension()), N = X.cols();
     likelihood::require_room_for_noise(method, d, N);
     likelihood::require_used(options, "noise_contrastive_estimation");
     const Eigen::MatrixXd data = X.template cast<double>();
-    require_samples<double>(data, d, "data");
+    extend::require_samples<double>(data, d, "data");
     const likelihood::Noise<double> noise = likelihood::noise_for(method, data);
     auto energy = likelihood::energy_function<double>(model);
     likelihood::NoiseContrast<decltype(energy)> contrast(energy, data, noise.points, noise.density(data),
@@ -201,7 +203,7 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
     log_partition.evaluations = energy.evaluations();
     const bool converged = result.status == FitStatus::converged;
     log_partition.status = converged ? PartitionStatus::converged : PartitionStatus::not_converged;
-    if (!converged) log_partition.evidence = text("the fit ended ", to_string(result.status));
+    if (!converged) log_partition.evidence = detail::text("the fit ended ", to_string(result.status));
   }
   return result;
 }

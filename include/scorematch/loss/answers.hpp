@@ -45,14 +45,15 @@ class Answers {
   using Mark = Marks<T>;
 
  public:
-  static void unset(Points<T>& points);
+  static void unset(extend::Points<T>& points);
   /// Throws std::invalid_argument unless `prepare` has set what the model needs, for `rows` samples in d dimensions.
-  static void require_points(Points<T>& points, Index rows, Index d);
+  static void require_points(extend::Points<T>& points, Index rows, Index d);
 
-  static void unset(const Points<T>& points, const Asked& asked, ScoreValues<T>& values, Losses<T>& losses);
+  static void unset(const extend::Points<T>& points, const Asked& asked, extend::ScoreValues<T>& values,
+                    extend::Losses<T>& losses);
   /// Throws std::invalid_argument unless `score` has set the losses, and, with a gradient, the derivative with respect
   /// to everything that the points asked for.
-  static void require_losses(const Points<T>& points, const Asked& asked, const Losses<T>& losses);
+  static void require_losses(const extend::Points<T>& points, const Asked& asked, const extend::Losses<T>& losses);
 
   template <class Numbers>
   static void mark(Numbers& numbers, Index last) {
@@ -94,97 +95,107 @@ class Answers {
   static void require_set(const Numbers& numbers, Index rows, Index cols, Index last, const char* member,
                           const char* method, const char* derivative_of) {
     const bool transposed = numbers.rows() == cols && numbers.cols() == rows;
-    require(numbers.rows() == rows && numbers.cols() == cols,
-            {member, " is ", numbers.rows(), " × ", numbers.cols(), " after the objective's ", method, "; it must be ",
-             rows, " × ", cols, ", a row for each sample", transposed ? " (is it transposed?)" : ""});
+    extend::require(
+        numbers.rows() == rows && numbers.cols() == cols,
+        {member, " is ", numbers.rows(), " × ", numbers.cols(), " after the objective's ", method, "; it must be ",
+         rows, " × ", cols, ", a row for each sample", transposed ? " (is it transposed?)" : ""});
     const Index column = marked(numbers, last);
     const bool derivative = *derivative_of != 0;
-    require(column < 0, {member, " was not set by the objective's ", method, " (column ", column, " of ", cols,
-                         "; set it with =, not with +=)",
-                         derivative ? "; it must hold the derivative of each sample's loss with respect to " : "",
-                         derivative_of, derivative ? ", 0 where the loss does not depend on it" : ""});
+    extend::require(column < 0,
+                    {member, " was not set by the objective's ", method, " (column ", column, " of ", cols,
+                     "; set it with =, not with +=)",
+                     derivative ? "; it must hold the derivative of each sample's loss with respect to " : "",
+                     derivative_of, derivative ? ", 0 where the loss does not depend on it" : ""});
   }
-  static bool asks_score(const Points<T>& points) { return points.along != Along::given || points.score; }
+  static bool asks_score(const extend::Points<T>& points) {
+    return points.along != extend::Along::given || points.score;
+  }
 };
 
 template <class T>
-void Answers<T>::unset(Points<T>& points) {
+void Answers<T>::unset(extend::Points<T>& points) {
   mark(points.X);
   mark(points.V);
   mark(points.sigma);
   points.directions = 0;
-  points.along = Along::none;
+  points.along = extend::Along::none;
   points.score = true;
   points.gradient = false;
 }
 
 template <class T>
-void Answers<T>::require_points(Points<T>& points, Index rows, Index d) {
+void Answers<T>::require_points(extend::Points<T>& points, Index rows, Index d) {
   const Index asked = points.X.rows();
-  require(asked > 0 && asked % rows == 0 && points.X.cols() == d,
-          {"points.X is ", asked, " × ", points.X.cols(), " after the objective's prepare; it must be ", rows, " × ", d,
-           ", where the score is asked for each row of samples.X (or several such runs, one below the other)"});
-  require(marked(points.X) < 0, {"points.X was not set by the objective's prepare: points.X = samples.X asks for the "
-                                 "score at the samples themselves"});
+  extend::require(
+      asked > 0 && asked % rows == 0 && points.X.cols() == d,
+      {"points.X is ", asked, " × ", points.X.cols(), " after the objective's prepare; it must be ", rows, " × ", d,
+       ", where the score is asked for each row of samples.X (or several such runs, one below the other)"});
+  extend::require(marked(points.X) < 0,
+                  {"points.X was not set by the objective's prepare: points.X = samples.X asks for the "
+                   "score at the samples themselves"});
   if (points.sigma.size() > 0 && marked(points.sigma) >= 0) points.sigma.resize(0);
-  require(points.sigma.size() == 0 || points.sigma.size() == asked,
-          {"points.sigma has ", points.sigma.size(), " numbers after the objective's prepare; it must have none, or ",
-           asked, ", one for each row of points.X"});
-  if (points.along != Along::given)
-    return require(points.directions == 0, {"points.directions is ", points.directions,
-                                            " after the objective's prepare, but points.along is not Along::given"});
-  require(points.directions >= 1,
-          {"points.directions is ", points.directions,
-           " after the objective's prepare; it must be at least 1 where points.along is Along::given"});
+  extend::require(
+      points.sigma.size() == 0 || points.sigma.size() == asked,
+      {"points.sigma has ", points.sigma.size(), " numbers after the objective's prepare; it must have none, or ",
+       asked, ", one for each row of points.X"});
+  if (points.along != extend::Along::given)
+    return extend::require(points.directions == 0,
+                           {"points.directions is ", points.directions,
+                            " after the objective's prepare, but points.along is not Along::given"});
+  extend::require(points.directions >= 1,
+                  {"points.directions is ", points.directions,
+                   " after the objective's prepare; it must be at least 1 where points.along is Along::given"});
   require_set(points.V, asked, points.directions * d, asked - 1, "points.V", "prepare", "");
 }
 
 template <class T>
-void Answers<T>::unset(const Points<T>& points, const Asked& asked, ScoreValues<T>& values, Losses<T>& losses) {
+void Answers<T>::unset(const extend::Points<T>& points, const Asked& asked, extend::ScoreValues<T>& values,
+                       extend::Losses<T>& losses) {
   const Index rows = points.X.rows(), d = points.X.cols(), last = asked.count - 1,
               last_asked = rows - asked.rows + last;  // the last sample's, in the last run
   if (!asks_score(points)) leave_unasked(values.S, rows, d);
-  if (points.along == Along::none) leave_unasked(values.curvature, rows, 1);
-  if (points.along != Along::given) leave_unasked(values.slopes, rows, 0);
+  if (points.along == extend::Along::none) leave_unasked(values.curvature, rows, 1);
+  if (points.along != extend::Along::given) leave_unasked(values.slopes, rows, 0);
   shape(losses.value, asked.rows, 1, last);
   shape(losses.terms, asked.rows, asked.terms, last);
   if (asked.levels > 0) losses.level.setConstant(asked.rows, -1);
   if (!asked.gradient) return;
   if (asks_score(points)) shape(losses.bar.S, rows, d, last_asked);
-  if (points.along == Along::given) shape(losses.bar.slopes, rows, points.directions, last_asked);
-  if (points.along != Along::none) shape(losses.bar.curvature, rows, 1, last_asked);
+  if (points.along == extend::Along::given) shape(losses.bar.slopes, rows, points.directions, last_asked);
+  if (points.along != extend::Along::none) shape(losses.bar.curvature, rows, 1, last_asked);
 }
 
 template <class T>
-void Answers<T>::require_losses(const Points<T>& points, const Asked& asked, const Losses<T>& losses) {
+void Answers<T>::require_losses(const extend::Points<T>& points, const Asked& asked, const extend::Losses<T>& losses) {
   const Index rows = points.X.rows(), last = asked.count - 1, last_asked = rows - asked.rows + last;
   require_set(losses.value, asked.rows, 1, last, "losses.value", "score", "");
   require_set(losses.terms, asked.rows, asked.terms, last, "losses.terms", "score", "");
-  require(
-      !Mark::is(Blank::unasked, losses.value[0]),
-      {"the objective's score read values.", points.along == Along::none ? "curvature" : "S",
-       ", which its prepare did not ask for: ",
-       points.along == Along::none ? "set points.along to Along::axes or Along::given" : "set points.score to true"});
+  extend::require(!Mark::is(Blank::unasked, losses.value[0]),
+                  {"the objective's score read values.", points.along == extend::Along::none ? "curvature" : "S",
+                   ", which its prepare did not ask for: ",
+                   points.along == extend::Along::none ? "set points.along to Along::axes or Along::given"
+                                                       : "set points.score to true"});
   if (asked.levels > 0) {
-    require(losses.level.size() == asked.rows, {"losses.level has ", losses.level.size(),
-                                                " numbers after the objective's score; it must have ", asked.rows});
+    extend::require(
+        losses.level.size() == asked.rows,
+        {"losses.level has ", losses.level.size(), " numbers after the objective's score; it must have ", asked.rows});
     for (Index i = 0; i < asked.count; ++i)
-      require(losses.level[i] >= 0 && losses.level[i] < asked.levels,
-              {"losses.level has ", losses.level[i], " for sample ", i, " of a block; the objective has ", asked.levels,
-               " level names, so it must be from 0 to ", asked.levels - 1});
+      extend::require(losses.level[i] >= 0 && losses.level[i] < asked.levels,
+                      {"losses.level has ", losses.level[i], " for sample ", i, " of a block; the objective has ",
+                       asked.levels, " level names, so it must be from 0 to ", asked.levels - 1});
   }
   if (!asked.gradient) return;
   if (asks_score(points))
     require_set(losses.bar.S, rows, points.X.cols(), last_asked, "losses.bar.S", "score", "values.S");
-  if (points.along == Along::given)
+  if (points.along == extend::Along::given)
     require_set(losses.bar.slopes, rows, points.directions, last_asked, "losses.bar.slopes", "score", "values.slopes");
-  if (points.along != Along::none)
+  if (points.along != extend::Along::none)
     require_set(losses.bar.curvature, rows, 1, last_asked, "losses.bar.curvature", "score", "values.curvature");
 }
 
 /// objective.prepare, checked.
 template <class T, class O>
-void prepare_points(const O& objective, const Samples<T>& samples, Points<T>& points,
+void prepare_points(const O& objective, const extend::Samples<T>& samples, extend::Points<T>& points,
                     typename O::template Notes<T>& notes) {
   Answers<T>::unset(points);
   objective.prepare(samples, points, notes);
@@ -193,8 +204,9 @@ void prepare_points(const O& objective, const Samples<T>& samples, Points<T>& po
 
 /// objective.score, checked. What the model was not asked for is NaN in `values`.
 template <class T, class O>
-void score_points(const O& objective, const Samples<T>& samples, const Points<T>& points,
-                  typename O::template Notes<T>& notes, const Asked& asked, ScoreValues<T>& values, Losses<T>& losses) {
+void score_points(const O& objective, const extend::Samples<T>& samples, const extend::Points<T>& points,
+                  typename O::template Notes<T>& notes, const Asked& asked, extend::ScoreValues<T>& values,
+                  extend::Losses<T>& losses) {
   Answers<T>::unset(points, asked, values, losses);
   objective.score(samples, points, notes, values, losses);
   Answers<T>::require_losses(points, asked, losses);

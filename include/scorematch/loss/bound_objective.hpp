@@ -38,22 +38,26 @@ constexpr bool check_objective_class() {
   if constexpr (has_notes) {
     using Notes = typename O::template Notes<T>;
     constexpr bool has_prepare =
-        requires(const O& objective, const Samples<T>& samples, Points<T>& points, Notes& notes) {
+        requires(const O& objective, const extend::Samples<T>& samples, extend::Points<T>& points, Notes& notes) {
       objective.prepare(samples, points, notes);
     };
-    constexpr bool has_score = requires(const O& objective, const Samples<T>& samples, const Points<T>& points,
-                                        Notes& notes, const ScoreValues<T>& values, Losses<T>& losses) {
+    constexpr bool has_score =
+        requires(const O& objective, const extend::Samples<T>& samples, const extend::Points<T>& points, Notes& notes,
+                 const extend::ScoreValues<T>& values, extend::Losses<T>& losses) {
       objective.score(samples, points, notes, values, losses);
     };
-    static_assert(has_prepare,
-                  "an objective must provide  void prepare(const sm::Samples<T>& samples, sm::Points<T>& points, "
-                  "Notes<T>& notes) const,  which says where the score is needed");
+    static_assert(
+        has_prepare,
+        "an objective must provide  void prepare(const sm::extend::Samples<T>& samples, sm::extend::Points<T>& points, "
+        "Notes<T>& notes) const,  which says where the score is needed");
     static_assert(has_score,
-                  "an objective must provide  void score(const sm::Samples<T>& samples, const sm::Points<T>& points, "
-                  "const Notes<T>& notes, const sm::ScoreValues<T>& values, sm::Losses<T>& losses) const,  which sets "
+                  "an objective must provide  void score(const sm::extend::Samples<T>& samples, const "
+                  "sm::extend::Points<T>& points, "
+                  "const Notes<T>& notes, const sm::extend::ScoreValues<T>& values, sm::extend::Losses<T>& losses) "
+                  "const,  which sets "
                   "each sample's loss and its derivatives");
   }
-  return Objective<O, T>;
+  return extend::Objective<O, T>;
 }
 
 /// Any Objective, as a value. It is an Objective itself: what it keeps between prepare and score is in a Room.
@@ -61,10 +65,10 @@ template <class T>
 class BoundObjective {
  public:
   template <class>
-  using Notes = Room;
+  using Notes = extend::Room;
 
   template <class O>
-  requires(!std::same_as<O, BoundObjective> && Objective<O, T>) explicit BoundObjective(const O& objective)
+  requires(!std::same_as<O, BoundObjective> && extend::Objective<O, T>) explicit BoundObjective(const O& objective)
       : held_(std::make_shared<const Held<O>>(objective)) {
     for (const auto& name : objective.term_names()) term_names_.emplace_back(name);
     if constexpr (requires { objective.level_names(); })
@@ -75,11 +79,11 @@ class BoundObjective {
   bool deterministic() const { return held_->deterministic(); }
   const std::vector<std::string>& term_names() const { return term_names_; }
   const std::vector<std::string>& level_names() const { return level_names_; }  ///< empty where it has no levels
-  void prepare(const Samples<T>& samples, Points<T>& points, Room& notes) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, extend::Room& notes) const {
     held_->prepare(samples, points, notes);
   }
-  void score(const Samples<T>& samples, const Points<T>& points, Room& notes, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>& samples, const extend::Points<T>& points, extend::Room& notes,
+             const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     held_->score(samples, points, notes, values, losses);
   }
 
@@ -88,8 +92,9 @@ class BoundObjective {
     virtual ~Anything() = default;
     virtual void validate() const = 0;
     virtual bool deterministic() const = 0;
-    virtual void prepare(const Samples<T>&, Points<T>&, Room& notes) const = 0;
-    virtual void score(const Samples<T>&, const Points<T>&, Room& notes, const ScoreValues<T>&, Losses<T>&) const = 0;
+    virtual void prepare(const extend::Samples<T>&, extend::Points<T>&, extend::Room& notes) const = 0;
+    virtual void score(const extend::Samples<T>&, const extend::Points<T>&, extend::Room& notes,
+                       const extend::ScoreValues<T>&, extend::Losses<T>&) const = 0;
   };
   template <class O>
   struct Held final : Anything {
@@ -98,11 +103,11 @@ class BoundObjective {
     explicit Held(const O& what) : objective(what) {}
     void validate() const override { objective.validate(); }
     bool deterministic() const override { return objective.deterministic(); }
-    void prepare(const Samples<T>& samples, Points<T>& points, Room& notes) const override {
+    void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, extend::Room& notes) const override {
       objective.prepare(samples, points, notes.of<Own>());
     }
-    void score(const Samples<T>& samples, const Points<T>& points, Room& notes, const ScoreValues<T>& values,
-               Losses<T>& losses) const override {
+    void score(const extend::Samples<T>& samples, const extend::Points<T>& points, extend::Room& notes,
+               const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const override {
       objective.score(samples, points, notes.of<Own>(), values, losses);
     }
 

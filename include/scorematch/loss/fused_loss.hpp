@@ -83,7 +83,7 @@ template <class T, std::size_t terms, std::size_t d>
     if (unset(number)) missing = "s_bar";
   for (const T number : term)
     if (unset(number)) missing = "terms";
-  require(*missing == 0, {missing, " was not set by the objective's at_point (set it with =, not with +=)"});
+  extend::require(*missing == 0, {missing, " was not set by the objective's at_point (set it with =, not with +=)"});
 }
 
 /// The same of the first of the samples in lanes.
@@ -166,10 +166,12 @@ class FusedPassOf final : public FusedPass<T> {
  public:
   explicit FusedPassOf(const O& objective) : objective_(objective) {}
 
-  bool possible(const BoundModel<T>& bound) const override { return bound.template as<Bound>().may_carry_tangents(); }
+  bool possible(const extend::BoundModel<T>& bound) const override {
+    return bound.template as<Bound>().may_carry_tangents();
+  }
 
-  bool sweep(const BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first, Index count,
-             BlockState<T>& state, double* per_sample) const override {
+  bool sweep(const extend::BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first,
+             Index count, BlockState<T>& state, double* per_sample) const override {
     const Bound& own = bound.template as<Bound>();
     const auto* known = own.bound_tangents(state.workspace.template of<typename Bound::Workspace>());
     if (known == nullptr) return false;

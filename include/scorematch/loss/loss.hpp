@@ -20,17 +20,18 @@ namespace objective {
 
 /// Checks what every call on data checks, and makes the LossFunction.
 template <class T, class M, class O>
-requires Objective<O, T> LossFunction<T> loss_function(const M& model, const O& objective, MatrixView<T> data) {
+requires extend::Objective<O, T> LossFunction<T> loss_function(const M& model, const O& objective, MatrixView<T> data) {
   objective.validate();
-  require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
+  extend::require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
   if constexpr (requires { objective.validate_for(data.rows(), data.cols()); })
     objective.validate_for(data.rows(), data.cols());
   if constexpr (requires { objective.template validate_data<T>(data); }) objective.template validate_data<T>(data);
   if constexpr (requires { objective.level_names(); })
-    require(takes_sigma(model) || objective.level_names().empty(),
-            {"the objective has noise levels, but the model takes no sigma, so that it could only learn a mean over "
-             "them: write its formula as [](auto x, auto sigma, auto theta) …"});
-  auto bound = bind<T>(model);
+    extend::require(
+        extend::takes_sigma(model) || objective.level_names().empty(),
+        {"the objective has noise levels, but the model takes no sigma, so that it could only learn a mean over "
+         "them: write its formula as [](auto x, auto sigma, auto theta) …"});
+  auto bound = detail::bind<T>(model);
   auto fused = fused_pass_of<T, M>(objective);
   return LossFunction<T>(std::move(bound), BoundObjective<T>(objective), data, std::move(fused));
 }
@@ -39,7 +40,7 @@ template <class T, class M, class O>
 void evaluate_once(const M& model, const O& objective, MatrixView<T> data, const LossOptions& options,
                    bool with_gradient, Loss& result) {
   options.validate();
-  options.validate_for(data.cols(), classes_of(model));
+  options.validate_for(data.cols(), extend::classes_of(model));
   auto function = loss_function<T>(model, objective, data);
   function.evaluate(options, with_gradient, result);
 }
@@ -53,7 +54,7 @@ template <class M, class O, class Derived>
 [[nodiscard]] Loss loss(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
                         const LossOptions& options = {}) {
   Loss result;
-  if constexpr (check_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
+  if constexpr (detail::check_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, false, result);
   return result;
 }
@@ -63,7 +64,7 @@ template <class M, class O, class Derived>
 [[nodiscard]] Loss loss_and_gradient(const M& model, const O& objective, const Eigen::MatrixBase<Derived>& X,
                                      const LossOptions& options = {}) {
   Loss result;
-  if constexpr (check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
+  if constexpr (detail::check_trainable_model<M>() && objective::check_objective_class<O, typename Derived::Scalar>())
     objective::evaluate_once<typename Derived::Scalar>(model, objective, X.derived(), options, true, result);
   return result;
 }

@@ -51,15 +51,16 @@ struct LossOptions {
   bool per_sample = false;  ///< also return each sample's loss
 
   void validate() const {
-    require(draw < detail::field_end, {"LossOptions: draw is ", draw, "; it must be below 2^40"});
-    require_at_least(block, 0, "LossOptions: block");
+    extend::require(draw < detail::field_end, {"LossOptions: draw is ", draw, "; it must be below 2^40"});
+    extend::require_at_least(block, 0, "LossOptions: block");
   }
 
   /// Throws unless `columns` and `labels` are of data of so many samples, for a model of so many classes.
   void validate_for(Index samples, Index classes) const {
     for (const Index column : columns)
-      require(column >= 0 && column < samples, {"columns has ", column, "; the data have columns 0 to ", samples - 1});
-    require_labels(labels, samples, classes, "LossOptions: labels");
+      extend::require(column >= 0 && column < samples,
+                      {"columns has ", column, "; the data have columns 0 to ", samples - 1});
+    extend::require_labels(labels, samples, classes, "LossOptions: labels");
   }
 };
 
@@ -68,7 +69,7 @@ namespace objective {
 /// Samples from `first` on, of the data or of `columns`, as a block of `rows` ≥ count rows: the last one is repeated.
 template <class T>
 void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, Index first, Index count, Index rows,
-                    std::uint64_t draw, Samples<T>& samples) {
+                    std::uint64_t draw, extend::Samples<T>& samples) {
   const Index d = data.rows();
   samples.X.resize(rows, d);
   samples.index.resize(rows);
@@ -84,7 +85,7 @@ void gather_samples(const MatrixView<T>& data, std::span<const Index> columns, I
 
 /// The class of each of the samples, as often as the objective asks for points of it (in runs of all samples).
 template <class T>
-void gather_labels(std::span<const int> labels, const Samples<T>& samples, Points<T>& points) {
+void gather_labels(std::span<const int> labels, const extend::Samples<T>& samples, extend::Points<T>& points) {
   if (labels.empty()) return points.label.resize(0);
   const Index rows = samples.X.rows();
   points.label.resize(points.X.rows());
@@ -95,7 +96,7 @@ void gather_labels(std::span<const int> labels, const Samples<T>& samples, Point
 /// Sets the adjoints of rows from `count` on to 0: padding has no part in a gradient. An objective that asks for
 /// several points a sample has them in several runs of `rows`.
 template <class T>
-void drop_padding(Index count, Index rows, ScoreAdjoints<T>& bar) {
+void drop_padding(Index count, Index rows, extend::ScoreAdjoints<T>& bar) {
   const auto drop = [&](T* numbers, Index size) {
     for (Index i = count; i < rows; ++i)
       for (Index at = i; at < size; at += rows) numbers[at] = T(0);
@@ -108,11 +109,11 @@ void drop_padding(Index count, Index rows, ScoreAdjoints<T>& bar) {
 /// What a thread keeps between two blocks.
 template <class T>
 struct BlockState {
-  Room workspace, notes;  ///< the model's and the objective's
-  Samples<T> samples;
-  Points<T> points;
-  ScoreValues<T> values;
-  Losses<T> losses;
+  extend::Room workspace, notes;  ///< the model's and the objective's
+  extend::Samples<T> samples;
+  extend::Points<T> points;
+  extend::ScoreValues<T> values;
+  extend::Losses<T> losses;
   Eigen::VectorXd sums;  ///< of the θ-gradient, in the model's own coordinates
   Moments loss;
   std::vector<Moments> terms, levels;
@@ -125,9 +126,9 @@ class FusedPass {
  public:
   virtual ~FusedPass() = default;
   /// Whether θ is small enough.
-  virtual bool possible(const BoundModel<T>& bound) const = 0;
+  virtual bool possible(const extend::BoundModel<T>& bound) const = 0;
   /// Samples first … first + count − 1 of the data, or of `columns` (may be null); false where it cannot be after all.
-  virtual bool sweep(const BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first,
+  virtual bool sweep(const extend::BoundModel<T>& bound, const MatrixView<T>& data, const Index* columns, Index first,
                      Index count, BlockState<T>& state, double* per_sample) const = 0;
 };
 
@@ -137,15 +138,15 @@ template <class T>
 class LossFunction {
  public:
   /// `fused` may be null.
-  LossFunction(BoundModel<T> bound, BoundObjective<T> objective, MatrixView<T> data,
+  LossFunction(extend::BoundModel<T> bound, BoundObjective<T> objective, MatrixView<T> data,
                std::unique_ptr<const FusedPass<T>> fused)
       : data_(data), bound_(std::move(bound)), objective_(std::move(objective)), fused_(std::move(fused)) {}
 
   Index samples() const { return data_.cols(); }
   Index parameter_count() const { return bound_.parameter_count(); }
   const MatrixView<T>& data() const { return data_; }
-  const BoundModel<T>& bound() const { return bound_; }
-  BoundModel<T>& bound() { return bound_; }
+  const extend::BoundModel<T>& bound() const { return bound_; }
+  extend::BoundModel<T>& bound() { return bound_; }
   const BoundObjective<T>& objective() const { return objective_; }
 
   void bind(const Eigen::VectorXd& theta) { bound_.bind(theta); }
@@ -181,12 +182,13 @@ class LossFunction {
   void report(const Call& call, Loss& loss) const;
 
   MatrixView<T> data_;
-  BoundModel<T> bound_;
+  extend::BoundModel<T> bound_;
   BoundObjective<T> objective_;
   std::unique_ptr<const FusedPass<T>> fused_;
   WithheldProducts<T> withheld_;
   Index block_size_ = 0, directions_ = 0;
-  Along along_ = Along::none;  ///< with directions_, once block_size_ is known: the derivatives asked for
+  extend::Along along_ =
+      extend::Along::none;  ///< with directions_, once block_size_ is known: the derivatives asked for
   evaluate::PerThread<State> threads_;
   Eigen::VectorXd total_sums_;
   Moments total_;
@@ -264,10 +266,10 @@ auto LossFunction<T>::partitioned(const LossOptions& options, bool with_gradient
 template <class T>
 Index LossFunction<T>::block_size() {
   if (block_size_ > 0) return block_size_;
-  Samples<T> sample;
+  extend::Samples<T> sample;
   gather_samples<T>(data_, {}, 0, 1, 1, 0, sample);
-  Points<T> points;
-  Room notes;
+  extend::Points<T> points;
+  extend::Room notes;
   prepare_points(objective_, sample, points, notes);
   along_ = points.along;
   directions_ = points.directions;

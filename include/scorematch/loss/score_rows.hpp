@@ -14,12 +14,12 @@ using RowVisitor = std::function<void(const Eigen::VectorXd& row, double natural
 template <class T>
 class ScoreRows {
  public:
-  explicit ScoreRows(BoundModel<T>& bound) : bound_(bound) {}
+  explicit ScoreRows(extend::BoundModel<T>& bound) : bound_(bound) {}
 
   /// The rows that follow are those of the score at these points.
-  void at(const Points<T>& points) {
+  void at(const extend::Points<T>& points) {
     points_ = points;
-    points_.along = Along::none;
+    points_.along = extend::Along::none;
     points_.directions = 0;
     points_.score = points_.gradient = true;
   }
@@ -49,11 +49,11 @@ class ScoreRows {
     return row_;
   }
 
-  BoundModel<T>& bound_;
-  Room workspace_;
-  Points<T> points_;
-  ScoreValues<T> values_;
-  ScoreAdjoints<T> bar_;
+  extend::BoundModel<T>& bound_;
+  extend::Room workspace_;
+  extend::Points<T> points_;
+  extend::ScoreValues<T> values_;
+  extend::ScoreAdjoints<T> bar_;
   Eigen::VectorXd sums_, row_;
 };
 

@@ -35,7 +35,7 @@ class SecondOrderSum {
         visit_(visit),
         rows_(function.bound()) {
     const Index terms = static_cast<Index>(objective_.term_names().size());
-    for (Losses<T>* losses : {&losses_, &moved_, &at_zero_}) {
+    for (extend::Losses<T>* losses : {&losses_, &moved_, &at_zero_}) {
       losses->value.resize(lanes);
       losses->terms.resize(lanes, terms);
     }
@@ -62,7 +62,7 @@ class SecondOrderSum {
     bound_.evaluate(points_, workspace_, values_);
     objective_.score(samples_, points_, notes_, values_, losses_);
     // The loss's slope is linear in the score, so that a difference of any size is its second derivative.
-    ScoreValues<T> values = values_;
+    extend::ScoreValues<T> values = values_;
     const T score_step = step_of(values.S, losses_.bar.S), slope_step = step_of(values.slopes, losses_.bar.slopes);
     for (Index i = 0; i < values.S.size(); ++i) values.S.data()[i] += score_step;
     for (Index i = 0; i < values.slopes.size(); ++i) values.slopes.data()[i] += slope_step;
@@ -73,9 +73,9 @@ class SecondOrderSum {
     objective_.score(samples_, points_, notes_, values, at_zero_);
     for (Index i = 0; i < count; ++i) sums_.gain += static_cast<double>(losses_.value[i] - at_zero_.value[i]);
     if (visit_) rows_.at(points_);
-    if (points_.score || points_.along != Along::given)
+    if (points_.score || points_.along != extend::Along::given)
       add_values(values_.S, losses_.bar.S, moved_.bar.S, score_step, count, false);
-    if (points_.along == Along::given)
+    if (points_.along == extend::Along::given)
       add_values(values_.slopes, losses_.bar.slopes, moved_.bar.slopes, slope_step, count, true);
   }
 
@@ -120,17 +120,17 @@ class SecondOrderSum {
     return natural;
   }
 
-  BoundModel<T>& bound_;
+  extend::BoundModel<T>& bound_;
   const BoundObjective<T>& objective_;
   const MatrixView<T>& data_;
   const Eigen::VectorXd& deviations_;
   const RowVisitor& visit_;
   ScoreRows<T> rows_;
-  Room workspace_, notes_;
-  Samples<T> samples_;
-  Points<T> points_;
-  ScoreValues<T> values_;
-  Losses<T> losses_, moved_, at_zero_;
+  extend::Room workspace_, notes_;
+  extend::Samples<T> samples_;
+  extend::Points<T> points_;
+  extend::ScoreValues<T> values_;
+  extend::Losses<T> losses_, moved_, at_zero_;
   SecondOrder sums_;
   Index weights_ = 0;
 };

@@ -29,7 +29,7 @@ namespace scorematch {
 
 /// What can be added and multiplied. The cheap test comes first: operators are tried on many types.
 template <class M>
-concept Summand = has_dimension<M> && AnyModel<M>;
+concept Summand = extend::has_dimension<M> && detail::AnyModel<M>;
 
 namespace algebra {
 
@@ -142,7 +142,7 @@ auto operator+(const A& a, const B& b) {
 /// number above 0.
 template <Summand M>
 auto operator*(double beta, const M& model) {
-  require_positive(beta, "beta");
+  extend::require_positive(beta, "beta");
   if constexpr (algebra::RecordedEnergy<M> || algebra::RecordedScore<M>)
     return algebra::transformed(
         model, [&](const formula::Value& f) { return beta * f; },
@@ -180,7 +180,7 @@ auto exp(const M& model) {
 /// are equal, as in gaussian_mixture, is it the share of component k. Throws as the sum does, and for no component.
 template <class = void>
 EnergyModel mixture(const std::vector<EnergyModel>& components) {
-  require(!components.empty(), {"mixture has no components; at least one is needed"});
+  extend::require(!components.empty(), {"mixture has no components; at least one is needed"});
   std::vector<formula::Part> parts;
   for (const EnergyModel& component : components) parts.push_back(algebra::part(component));
   return EnergyModel(formula::composed(
@@ -205,7 +205,7 @@ requires(!algebra::RecordedEnergy<M>) EnergyModel mixture(std::initializer_list<
 /// prefix.
 template <Summand M>
 auto named(const std::string& prefix, const M& model) {
-  require(!prefix.empty(), {"named(\"\", model) has an empty name; parameters are called NAME.parameter"});
+  extend::require(!prefix.empty(), {"named(\"\", model) has an empty name; parameters are called NAME.parameter"});
   if constexpr (algebra::RecordedEnergy<M> || algebra::RecordedScore<M>) {
     formula::Record record =
         formula::composed({algebra::part(model, prefix + ".")}, [](const auto& f, const auto&) { return f[0]; });

@@ -12,40 +12,42 @@ namespace scorematch {
 
 /// s(x) = s_θ(x, σ) at a fixed σ, and a fixed class where there are classes.
 template <class T>
-class BoundAtSigma : public BoundDecorator<T> {
-  using BoundDecorator<T>::inner_;
+class BoundAtSigma : public extend::BoundDecorator<T> {
+  using extend::BoundDecorator<T>::inner_;
 
  public:
   struct Workspace {
-    Room inner;
-    Points<T> points;
+    extend::Room inner;
+    extend::Points<T> points;
   };
 
-  BoundAtSigma(BoundModel<T> bound, double sigma, int label)
-      : BoundDecorator<T>(std::move(bound)), sigma_(static_cast<T>(sigma)), label_(label) {}
+  BoundAtSigma(extend::BoundModel<T> bound, double sigma, int label)
+      : extend::BoundDecorator<T>(std::move(bound)), sigma_(static_cast<T>(sigma)), label_(label) {}
 
-  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& w, extend::ScoreValues<T>& values) const {
     inner_.evaluate(with_sigma(points, w), w.inner, values);
   }
 
-  void pull_back(const Points<T>&, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+  void pull_back(const extend::Points<T>&, Workspace& w, const extend::ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
     inner_.pull_back(w.points, w.inner, bar, sums);
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
+  void energy(const extend::Points<T>& points, Workspace& w, Vector<T>& f) const {
     inner_.energy(with_sigma(points, w), w.inner, f);
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
+  void energy_and_score(const extend::Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
     inner_.energy_and_score(with_sigma(points, w), w.inner, f, S);
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
+  void pull_back_energy(const extend::Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const {
     inner_.pull_back_energy(with_sigma(points, w), w.inner, weights, sums);
   }
 
  private:
-  const Points<T>& with_sigma(const Points<T>& points, Workspace& w) const {
+  const extend::Points<T>& with_sigma(const extend::Points<T>& points, Workspace& w) const {
     w.points = points;
     w.points.sigma.setConstant(points.X.rows(), sigma_);
     w.points.label.setConstant(points.X.rows(), label_);
@@ -56,10 +58,11 @@ class BoundAtSigma : public BoundDecorator<T> {
   int label_;
 };
 
-template <AnyModel M>
-class AtSigma : public ModelDecorator<M> {
+template <detail::AnyModel M>
+class AtSigma : public extend::ModelDecorator<M> {
  public:
-  AtSigma(M model, double sigma, int label) : ModelDecorator<M>(std::move(model)), sigma_(sigma), label_(label) {}
+  AtSigma(M model, double sigma, int label)
+      : extend::ModelDecorator<M>(std::move(model)), sigma_(sigma), label_(label) {}
 
   Index classes() const { return 0; }
   bool takes_sigma() const { return false; }
@@ -68,7 +71,7 @@ class AtSigma : public ModelDecorator<M> {
 
   template <class T>
   auto at() const {
-    return BoundAtSigma<T>(bind<T>(this->model_), sigma_, label_);
+    return BoundAtSigma<T>(detail::bind<T>(this->model_), sigma_, label_);
   }
 
  private:
@@ -80,19 +83,20 @@ class AtSigma : public ModelDecorator<M> {
 ///   sm::sample(sm::at_sigma(fit.model, 0.3), sm::langevin{.step = 0.02});
 /// and its class, where it has classes: from 0 on, or −1 for none (if it has learned without labels, too).
 /// Throws std::invalid_argument unless sigma > 0, and the model takes a sigma and has that class.
-template <AnyModel M>
+template <detail::AnyModel M>
 AtSigma<M> at_sigma(const M& model, double sigma, std::optional<int> label = {}) {
-  require_positive(sigma, "at_sigma: sigma");
-  require(takes_sigma(model), {"at_sigma fixes the noise level of a model that takes one, and this one takes no sigma: "
-                               "it can be used as it is"});
-  const Index classes = classes_of(model);
+  extend::require_positive(sigma, "at_sigma: sigma");
+  extend::require(extend::takes_sigma(model),
+                  {"at_sigma fixes the noise level of a model that takes one, and this one takes no sigma: "
+                   "it can be used as it is"});
+  const Index classes = extend::classes_of(model);
   if (classes > 0)
-    require(label && *label >= -1 && *label < classes,
-            {"at_sigma: label is ", label ? text(*label) : "missing", "; the model has ", classes,
-             " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
+    extend::require(label && *label >= -1 && *label < classes,
+                    {"at_sigma: label is ", label ? detail::text(*label) : "missing", "; the model has ", classes,
+                     " classes, so it must be from 0 to ", classes - 1, ", or -1 for none"});
   else
-    require(!label || *label == -1,
-            {"at_sigma: label is ", label.value_or(0), ", but the model's formula takes no label"});
+    extend::require(!label || *label == -1,
+                    {"at_sigma: label is ", label.value_or(0), ", but the model's formula takes no label"});
   return AtSigma<M>(model, sigma, label.value_or(-1));
 }
 

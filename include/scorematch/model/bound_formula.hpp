@@ -22,7 +22,7 @@ class BoundFormula {
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { part_->finish(sums, gradient); }
 
   /// The matrices whose products a workspace can withhold where the points ask for these derivatives; else null.
-  const evaluate::ProductMatrices* product_matrices(Along along, Index directions) const {
+  const evaluate::ProductMatrices* product_matrices(extend::Along along, Index directions) const {
     return evaluate::may_withhold(along, directions) ? &part_->product_matrices() : nullptr;
   }
 
@@ -37,8 +37,10 @@ class BoundFormula {
   }
 
   /// How many directions the derivatives of these points are along.
-  static Index direction_count(const Points<T>& points) {
-    return points.along == Along::none ? 0 : points.along == Along::axes ? points.X.cols() : points.directions;
+  static Index direction_count(const extend::Points<T>& points) {
+    return points.along == extend::Along::none   ? 0
+           : points.along == extend::Along::axes ? points.X.cols()
+                                                 : points.directions;
   }
 
   std::shared_ptr<const Record> record_;

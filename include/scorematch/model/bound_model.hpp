@@ -17,6 +17,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// A model at one θ in the arithmetic T: it owns what is bound (any BoundScore), and passes calls on. Const calls are
 /// safe from many threads, each with a workspace of its own.
 template <class T>
@@ -187,5 +189,7 @@ class BoundDecorator {
  protected:
   BoundModel<T> inner_;
 };
+
+}  // namespace extend
 
 }  // namespace scorematch

@@ -43,7 +43,7 @@ class CompiledEnergy {
   Index parameter_count() const { return recorded_.parameter_count(); }
   Index sum_size() const { return recorded_.sum_size(); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { recorded_.finish(sums, gradient); }
-  Index block_size(Along along, Index directions) const { return recorded_.block_size(along, directions); }
+  Index block_size(extend::Along along, Index directions) const { return recorded_.block_size(along, directions); }
 
   void bind(const Eigen::VectorXd& theta) {
     recorded_.bind(theta);
@@ -51,36 +51,37 @@ class CompiledEnergy {
     ++version_;
   }
 
-  void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
+  void energy(const extend::Points<T>& points, Workspace& workspace, Vector<T>& f) const {
     evaluate::require_given(*record_, points);
     f.resize(points.X.rows());
     sweep<false>(points, bound<First>(workspace.first), f.data(), nullptr, nullptr);
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
+  void energy_and_score(const extend::Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
     evaluate::require_given(*record_, points);
     f.resize(points.X.rows());
     S.resize(points.X.rows(), D);
     sweep<false>(points, bound<First>(workspace.first), f.data(), S.data(), nullptr);
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& workspace, const Vector<T>& weights,
+  void pull_back_energy(const extend::Points<T>& points, Workspace& workspace, const Vector<T>& weights,
                         Eigen::VectorXd& sums) const {
     recorded_.pull_back_energy(points, workspace.recorded, weights, sums);
   }
 
-  void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& workspace, extend::ScoreValues<T>& values) const {
     const Index B = points.X.rows();
-    if (points.along == Along::given || points.gradient) return recorded_.evaluate(points, workspace.recorded, values);
+    if (points.along == extend::Along::given || points.gradient)
+      return recorded_.evaluate(points, workspace.recorded, values);
     evaluate::require_given(*record_, points);
     values.S.resize(B, D);
-    if (points.along == Along::none)
+    if (points.along == extend::Along::none)
       return sweep<false>(points, bound<First>(workspace.first), nullptr, values.S.data(), nullptr);
     values.curvature.resize(B);
     sweep<true>(points, bound<Second>(workspace.second), nullptr, values.S.data(), values.curvature.data());
   }
 
-  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
+  void pull_back(const extend::Points<T>& points, Workspace& workspace, const extend::ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
     recorded_.pull_back(points, workspace.recorded, bar, sums);
   }
@@ -172,7 +173,7 @@ class CompiledEnergy {
 
   // f, s and −Δf at every row of the points; null pointers are not written.
   template <bool second>
-  SCOREMATCH_FLATTEN void sweep(const Points<T>& points, const Bound& known, T* f, T* S, T* curvature) const {
+  SCOREMATCH_FLATTEN void sweep(const extend::Points<T>& points, const Bound& known, T* f, T* S, T* curvature) const {
     using J = std::conditional_t<second, Second, First>;
     const Index B = points.X.rows();
     const T* X = points.X.data();

@@ -22,7 +22,7 @@ concept names_parameters = requires(const M& model) {
 /// nothing of one without pull_back, which stays as it is.
 template <class M>
 Eigen::VectorXd trained_parameters(const M& model) {
-  if constexpr (Model<M> || has_trained_parameters<M>)
+  if constexpr (Model<M> || extend::has_trained_parameters<M>)
     return model.parameters();
   else
     return {};
@@ -30,12 +30,12 @@ Eigen::VectorXd trained_parameters(const M& model) {
 
 template <class M>
 void set_trained_parameters(M& model, const Eigen::VectorXd& theta) {
-  if constexpr (Model<M> || has_trained_parameters<M>) model.set_parameters(theta);
+  if constexpr (Model<M> || extend::has_trained_parameters<M>) model.set_parameters(theta);
 }
 
 /// Names for all of a part's θ: its own, or none needed.
 template <class M>
-concept fully_named = names_parameters<M> || !(Model<M> || has_trained_parameters<M>);
+concept fully_named = names_parameters<M> || !(Model<M> || extend::has_trained_parameters<M>);
 
 template <class M>
 std::vector<NamedParameter> names_of(const M& model) {
@@ -64,15 +64,17 @@ inline bool holds_name(const std::vector<NamedParameter>& all, const std::string
 
 }  // namespace detail
 
+namespace extend {
+
 /// Base of a model that changes another one, the library's own or a user's class.
-template <AnyModel M>
+template <detail::AnyModel M>
 class ModelDecorator {
  public:
   static constexpr Abilities abilities = abilities_of<M>();
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
   Index classes() const { return classes_of(model_); }
-  bool takes_sigma() const { return scorematch::takes_sigma(model_); }
+  bool takes_sigma() const { return scorematch::extend::takes_sigma(model_); }
   const M& model() const { return model_; }
   Eigen::VectorXd parameters() const { return detail::trained_parameters(model_); }
   void set_parameters(const Eigen::VectorXd& theta) { detail::set_trained_parameters(model_, theta); }
@@ -89,5 +91,7 @@ class ModelDecorator {
 
   M model_;
 };
+
+}  // namespace extend
 
 }  // namespace scorematch

@@ -10,9 +10,9 @@ namespace scorematch {
 class EnergyModel : public FormulaModel {
  public:
   explicit EnergyModel(formula::Record record) : FormulaModel(std::move(record)) {
-    require(record_->result().size() == 1,
-            {"the formula of an energy must return a number; this one returns a vector of size ",
-             record_->result().size(), " (a formula that returns the score makes a score_model)"});
+    extend::require(record_->result().size() == 1,
+                    {"the formula of an energy must return a number; this one returns a vector of size ",
+                     record_->result().size(), " (a formula that returns the score makes a score_model)"});
   }
 
   /// The model at its present θ, in the arithmetic T: for generic code.

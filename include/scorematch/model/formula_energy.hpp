@@ -29,23 +29,23 @@ class FormulaEnergy : public BoundFormula<T> {
 
   FormulaEnergy(std::shared_ptr<const Record> record, const Eigen::VectorXd& theta) : Base(std::move(record), theta) {}
 
-  Index block_size(Along along, Index directions) const {
-    const Index curved = along == Along::axes ? this->dimension() : directions;
-    const Jets jets = along == Along::none
+  Index block_size(extend::Along along, Index directions) const {
+    const Index curved = along == extend::Along::axes ? this->dimension() : directions;
+    const Jets jets = along == extend::Along::none
                           ? Jets{0, 1}
-                          : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == Along::given ? 1 : 0};
+                          : Jets{static_cast<int>(evaluate::chunk_of(curved)), along == extend::Along::given ? 1 : 0};
     return evaluate::block_size<T>(*record_, jets);
   }
 
   /// f: B numbers.
-  void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
+  void energy(const extend::Points<T>& points, Workspace& workspace, Vector<T>& f) const {
     Replay& replay = order_zero(points, workspace);
     forward(replay, points);
     f.resize(points.X.rows());
     evaluate::copy_row(replay.result(0, 0), T(1), f.data(), f.size());
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
+  void energy_and_score(const extend::Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
     Replay& replay = order_zero(points, workspace);
     forward(replay, points);
     f.resize(points.X.rows());
@@ -54,7 +54,7 @@ class FormulaEnergy : public BoundFormula<T> {
   }
 
   /// sums += Σ over rows of weight · ∂f/∂θ, in the record's own coordinates.
-  void pull_back_energy(const Points<T>& points, Workspace& workspace, const Vector<T>& weights,
+  void pull_back_energy(const extend::Points<T>& points, Workspace& workspace, const Vector<T>& weights,
                         Eigen::VectorXd& sums) const {
     Replay& replay = workspace.replay(*record_, *part_, {}, points.X.rows(), sums.data());
     evaluate::set_points(replay, *record_, points);
@@ -64,7 +64,7 @@ class FormulaEnergy : public BoundFormula<T> {
     replay.reverse();
   }
 
-  void evaluate(const Points<T>& points, Workspace& workspace, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& workspace, extend::ScoreValues<T>& values) const {
     const Index B = points.X.rows(), count = direction_count(points), chunk = evaluate::chunk_of(count);
     const bool shared = points.gradient && asks_score(points);  // pull_back takes the score's sweeps over
     if (asks_score(points)) {
@@ -80,11 +80,11 @@ class FormulaEnergy : public BoundFormula<T> {
         replay.reverse_for_x(T(-1), values.S.data());
       }
     }
-    if (points.along == Along::none && !shared) return;
+    if (points.along == extend::Along::none && !shared) return;
     Replay& replay = sweeps(points, workspace, chunk, shared, nullptr);
     evaluate::set_points(replay, *record_, points);
-    if (points.along == Along::none) return;
-    Matrix<T>& slopes = points.along == Along::axes ? values.S : values.slopes;
+    if (points.along == extend::Along::none) return;
+    Matrix<T>& slopes = points.along == extend::Along::axes ? values.S : values.slopes;
     slopes.resize(B, count);
     values.curvature.setZero(B);
     for (Index first = 0; first < count; first += chunk) {
@@ -96,11 +96,11 @@ class FormulaEnergy : public BoundFormula<T> {
     }
   }
 
-  void pull_back(const Points<T>& points, Workspace& workspace, const ScoreAdjoints<T>& bar,
+  void pull_back(const extend::Points<T>& points, Workspace& workspace, const extend::ScoreAdjoints<T>& bar,
                  Eigen::VectorXd& sums) const {
     const Index B = points.X.rows(), count = direction_count(points), chunk = evaluate::chunk_of(count);
     if (workspace.withholds()) evaluate::require_may_withhold(points.along, count);
-    const Matrix<T>& slopes_bar = points.along == Along::axes ? bar.S : bar.slopes;
+    const Matrix<T>& slopes_bar = points.along == extend::Along::axes ? bar.S : bar.slopes;
     const int curved = static_cast<int>(chunk);
     const bool stands = count <= chunk;  // the one chunk's rows, since evaluate
     for (Index first = 0; first == 0 || first < count; first += std::max<Index>(chunk, 1)) {
@@ -126,20 +126,20 @@ class FormulaEnergy : public BoundFormula<T> {
 
  private:
   // The score is asked for itself, not for its slopes alone.
-  static bool asks_score(const Points<T>& points) {
-    return points.along == Along::none || (points.along == Along::given && points.score);
+  static bool asks_score(const extend::Points<T>& points) {
+    return points.along == extend::Along::none || (points.along == extend::Along::given && points.score);
   }
 
-  Replay& order_zero(const Points<T>& points, Workspace& workspace) const {
+  Replay& order_zero(const extend::Points<T>& points, Workspace& workspace) const {
     return workspace.replay(*record_, *part_, {}, points.X.rows(), nullptr);
   }
 
-  void forward(Replay& replay, const Points<T>& points) const {
+  void forward(Replay& replay, const extend::Points<T>& points) const {
     evaluate::set_points(replay, *record_, points);
     replay.forward();
   }
 
-  void score_by_reverse(Replay& replay, const Points<T>& points, Matrix<T>& S) const {
+  void score_by_reverse(Replay& replay, const extend::Points<T>& points, Matrix<T>& S) const {
     const Index B = points.X.rows();
     S.resize(B, points.X.cols());
     replay.start_reverse({.x = true}, S.data());
@@ -148,7 +148,8 @@ class FormulaEnergy : public BoundFormula<T> {
   }
 
   // Order 2 along a chunk of directions; and, `with_score`, order 1 along one more, and the score's own sweeps within.
-  Replay& sweeps(const Points<T>& points, Workspace& workspace, Index chunk, bool with_score, double* sums) const {
+  Replay& sweeps(const extend::Points<T>& points, Workspace& workspace, Index chunk, bool with_score,
+                 double* sums) const {
     return workspace.replay(*record_, *part_, {static_cast<int>(chunk), with_score ? 1 : 0}, points.X.rows(), sums);
   }
 };

@@ -26,8 +26,8 @@ class FormulaModel {
 
   /// Throws std::invalid_argument unless θ has the right size.
   void set_parameters(const Eigen::VectorXd& theta) {
-    require(theta.size() == record_->parameter_count(),
-            {"theta has ", theta.size(), " numbers; this model has ", record_->parameter_count()});
+    extend::require(theta.size() == record_->parameter_count(),
+                    {"theta has ", theta.size(), " numbers; this model has ", record_->parameter_count()});
     theta_ = theta;
   }
 
@@ -38,7 +38,7 @@ class FormulaModel {
       if (block.name == name) return matrix(block);
       names += (names.empty() ? "" : ", ") + block.name;
     }
-    require(false, {"there is no parameter \"", name, "\"; this model has: ", names.empty() ? "none" : names});
+    extend::require(false, {"there is no parameter \"", name, "\"; this model has: ", names.empty() ? "none" : names});
     return {};
   }
 
@@ -56,17 +56,18 @@ class FormulaModel {
       const NamedParameter* found = nullptr;
       for (const NamedParameter& candidate : all)
         if (candidate.name == block.name) found = &candidate;
-      require(found != nullptr,
-              {"the parameter \"", block.name, "\" of this model is missing among those given: another formula?"});
-      require(found->rows == block.rows && found->cols == block.cols && found->values.size() == block.size(),
-              {"the parameter \"", block.name, "\" is given as ", found->rows, " × ", found->cols,
-               "; this model has it as ", block.rows, " × ", block.cols});
+      extend::require(found != nullptr, {"the parameter \"", block.name,
+                                         "\" of this model is missing among those given: another formula?"});
+      extend::require(found->rows == block.rows && found->cols == block.cols && found->values.size() == block.size(),
+                      {"the parameter \"", block.name, "\" is given as ", found->rows, " × ", found->cols,
+                       "; this model has it as ", block.rows, " × ", block.cols});
       std::copy_n(found->values.data(), block.size(), theta.data() + block.offset);
     }
     for (const NamedParameter& given : all) {
       bool known = false;
       for (const formula::ParameterBlock& block : record_->parameters) known = known || block.name == given.name;
-      require(known, {"a parameter \"", given.name, "\" is given that this model does not have: another formula?"});
+      extend::require(known,
+                      {"a parameter \"", given.name, "\" is given that this model does not have: another formula?"});
     }
     theta_ = theta;
   }

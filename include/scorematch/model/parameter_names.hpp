@@ -20,13 +20,13 @@ std::vector<std::string> parameter_names(const M& model) {
     for (const auto& block : model.named_parameters())
       for (Index k = 0; k < block.rows * block.cols; ++k)
         names.push_back(block.rows * block.cols == 1 ? block.name
-                        : block.cols == 1            ? text(block.name, '[', k, ']')
-                                                     : text(block.name, '(', k % block.rows, ',', k / block.rows, ')'));
+                        : block.cols == 1            ? detail::text(block.name, '[', k, ']')
+                                          : detail::text(block.name, '(', k % block.rows, ',', k / block.rows, ')'));
   } else if constexpr (requires { model.model().parameters(); }) {
     names = parameter_names(model.model());
   } else {
     const Index count = static_cast<Index>(Eigen::VectorXd(model.parameters()).size());
-    for (Index k = 0; k < count; ++k) names.push_back(text("theta[", k, ']'));
+    for (Index k = 0; k < count; ++k) names.push_back(detail::text("theta[", k, ']'));
   }
   return names;
 }
@@ -58,7 +58,7 @@ std::string describe(const Eigen::VectorXd& direction, const std::vector<std::st
     char digits[32];
     std::snprintf(digits, sizeof digits, "%.3g", std::abs(weight));
     all += i == 0 ? (weight < 0 ? "−" : "") : (weight < 0 ? " − " : " + ");
-    all += text(digits, ' ', names[static_cast<std::size_t>(order[i])]);
+    all += detail::text(digits, ' ', names[static_cast<std::size_t>(order[i])]);
   }
   return all;
 }

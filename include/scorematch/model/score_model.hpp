@@ -9,11 +9,12 @@ namespace scorematch {
 class ScoreModel : public FormulaModel {
  public:
   explicit ScoreModel(formula::Record record) : FormulaModel(std::move(record)) {
-    require(record_->result().size() == record_->dimension,
-            {"the formula of a score must return a vector of size ", record_->dimension,
-             ", the dimension of x; this one returns ",
-             record_->result().size() == 1 ? "a number" : text("a vector of size ", record_->result().size()),
-             record_->result().size() == 1 ? " (a formula that returns the energy makes an energy_model)" : ""});
+    extend::require(
+        record_->result().size() == record_->dimension,
+        {"the formula of a score must return a vector of size ", record_->dimension,
+         ", the dimension of x; this one returns ",
+         record_->result().size() == 1 ? "a number" : detail::text("a vector of size ", record_->result().size()),
+         record_->result().size() == 1 ? " (a formula that returns the energy makes an energy_model)" : ""});
   }
 
   /// The model at its present θ, in the arithmetic T: for generic code.

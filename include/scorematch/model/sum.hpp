@@ -21,20 +21,20 @@ class BoundSum {
   using Scalar = T;
 
   struct Workspace {
-    Room a, b;
-    ScoreValues<T> values;
+    extend::Room a, b;
+    extend::ScoreValues<T> values;
     Vector<T> f;
     Matrix<T> S;
     Eigen::VectorXd a_sums, b_sums;
   };
 
-  BoundSum(BoundModel<T> a, BoundModel<T> b) : a_(std::move(a)), b_(std::move(b)) {}
+  BoundSum(extend::BoundModel<T> a, extend::BoundModel<T> b) : a_(std::move(a)), b_(std::move(b)) {}
 
-  Abilities abilities() const { return a_.abilities() & b_.abilities(); }
+  extend::Abilities abilities() const { return a_.abilities() & b_.abilities(); }
   Index dimension() const { return a_.dimension(); }
   Index parameter_count() const { return a_.parameter_count() + b_.parameter_count(); }
   Index sum_size() const { return a_.sum_size() + b_.sum_size(); }
-  Index block_size(Along along, Index directions) const {
+  Index block_size(extend::Along along, Index directions) const {
     return std::min<Index>(a_.block_size(along, directions), b_.block_size(along, directions));
   }
   void bind(const Eigen::VectorXd& theta) {
@@ -42,16 +42,17 @@ class BoundSum {
     b_.bind(theta.tail(b_.parameter_count()));
   }
 
-  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& w, extend::ScoreValues<T>& values) const {
     a_.evaluate(points, w.a, values);
     b_.evaluate(points, w.b, w.values);
-    if (points.score || points.along != Along::given) values.S += w.values.S;
-    if (points.along == Along::given) values.slopes += w.values.slopes;
-    if (points.along != Along::none) values.curvature += w.values.curvature;
+    if (points.score || points.along != extend::Along::given) values.S += w.values.S;
+    if (points.along == extend::Along::given) values.slopes += w.values.slopes;
+    if (points.along != extend::Along::none) values.curvature += w.values.curvature;
   }
 
-  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
-    of_both(w, sums, [&](const BoundModel<T>& part, Room& room, Eigen::VectorXd& own) {
+  void pull_back(const extend::Points<T>& points, Workspace& w, const extend::ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
+    of_both(w, sums, [&](const extend::BoundModel<T>& part, extend::Room& room, Eigen::VectorXd& own) {
       part.pull_back(points, room, bar, own);
     });
   }
@@ -65,21 +66,22 @@ class BoundSum {
     gradient << a_gradient, b_gradient;
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
+  void energy(const extend::Points<T>& points, Workspace& w, Vector<T>& f) const {
     a_.energy(points, w.a, f);
     b_.energy(points, w.b, w.f);
     f += w.f;
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
+  void energy_and_score(const extend::Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
     a_.energy_and_score(points, w.a, f, S);
     b_.energy_and_score(points, w.b, w.f, w.S);
     f += w.f;
     S += w.S;
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
-    of_both(w, sums, [&](const BoundModel<T>& part, Room& room, Eigen::VectorXd& own) {
+  void pull_back_energy(const extend::Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const {
+    of_both(w, sums, [&](const extend::BoundModel<T>& part, extend::Room& room, Eigen::VectorXd& own) {
       part.pull_back_energy(points, room, weights, own);
     });
   }
@@ -96,49 +98,52 @@ class BoundSum {
     sums.tail(w.b_sums.size()) += w.b_sums;
   }
 
-  BoundModel<T> a_, b_;
+  extend::BoundModel<T> a_, b_;
 };
 
 /// s = β s_a and, where a knows its energy, f = β f_a.
 template <class T>
-class BoundMultiple : public BoundDecorator<T> {
-  using BoundDecorator<T>::inner_;
+class BoundMultiple : public extend::BoundDecorator<T> {
+  using extend::BoundDecorator<T>::inner_;
 
  public:
   struct Workspace {
-    Room inner;
-    ScoreAdjoints<T> bar;
+    extend::Room inner;
+    extend::ScoreAdjoints<T> bar;
     Vector<T> weights;
   };
 
-  BoundMultiple(double beta, BoundModel<T> a) : BoundDecorator<T>(std::move(a)), beta_(static_cast<T>(beta)) {}
+  BoundMultiple(double beta, extend::BoundModel<T> a)
+      : extend::BoundDecorator<T>(std::move(a)), beta_(static_cast<T>(beta)) {}
 
-  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& w, extend::ScoreValues<T>& values) const {
     inner_.evaluate(points, w.inner, values);
-    if (points.score || points.along != Along::given) values.S *= beta_;
-    if (points.along == Along::given) values.slopes *= beta_;
-    if (points.along != Along::none) values.curvature *= beta_;
+    if (points.score || points.along != extend::Along::given) values.S *= beta_;
+    if (points.along == extend::Along::given) values.slopes *= beta_;
+    if (points.along != extend::Along::none) values.curvature *= beta_;
   }
 
-  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
+  void pull_back(const extend::Points<T>& points, Workspace& w, const extend::ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
     w.bar.S = beta_ * bar.S;
     w.bar.slopes = beta_ * bar.slopes;
     w.bar.curvature = beta_ * bar.curvature;
     inner_.pull_back(points, w.inner, w.bar, sums);
   }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const {
+  void energy(const extend::Points<T>& points, Workspace& w, Vector<T>& f) const {
     inner_.energy(points, w.inner, f);
     f *= beta_;
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
+  void energy_and_score(const extend::Points<T>& points, Workspace& w, Vector<T>& f, Matrix<T>& S) const {
     inner_.energy_and_score(points, w.inner, f, S);
     f *= beta_;
     S *= beta_;
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights, Eigen::VectorXd& sums) const {
+  void pull_back_energy(const extend::Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const {
     w.weights = beta_ * weights;
     inner_.pull_back_energy(points, w.inner, w.weights, sums);
   }
@@ -149,26 +154,28 @@ class BoundMultiple : public BoundDecorator<T> {
 
 /// The sum of two models, each the library's own or a user's class. θ is that of a, then that of b; of a user's class
 /// without pull_back it holds nothing, so that this part stays as it is in a fit.
-template <AnyModel A, AnyModel B>
+template <detail::AnyModel A, detail::AnyModel B>
 class ModelSum {
  public:
   ModelSum(A a, B b) : a_(std::move(a)), b_(std::move(b)) {
-    require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
-            {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
-             static_cast<Index>(b_.dimension()), "; they must agree"});
-    require(classes_of(a_) == 0 || classes_of(b_) == 0 || classes_of(a_) == classes_of(b_),
-            {"a model of ", classes_of(a_), " classes is combined with one of ", classes_of(b_), "; they must agree"});
+    extend::require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
+                    {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
+                     static_cast<Index>(b_.dimension()), "; they must agree"});
+    extend::require(
+        extend::classes_of(a_) == 0 || extend::classes_of(b_) == 0 || extend::classes_of(a_) == extend::classes_of(b_),
+        {"a model of ", extend::classes_of(a_), " classes is combined with one of ", extend::classes_of(b_),
+         "; they must agree"});
     const std::vector<std::string> names = detail::known_names(a_);
     for (const std::string& name : detail::known_names(b_))
-      require(std::find(names.begin(), names.end(), name) == names.end(),
-              {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one ",
-               "parameter, so give those of one model another name: named(\"prior\", model)"});
+      extend::require(std::find(names.begin(), names.end(), name) == names.end(),
+                      {"the parameter \"", name, "\" occurs twice among the models to be combined; a name is one ",
+                       "parameter, so give those of one model another name: named(\"prior\", model)"});
   }
 
   Index dimension() const { return static_cast<Index>(a_.dimension()); }
-  Index classes() const { return std::max(classes_of(a_), classes_of(b_)); }
-  bool takes_sigma() const { return scorematch::takes_sigma(a_) || scorematch::takes_sigma(b_); }
-  static constexpr Abilities abilities = abilities_of<A>() & abilities_of<B>();
+  Index classes() const { return std::max(extend::classes_of(a_), extend::classes_of(b_)); }
+  bool takes_sigma() const { return scorematch::extend::takes_sigma(a_) || scorematch::extend::takes_sigma(b_); }
+  static constexpr extend::Abilities abilities = extend::abilities_of<A>() & extend::abilities_of<B>();
   const A& first() const { return a_; }
   const B& second() const { return b_; }
 
@@ -182,7 +189,7 @@ class ModelSum {
   /// Throws std::invalid_argument unless θ has the right size.
   void set_parameters(const Eigen::VectorXd& theta) {
     const Index a = detail::trained_parameters(a_).size(), b = detail::trained_parameters(b_).size();
-    require(theta.size() == a + b, {"theta has ", theta.size(), " numbers; this model has ", a + b});
+    extend::require(theta.size() == a + b, {"theta has ", theta.size(), " numbers; this model has ", a + b});
     detail::set_trained_parameters<A>(a_, theta.head(a));
     detail::set_trained_parameters<B>(b_, theta.tail(b));
   }
@@ -212,15 +219,15 @@ class ModelSum {
     if constexpr (detail::names_parameters<B>)
       changed.b_.set_named_parameters(b);
     else
-      require(b.empty(),
-              {"a parameter \"", b.empty() ? "" : b.front().name, "\" is given that this model does not have"});
+      extend::require(b.empty(),
+                      {"a parameter \"", b.empty() ? "" : b.front().name, "\" is given that this model does not have"});
     *this = std::move(changed);
   }
 
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
-    return BoundSum<T>(bind<T>(a_), bind<T>(b_));
+    return BoundSum<T>(detail::bind<T>(a_), detail::bind<T>(b_));
   }
 
  private:
@@ -229,19 +236,19 @@ class ModelSum {
 };
 
 /// β times a model: the library's own or a user's class.
-template <AnyModel M>
-class ModelMultiple : public ModelDecorator<M> {
+template <detail::AnyModel M>
+class ModelMultiple : public extend::ModelDecorator<M> {
  public:
   /// Throws std::invalid_argument unless β is a finite number above 0.
-  ModelMultiple(double beta, M model) : ModelDecorator<M>(std::move(model)), beta_(beta) {
-    require_positive(beta, "beta");
+  ModelMultiple(double beta, M model) : extend::ModelDecorator<M>(std::move(model)), beta_(beta) {
+    extend::require_positive(beta, "beta");
   }
 
   double beta() const { return beta_; }
 
   template <class T>
   auto at() const {
-    return BoundMultiple<T>(beta_, bind<T>(this->model_));
+    return BoundMultiple<T>(beta_, detail::bind<T>(this->model_));
   }
 
  private:
@@ -249,12 +256,12 @@ class ModelMultiple : public ModelDecorator<M> {
 };
 
 /// A model whose parameters are called prefix.NAME; one without names, a user's class, has one block, the prefix.
-template <AnyModel M>
-class NamedModel : public ModelDecorator<M> {
-  using ModelDecorator<M>::model_;
+template <detail::AnyModel M>
+class NamedModel : public extend::ModelDecorator<M> {
+  using extend::ModelDecorator<M>::model_;
 
  public:
-  NamedModel(std::string prefix, M model) : ModelDecorator<M>(std::move(model)), prefix_(std::move(prefix)) {}
+  NamedModel(std::string prefix, M model) : extend::ModelDecorator<M>(std::move(model)), prefix_(std::move(prefix)) {}
 
   std::vector<std::string> known_names() const {
     std::vector<std::string> names;
@@ -275,22 +282,22 @@ class NamedModel : public ModelDecorator<M> {
     std::vector<NamedParameter> inner = all;
     for (NamedParameter& parameter : inner) {
       const bool known = detail::holds_name(named_parameters(), parameter.name);
-      require(known, {"a parameter \"", parameter.name, "\" is given that this model does not have"});
+      extend::require(known, {"a parameter \"", parameter.name, "\" is given that this model does not have"});
       if constexpr (detail::names_parameters<M>) parameter.name = parameter.name.substr(prefix_.size() + 1);
     }
     if constexpr (detail::names_parameters<M>) {
       model_.set_named_parameters(inner);
     } else {
       const Index count = this->parameters().size();
-      require(count == 0 || (inner.size() == 1 && inner.front().values.size() == count),
-              {"the parameter \"", prefix_, "\" must be given, with ", count, " numbers"});
+      extend::require(count == 0 || (inner.size() == 1 && inner.front().values.size() == count),
+                      {"the parameter \"", prefix_, "\" must be given, with ", count, " numbers"});
       if (count > 0) this->set_parameters(inner.front().values);
     }
   }
 
   template <class T>
   auto at() const {
-    return bind<T>(model_);
+    return detail::bind<T>(model_);
   }
 
  private:

@@ -19,10 +19,12 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// A user's class (Energy or Score), bound at one θ.
 template <class T, class M>
 class UserScore {
-  static constexpr bool is_energy = has_gradient<M>;
+  static constexpr bool is_energy = extend::has_gradient<M>;
   static constexpr double sign = is_energy ? -1 : 1;  // s = −∇f
 
  public:
@@ -37,65 +39,66 @@ class UserScore {
   explicit UserScore(const M& model) : model_(model) {}
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
-  Index block_size(Along, Index) const { return 128; }
+  Index block_size(extend::Along, Index) const { return 128; }
   Index sum_size() const { return parameter_count(); }
 
   /// 0 for a class that cannot be fitted: its parameters are its own affair.
   Index parameter_count() const {
-    if constexpr (has_trained_parameters<M>)
+    if constexpr (extend::has_trained_parameters<M>)
       return Eigen::VectorXd(model_.parameters()).size();
     else
       return 0;
   }
 
   void bind(const Eigen::VectorXd& theta) {
-    if constexpr (has_trained_parameters<M>) model_.set_parameters(theta);
+    if constexpr (extend::has_trained_parameters<M>) model_.set_parameters(theta);
   }
 
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { gradient = sums; }
 
-  void energy(const Points<T>& points, Workspace& w, Vector<T>& f) const requires has_energy<M> {
+  void energy(const extend::Points<T>& points, Workspace& w, Vector<T>& f) const requires extend::has_energy<M> {
     w.X = points.X.transpose().template cast<double>();
     w.curvature.resize(w.X.cols());
     model_.energy(w.X, w.curvature);
     f = w.curvature.template cast<T>();
   }
 
-  void energy_and_score(const Points<T>& points, Workspace& w, Vector<T>& f,
-                        Matrix<T>& S) const requires has_energy<M> {
+  void energy_and_score(const extend::Points<T>& points, Workspace& w, Vector<T>& f,
+                        Matrix<T>& S) const requires extend::has_energy<M> {
     energy(points, w, f);
     field(w, w.X, w.field);
     S = (sign * w.field.transpose()).template cast<T>();
   }
 
-  void pull_back_energy(const Points<T>& points, Workspace& w, const Vector<T>& weights,
-                        Eigen::VectorXd& sums) const requires has_energy<M> && has_energy_pull_back<M> {
+  void pull_back_energy(const extend::Points<T>& points, Workspace& w, const Vector<T>& weights,
+                        Eigen::VectorXd& sums) const requires extend::has_energy<M> && extend::has_energy_pull_back<M> {
     w.X = points.X.transpose().template cast<double>();
     w.step = weights.template cast<double>();
     model_.pull_back_energy(w.X, w.step, sums);
   }
 
-  void evaluate(const Points<T>& points, Workspace& w, ScoreValues<T>& values) const {
+  void evaluate(const extend::Points<T>& points, Workspace& w, extend::ScoreValues<T>& values) const {
     w.X = points.X.transpose().template cast<double>();
-    if constexpr (has_score_at_sigma<M>) {
-      require(has_score<M> || points.sigma.size() == points.X.rows(),
-              {"the class's score takes sigma, but nothing here gives one: use an objective with a noise level, or "
-               "generate for samples"});
+    if constexpr (extend::has_score_at_sigma<M>) {
+      extend::require(
+          extend::has_score<M> || points.sigma.size() == points.X.rows(),
+          {"the class's score takes sigma, but nothing here gives one: use an objective with a noise level, or "
+           "generate for samples"});
       w.sigma = points.sigma.template cast<double>();
     }
-    if (points.score || points.along != Along::given) {
+    if (points.score || points.along != extend::Along::given) {
       field(w, w.X, w.field);
       values.S = (sign * w.field.transpose()).template cast<T>();
     } else {
       field(w, w.X, w.field);
     }
-    if (points.along == Along::none) return;
+    if (points.along == extend::Along::none) return;
     w.curvature.setZero(w.X.cols());
-    if (points.along == Along::axes) {
-      if constexpr (is_energy && has_laplacian<M>) {
+    if (points.along == extend::Along::axes) {
+      if constexpr (is_energy && extend::has_laplacian<M>) {
         model_.laplacian(w.X, w.curvature);
         w.curvature = -w.curvature;
-      } else if constexpr (!is_energy && has_trace<M>) {
+      } else if constexpr (!is_energy && extend::has_trace<M>) {
         model_.trace(w.X, w.curvature);
       } else {
         for_each_direction(points, w, [&](Index) { add_curvature(w); });
@@ -110,15 +113,16 @@ class UserScore {
     values.curvature = w.curvature.template cast<T>();
   }
 
-  void pull_back(const Points<T>& points, Workspace& w, const ScoreAdjoints<T>& bar, Eigen::VectorXd& sums) const {
-    if constexpr (has_pull_back<M>) {
-      if (points.score || points.along != Along::given) {
+  void pull_back(const extend::Points<T>& points, Workspace& w, const extend::ScoreAdjoints<T>& bar,
+                 Eigen::VectorXd& sums) const {
+    if constexpr (extend::has_pull_back<M>) {
+      if (points.score || points.along != extend::Along::given) {
         w.weights = sign * bar.S.transpose().template cast<double>();
         model_.pull_back(w.X, w.weights, sums);
       }
-      if (points.along == Along::none) return;
+      if (points.along == extend::Along::none) return;
       for_each_direction(points, w, [&](Index m) {
-        if (points.along == Along::given) {
+        if (points.along == extend::Along::given) {
           w.weights = sign * (w.V * bar.slopes.col(m).template cast<double>().asDiagonal());
           model_.pull_back(w.X, w.weights, sums);
         }
@@ -141,19 +145,19 @@ class UserScore {
     if constexpr (is_energy) {
       model_.gradient(X, F);
     } else {
-      if constexpr (has_score_at_sigma<M>)
-        if (!has_score<M> || w.sigma.size() > 0) return model_.score(X, w.sigma, F);
-      if constexpr (has_score<M>) model_.score(X, F);
+      if constexpr (extend::has_score_at_sigma<M>)
+        if (!extend::has_score<M> || w.sigma.size() > 0) return model_.score(X, w.sigma, F);
+      if constexpr (extend::has_score<M>) model_.score(X, F);
     }
   }
 
   // Sets w.V to each direction in turn, and w.step to its difference step.
   template <class Visit>
-  void for_each_direction(const Points<T>& points, Workspace& w, Visit visit) const {
-    const Index d = w.X.rows(), B = w.X.cols(), count = points.along == Along::axes ? d : points.directions;
+  void for_each_direction(const extend::Points<T>& points, Workspace& w, Visit visit) const {
+    const Index d = w.X.rows(), B = w.X.cols(), count = points.along == extend::Along::axes ? d : points.directions;
     w.step.resize(B);
     for (Index m = 0; m < count; ++m) {
-      if (points.along == Along::axes) {
+      if (points.along == extend::Along::axes) {
         w.V.setZero(d, B);
         w.V.row(m).setOnes();
       } else {
@@ -170,7 +174,7 @@ class UserScore {
 
   // w.curvature += vᵀ(∂s/∂x)v
   void add_curvature(Workspace& w) const {
-    if constexpr (is_energy && has_hessian_vector<M>) {
+    if constexpr (is_energy && extend::has_hessian_vector<M>) {
       w.other.resize(w.X.rows(), w.X.cols());
       model_.hessian_vector(w.X, w.V, w.other);
       w.curvature -= (w.V.array() * w.other.array()).colwise().sum().matrix().transpose();
@@ -200,9 +204,9 @@ concept AnyTrainableModel = Model<M> || TrainableEnergyClass<M> || TrainableScor
 template <class M>
 constexpr bool check_model() {
   if constexpr (!Model<M>) {
-    static_assert(has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
+    static_assert(extend::has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
     static_assert(
-        has_gradient<M> || has_score<M> || has_score_at_sigma<M>,
+        extend::has_gradient<M> || extend::has_score<M> || extend::has_score_at_sigma<M>,
         "a class used as a model must provide  void gradient(Eigen::Ref<const Eigen::MatrixXd> X, "
         "Eigen::Ref<Eigen::MatrixXd> G) const  "
         "(the gradient of its energy at every column of X), or  void score(X, S) const  with the same arguments");
@@ -215,10 +219,10 @@ constexpr bool check_model() {
 template <class M>
 constexpr bool check_trainable_model() {
   if constexpr (!Model<M>) {
-    static_assert(has_parameters<M>,
+    static_assert(extend::has_parameters<M>,
                   "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
                   "void set_parameters(const Eigen::VectorXd& theta)");
-    static_assert(has_pull_back<M>,
+    static_assert(extend::has_pull_back<M>,
                   "a class to be fitted must provide  void pull_back(Eigen::Ref<const Eigen::MatrixXd> X, "
                   "Eigen::Ref<const Eigen::MatrixXd> W, "
                   "Eigen::Ref<Eigen::VectorXd> g) const,  which adds to g the derivative with respect to theta of the "
@@ -230,17 +234,21 @@ constexpr bool check_trainable_model() {
 
 /// A model at its present θ, in the arithmetic T: what generic code is written against.
 template <class T, AnyModel M>
-BoundModel<T> bind(const M& model) {
+extend::BoundModel<T> bind(const M& model) {
   if constexpr (!Model<M>)
-    return BoundModel<T>(UserScore<T, M>(model));
-  else if constexpr (std::same_as<decltype(model.template at<T>()), BoundModel<T>>)
+    return extend::BoundModel<T>(UserScore<T, M>(model));
+  else if constexpr (std::same_as<decltype(model.template at<T>()), extend::BoundModel<T>>)
     return model.template at<T>();
   else
-    return BoundModel<T>(model.template at<T>());
+    return extend::BoundModel<T>(model.template at<T>());
 }
 
+}  // namespace detail
+
+namespace extend {
+
 /// What a model can do, told by its type.
-template <AnyModel M>
+template <detail::AnyModel M>
 constexpr Abilities abilities_of() {
   if constexpr (!Model<M>) {
     return {.energy = has_energy<M>, .energy_gradient = has_energy<M> && has_energy_pull_back<M>};
@@ -252,9 +260,15 @@ constexpr Abilities abilities_of() {
   }
 }
 
+}  // namespace extend
+
+namespace detail {
+
 /// A model that also knows its energy.
 template <class M>
-concept KnowsEnergy = AnyModel<M> && abilities_of<M>()
+concept KnowsEnergy = AnyModel<M> && extend::abilities_of<M>()
 .energy;
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -15,16 +15,16 @@ namespace detail {
 /// A thread's room for values at points.
 template <class T>
 struct ValuesState {
-  Room workspace;
-  Points<T> points;
-  ScoreValues<T> values;
+  extend::Room workspace;
+  extend::Points<T> points;
+  extend::ScoreValues<T> values;
   Vector<T> f;
 };
 
 // Calls read(state, first column, count) block by block on all threads; the points are in the state.
 template <class T, class Read>
-void for_each_block(const BoundModel<T>& bound, MatrixView<T> X, Along along, Read read) {
-  require_samples<T>(X, bound.dimension(), "X");
+void for_each_block(const extend::BoundModel<T>& bound, MatrixView<T> X, extend::Along along, Read read) {
+  extend::require_samples<T>(X, bound.dimension(), "X");
   const Index block = std::min<Index>(bound.block_size(along, 0), X.cols()), rows = evaluate::padded_rows<T>(block);
   evaluate::PerThread<ValuesState<T>> states;
   evaluate::for_each_piece((X.cols() + block - 1) / block, states, [](ValuesState<T>&) {},
@@ -37,24 +37,24 @@ void for_each_block(const BoundModel<T>& bound, MatrixView<T> X, Along along, Re
 }
 
 template <class T>
-void score(const BoundModel<T>& bound, MatrixView<T> X, Matrix<T>& S) {
-  for_each_block<T>(bound, X, Along::none, [&](ValuesState<T>& state, Index first, Index count) {
+void score(const extend::BoundModel<T>& bound, MatrixView<T> X, Matrix<T>& S) {
+  for_each_block<T>(bound, X, extend::Along::none, [&](ValuesState<T>& state, Index first, Index count) {
     bound.evaluate(state.points, state.workspace, state.values);
     evaluate::scatter_rows(state.values.S, count, first, S);
   });
 }
 
 template <class T>
-void trace(const BoundModel<T>& bound, MatrixView<T> X, Vector<T>& trace) {
-  for_each_block<T>(bound, X, Along::axes, [&](ValuesState<T>& state, Index first, Index count) {
+void trace(const extend::BoundModel<T>& bound, MatrixView<T> X, Vector<T>& trace) {
+  for_each_block<T>(bound, X, extend::Along::axes, [&](ValuesState<T>& state, Index first, Index count) {
     bound.evaluate(state.points, state.workspace, state.values);
     trace.segment(first, count) = state.values.curvature.head(count);
   });
 }
 
 template <class T>
-void energy(const BoundModel<T>& bound, MatrixView<T> X, Vector<T>& f) {
-  for_each_block<T>(bound, X, Along::none, [&](ValuesState<T>& state, Index first, Index count) {
+void energy(const extend::BoundModel<T>& bound, MatrixView<T> X, Vector<T>& f) {
+  for_each_block<T>(bound, X, extend::Along::none, [&](ValuesState<T>& state, Index first, Index count) {
     bound.energy(state.points, state.workspace, state.f);
     f.segment(first, count) = state.f.head(count);
   });
@@ -67,7 +67,7 @@ template <class M, class Derived>
 auto score_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Matrix<T> S(X.rows(), X.cols());
-  if constexpr (check_model<M>()) detail::score<T>(bind<T>(model), X.derived(), S);
+  if constexpr (detail::check_model<M>()) detail::score<T>(detail::bind<T>(model), X.derived(), S);
   return S;
 }
 
@@ -76,7 +76,7 @@ template <class M, class Derived>
 auto trace_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> trace(X.cols());
-  if constexpr (check_model<M>()) detail::trace<T>(bind<T>(model), X.derived(), trace);
+  if constexpr (detail::check_model<M>()) detail::trace<T>(detail::bind<T>(model), X.derived(), trace);
   return trace;
 }
 
@@ -85,11 +85,11 @@ template <class M, class Derived>
 auto energy_of(const M& model, const Eigen::MatrixBase<Derived>& X) {
   using T = typename Derived::Scalar;
   Vector<T> f(X.cols());
-  if constexpr (check_model<M>()) {
-    static_assert(KnowsEnergy<M>,
+  if constexpr (detail::check_model<M>()) {
+    static_assert(detail::KnowsEnergy<M>,
                   "energy_of needs an energy: an energy_model, or a class that provides  "
                   "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
-    if constexpr (KnowsEnergy<M>) detail::energy<T>(bind<T>(model), X.derived(), f);
+    if constexpr (detail::KnowsEnergy<M>) detail::energy<T>(detail::bind<T>(model), X.derived(), f);
   }
   return f;
 }

@@ -52,7 +52,7 @@ constexpr bool require_recorded() {
 template <class X, class Theta, class I = start_glorot>
 X dense(const X& h, const Theta& theta, const std::string& name, int width, const I& weight = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_within(width, 1, 1'000'000, "dense: width");
+    extend::require_within(width, 1, 1'000'000, "dense: width");
     const formula::Value bias = theta(name + ".bias", width);
     if (h.size() == 1) return theta(name + ".weight", width, 1, weight) * h + bias;
     return theta(name + ".weight", width, static_cast<int>(h.size()), weight) * h + bias;
@@ -74,12 +74,12 @@ struct Frequencies {
 template <class U>
 U fourier_features(const U& u, const Frequencies& options = {}) {
   if constexpr (formula::require_recorded<U>()) {
-    require_within(options.count, 1, 1'000'000, "Frequencies: count");
-    require_positive(options.slowest, "Frequencies: slowest");
-    require(std::isfinite(options.fastest) && options.fastest >= options.slowest,
-            {"Frequencies: fastest is ", options.fastest, "; it must be a finite number from slowest, ",
-             options.slowest, ", on"});
-    require(u.size() == 1, {"fourier_features takes a number; this is ", formula::shape_text(u)});
+    extend::require_within(options.count, 1, 1'000'000, "Frequencies: count");
+    extend::require_positive(options.slowest, "Frequencies: slowest");
+    extend::require(std::isfinite(options.fastest) && options.fastest >= options.slowest,
+                    {"Frequencies: fastest is ", options.fastest, "; it must be a finite number from slowest, ",
+                     options.slowest, ", on"});
+    extend::require(u.size() == 1, {"fourier_features takes a number; this is ", formula::shape_text(u)});
     Eigen::VectorXd omega(options.count);
     for (int k = 0; k < options.count; ++k)
       omega[k] = options.slowest *

@@ -16,8 +16,8 @@ struct MlpOptions {
   std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
 
   void validate() const {
-    require_within(outputs, 1, 1'000'000, "MlpOptions: outputs");
-    for (const int width : hidden) require_within(width, 1, 1'000'000, "MlpOptions: hidden");
+    extend::require_within(outputs, 1, 1'000'000, "MlpOptions: outputs");
+    for (const int width : hidden) extend::require_within(width, 1, 1'000'000, "MlpOptions: hidden");
   }
 };
 
@@ -30,7 +30,7 @@ X mlp(const X& x, const Theta& theta, const MlpOptions& options = {}) {
     options.validate();
     formula::Value h = x;
     const auto layer = [&](std::size_t number, int width) {
-      const std::string index = text(number);
+      const std::string index = detail::text(number);
       return theta(options.name + ".weight" + index, width, static_cast<int>(h.size()), start_glorot{options.seed}) *
                  h +
              theta(options.name + ".bias" + index, width);

@@ -26,12 +26,12 @@ struct PreconditioningOptions {
 template <class F>
 formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, const PreconditioningOptions& options,
                          F network) {
-  require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
+  extend::require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d, c_in = 1 / sqrt(variance);
   const formula::Value F_x = network(c_in * x, 0.25 * log(sigma));
-  require(F_x.size() == x.size(), {"edm_score: the network returns ", formula::shape_text(F_x),
-                                   "; it must return a vector of size ", x.size(), ", that of x"});
+  extend::require(F_x.size() == x.size(), {"edm_score: the network returns ", formula::shape_text(F_x),
+                                           "; it must return a vector of size ", x.size(), ", that of x"});
   return (d * c_in / sigma) * F_x - x / variance;
 }
 
@@ -40,11 +40,12 @@ formula::Value edm_score(const formula::Value& x, const formula::Value& sigma, c
 template <class F>
 formula::Value edm_energy(const formula::Value& x, const formula::Value& sigma, const PreconditioningOptions& options,
                           F network) {
-  require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
+  extend::require_positive(options.sigma_data, "PreconditioningOptions: sigma_data");
   const double d = options.sigma_data;
   const formula::Value variance = square(sigma) + d * d;
   const formula::Value F_x = network((1 / sqrt(variance)) * x, 0.25 * log(sigma));
-  require(F_x.size() == 1, {"edm_energy: the network returns ", formula::shape_text(F_x), "; it must return a number"});
+  extend::require(F_x.size() == 1,
+                  {"edm_energy: the network returns ", formula::shape_text(F_x), "; it must return a number"});
   return 0.5 * squared_norm(x) / variance - (d / sigma) * F_x;
 }
 

@@ -25,13 +25,13 @@ struct ResidualNetworkOptions {
 template <class X, class Theta>
 X residual_network(const X& x, const X& condition, const Theta& theta, const ResidualNetworkOptions& options = {}) {
   if constexpr (formula::require_recorded<X>()) {
-    require_within(options.width, 1, 1'000'000, "ResidualNetworkOptions: width");
-    require_within(options.blocks, 1, 10'000, "ResidualNetworkOptions: blocks");
-    require_within(options.outputs, 1, 1'000'000, "ResidualNetworkOptions: outputs");
+    extend::require_within(options.width, 1, 1'000'000, "ResidualNetworkOptions: width");
+    extend::require_within(options.blocks, 1, 10'000, "ResidualNetworkOptions: blocks");
+    extend::require_within(options.outputs, 1, 1'000'000, "ResidualNetworkOptions: outputs");
     const start_scaled_normal weight{.gain = 1.4142135623730951, .seed = options.seed};
     X h = dense(x, theta, options.name + ".in", options.width, start_scaled_normal{.gain = 1, .seed = options.seed});
     for (int k = 1; k <= options.blocks; ++k) {
-      const std::string name = options.name + ".block" + text(k);
+      const std::string name = options.name + ".block" + detail::text(k);
       const X inner = dense(activate(options.activation, h), theta, name + ".first", options.width, weight);
       const X steered = inner + theta(name + ".condition", options.width, static_cast<int>(condition.size()),
                                       start_scaled_normal{.gain = 1, .seed = options.seed}) *

@@ -53,12 +53,12 @@ class NoiseLaw {
 
   /// Throws std::invalid_argument; `argument` is what the user calls the law ("denoising_score_matching: sigma").
   void validate(const char* argument) const {
-    if (kind_ == Kind::single) require_positive(sigmas_.front(), argument);
+    if (kind_ == Kind::single) extend::require_positive(sigmas_.front(), argument);
     if (kind_ == Kind::log_uniform) noise::require_range(sigmas_[1], sigmas_[0], 2, argument);
     if (kind_ == Kind::log_normal)
-      require(std::isfinite(mean_) && std::isfinite(deviation_) && deviation_ > 0,
-              {argument, ": log_normal_sigma has mean ", mean_, " and deviation ", deviation_,
-               "; both must be finite, and the deviation above 0"});
+      extend::require(std::isfinite(mean_) && std::isfinite(deviation_) && deviation_ > 0,
+                      {argument, ": log_normal_sigma has mean ", mean_, " and deviation ", deviation_,
+                       "; both must be finite, and the deviation above 0"});
   }
 
   /// The smallest σ; of log_normal_sigma, which has none, the one below which one in 741 is.
@@ -91,9 +91,9 @@ class NoiseLaw {
     }
     group.resize(count);
     if (kind_ == Kind::log_normal)
-      fill_normals<T>({seed, Purpose::noise_level}, ids, count, draw, 1, sigma.data(), count);
+      extend::fill_normals<T>({seed, extend::Purpose::noise_level}, ids, count, draw, 1, sigma.data(), count);
     else
-      fill_uniforms<T>({seed, Purpose::noise_level}, ids, count, draw, 1, sigma.data(), count);
+      extend::fill_uniforms<T>({seed, extend::Purpose::noise_level}, ids, count, draw, 1, sigma.data(), count);
     for (Index i = 0; i < count; ++i) {
       const double u = static_cast<double>(sigma[i]);
       if (kind_ == Kind::ladder) {

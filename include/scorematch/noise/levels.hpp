@@ -28,13 +28,14 @@ class Levels {
  public:
   /// Throws std::invalid_argument, naming the first level that is out of order.
   Levels(std::vector<double> sigmas) : sigmas_(std::move(sigmas)) {
-    require(!sigmas_.empty(), {"the noise levels are empty; at least one is needed"});
+    extend::require(!sigmas_.empty(), {"the noise levels are empty; at least one is needed"});
     for (std::size_t i = 0; i < sigmas_.size(); ++i) {
-      require(std::isfinite(sigmas_[i]) && sigmas_[i] > 0,
-              {"noise level ", i, " is ", sigmas_[i], "; every level must be a finite number above 0"});
-      require(i == 0 || sigmas_[i] < sigmas_[i - 1],
-              {"noise level ", i, " is ", sigmas_[i], " and level ", i - 1, " is ", i == 0 ? 0.0 : sigmas_[i - 1],
-               "; levels must decrease, from the largest sigma to the smallest"});
+      extend::require(std::isfinite(sigmas_[i]) && sigmas_[i] > 0,
+                      {"noise level ", i, " is ", sigmas_[i], "; every level must be a finite number above 0"});
+      extend::require(
+          i == 0 || sigmas_[i] < sigmas_[i - 1],
+          {"noise level ", i, " is ", sigmas_[i], " and level ", i - 1, " is ", i == 0 ? 0.0 : sigmas_[i - 1],
+           "; levels must decrease, from the largest sigma to the smallest"});
     }
   }
   Levels(std::initializer_list<double> sigmas) : Levels(std::vector<double>(sigmas)) {}
@@ -55,16 +56,16 @@ namespace noise {
 
 /// Throws unless there are so many levels that they can be kept.
 inline void require_levels(Index levels, const char* policy) {
-  require_within(levels, 1, 1'000'000, text(policy, ": levels").c_str());
+  extend::require_within(levels, 1, 1'000'000, detail::text(policy, ": levels").c_str());
 }
 
 /// Throws unless 0 < sigma_min ≤ sigma_max, with room for `levels` between them.
 inline void require_range(double sigma_min, double sigma_max, Index levels, const char* policy) {
-  require(std::isfinite(sigma_min) && sigma_min > 0,
-          {policy, ": sigma_min is ", sigma_min, "; it must be a finite number above 0"});
+  extend::require(std::isfinite(sigma_min) && sigma_min > 0,
+                  {policy, ": sigma_min is ", sigma_min, "; it must be a finite number above 0"});
   require_levels(levels, policy);
-  require(std::isfinite(sigma_max) && (levels == 1 ? sigma_max >= sigma_min : sigma_max > sigma_min),
-          {policy, ": sigma_max is ", sigma_max, "; it must be a finite number above sigma_min, ", sigma_min});
+  extend::require(std::isfinite(sigma_max) && (levels == 1 ? sigma_max >= sigma_min : sigma_max > sigma_min),
+                  {policy, ": sigma_max is ", sigma_max, "; it must be a finite number above sigma_min, ", sigma_min});
 }
 
 /// sigma(u) at u = 0, 1/(levels − 1), …, 1; the ends exactly sigma_max and sigma_min. Throws where arithmetic leaves
@@ -76,9 +77,10 @@ std::vector<double> ladder(const char* members, double sigma_max, double sigma_m
     all[static_cast<std::size_t>(i)] =
         i + 1 == levels ? sigma_min : sigma(static_cast<double>(i) / static_cast<double>(levels - 1));
   for (std::size_t i = 0; i < all.size(); ++i)
-    require(std::isfinite(all[i]) && all[i] > 0 && (i == 0 || all[i] < all[i - 1]),
-            {members, " make noise level ", i, " ", all[i], i == 0 ? "" : text(", after ", all[i == 0 ? 0 : i - 1]),
-             "; levels must be finite, decrease, and stay above 0"});
+    extend::require(
+        std::isfinite(all[i]) && all[i] > 0 && (i == 0 || all[i] < all[i - 1]),
+        {members, " make noise level ", i, " ", all[i], i == 0 ? "" : detail::text(", after ", all[i == 0 ? 0 : i - 1]),
+         "; levels must be finite, decrease, and stay above 0"});
   return all;
 }
 
@@ -120,7 +122,8 @@ struct edm_levels {
 
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "edm_levels");
-    require(std::isfinite(rho) && rho >= 1, {"edm_levels: rho is ", rho, "; it must be a finite number from 1 on"});
+    extend::require(std::isfinite(rho) && rho >= 1,
+                    {"edm_levels: rho is ", rho, "; it must be a finite number from 1 on"});
     const double from = std::pow(sigma_max, 1 / rho), to = std::pow(sigma_min, 1 / rho);
     return noise::ladder("edm_levels: sigma_max, sigma_min, rho and levels", sigma_max, sigma_min, levels,
                          [&](double u) { return std::pow(from + u * (to - from), rho); });
@@ -137,12 +140,12 @@ struct variance_preserving_levels {
   Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    require_positive(beta_min, "variance_preserving_levels: beta_min");
-    require(std::isfinite(beta_max) && beta_max >= beta_min,
-            {"variance_preserving_levels: beta_max is ", beta_max, "; it must be a finite number from beta_min, ",
-             beta_min, ", on"});
-    require(epsilon > 0 && epsilon < 1,
-            {"variance_preserving_levels: epsilon is ", epsilon, "; it must be between 0 and 1"});
+    extend::require_positive(beta_min, "variance_preserving_levels: beta_min");
+    extend::require(std::isfinite(beta_max) && beta_max >= beta_min,
+                    {"variance_preserving_levels: beta_max is ", beta_max,
+                     "; it must be a finite number from beta_min, ", beta_min, ", on"});
+    extend::require(epsilon > 0 && epsilon < 1,
+                    {"variance_preserving_levels: epsilon is ", epsilon, "; it must be between 0 and 1"});
     noise::require_levels(levels, "variance_preserving_levels");
     const auto sigma = [&](double t) {
       return std::sqrt(std::expm1(beta_min * t + 0.5 * (beta_max - beta_min) * t * t));
@@ -161,9 +164,10 @@ struct cosine_levels {
   Index levels = 50;      ///< 1 … 10⁶
 
   std::vector<double> sigmas() const {
-    require(std::isfinite(offset) && offset >= 0, {"cosine_levels: offset is ", offset, "; it must be at least 0"});
-    require(t_min > 0 && t_min < t_max && t_max < 1,
-            {"cosine_levels: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
+    extend::require(std::isfinite(offset) && offset >= 0,
+                    {"cosine_levels: offset is ", offset, "; it must be at least 0"});
+    extend::require(t_min > 0 && t_min < t_max && t_max < 1,
+                    {"cosine_levels: t_min is ", t_min, " and t_max ", t_max, "; they must be 0 < t_min < t_max < 1"});
     noise::require_levels(levels, "cosine_levels");
     const auto sigma = [&](double t) {
       const auto angle = [&](double at) { return 0.5 * 3.141592653589793 * (at + offset) / (1 + offset); };

@@ -32,12 +32,12 @@ void require_resolved(const MatrixView<T>& X, double sigma, const char* argument
       sum += lost(X(j, i));
       most = std::max(most, std::abs(X(j, i)));
     }
-    require(sum <= 0.01 * static_cast<double>(X.cols()),
-            {argument, " is ", sigma, ", but row ", j, " of the data reaches ", static_cast<double>(most), ", where ",
-             sizeof(T) == 4 ? "float" : "double", " numbers are ",
-             static_cast<double>(std::nextafter(most, std::numeric_limits<T>::infinity()) - most),
-             " apart: x + sigma z rounds the noise away; centre the data", sizeof(T) == 4 ? ", take double," : "",
-             " or take a larger sigma"});
+    extend::require(sum <= 0.01 * static_cast<double>(X.cols()),
+                    {argument, " is ", sigma, ", but row ", j, " of the data reaches ", static_cast<double>(most),
+                     ", where ", sizeof(T) == 4 ? "float" : "double", " numbers are ",
+                     static_cast<double>(std::nextafter(most, std::numeric_limits<T>::infinity()) - most),
+                     " apart: x + sigma z rounds the noise away; centre the data",
+                     sizeof(T) == 4 ? ", take double," : "", " or take a larger sigma"});
   }
 }
 

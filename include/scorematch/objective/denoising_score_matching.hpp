@@ -44,7 +44,7 @@ struct denoising_score_matching {
 
   void validate() const {
     sigma.validate("denoising_score_matching: sigma");
-    require_positive(sigma_data, "denoising_score_matching: sigma_data");
+    extend::require_positive(sigma_data, "denoising_score_matching: sigma_data");
   }
   template <class T>
   void validate_data(const MatrixView<T>& data) const {
@@ -64,11 +64,11 @@ struct denoising_score_matching {
   std::vector<std::string> level_names() const { return sigma.level_names(); }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>& notes) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     const std::uint64_t draw = frozen ? 0 : samples.draw;
     notes.z.resize(B, d);
-    fill_normals<T>({seed, Purpose::perturbation}, samples.index.data(), B, draw, d, notes.z.data(), B);
+    extend::fill_normals<T>({seed, extend::Purpose::perturbation}, samples.index.data(), B, draw, d, notes.z.data(), B);
     sigma.draw(seed, samples.index.data(), B, draw, points.sigma, notes.level);
     points.X.resize(control_variate ? 2 * B : B, d);  // rows B + i: sample i itself
     if (control_variate) {
@@ -82,7 +82,7 @@ struct denoising_score_matching {
         if (control_variate) points.X(B + i, j) = x;
         notes.z(i, j) = (moved - x) / points.sigma[i];
       }
-    points.along = Along::none;
+    points.along = extend::Along::none;
     notes.lambda.resize(B);
     for (Index i = 0; i < B; ++i)
       notes.lambda[i] = static_cast<T>(sigma.weight(weight, static_cast<double>(points.sigma[i]),
@@ -90,8 +90,8 @@ struct denoising_score_matching {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>& points, const Notes<T>& notes, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>& points, const Notes<T>& notes,
+             const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     const Index B = notes.z.rows(), d = values.S.cols(), height = values.S.rows();
     losses.bar.S.resize(height, d);
     losses.level = notes.level;

@@ -19,15 +19,15 @@ template <class M>
 struct TargetModel {
   template <class T>
   struct State {
-    std::unique_ptr<const BoundModel<T>> bound;
-    Room workspace;
-    Points<T> points;
-    ScoreValues<T> values;
+    std::unique_ptr<const extend::BoundModel<T>> bound;
+    extend::Room workspace;
+    extend::Points<T> points;
+    extend::ScoreValues<T> values;
   };
 
   template <class T>
   static void score(const M& model, const Matrix<T>& X, State<T>& state, Matrix<T>& target) {
-    if (!state.bound) state.bound = std::make_unique<const BoundModel<T>>(bind<T>(model));
+    if (!state.bound) state.bound = std::make_unique<const extend::BoundModel<T>>(detail::bind<T>(model));
     const Index B = X.rows();  // models take whole registers
     evaluate::gather_columns(X.transpose(), 0, B, evaluate::padded_rows<T>(B), state.points.X);
     state.bound->evaluate(state.points, state.workspace, state.values);
@@ -53,7 +53,7 @@ struct explicit_score_matching {
   Target target;
 
   static constexpr bool is_matrix = requires { typename Target::PlainObject; };  // Eigen's; a callable has none
-  static constexpr bool is_model = !is_matrix && AnyModel<Target>;
+  static constexpr bool is_model = !is_matrix && detail::AnyModel<Target>;
   static_assert(is_matrix || is_model || std::is_invocable_v<const Target&, const Eigen::MatrixXd&>,
                 "the target of explicit_score_matching must be a d × N matrix, a model, or a callable that takes a "
                 "const Eigen::MatrixXd& (d × B) and returns one");
@@ -67,21 +67,22 @@ struct explicit_score_matching {
 
   void validate() const {
     if constexpr (is_model)
-      require(!takes_sigma(target) || has_score<Target>,
-              {"the target of explicit_score_matching is a model that takes sigma: fix one, at_sigma(model, 0.3)"});
+      extend::require(
+          !extend::takes_sigma(target) || extend::has_score<Target>,
+          {"the target of explicit_score_matching is a model that takes sigma: fix one, at_sigma(model, 0.3)"});
   }
 
   void validate_for(Index dimension, Index samples) const {
     if constexpr (is_matrix) {
-      require(target.rows() == dimension && target.cols() == samples,
-              {"the target of explicit_score_matching is ", target.rows(), " × ", target.cols(), "; the data are ",
-               dimension, " × ", samples, ", and it must have a column for each sample"});
-      require_samples<typename Target::Scalar>(target, dimension, "the target of explicit_score_matching");
+      extend::require(target.rows() == dimension && target.cols() == samples,
+                      {"the target of explicit_score_matching is ", target.rows(), " × ", target.cols(),
+                       "; the data are ", dimension, " × ", samples, ", and it must have a column for each sample"});
+      extend::require_samples<typename Target::Scalar>(target, dimension, "the target of explicit_score_matching");
     }
     if constexpr (is_model)
-      require(static_cast<Index>(target.dimension()) == dimension,
-              {"the target of explicit_score_matching is a model of dimension ", static_cast<Index>(target.dimension()),
-               "; the data have ", dimension, " rows"});
+      extend::require(static_cast<Index>(target.dimension()) == dimension,
+                      {"the target of explicit_score_matching is a model of dimension ",
+                       static_cast<Index>(target.dimension()), "; the data have ", dimension, " rows"});
   }
 
   bool deterministic() const { return true; }
@@ -89,9 +90,9 @@ struct explicit_score_matching {
   std::array<const char*, 1> term_names() const { return {"half squared distance"}; }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>& notes) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>& notes) const {
     points.X = samples.X;
-    points.along = Along::none;
+    points.along = extend::Along::none;
     if constexpr (is_matrix) {
       notes.target.resize(samples.X.rows(), samples.X.cols());
       for (Index i = 0; i < samples.X.rows(); ++i)
@@ -99,20 +100,20 @@ struct explicit_score_matching {
     } else if constexpr (is_model) {
       TargetModel::template score<T>(target, samples.X, notes.model, notes.target);
     } else {
-      static_assert(returns_numbers<const Target&, Eigen::MatrixXd>,
+      static_assert(detail::returns_numbers<const Target&, Eigen::MatrixXd>,
                     "a target of explicit_score_matching returns an Eigen expression, whose numbers are gone once it "
                     "has returned: state the type, [](const Eigen::MatrixXd& X) -> Eigen::MatrixXd { … }");
       const Eigen::MatrixXd S = target(Eigen::MatrixXd(samples.X.transpose().template cast<double>()));
-      require(S.rows() == samples.X.cols() && S.cols() == samples.X.rows(),
-              {"the target of explicit_score_matching returned ", S.rows(), " × ", S.cols(), " for ", samples.X.cols(),
-               " × ", samples.X.rows(), " points; it must return a column for each"});
+      extend::require(S.rows() == samples.X.cols() && S.cols() == samples.X.rows(),
+                      {"the target of explicit_score_matching returned ", S.rows(), " × ", S.cols(), " for ",
+                       samples.X.cols(), " × ", samples.X.rows(), " points; it must return a column for each"});
       notes.target = S.transpose().template cast<T>();
     }
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>& notes, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>&, const Notes<T>& notes,
+             const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     losses.bar.S = values.S - notes.target;
     losses.value = T(0.5) * losses.bar.S.rowwise().squaredNorm();
     losses.terms.col(0) = losses.value;

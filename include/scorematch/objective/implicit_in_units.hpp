@@ -21,10 +21,10 @@ struct implicit_in_units {
   std::array<const char*, 2> term_names() const { return {"half squared score", "trace"}; }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>&) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     points.X = samples.X;
-    points.along = Along::given;
+    points.along = extend::Along::given;
     points.directions = d;
     points.score = false;
     points.V.setZero(B, d * d);
@@ -33,8 +33,8 @@ struct implicit_in_units {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>&, const Notes<T>&, const extend::ScoreValues<T>& values,
+             extend::Losses<T>& losses) const {
     losses.terms.col(0) = T(0.5) * values.slopes.rowwise().squaredNorm();
     losses.terms.col(1) = values.curvature;
     losses.value = losses.terms.col(0) + losses.terms.col(1);

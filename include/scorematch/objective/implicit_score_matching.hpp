@@ -23,14 +23,14 @@ struct implicit_score_matching {
   objective::implicit_in_units in_units(const Eigen::VectorXd& units) const { return {units}; }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>&) const {
     points.X = samples.X;
-    points.along = Along::axes;
+    points.along = extend::Along::axes;
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>&, const Notes<T>&, const extend::ScoreValues<T>& values,
+             extend::Losses<T>& losses) const {
     losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();
     losses.terms.col(1) = values.curvature;
     losses.value = losses.terms.col(0) + losses.terms.col(1);

@@ -39,13 +39,13 @@ struct perturbed {
 
   template <class T>
   struct Notes {
-    Matrix<T> z;         ///< B × d
-    Samples<T> samples;  ///< as `objective` sees them
+    Matrix<T> z;                 ///< B × d
+    extend::Samples<T> samples;  ///< as `objective` sees them
     typename O::template Notes<T> inner;
   };
 
   void validate() const {
-    require_positive(noise.sigma, "perturbed: sigma");
+    extend::require_positive(noise.sigma, "perturbed: sigma");
     objective.validate();
   }
 
@@ -78,11 +78,11 @@ struct perturbed {
   auto term_names() const { return objective.term_names(); }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>& notes) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>& notes) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     notes.z.resize(B, d);
-    fill_normals<T>({noise.seed, Purpose::smoothing}, samples.index.data(), B, noise.frozen ? 0 : samples.draw, d,
-                    notes.z.data(), B);
+    extend::fill_normals<T>({noise.seed, extend::Purpose::smoothing}, samples.index.data(), B,
+                            noise.frozen ? 0 : samples.draw, d, notes.z.data(), B);
     notes.samples = samples;
     notes.samples.X += static_cast<T>(noise.sigma) * notes.z;
     objective::Answers<T>::mark(points.sigma);
@@ -92,8 +92,8 @@ struct perturbed {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>& points, const Notes<T>& notes, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>& points, const Notes<T>& notes,
+             const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     objective.score(notes.samples, points, notes.inner, values, losses);
   }
 };
@@ -114,10 +114,10 @@ struct kernel_density_score {
   /// of another dimension.
   Eigen::MatrixXd operator()(const Eigen::MatrixXd& X) const {
     const Index d = X.rows();
-    require_positive(sigma, "kernel_density_score: sigma");
-    require(data.cols() >= 1, {"kernel_density_score: data has no columns; at least one sample is needed"});
-    require(X.rows() == data.rows(),
-            {"kernel_density_score: data has ", data.rows(), " rows, but the points have ", X.rows()});
+    extend::require_positive(sigma, "kernel_density_score: sigma");
+    extend::require(data.cols() >= 1, {"kernel_density_score: data has no columns; at least one sample is needed"});
+    extend::require(X.rows() == data.rows(),
+                    {"kernel_density_score: data has ", data.rows(), " rows, but the points have ", X.rows()});
     Eigen::MatrixXd S(d, X.cols());
     std::vector<double> squares(static_cast<std::size_t>(data.cols()));
     for (Index j = 0; j < X.cols(); ++j) {

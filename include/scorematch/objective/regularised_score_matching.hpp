@@ -19,8 +19,8 @@ struct regularised_score_matching {
   struct Notes {};
 
   void validate() const {
-    require(std::isfinite(lambda) && lambda >= 0,
-            {"regularised_score_matching: lambda is ", lambda, "; it must be at least 0"});
+    extend::require(std::isfinite(lambda) && lambda >= 0,
+                    {"regularised_score_matching: lambda is ", lambda, "; it must be at least 0"});
   }
   bool deterministic() const { return true; }
   /// The last is Σ_i (∂s_i/∂x_i)², without λ.
@@ -29,19 +29,19 @@ struct regularised_score_matching {
   /// Each sample is asked for d times, along one axis each: row i B + b is sample b, axis i. Its slope is s_i, its
   /// curvature ∂s_i/∂x_i.
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>&) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     points.X = samples.X.replicate(d, 1);
     points.V.setZero(d * B, d);
     for (Index i = 0; i < d; ++i) points.V.col(i).segment(i * B, B).setOnes();
     points.directions = 1;
-    points.along = Along::given;
+    points.along = extend::Along::given;
     points.score = false;
   }
 
   template <class T>
-  void score(const Samples<T>& samples, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>& samples, const extend::Points<T>&, const Notes<T>&,
+             const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     const Index B = samples.X.rows(), d = samples.X.cols();
     const Eigen::Map<const Matrix<T>> s(values.slopes.data(), B, d), curvature(values.curvature.data(), B, d);
     losses.terms.col(0) = T(0.5) * s.rowwise().squaredNorm();

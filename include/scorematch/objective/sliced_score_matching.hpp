@@ -23,7 +23,7 @@ struct sliced_score_matching {
   template <class T>
   struct Notes {};
 
-  void validate() const { require_within(projections, 1, 1'000'000, "sliced_score_matching: projections"); }
+  void validate() const { extend::require_within(projections, 1, 1'000'000, "sliced_score_matching: projections"); }
   bool deterministic() const { return frozen; }
   sliced_score_matching with_new_noise() const {
     sliced_score_matching result = *this;
@@ -34,18 +34,18 @@ struct sliced_score_matching {
   std::array<const char*, 2> term_names() const { return {"half squared score", "sliced trace"}; }
 
   template <class T>
-  void prepare(const Samples<T>& samples, Points<T>& points, Notes<T>&) const {
+  void prepare(const extend::Samples<T>& samples, extend::Points<T>& points, Notes<T>&) const {
     const Index B = samples.X.rows(), d = samples.X.cols(), M = projections;
     points.X = samples.X;
-    points.along = Along::given;
+    points.along = extend::Along::given;
     points.directions = M;
     points.score = exact_norm;
     points.V.resize(B, M * d);
-    const StreamKey key{seed, Purpose::projection};
+    const extend::StreamKey key{seed, extend::Purpose::projection};
     const std::uint64_t draw = frozen ? 0 : samples.draw;
     if (kind == Projection::rademacher)
-      return fill_signs<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
-    fill_normals<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
+      return extend::fill_signs<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
+    extend::fill_normals<T>(key, samples.index.data(), B, draw, M * d, points.V.data(), B);
     if (kind == Projection::gaussian) return;
     for (Index m = 0; m < M; ++m)
       for (Index i = 0; i < B; ++i) {
@@ -55,8 +55,8 @@ struct sliced_score_matching {
   }
 
   template <class T>
-  void score(const Samples<T>&, const Points<T>&, const Notes<T>&, const ScoreValues<T>& values,
-             Losses<T>& losses) const {
+  void score(const extend::Samples<T>&, const extend::Points<T>&, const Notes<T>&, const extend::ScoreValues<T>& values,
+             extend::Losses<T>& losses) const {
     const T share = T(1) / static_cast<T>(projections);
     if (exact_norm) {
       losses.terms.col(0) = T(0.5) * values.S.rowwise().squaredNorm();

@@ -51,8 +51,8 @@ struct annealed_importance_sampling {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   void validate() const {
-    require_within(chains, 2, 1'000'000'000, "annealed_importance_sampling: chains");
-    require_within(temperatures, 2, 1'000'000'000, "annealed_importance_sampling: temperatures");
+    extend::require_within(chains, 2, 1'000'000'000, "annealed_importance_sampling: chains");
+    extend::require_within(temperatures, 2, 1'000'000'000, "annealed_importance_sampling: temperatures");
     kernel.validate();
   }
 };
@@ -76,7 +76,7 @@ struct AnnealingOptions {
 template <class T>
 class Annealing {
  public:
-  Annealing(const BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel, const AnnealingOptions& options,
+  Annealing(const extend::BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel, const AnnealingOptions& options,
             const Eigen::MatrixXd& root, const Eigen::VectorXd& mean)
       : bound_(bound),
         kernel_(kernel),
@@ -120,7 +120,7 @@ class Annealing {
     Eigen::VectorXd weights(chains);
     if (ends != nullptr) ends->resize(mean_.size(), chains);
     evaluate::PerThread<State> states;
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     // With progress, the blocks of chains are reported one group after another.
     const Index group = options_.progress ? std::max<Index>(4, (blocks.count + 19) / 20) : blocks.count;
     for (Index done = 0; done < blocks.count && !stopped_; done += group) {
@@ -153,17 +153,18 @@ class Annealing {
 
   /// What a thread keeps.
   struct State {
-    Chains<T> chains;
+    extend::Chains<T> chains;
     Eigen::MatrixXd z;
     Eigen::VectorXd log_w;
   };
 
   void start(State& state, const Eigen::MatrixXd* from, Index first, Index count) const {
-    Chains<T>& c = state.chains;
+    extend::Chains<T>& c = state.chains;
     const Index rows = evaluate::padded_rows<T>(count), d = mean_.size();
     if (from == nullptr) {
       state.z.resize(count, d);
-      fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(first), count, 0, d, state.z.data(), count);
+      extend::fill_normals<double>({options_.seed, extend::Purpose::partition}, extend::Ids::from(first), count, 0, d,
+                                   state.z.data(), count);
       evaluate::gather_columns(state.z.transpose(), 0, count, rows, c.X);
     } else {
       evaluate::gather_columns(*from, first, count, rows, c.X);
@@ -193,7 +194,7 @@ class Annealing {
 
   void go_back(State& state, Bridge<T>& bridge, const AnnealingPlan& plan, Index first) const {
     sampling::BoundKernel<T> kernel = kernel_;
-    Chains<T>& c = state.chains;
+    extend::Chains<T>& c = state.chains;
     for (std::size_t k = plan.beta.size() - 1; k >= 1; --k) {
       bridge.set(plan.beta[k]);
       kernel.set_step(plan.step[k]);
@@ -206,7 +207,7 @@ class Annealing {
   }
 
   // Forward, backward and pilot chains share no random number.
-  ChainNoise noise(std::size_t k, Index first, Direction direction) const {
+  extend::ChainNoise noise(std::size_t k, Index first, Direction direction) const {
     return {options_.seed,
             static_cast<std::uint64_t>(k) + (std::uint64_t{direction == Direction::forward ? 1u : 2u} << 36), first};
   }
@@ -215,10 +216,11 @@ class Annealing {
   void tune(AnnealingPlan& plan, std::vector<double>& deviation) {
     constexpr Index count = 96, steps = 5;
     const Index d = mean_.size();
-    Chains<T> c;
+    extend::Chains<T> c;
     Eigen::MatrixXd z(count, d);
     const std::uint64_t round = pilots_++;
-    fill_normals<double>({options_.seed, Purpose::partition}, Ids::from(0), count, 1 + round, d, z.data(), count);
+    extend::fill_normals<double>({options_.seed, extend::Purpose::partition}, extend::Ids::from(0), count, 1 + round, d,
+                                 z.data(), count);
     c.X = z.template cast<T>();
     c.reset_counts();
     Bridge<T> bridge(bound_, root_, mean_);
@@ -275,7 +277,7 @@ class Annealing {
     return next;
   }
 
-  const BoundModel<T>& bound_;
+  const extend::BoundModel<T>& bound_;
   const sampling::BoundKernel<T>& kernel_;
   const AnnealingOptions& options_;
   Matrix<T> root_;
@@ -291,9 +293,9 @@ class Annealing {
 template <class T, class Real = double>
 class AnnealedEstimate {
  public:
-  AnnealedEstimate(const BoundModel<T>& bound, EnergyFunction<Real>& energy, const sampling::BoundKernel<T>& kernel,
-                   const AnnealingOptions& options, const Vector<Real>& mean, const Matrix<Real>& root,
-                   const Matrix<Real>& target_samples, LogPartition& result)
+  AnnealedEstimate(const extend::BoundModel<T>& bound, EnergyFunction<Real>& energy,
+                   const sampling::BoundKernel<T>& kernel, const AnnealingOptions& options, const Vector<Real>& mean,
+                   const Matrix<Real>& root, const Matrix<Real>& target_samples, LogPartition& result)
       : energy_(energy),
         kernel_(kernel),
         options_(options),
@@ -331,7 +333,8 @@ class AnnealedEstimate {
     constexpr Index draws = 96;
     const Index d = mean_.size();
     Matrix<Real> z(draws, d);
-    fill_normals<Real>({options_.seed, Purpose::partition}, Ids::from(0), draws, 0, d, z.data(), draws);
+    extend::fill_normals<Real>({options_.seed, extend::Purpose::partition}, extend::Ids::from(0), draws, 0, d, z.data(),
+                               draws);
     const Matrix<Real> X = (root_ * z.transpose()).colwise() + mean_;
     Vector<Real> f;
     energy_.values(X, f);
@@ -339,12 +342,13 @@ class AnnealedEstimate {
     result_.status = PartitionStatus::non_finite;
     for (Index i = 0; i < draws; ++i)
       if (!(f[i] > -std::numeric_limits<double>::infinity())) {
-        result_.evidence = text("the energy is ", f[i], " at a draw of the normal law");
+        result_.evidence = detail::text("the energy is ", f[i], " at a draw of the normal law");
         return false;
       }
     if (!f.array().isFinite().any()) {
-      result_.evidence = text("the energy is not finite at any of ", draws,
-                              " draws of the normal law; name points where it is (near, or mean and covariance)");
+      result_.evidence =
+          detail::text("the energy is not finite at any of ", draws,
+                       " draws of the normal law; name points where it is (near, or mean and covariance)");
       return false;
     }
     const Tails tails =
@@ -368,7 +372,7 @@ class AnnealedEstimate {
     }
     if (!annealing_.stopped()) return false;
     result_.status = PartitionStatus::stopped;
-    result_.evidence = text("stopped before all chains had ", before);
+    result_.evidence = detail::text("stopped before all chains had ", before);
     return true;
   }
 
@@ -395,9 +399,9 @@ class AnnealedEstimate {
     const double back_error = standard_error(backward) * std::sqrt(static_cast<double>(options_.chains) / worth),
                  gap = backward.mean() - there;
     if (disagree(gap, std::hypot(there_error, back_error)) && doubt.empty())
-      doubt = text("the ways there and back do not agree: the mean log weight of chains that go back is ",
-                   backward.mean() + log_base_, " ± ", back_error, ", and by those that came it should be ",
-                   there + log_base_, " ± ", there_error);
+      doubt = detail::text("the ways there and back do not agree: the mean log weight of chains that go back is ",
+                           backward.mean() + log_base_, " ± ", back_error, ", and by those that came it should be ",
+                           there + log_base_, " ± ", there_error);
     if (doubt.empty() || result_.status != PartitionStatus::converged) return;
     result_.status = PartitionStatus::not_converged;
     result_.evidence = doubt;
@@ -420,14 +424,14 @@ class AnnealedEstimate {
   const Vector<Real>& mean_;
   const Matrix<Real>&root_, &target_samples_;
   LogPartition& result_;
-  const BoundModel<T>& bound_;
+  const extend::BoundModel<T>& bound_;
   Annealing<T> annealing_;
   double log_base_;
   Index looked_ = 0, stayed_ = 0;
 };
 
 template <class T>
-void anneal(const BoundModel<T>& bound, EnergyFunction<double>& energy, const sampling::BoundKernel<T>& kernel,
+void anneal(const extend::BoundModel<T>& bound, EnergyFunction<double>& energy, const sampling::BoundKernel<T>& kernel,
             const AnnealingOptions& options, const Eigen::VectorXd& mean, const Eigen::MatrixXd& root,
             const Eigen::MatrixXd& target_samples, LogPartition& result) {
   AnnealedEstimate<T>(bound, energy, kernel, options, mean, root, target_samples, result).run();
@@ -439,14 +443,14 @@ template <class Real = double>
 void annealing_base(const Matrix<Real>& near, Vector<Real>& mean, Matrix<Real>& covariance, Index d,
                     Matrix<Real>& root) {
   const bool given = covariance.size() > 0;
-  if (near.size() > 0) require_samples<Real>(near, d, "annealed_importance_sampling: near");
+  if (near.size() > 0) extend::require_samples<Real>(near, d, "annealed_importance_sampling: near");
   if (mean.size() == 0 && near.size() > 0)
     mean = near.rowwise().mean();
   else if (mean.size() == 0)
     mean.setZero(d);
-  require(mean.size() == d,
-          {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
-  require_samples<Real>(mean, d, "annealed_importance_sampling: mean");
+  extend::require(mean.size() == d,
+                  {"annealed_importance_sampling: mean has ", mean.size(), " numbers; the model has dimension ", d});
+  extend::require_samples<Real>(mean, d, "annealed_importance_sampling: mean");
   if (!given && near.cols() > 1) {
     const Matrix<Real> centred = near.colwise() - near.rowwise().mean();
     covariance = centred * centred.transpose() / static_cast<Real>(centred.cols() - 1);
@@ -482,16 +486,16 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
                 "only if each step leaves its density as it is");
   constexpr bool has_step = requires(Kernel & kernel) { kernel.step = 1.0; };
   static_assert(has_step, "annealed importance sampling adapts the kernel's step: it must have  double step");
-  if constexpr (check_kernel<Kernel, T>() && check_energy<M>() && Kernel::adjusted && has_step) {
+  if constexpr (detail::check_kernel<Kernel, T>() && detail::check_energy<M>() && Kernel::adjusted && has_step) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
     Eigen::VectorXd mean = method.mean;
     Eigen::MatrixXd covariance = method.covariance, root;
     likelihood::annealing_base<double>(method.near, mean, covariance, d, root);
     if (method.target_samples.size() > 0)
-      require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
+      extend::require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
     auto energy = likelihood::energy_function<double>(model);
-    const auto bound = bind<T>(model);
+    const auto bound = detail::bind<T>(model);
     const likelihood::AnnealingOptions options{method.chains, method.temperatures, method.adapt, method.seed,
                                                method.progress};
     const auto kernel = sampling::bound_kernel<T>(method.kernel);

@@ -22,9 +22,9 @@ namespace scorematch::likelihood {
 /// A bound energy in the coordinates u, x = m + L u, at inverse temperature β: (1 − β) ½‖u‖² + β f(m + L u). What
 /// kernels ask a target for; keeps the energy of both ends for the weights.
 template <class T>
-class Bridge final : public Target<T> {
+class Bridge final : public extend::Target<T> {
  public:
-  Bridge(const BoundModel<T>& bound, const Matrix<T>& root, const Vector<T>& mean)
+  Bridge(const extend::BoundModel<T>& bound, const Matrix<T>& root, const Vector<T>& mean)
       : target_(bound), root_(root), mean_(mean) {}
 
   void set(double beta) { beta_ = static_cast<T>(beta); }
@@ -75,7 +75,7 @@ class Bridge final : public Target<T> {
   const Vector<T>& model() const { return model_; }
 
  private:
-  ModelTarget<T> target_;
+  detail::ModelTarget<T> target_;
   Vector<T> f_;
   Matrix<T> S_;
   const Matrix<T>& root_;
@@ -98,8 +98,9 @@ struct StayingChains {
 /// Chains go on from `points`, a column u each (x = mean + root u), at β = 1 for `steps` ≥ 1 steps, and leave there
 /// where they end.
 template <class T>
-StayingChains stay(const BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel, const Eigen::MatrixXd& root,
-                   const Eigen::VectorXd& mean, std::uint64_t seed, Index steps, Eigen::MatrixXd& points) {
+StayingChains stay(const extend::BoundModel<T>& bound, const sampling::BoundKernel<T>& kernel,
+                   const Eigen::MatrixXd& root, const Eigen::VectorXd& mean, std::uint64_t seed, Index steps,
+                   Eigen::MatrixXd& points) {
   const Index d = points.rows();
   const sampling::ChainBlocks blocks(points.cols(), simd::width<simd::Lanes<T>>);
   const Matrix<T> root_T = root.template cast<T>();
@@ -110,10 +111,10 @@ StayingChains stay(const BoundModel<T>& bound, const sampling::BoundKernel<T>& k
   result.evaluations = points.cols() * (steps + 1);
   std::atomic<bool> walls = false;
   const double share = 1 / static_cast<double>(steps + 1);
-  evaluate::PerThread<Chains<T>> states;
+  evaluate::PerThread<extend::Chains<T>> states;
   evaluate::for_each_piece(
-      blocks.count, states, [](Chains<T>&) {},
-      [&](Chains<T>& c, Index b) {
+      blocks.count, states, [](extend::Chains<T>&) {},
+      [&](extend::Chains<T>& c, Index b) {
         const Index first = blocks.first(b), count = blocks.size(b);
         evaluate::gather_columns(points, first, count, evaluate::padded_rows<T>(count), c.X);
         c.reset_counts();
@@ -140,7 +141,8 @@ StayingChains stay(const BoundModel<T>& bound, const sampling::BoundKernel<T>& k
 
 /// The mean of `values` with given weights, and its standard error. −∞, the logarithm of a weight 0, has no say.
 template <class D = void>
-std::pair<double, double> weighted_mean(const DependentVector<D>& values, const DependentArray<D>& weights) {
+std::pair<double, double> weighted_mean(const detail::DependentVector<D>& values,
+                                        const detail::DependentArray<D>& weights) {
   const double sum = weights.sum();
   constexpr double none = -std::numeric_limits<double>::infinity();
   double mean = 0, squares = 0;
@@ -159,24 +161,24 @@ std::pair<double, double> weighted_mean(const DependentVector<D>& values, const 
 ///   where none was. (Beyond `limit` standard errors, which draws of the model pass in at most one of 200 runs.) They
 ///   need a density that is 0 at its borders: not judged where f is infinite somewhere.
 template <class D = void>
-std::string doubts_on_draws(const DependentArray<D>& weights, const StayingChains& staying) {
+std::string doubts_on_draws(const detail::DependentArray<D>& weights, const StayingChains& staying) {
   constexpr double hardly = 0.1, most_stuck = 0.005, false_alarms = 0.005;
   double stuck = 0;
   for (Index c = 0; c < weights.size(); ++c)
     if (staying.accepted[c] < hardly) stuck += weights[c];
   stuck /= weights.sum();
   if (stuck > most_stuck)
-    return text(100 * stuck,
-                " % of the weight lies where a chain's proposals are hardly ever accepted: the mass there is ",
-                "narrower than the kernel's step, and is not found as often as it should be");
+    return detail::text(100 * stuck,
+                        " % of the weight lies where a chain's proposals are hardly ever accepted: the mass there is ",
+                        "narrower than the kernel's step, and is not found as often as it should be");
   if (staying.walls) return {};
   const Index d = staying.terms.rows() / 2;
   const double limit = std::sqrt(2 * std::log(static_cast<double>(2 * d) / false_alarms));  // erfc(x/√2) < exp(−x²/2)
   for (Index k = 0; k < 2 * d; ++k) {
     const auto [mean, error] = weighted_mean<D>(staying.terms.row(k).transpose(), weights);
     if (!(std::abs(mean) <= limit * error))
-      return text("the points are not draws of the model: by Stein's identity ", k < d ? "s" : "u s + 1",
-                  " of coordinate ", k % d, " has mean 0, and they have ", mean, " ± ", error);
+      return detail::text("the points are not draws of the model: by Stein's identity ", k < d ? "s" : "u s + 1",
+                          " of coordinate ", k % d, " has mean 0, and they have ", mean, " ± ", error);
   }
   return {};
 }
@@ -190,8 +192,9 @@ inline bool disagree(double gap, double error) {
 
 /// `count` columns of X in proportion to their weights: systematic resampling.
 template <class D = void>
-DependentMatrix<D> resampled(const DependentMatrix<D>& X, const DependentArray<D>& weights, Index count) {
-  DependentMatrix<D> chosen(X.rows(), count);
+detail::DependentMatrix<D> resampled(const detail::DependentMatrix<D>& X, const detail::DependentArray<D>& weights,
+                                     Index count) {
+  detail::DependentMatrix<D> chosen(X.rows(), count);
   const double step = weights.sum() / static_cast<double>(count);
   double sum = weights[0];
   for (Index i = 0, k = 0; i < count; ++i) {

@@ -17,9 +17,9 @@ namespace scorematch::likelihood {
 template <class T>
 class EnergyFunction {
  public:
-  explicit EnergyFunction(BoundModel<T> bound) : bound_(std::move(bound)) {}
+  explicit EnergyFunction(extend::BoundModel<T> bound) : bound_(std::move(bound)) {}
 
-  BoundModel<T>& bound() { return bound_; }
+  extend::BoundModel<T>& bound() { return bound_; }
   Index dimension() const { return bound_.dimension(); }
   Index evaluations() const { return evaluations_; }
 
@@ -67,8 +67,8 @@ class EnergyFunction {
 
  private:
   struct State {
-    Room workspace;
-    Points<T> points;
+    extend::Room workspace;
+    extend::Points<T> points;
     Vector<T> f, weights;
     Matrix<T> S;
     Eigen::VectorXd sums;
@@ -91,7 +91,7 @@ class EnergyFunction {
         count(X), states_, [](State&) {}, work, [&](State& state, Index) { reduce(state); });
   }
 
-  Index block(MatrixView<T> X) const { return std::min<Index>(bound_.block_size(Along::none, 0), X.cols()); }
+  Index block(MatrixView<T> X) const { return std::min<Index>(bound_.block_size(extend::Along::none, 0), X.cols()); }
   Index count(MatrixView<T> X) const { return (X.cols() + block(X) - 1) / block(X); }
 
   template <class Read>
@@ -105,19 +105,21 @@ class EnergyFunction {
     };
   }
 
-  BoundModel<T> bound_;
+  extend::BoundModel<T> bound_;
   evaluate::PerThread<State> states_;
   Index evaluations_ = 0;
 };
 
-template <class T, AnyModel M>
+template <class T, detail::AnyModel M>
 EnergyFunction<T> energy_function(const M& model) {
-  return EnergyFunction<T>(bind<T>(model));
+  return EnergyFunction<T>(detail::bind<T>(model));
 }
 
 }  // namespace scorematch::likelihood
 
 namespace scorematch {
+
+namespace detail {
 
 /// The sentence for a model without an energy, and whether it has one.
 template <class M>
@@ -131,5 +133,7 @@ constexpr bool check_energy() {
   }
   return false;
 }
+
+}  // namespace detail
 
 }  // namespace scorematch

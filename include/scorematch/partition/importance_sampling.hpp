@@ -29,11 +29,11 @@ struct importance_sampling {
   Eigen::MatrixXd near = {};  ///< points (d × n, data say) near which modes are to be looked for, beside the origin
 
   void validate() const {
-    require_within(samples, 100, 1'000'000'000, "importance_sampling: samples");
-    require(degrees > 0 && degrees <= 1e6, {"importance_sampling: degrees is ", degrees,
-                                            "; it must lie above 0 and be at most 1e6, as good as normal"});
-    require_within(rounds, 0, 1000, "importance_sampling: rounds");
-    require_at_least(most_modes, 1, "importance_sampling: most_modes");
+    extend::require_within(samples, 100, 1'000'000'000, "importance_sampling: samples");
+    extend::require(degrees > 0 && degrees <= 1e6, {"importance_sampling: degrees is ", degrees,
+                                                    "; it must lie above 0 and be at most 1e6, as good as normal"});
+    extend::require_within(rounds, 0, 1000, "importance_sampling: rounds");
+    extend::require_at_least(most_modes, 1, "importance_sampling: most_modes");
   }
 };
 
@@ -52,25 +52,26 @@ class StudentMixture {
   }
 
   /// X: d × n, of ids first_id, first_id + 1, …
-  void draw(std::uint64_t seed, std::uint64_t step, Index n, DependentMatrix<D>& X) const {
+  void draw(std::uint64_t seed, std::uint64_t step, Index n, detail::DependentMatrix<D>& X) const {
     const Index d = components_.front().mean.size();
-    DependentMatrix<D> Z(n, d);
-    fill_normals<double>({seed, Purpose::partition}, Ids::from(0), n, step, d, Z.data(), n);
+    detail::DependentMatrix<D> Z(n, d);
+    extend::fill_normals<double>({seed, extend::Purpose::partition}, extend::Ids::from(0), n, step, d, Z.data(), n);
     X.resize(d, n);
     for (Index i = 0; i < n; ++i) {
-      Stream stream({seed, Purpose::partition}, i, step + (std::uint64_t{1} << 39));
+      Stream stream({seed, extend::Purpose::partition}, i, step + (std::uint64_t{1} << 39));
       double u = stream.uniform();
       std::size_t k = 0;
       while (k + 1 < components_.size() && u >= components_[k].share) u -= components_[k++].share;
       const double degrees = stream.uniform() < heavy_share ? heavy() : degrees_;
       const double scale = std::sqrt(degrees / chi_squared(degrees, stream));
-      const DependentVector<D> z = scale * Z.row(i).transpose();
+      const detail::DependentVector<D> z = scale * Z.row(i).transpose();
       X.col(i) = components_[k].mean + components_[k].root.template triangularView<Eigen::Lower>() * z;
     }
   }
 
   /// log r at every column of X, and each component's share of r there (K × n).
-  void log_density(const DependentMatrix<D>& X, DependentVector<D>& log_r, DependentMatrix<D>& shares) const {
+  void log_density(const detail::DependentMatrix<D>& X, detail::DependentVector<D>& log_r,
+                   detail::DependentMatrix<D>& shares) const {
     const double d = static_cast<double>(X.rows());
     const auto constant = [d](double degrees) {
       return std::lgamma(0.5 * (degrees + d)) - std::lgamma(0.5 * degrees) -
@@ -81,7 +82,7 @@ class StudentMixture {
     shares.resize(static_cast<Index>(components_.size()), X.cols());
     for (std::size_t k = 0; k < components_.size(); ++k) {
       const Component& c = components_[k];
-      const DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const detail::DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
       const double front = std::log(c.share) - c.root.diagonal().array().log().sum();
       for (Index i = 0; i < X.cols(); ++i) {
         const double square = Y.col(i).squaredNorm(), a = light - 0.5 * (degrees_ + d) * std::log1p(square / degrees_),
@@ -100,7 +101,7 @@ class StudentMixture {
   }
 
   /// The mean and the scale of the whole, the components' own and that between them: a covariance but for the tails.
-  void moments(DependentVector<D>& mean, DependentMatrix<D>& covariance) const {
+  void moments(detail::DependentVector<D>& mean, detail::DependentMatrix<D>& covariance) const {
     mean.setZero(components_.front().mean.size());
     covariance.setZero(mean.size(), mean.size());
     for (const Component& c : components_) mean += c.share * c.mean;
@@ -109,24 +110,25 @@ class StudentMixture {
   }
 
   /// One step of expectation–maximisation towards the weighted samples.
-  void fit_to(const DependentMatrix<D>& X, const DependentArray<D>& weights, const DependentMatrix<D>& shares) {
+  void fit_to(const detail::DependentMatrix<D>& X, const detail::DependentArray<D>& weights,
+              const detail::DependentMatrix<D>& shares) {
     const Index d = X.rows();
     std::vector<Component> before;
     before.swap(components_);
     for (std::size_t k = 0; k < before.size(); ++k) {
       const Component& c = before[k];
-      const DependentArray<D> r = shares.row(static_cast<Index>(k)).transpose().array() * weights;
+      const detail::DependentArray<D> r = shares.row(static_cast<Index>(k)).transpose().array() * weights;
       const double mass = r.sum(), worth = mass * mass / std::max(r.square().sum(), 1e-300);
       if (!(mass > 1e-6)) continue;               // no mass here after all
       if (worth < 10 * static_cast<double>(d)) {  // too few to estimate a covariance from
         add(mass, c.mean, c.root * c.root.transpose());
         continue;
       }
-      const DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
-      const DependentArray<D> u =
+      const detail::DependentMatrix<D> Y = c.root.template triangularView<Eigen::Lower>().solve(X.colwise() - c.mean);
+      const detail::DependentArray<D> u =
           r * (degrees_ + static_cast<double>(d)) / (degrees_ + Y.colwise().squaredNorm().transpose().array());
-      const DependentVector<D> mean = X * u.matrix() / u.sum();
-      const DependentMatrix<D> centred = X.colwise() - mean;
+      const detail::DependentVector<D> mean = X * u.matrix() / u.sum();
+      const detail::DependentMatrix<D> centred = X.colwise() - mean;
       add(mass, mean, centred * u.matrix().asDiagonal() * centred.transpose() / mass);
     }
     if (components_.empty()) components_ = before;
@@ -136,12 +138,12 @@ class StudentMixture {
  private:
   struct Component {
     double share;
-    DependentVector<D> mean;
-    DependentMatrix<D> root;
+    detail::DependentVector<D> mean;
+    detail::DependentMatrix<D> root;
   };
 
-  void add(double share, const DependentVector<D>& mean, const DependentMatrix<D>& covariance) {
-    const Eigen::LLT<DependentMatrix<D>> factor(covariance);
+  void add(double share, const detail::DependentVector<D>& mean, const detail::DependentMatrix<D>& covariance) {
+    const Eigen::LLT<detail::DependentMatrix<D>> factor(covariance);
     if (factor.info() == Eigen::Success) components_.push_back({share, mean, factor.matrixL()});
   }
 
@@ -182,31 +184,31 @@ namespace likelihood {
 /// the one that the weights promise, E_q[log w] = Σ w log w/Σ w: where samples are missing chains find larger weights.
 template <class M, class D = M>
 void judge_draws(const M& model, const importance_sampling& method, const StudentMixture<D>& proposal,
-                 const DependentMatrix<D>& X, const DependentVector<D>& log_r, const DependentVector<D>& f,
-                 LogPartition& result) {
+                 const detail::DependentMatrix<D>& X, const detail::DependentVector<D>& log_r,
+                 const detail::DependentVector<D>& f, LogPartition& result) {
   constexpr Index draws = 1000, steps = 200, tuning = 40;
   const Index d = X.rows();
-  const DependentVector<D> log_w = -f - log_r;
-  const DependentArray<D> w = (log_w.array() - log_w.maxCoeff()).exp();
-  DependentVector<D> mean;
-  DependentMatrix<D> covariance;
+  const detail::DependentVector<D> log_w = -f - log_r;
+  const detail::DependentArray<D> w = (log_w.array() - log_w.maxCoeff()).exp();
+  detail::DependentVector<D> mean;
+  detail::DependentMatrix<D> covariance;
   proposal.moments(mean, covariance);
-  const DependentVector<D> scale = covariance.diagonal().cwiseSqrt();
-  const Eigen::LLT<DependentMatrix<D>> factor(
-      DependentMatrix<D>(scale.cwiseInverse().asDiagonal() * covariance * scale.cwiseInverse().asDiagonal()));
+  const detail::DependentVector<D> scale = covariance.diagonal().cwiseSqrt();
+  const Eigen::LLT<detail::DependentMatrix<D>> factor(
+      detail::DependentMatrix<D>(scale.cwiseInverse().asDiagonal() * covariance * scale.cwiseInverse().asDiagonal()));
   std::string doubt;
   double gap = 0;
   if (factor.info() != Eigen::Success) {
     doubt = "the proposal's covariance is singular";
   } else {
-    const DependentMatrix<D> root = scale.asDiagonal() * DependentMatrix<D>(factor.matrixL());
-    DependentMatrix<D> U = root.template triangularView<Eigen::Lower>().solve(
+    const detail::DependentMatrix<D> root = scale.asDiagonal() * detail::DependentMatrix<D>(factor.matrixL());
+    detail::DependentMatrix<D> U = root.template triangularView<Eigen::Lower>().solve(
         resampled<D>(X, w, std::min<Index>(draws, X.cols())).colwise() - mean);
-    const auto bound = bind<double>(model);
-    const DependentArray<D> equal = DependentArray<D>::Ones(U.cols());
+    const auto bound = detail::bind<double>(model);
+    const detail::DependentArray<D> equal = detail::DependentArray<D>::Ones(U.cols());
     mala kernel{.step = 0.5 / std::cbrt(static_cast<double>(d))};
     for (int round = 0; round < 6; ++round) {  // towards the acceptance that suits the kernel; the ways do not count
-      DependentMatrix<D> some = U.leftCols(std::min<Index>(96, U.cols()));
+      detail::DependentMatrix<D> some = U.leftCols(std::min<Index>(96, U.cols()));
       const StayingChains trial = stay<double>(bound, sampling::bound_kernel<double>(kernel), root, mean,
                                                method.seed + 1 + static_cast<std::uint64_t>(round), tuning / 4, some);
       result.evaluations += trial.evaluations;
@@ -216,19 +218,20 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
         stay<double>(bound, sampling::bound_kernel<double>(kernel), root, mean, method.seed, steps, U);
     result.evaluations += staying.evaluations;
     doubt = doubts_on_draws<D>(equal, staying);
-    const DependentMatrix<D> ends = (root * U).colwise() + mean;
+    const detail::DependentMatrix<D> ends = (root * U).colwise() + mean;
     auto energy = energy_function<double>(model);
-    DependentVector<D> f_end, log_r_end;
-    DependentMatrix<D> shares;
+    detail::DependentVector<D> f_end, log_r_end;
+    detail::DependentMatrix<D> shares;
     energy.values(ends, f_end);
     proposal.log_density(ends, log_r_end, shares);
-    const DependentVector<D> at_ends = -f_end - log_r_end;
+    const detail::DependentVector<D> at_ends = -f_end - log_r_end;
     const auto [promised, promised_error] = weighted_mean<D>(log_w, w);
     const auto [found, found_error] = weighted_mean<D>(at_ends, equal);
     gap = found - promised;
     if (doubt.empty() && disagree(gap, std::hypot(promised_error, found_error)))
-      doubt = text("chains from the samples come to larger weights: the mean log weight at their ends is ", found,
-                   " ± ", found_error, ", and by the samples it should be ", promised, " ± ", promised_error);
+      doubt =
+          detail::text("chains from the samples come to larger weights: the mean log weight at their ends is ", found,
+                       " ± ", found_error, ", and by the samples it should be ", promised, " ± ", promised_error);
   }
   if (doubt.empty()) return;
   result.status = PartitionStatus::not_converged;
@@ -247,34 +250,34 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
 template <class M>
 LogPartition log_partition(const M& model, const importance_sampling& method) {
   LogPartition result;
-  if constexpr (check_energy<M>()) {
+  if constexpr (detail::check_energy<M>()) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
-    require(method.near.size() == 0 || method.near.rows() == d,
-            {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-             " rows, one column per point"});
-    if (method.near.size() > 0) require_samples<double>(method.near, d, "importance_sampling: near");
+    extend::require(method.near.size() == 0 || method.near.rows() == d,
+                    {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ",
+                     d, " rows, one column per point"});
+    if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "importance_sampling: near");
     auto energy = likelihood::energy_function<double>(model);
     likelihood::Survey<decltype(energy)> found;
     if (!likelihood::survey(energy, likelihood::places_to_look<M>(d, method.near),
-                            DependentVector<M>(likelihood::frame_of<M>(d, method.near).unit), method.most_modes, found,
-                            result)) {
+                            detail::DependentVector<M>(likelihood::frame_of<M>(d, method.near).unit), method.most_modes,
+                            found, result)) {
       result.evaluations = energy.evaluations();
       return result;
     }
     likelihood::StudentMixture<M> proposal(found.modes, method.degrees);
-    DependentMatrix<M> X, shares;
-    DependentVector<M> f, log_r;
+    detail::DependentMatrix<M> X, shares;
+    detail::DependentVector<M> f, log_r;
     for (Index round = 0; round <= method.rounds; ++round) {
       const bool last = round == method.rounds;
       proposal.draw(method.seed, static_cast<std::uint64_t>(round),
                     last ? method.samples : method.samples / 5 + (method.samples % 5 != 0), X);
       energy.values(X, f);
       proposal.log_density(X, log_r, shares);
-      const DependentVector<M> log_weights = -f - log_r;
+      const detail::DependentVector<M> log_weights = -f - log_r;
       likelihood::from_log_weights(log_weights, result);
       if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
-      const DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
+      const detail::DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
       proposal.fit_to(X, weights / weights.sum(), shares);
     }
     result.evaluations = energy.evaluations();

@@ -16,9 +16,10 @@ annealed_importance_sampling<> annealing_from(const M& model, const Eigen::Matri
   annealed_importance_sampling<> method;
   const Index d = static_cast<Index>(model.dimension());
   if (near.cols() > d) {
-    const DependentMatrix<M> centred = near.colwise() - near.rowwise().mean();
-    const DependentMatrix<M> covariance = centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
-    if (Eigen::LLT<DependentMatrix<M>>(covariance).info() == Eigen::Success) {
+    const detail::DependentMatrix<M> centred = near.colwise() - near.rowwise().mean();
+    const detail::DependentMatrix<M> covariance =
+        centred * centred.transpose() / static_cast<double>(centred.cols() - 1);
+    if (Eigen::LLT<detail::DependentMatrix<M>>(covariance).info() == Eigen::Success) {
       method.near = near;
       return method;
     }
@@ -26,7 +27,8 @@ annealed_importance_sampling<> annealing_from(const M& model, const Eigen::Matri
   auto energy = energy_function<double>(model);
   Survey<decltype(energy)> found;
   LogPartition none;
-  if (survey(energy, places_to_look<M>(d, near), DependentVector<M>(frame_of<M>(d, near).unit), 16, found, none)) {
+  if (survey(energy, places_to_look<M>(d, near), detail::DependentVector<M>(frame_of<M>(d, near).unit), 16, found,
+             none)) {
     method.mean = found.mean;
     method.covariance = found.root * found.root.transpose();
   }
@@ -45,7 +47,7 @@ annealed_importance_sampling<> annealing_from(const M& model, const Eigen::Matri
 template <class M>
 LogPartition log_partition(const M& model, const Eigen::MatrixXd& near = {}) {
   LogPartition result;
-  if constexpr (check_energy<M>()) {
+  if constexpr (detail::check_energy<M>()) {
     constexpr Index most_by_minima = 64;  // beyond, Hessians by differences cost more than they are worth
     const Index d = static_cast<Index>(model.dimension());
     if (d <= 3) return log_partition(model, quadrature{.near = near});

@@ -20,8 +20,8 @@ struct Frame {
 /// The mean and the standard deviations of `near` (d × n); without points the origin and 1. A coordinate in which the
 /// points do not differ takes the least deviation of the others.
 template <class D = void>
-Frame frame_of(Index d, const DependentMatrix<D>& near) {
-  Frame frame{DependentVector<D>::Zero(d), DependentVector<D>::Ones(d)};
+Frame frame_of(Index d, const detail::DependentMatrix<D>& near) {
+  Frame frame{detail::DependentVector<D>::Zero(d), detail::DependentVector<D>::Ones(d)};
   if (near.cols() == 0) return frame;
   double least = std::numeric_limits<double>::infinity();
   for (Index j = 0; j < d; ++j) {
@@ -43,7 +43,7 @@ Frame frame_of(Index d, const DependentMatrix<D>& near) {
 template <class T>
 void add_shells(const Vector<T>& middle, const Matrix<T>& root, int from, int to, std::vector<Vector<T>>& places) {
   const Index d = middle.size();
-  Stream stream({0, Purpose::partition}, 0, std::uint64_t{1} << 38);
+  Stream stream({0, extend::Purpose::partition}, 0, std::uint64_t{1} << 38);
   for (int k = from; k <= to; ++k) {
     const double radius = std::ldexp(1.0, k);
     if (d <= 3)
@@ -67,9 +67,9 @@ Matrix<T> side_by_side(Index d, const std::vector<Vector<T>>& places) {
 /// Points from which to look: the origin and places around it at distances from 1/8 to 2¹⁰; those in `near` (d × n, at
 /// most 64 of them), and around their mean at 1/8 to 2¹⁰ of their deviations. d × any number.
 template <class D = void>
-DependentMatrix<D> places_to_look(Index d, const DependentMatrix<D>& near) {
-  using Places = DependentMatrix<D>;
-  using Place = DependentVector<D>;
+detail::DependentMatrix<D> places_to_look(Index d, const detail::DependentMatrix<D>& near) {
+  using Places = detail::DependentMatrix<D>;
+  using Place = detail::DependentVector<D>;
   constexpr Index most_near = 64;
   std::vector<Place> places;
   places.push_back(Place::Zero(d));

@@ -29,9 +29,9 @@ struct quadrature {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   void validate() const {
-    require(tolerance > 0 && tolerance < 1,
-            {"quadrature: tolerance is ", tolerance, "; it must lie between 0 and 1, both excluded"});
-    require_at_least(most_evaluations, 10'000, "quadrature: most_evaluations");
+    extend::require(tolerance > 0 && tolerance < 1,
+                    {"quadrature: tolerance is ", tolerance, "; it must lie between 0 and 1, both excluded"});
+    extend::require_at_least(most_evaluations, 10'000, "quadrature: most_evaluations");
   }
 };
 
@@ -134,8 +134,8 @@ class Quadrature {
     shift_ = found.least;
     rounding_ = rounding(found.modes);
     if (!(rounding_ < 0.1)) {
-      result.evidence = text("the mass is as narrow as the numbers there are apart: ", of_rounding(),
-                             "; shift x to where the mass is, and f to where it is small");
+      result.evidence = detail::text("the mass is as narrow as the numbers there are apart: ", of_rounding(),
+                                     "; shift x to where the mass is, and f to where it is small");
       return result;
     }
     boxes_ = {Box{}};
@@ -146,7 +146,7 @@ class Quadrature {
 
   // Halves boxes until the error is as asked for, or nothing helps any more.
   Totals refine() {
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     const Index start = energy_.evaluations();
     Totals totals;
     for (;;) {
@@ -184,7 +184,7 @@ class Quadrature {
   bool is_accurate(const Totals& totals) const { return totals.integral > 0 && totals.error <= wanted_error(totals); }
 
   // False to stop.
-  bool report(Index evaluations, const Totals& totals, const Stopwatch& watch) const {
+  bool report(Index evaluations, const Totals& totals, const detail::Stopwatch& watch) const {
     return !options_.progress || options_.progress({"quadrature", evaluations, options_.most_evaluations,
                                                     totals.error / totals.integral, "relative error", watch.seconds()});
   }
@@ -228,7 +228,7 @@ class Quadrature {
       result.lower = -infinity;
       result.upper = infinity;
       result.status = PartitionStatus::not_converged;
-      result.evidence = text("no mass was met around the lowest place found, where the energy is ", shift_);
+      result.evidence = detail::text("no mass was met around the lowest place found, where the energy is ", shift_);
       result.error = infinity;
     } else if (!(totals.error <= wanted_error(totals))) {
       result.status = totals.stopped ? PartitionStatus::stopped : PartitionStatus::not_converged;
@@ -366,7 +366,7 @@ class Quadrature {
   }
 
   std::string of_rounding() const {
-    return text("x is rounded by up to ", rounding_of_x_, " of the mass's width, and f by ", rounding_of_f_);
+    return detail::text("x is rounded by up to ", rounding_of_x_, " of the mass's width, and f by ", rounding_of_f_);
   }
 
   // The boxes with the largest errors, until what the others have is small.
@@ -521,8 +521,8 @@ class Quadrature {
   void look_at(double f, const Vector<T>& x) {
     if (std::isnan(f) || f == -std::numeric_limits<double>::infinity()) {
       if (!non_finite_) {
-        offence_ = text(f, " at the point (");
-        for (Index j = 0; j < d_; ++j) offence_ += (j > 0 ? ", " : "") + text(x[j]);
+        offence_ = detail::text(f, " at the point (");
+        for (Index j = 0; j < d_; ++j) offence_ += (j > 0 ? ", " : "") + detail::text(x[j]);
         offence_ += ')';
       }
       non_finite_ = true;
@@ -544,16 +544,16 @@ class Quadrature {
       if (reaches_infinity(box)) outer += box.error;
     }
     if (rounded > 0.5 * error)
-      return text("most of the error is that of rounding, which finer boxes do not lessen: ", of_rounding());
+      return detail::text("most of the error is that of rounding, which finer boxes do not lessen: ", of_rounding());
     if (outer > 0.5 * error)
-      return text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
+      return detail::text("most of the estimated error lies in the tails: they fall slowly, and may not be integrable");
     Vector<T> u(d_);
     for (Index j = 0; j < d_; ++j)
       u[j] = unfold(0.5 * (worst.low[static_cast<std::size_t>(j)] + worst.high[static_cast<std::size_t>(j)]));
     const Vector<T> x = middle_ + root_ * u;
-    for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + text(x[j]);
-    return text("the largest error is near the point (", place,
-                "): a kink, a wall, or a narrow ridge across the axes?");
+    for (Index j = 0; j < d_; ++j) place += (j > 0 ? ", " : "") + detail::text(x[j]);
+    return detail::text("the largest error is near the point (", place,
+                        "): a kink, a wall, or a narrow ridge across the axes?");
   }
 
   bool reaches_infinity(const Box& box) const {
@@ -615,15 +615,15 @@ class Quadrature {
 template <class M>
 LogPartition log_partition(const M& model, const quadrature& method, QuadratureNodes* nodes = nullptr) {
   LogPartition result;
-  if constexpr (check_energy<M>()) {
+  if constexpr (detail::check_energy<M>()) {
     method.validate();
     const Index d = static_cast<Index>(model.dimension());
-    require(d <= 3, {"quadrature works in up to three dimensions; this model has ", d,
-                     " (annealed_importance_sampling works in any)"});
-    require(method.near.size() == 0 || method.near.rows() == d,
-            {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-             " rows, one column per point"});
-    if (method.near.size() > 0) require_samples<double>(method.near, d, "quadrature: near");
+    extend::require(d <= 3, {"quadrature works in up to three dimensions; this model has ", d,
+                             " (annealed_importance_sampling works in any)"});
+    extend::require(method.near.size() == 0 || method.near.rows() == d,
+                    {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+                     " rows, one column per point"});
+    if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "quadrature: near");
     auto energy = likelihood::energy_function<double>(model);
     result = likelihood::Quadrature<decltype(energy)>(energy, method).run(nodes);
   }

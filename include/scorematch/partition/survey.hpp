@@ -66,16 +66,16 @@ bool survey(Function& energy, const Matrix<T>& places, const Vector<T>& unit, In
     const Modes modes = find_modes(energy, from, unit, round == 0 ? most_modes : std::min<Index>(most_modes, 8));
     if (round == 0 && modes.found.empty()) {
       result.status = PartitionStatus::non_finite;
-      result.evidence = text("the energy is not finite at any of the ", places.cols(),
-                             " places where its minima were looked for; name points where it is (near)");
+      result.evidence = detail::text("the energy is not finite at any of the ", places.cols(),
+                                     " places where its minima were looked for; name points where it is (near)");
       return false;
     }
     if (modes.falling.size() > 0) falling = modes.falling;
     if (round == 0) found.modes = modes.found;
     const bool new_ones = round == 0 || (modes.converged && add_modes(modes.found, most_modes, found.modes));
     if (!take_moments(found))
-      return infinite(text("the energy falls without bound: it was found to be ", found.least, " at a distance of ",
-                           found.modes.front().point.norm(), " from the origin"));
+      return infinite(detail::text("the energy falls without bound: it was found to be ", found.least,
+                                   " at a distance of ", found.modes.front().point.norm(), " from the origin"));
     std::vector<Vector<T>> next;
     if (new_ones && round < rounds - 1) {
       next.push_back(found.mean);

@@ -41,9 +41,9 @@ std::string evidence_of_a_fall(Function& energy, const Matrix<T>& falling) {
   }
   if (!(mass[1] > mass[0] - 0.1 && mass[2] > mass[1] - 0.1)) return {};
   std::string place;
-  for (Index j = 0; j < d; ++j) place += (j > 0 ? ", " : "") + text(falling(j, 4));
-  return text("the energy falls without bound as far as it can be followed, from ", f[0], " to ", f[4],
-              " at the point (", place, "), and the mass around does not fall");
+  for (Index j = 0; j < d; ++j) place += (j > 0 ? ", " : "") + detail::text(falling(j, 4));
+  return detail::text("the energy falls without bound as far as it can be followed, from ", f[0], " to ", f[4],
+                      " at the point (", place, "), and the mass around does not fall");
 }
 
 /// The points origin + r step, r ≥ 1.
@@ -60,7 +60,8 @@ struct Ray {
   std::string direction() const {
     std::string all;
     const double length = step.norm();
-    for (Index j = 0; j < step.size(); ++j) all += (j > 0 ? ", " : "") + text(std::round(step[j] / length * 1e4) / 1e4);
+    for (Index j = 0; j < step.size(); ++j)
+      all += (j > 0 ? ", " : "") + detail::text(std::round(step[j] / length * 1e4) / 1e4);
     return all;
   }
 };
@@ -81,7 +82,7 @@ void add_rays_from_mean(const Vector<T>& mean, const Matrix<T>& root, std::vecto
         if (corner >> (j - 1) & 1) diagonal[j] *= -1;
       rays.push_back({mean, diagonal});
     }
-  Stream stream({0, Purpose::partition}, 1, std::uint64_t{1} << 38);
+  Stream stream({0, extend::Purpose::partition}, 1, std::uint64_t{1} << 38);
   for (int k = 0; k < 12 && d > 1; ++k) {
     const Vector<T> direction = stream.normals(d);
     rays.push_back({mean, root * direction / direction.norm()});
@@ -132,10 +133,10 @@ std::string evidence_along(Function& energy, const Ray<T>& ray, const double* f,
                before = (inner - log_mass_around(energy, ray, last - 2, f[last - 2], basis)) / fold;
   if (!(growth >= -1e-6 && before >= -1e-6)) return {};
   if (std::max(growth, before) > dimension + 0.5 && !(f[last] < least)) return {};
-  return text("along the direction (", ray.direction(), ") the energy goes from ", f[last - 1], " to ", f[last],
-              " between the distances ", ray.distance(last - 1), " and ", ray.distance(last),
-              ", so that the mass between r and 2 r goes like r^",
-              std::abs(growth) < 1e-6 ? 0.0 : std::round(growth * 1e4) / 1e4, "; for a finite Z it must fall");
+  return detail::text("along the direction (", ray.direction(), ") the energy goes from ", f[last - 1], " to ", f[last],
+                      " between the distances ", ray.distance(last - 1), " and ", ray.distance(last),
+                      ", so that the mass between r and 2 r goes like r^",
+                      std::abs(growth) < 1e-6 ? 0.0 : std::round(growth * 1e4) / 1e4, "; for a finite Z it must fall");
 }
 
 /// Follows the energy along rays x = m + r u, r to 2¹⁰⁰ standard deviations.

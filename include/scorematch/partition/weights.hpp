@@ -17,7 +17,7 @@ namespace scorematch::likelihood {
 /// and M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics
 /// 51, 2009. −∞ for fewer than 25 weights, or equal ones.
 template <class D = void>
-double pareto_shape(const DependentVector<D>& log_weights) {
+double pareto_shape(const detail::DependentVector<D>& log_weights) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   const double n = static_cast<double>(log_weights.size());
   const Index tail = static_cast<Index>(std::min(0.2 * n, 3 * std::sqrt(n)));
@@ -26,13 +26,13 @@ double pareto_shape(const DependentVector<D>& log_weights) {
   std::sort(sorted.begin(), sorted.end());
   const double most = sorted.back(),
                least = std::exp(sorted[sorted.size() - 1 - static_cast<std::size_t>(tail)] - most);
-  DependentArray<D> x(tail);  // ascending excesses over the tail's beginning
+  detail::DependentArray<D> x(tail);  // ascending excesses over the tail's beginning
   for (Index i = 0; i < tail; ++i)
     x[i] = std::exp(sorted[sorted.size() - static_cast<std::size_t>(tail - i)] - most) - least;
   const double quartile = x[static_cast<Index>(0.25 * static_cast<double>(tail) + 0.5) - 1], largest = x[tail - 1];
   if (!(quartile > 0)) return none;
   const Index grid = 30 + static_cast<Index>(std::sqrt(static_cast<double>(tail)));
-  DependentArray<D> theta(grid), log_likelihood(grid);
+  detail::DependentArray<D> theta(grid), log_likelihood(grid);
   const auto shape = [&](double b) { return (1 - b * x).log().mean(); };
   for (Index j = 0; j < grid; ++j) {
     theta[j] =
@@ -40,14 +40,14 @@ double pareto_shape(const DependentVector<D>& log_weights) {
     const double k = shape(theta[j]);
     log_likelihood[j] = static_cast<double>(tail) * (std::log(-theta[j] / k) - k - 1);
   }
-  const DependentArray<D> posterior = (log_likelihood - log_likelihood.maxCoeff()).exp();
+  const detail::DependentArray<D> posterior = (log_likelihood - log_likelihood.maxCoeff()).exp();
   return shape((theta * posterior).sum() / posterior.sum());
 }
 
 /// Sets value, error (by the delta method: the relative standard error of the mean weight), bounds, effective sample
 /// size and status from the logs of n independent weights. A weight may be 0 (log w = −∞).
 template <class D = void>
-void from_log_weights(const DependentVector<D>& log_weights, LogPartition& result) {
+void from_log_weights(const detail::DependentVector<D>& log_weights, LogPartition& result) {
   const double n = static_cast<double>(log_weights.size()), most = log_weights.maxCoeff();
   result.evidence.clear();
   if (log_weights.hasNaN() || most == std::numeric_limits<double>::infinity()) {
@@ -60,7 +60,7 @@ void from_log_weights(const DependentVector<D>& log_weights, LogPartition& resul
     result.evidence = "every sample has weight 0: the energy is +∞ wherever the proposal lies";
     return;
   }
-  const DependentArray<D> w = (log_weights.array() - most).exp();
+  const detail::DependentArray<D> w = (log_weights.array() - most).exp();
   const double sum = w.sum(), squares = w.square().sum();
   result.value = most + std::log(sum / n);
   result.effective_sample_size = sum * sum / squares;
@@ -75,12 +75,12 @@ void from_log_weights(const DependentVector<D>& log_weights, LogPartition& resul
   const double shape = pareto_shape<D>(log_weights);
   if (result.effective_sample_size < fewest || share > largest_share) {
     result.status = PartitionStatus::degenerate;
-    result.evidence = text("the ", log_weights.size(), " weights are worth only ", result.effective_sample_size,
-                           " equal ones, and the largest is ", 100 * share, " % of their sum");
+    result.evidence = detail::text("the ", log_weights.size(), " weights are worth only ", result.effective_sample_size,
+                                   " equal ones, and the largest is ", 100 * share, " % of their sum");
   } else if (shape > heaviest) {
     result.status = PartitionStatus::degenerate;
-    result.evidence = text("the weights' tail is too heavy to trust their mean: its Pareto shape is ", shape,
-                           ", where ", heaviest, " is the most");
+    result.evidence = detail::text("the weights' tail is too heavy to trust their mean: its Pareto shape is ", shape,
+                                   ", where ", heaviest, " is the most");
   } else {
     result.status = PartitionStatus::converged;
   }

@@ -20,6 +20,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// The ids of the rows: a list of them, or all from a first one on.
 class Ids {
  public:
@@ -66,6 +68,8 @@ class Ids {
   std::int64_t first_ = 0;
 };
 
+}  // namespace extend
+
 namespace detail {
 
 /// The 128 random bits of a Philox call in words as wide as T, an id a lane.
@@ -87,7 +91,7 @@ SCOREMATCH_INLINE LaneIds<float> even_and_odd(V a, V b, std::index_sequence<i...
 }
 
 template <class T>
-SCOREMATCH_INLINE LaneIds<T> lane_ids(const Ids& ids, Index row, Index count) {
+SCOREMATCH_INLINE LaneIds<T> lane_ids(const extend::Ids& ids, Index row, Index count) {
   constexpr std::size_t width = simd::width<simd::Lanes<double>>;
   if constexpr (std::is_same_v<T, double>)
     return {{ids.lanes(row, count)}};
@@ -112,7 +116,8 @@ class RowBits {
 
  public:
   RowBits() = default;
-  SCOREMATCH_INLINE RowBits(Purpose purpose, const LaneIds<T>& ids, std::uint64_t step, const RoundKeys<Words>& keys) {
+  SCOREMATCH_INLINE RowBits(extend::Purpose purpose, const LaneIds<T>& ids, std::uint64_t step,
+                            const RoundKeys<Words>& keys) {
     for (int i = 0; i < parts; ++i) {
       const auto [word] = counter_at(purpose, ids.of[i], step, 0);
       starts_[i] = PhiloxStart<Words>(step & low_half, word[2], word[3], keys);
@@ -120,13 +125,13 @@ class RowBits {
   }
 
   /// What the first two of Philox's rounds make of a group, in words[0 … parts − 1].
-  SCOREMATCH_INLINE void start(std::uint64_t group, PhiloxWords<Words>* words) const {
+  SCOREMATCH_INLINE void start(std::uint64_t group, detail::PhiloxWords<Words>* words) const {
 #pragma GCC unroll 2
     for (int i = 0; i < parts; ++i) words[i] = starts_[i](group & low_half, group >> 32);
   }
 
   /// The bits, from what the others make of that.
-  SCOREMATCH_INLINE static RandomBits<T> bits(const PhiloxWords<Words>* words) {
+  SCOREMATCH_INLINE static RandomBits<T> bits(const detail::PhiloxWords<Words>* words) {
     constexpr auto lanes = std::make_integer_sequence<int, simd::width<simd::Lanes<float>>>{};
     const auto& a = words[0].word;
     if constexpr (parts == 1) {
@@ -200,12 +205,13 @@ struct Signs {
 };
 
 template <class Numbers, class T>
-[[gnu::noinline]] void fill(StreamKey key, Ids ids, Index count, std::uint64_t step, Index components, T* out,
+[[gnu::noinline]] void fill(extend::StreamKey key, extend::Ids ids, Index count, std::uint64_t step, Index components,
+                            T* out,
                             Index leading_dimension) {  // one copy of the code: the same rounding wherever it is called
   require_step(step);
-  require_at_least(count, 0, "count");
-  require_at_least(components, 0, "components");
-  require_at_least(leading_dimension, count, "leading_dimension");
+  extend::require_at_least(count, 0, "count");
+  extend::require_at_least(components, 0, "components");
+  extend::require_at_least(leading_dimension, count, "leading_dimension");
   ids.check(count);
   constexpr Index width = simd::width<simd::Lanes<T>>;
   constexpr int parts = RowBits<T>::parts, together = 4 / parts;
@@ -214,7 +220,7 @@ template <class Numbers, class T>
   const RoundKeys<BitLanes<double>> keys(key.seed);
   RowBits<T> of_row;
   while (left > 0) {
-    PhiloxWords<BitLanes<double>> words[4];
+    detail::PhiloxWords<BitLanes<double>> words[4];
     Index rows[together], firsts[together];
     for (int k = 0; k < together; ++k) {
       rows[k] = row;
@@ -238,6 +244,8 @@ template <class Numbers, class T>
 }
 
 }  // namespace detail
+
+namespace extend {
 
 /// Standard normal numbers: out[i + c·leading_dimension] is component c of (key, ids[i], step), for i < count and
 /// c < components; `out` is count × components, column-major (a row an id, a column a component), T float or double.
@@ -264,5 +272,7 @@ void fill_signs(StreamKey key, Ids ids, Index count, std::uint64_t step, Index c
                 Index leading_dimension) {
   detail::fill<detail::Signs<T>>(key, ids, count, step, components, out, leading_dimension);
 }
+
+}  // namespace extend
 
 }  // namespace scorematch

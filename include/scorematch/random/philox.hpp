@@ -74,12 +74,16 @@ SCOREMATCH_INLINE V high_half(V a) {
 
 }  // namespace detail
 
+namespace detail {
+
 /// Philox's four 32-bit words, each in the low half of a 64-bit integer: V is std::uint64_t for one counter, or a
 /// register of them, `detail::BitLanes<double>`, for a counter a lane.
 template <class V>
 struct PhiloxWords {
   V word[4];
 };
+
+}  // namespace detail
 
 namespace detail {
 
@@ -102,7 +106,7 @@ struct RoundKeys {
 /// of several do not. They read the low halves of all words alone: the high ones may hold anything on the way, and in
 /// the result.
 template <int from, std::size_t count, class V>
-SCOREMATCH_INLINE void philox_rounds(PhiloxWords<V> (&counters)[count], const RoundKeys<V>& keys) {
+SCOREMATCH_INLINE void philox_rounds(detail::PhiloxWords<V> (&counters)[count], const RoundKeys<V>& keys) {
 #pragma GCC unroll 10
   for (int round = from; round < 10; ++round)
 #pragma GCC unroll 4
@@ -131,7 +135,7 @@ class PhiloxStart {
 
   /// The words after two rounds, where word 0 is `word0` (32 bits) and word 3 has the bits `shared` too; their high
   /// halves hold anything.
-  SCOREMATCH_INLINE PhiloxWords<V> operator()(std::uint64_t word0, std::uint64_t shared) const {
+  SCOREMATCH_INLINE detail::PhiloxWords<V> operator()(std::uint64_t word0, std::uint64_t shared) const {
     const std::uint64_t product = word0 * philox_multiplier0;
     const V next = multiply_low_half(third_ ^ (V{} + (product >> 32 ^ shared)), philox_multiplier1);
     return {{high_half(next) ^ product_, next, next_third_ ^ (V{} + product), next_product_}};
@@ -143,6 +147,8 @@ class PhiloxStart {
 };
 
 }  // namespace detail
+
+namespace detail {
 
 /// The ten rounds of Philox 4×32, of one counter or of one in every lane. The high halves of the counter's words are
 /// ignored, those of the result are zero; `key` is the first key word in the low 32 bits, the second in the high ones.
@@ -162,5 +168,7 @@ inline std::array<std::uint32_t, 4> philox4x32(const std::array<std::uint32_t, 4
   return {static_cast<std::uint32_t>(w[0]), static_cast<std::uint32_t>(w[1]), static_cast<std::uint32_t>(w[2]),
           static_cast<std::uint32_t>(w[3])};
 }
+
+}  // namespace detail
 
 }  // namespace scorematch

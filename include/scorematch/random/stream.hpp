@@ -27,6 +27,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// What random numbers are for. Different purposes share no number, whatever their ids and steps are.
 enum class Purpose : std::uint8_t {
   initial_parameters,
@@ -52,6 +54,8 @@ struct StreamKey {
   Purpose purpose = Purpose::user;
 };
 
+}  // namespace extend
+
 namespace detail {
 
 inline constexpr int field_bits = 40;  ///< of id, step and group
@@ -59,17 +63,18 @@ inline constexpr std::uint64_t field_end = std::uint64_t{1} << field_bits;
 
 /// Throws unless 0 ≤ id < 2⁴⁰.
 inline void require_id(std::int64_t id) {
-  require(static_cast<std::uint64_t>(id) < field_end, {"id is ", id, "; it must be from 0 to 2^40 - 1"});
+  extend::require(static_cast<std::uint64_t>(id) < field_end, {"id is ", id, "; it must be from 0 to 2^40 - 1"});
 }
 
 /// Throws unless step < 2⁴⁰.
 inline void require_step(std::uint64_t step) {
-  require(step < field_end, {"step is ", step, "; it must be from 0 to 2^40 - 1"});
+  extend::require(step < field_end, {"step is ", step, "; it must be from 0 to 2^40 - 1"});
 }
 
 /// The counter at an address, laid out as this file's head says: of one id or of one in every lane.
 template <class V>
-SCOREMATCH_INLINE PhiloxWords<V> counter_at(Purpose purpose, V id, std::uint64_t step, std::uint64_t group) {
+SCOREMATCH_INLINE detail::PhiloxWords<V> counter_at(extend::Purpose purpose, V id, std::uint64_t step,
+                                                    std::uint64_t group) {
   const std::uint64_t shared = static_cast<std::uint64_t>(purpose) << 24 | step >> 32 << 8 | group >> 32;
   return {{V{} + (group & low_half), V{} + (step & low_half), id, (id >> 32 << 16) | shared}};
 }
@@ -128,7 +133,8 @@ class Stream {
   using result_type = std::uint64_t;
 
   /// Throws unless 0 ≤ id < 2⁴⁰ and step < 2⁴⁰.
-  explicit Stream(StreamKey key, std::int64_t id = 0, std::uint64_t step = 0) : key_(key), id_(id), step_(step) {
+  explicit Stream(extend::StreamKey key, std::int64_t id = 0, std::uint64_t step = 0)
+      : key_(key), id_(id), step_(step) {
     detail::require_id(id);
     detail::require_step(step);
   }
@@ -140,9 +146,9 @@ class Stream {
   /// 64 random bits. Throws after 2⁴¹ of them.
   std::uint64_t bits() {
     if (std::exchange(half_left_, !half_left_)) return second_half_;
-    require(group_ < detail::field_end, {"a Stream is exhausted after 2^41 numbers; take another id or step"});
-    const auto [w] =
-        philox4x32(detail::counter_at(key_.purpose, static_cast<std::uint64_t>(id_), step_, group_++), key_.seed);
+    extend::require(group_ < detail::field_end, {"a Stream is exhausted after 2^41 numbers; take another id or step"});
+    const auto [w] = detail::philox4x32(
+        detail::counter_at(key_.purpose, static_cast<std::uint64_t>(id_), step_, group_++), key_.seed);
     second_half_ = w[2] | w[3] << 32;
     return w[0] | w[1] << 32;
   }
@@ -161,7 +167,7 @@ class Stream {
 
   /// d independent standard normal numbers. Throws unless d ≥ 0.
   Eigen::VectorXd normals(Index d) {
-    require_at_least(d, 0, "d");
+    extend::require_at_least(d, 0, "d");
     Eigen::VectorXd z(d);
     for (Index i = 0; i < d; ++i) z[i] = normal();
     return z;
@@ -169,7 +175,7 @@ class Stream {
 
   /// Uniform among 0, 1, …, n − 1, without bias. Throws unless n ≥ 1.
   Index below(Index n) {
-    require_at_least(n, 1, "n");
+    extend::require_at_least(n, 1, "n");
     const std::uint64_t choices = static_cast<std::uint64_t>(n);
     std::uint64_t number, remainder;
     do {  // again where the number lies in the last, incomplete run of n
@@ -180,7 +186,7 @@ class Stream {
   }
 
  private:
-  StreamKey key_;
+  extend::StreamKey key_;
   std::int64_t id_;
   std::uint64_t step_;
   std::uint64_t group_ = 0;
@@ -190,6 +196,8 @@ class Stream {
   bool normal_left_ = false;
 };
 
+namespace detail {
+
 /// The 64-bit FNV-1a hash of a name (G. Fowler, L. C. Noll, K.-P. Vo; RFC 9923).
 constexpr std::uint64_t hash_name(std::string_view name) {
   std::uint64_t hash = 0xCBF29CE484222325;
@@ -198,7 +206,7 @@ constexpr std::uint64_t hash_name(std::string_view name) {
 }
 
 /// The stream that belongs to a name, a parameter's say: all 64 bits of its hash are in the address.
-inline Stream named_stream(StreamKey key, std::string_view name) {
+inline Stream named_stream(extend::StreamKey key, std::string_view name) {
   const std::uint64_t hash = hash_name(name);
   return Stream(key, static_cast<std::int64_t>(hash >> 24), hash & 0xFFFFFF);
 }
@@ -206,13 +214,15 @@ inline Stream named_stream(StreamKey key, std::string_view name) {
 /// The order in which an epoch visits n samples: a random permutation of 0, 1, …, n − 1, the same for the same seed,
 /// epoch and n (Fisher and Yates's shuffle). Throws unless n ≥ 0 and epoch < 2⁴⁰.
 inline std::vector<Index> permutation(std::uint64_t seed, std::uint64_t epoch, Index n) {
-  require_at_least(n, 0, "n");
-  Stream stream({seed, Purpose::minibatch}, 0, epoch);
+  extend::require_at_least(n, 0, "n");
+  Stream stream({seed, extend::Purpose::minibatch}, 0, epoch);
   std::vector<Index> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), Index{0});
   for (Index last = n - 1; last > 0; --last)
     std::swap(order[static_cast<std::size_t>(last)], order[static_cast<std::size_t>(stream.below(last + 1))]);
   return order;
 }
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -26,16 +26,16 @@ struct annealed_langevin {
   struct Notes {};
 
   void validate() const {
-    require_at_least(steps, 1, "annealed_langevin: steps");
-    require_positive(step, "annealed_langevin: step");
-    require_positive(temperature, "annealed_langevin: temperature");
+    extend::require_at_least(steps, 1, "annealed_langevin: steps");
+    extend::require_positive(step, "annealed_langevin: step");
+    extend::require_positive(temperature, "annealed_langevin: temperature");
     sampling::require_step_count(levels.size(), steps, "annealed_langevin: steps");
   }
 
   double starts_at() const { return levels.largest(); }
   double langevin_ratio() const { return step / (levels.smallest() * levels.smallest()); }
   Index step_count() const { return levels.size() * steps + (denoise ? 1 : 0); }
-  NoiseStep at(Index t) const {
+  extend::NoiseStep at(Index t) const {
     const Index level = t / steps;
     if (level == levels.size()) return {levels.smallest(), 0};
     const bool last = (t + 1) % steps == 0;
@@ -43,19 +43,19 @@ struct annealed_langevin {
   }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index t,
-               const ChainNoise& noise) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index t,
+               const extend::ChainNoise& noise) const {
     Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
-    const NoiseStep now = at(t);
+    const extend::NoiseStep now = at(t);
     target.score(chains, chains.X, now.sigma, S);
     if (now.next == 0) {
-      combine<T>(next, {{1, chains.X}, {now.sigma * now.sigma, S}});
+      extend::combine<T>(next, {{1, chains.X}, {now.sigma * now.sigma, S}});
       return chains.move(next);
     }
     const double ratio = now.sigma / levels.smallest(), h = step * ratio * ratio;
     Z.resize(S.rows(), S.cols());
     noise.normals(Z);
-    combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
+    extend::combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
     chains.move(next);
   }
 };

@@ -28,7 +28,7 @@ class ChainStart {
   requires(!requires { typename F::PlainObject; } /* Eigen's own: callable too, with indices */) &&
       std::is_invocable_r_v<Eigen::VectorXd, F&, Stream&> ChainStart(F distribution)
       : distribution_(std::move(distribution)) {
-    static_assert(returns_numbers<F&, Stream&>,
+    static_assert(detail::returns_numbers<F&, Stream&>,
                   "a start returns an Eigen expression, whose numbers are gone once it has returned: state the type, "
                   "[](scorematch::Stream& stream) -> Eigen::VectorXd { … }");
   }
@@ -38,10 +38,10 @@ class ChainStart {
   Eigen::MatrixXd points(Index dimension, Index chains, std::uint64_t seed,
                          const char* argument = "SampleOptions: start") const {
     if (given_) {
-      require(points_.rows() == dimension && points_.cols() == chains,
-              {argument, " is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ", chains,
-               ", one column per chain"});
-      require_samples<double>(points_, dimension, argument);
+      extend::require(points_.rows() == dimension && points_.cols() == chains,
+                      {argument, " is ", points_.rows(), " × ", points_.cols(), "; it must be ", dimension, " × ",
+                       chains, ", one column per chain"});
+      extend::require_samples<double>(points_, dimension, argument);
       return points_;
     }
     Eigen::MatrixXd points(dimension, chains);
@@ -51,13 +51,13 @@ class ChainStart {
       return z.transpose();
     }
     for (Index c = 0; c < chains; ++c) {
-      Stream stream({seed, Purpose::chain_start}, c);
+      Stream stream({seed, extend::Purpose::chain_start}, c);
       const Eigen::VectorXd x = distribution_(stream);
-      require(x.size() == dimension,
-              {argument, " returned a point of size ", x.size(), "; the model has dimension ", dimension});
+      extend::require(x.size() == dimension,
+                      {argument, " returned a point of size ", x.size(), "; the model has dimension ", dimension});
       for (Index j = 0; j < dimension; ++j) points(j, c) = x[j];
     }
-    require_samples<double>(points, dimension, argument);
+    extend::require_samples<double>(points, dimension, argument);
     return points;
   }
 
@@ -68,7 +68,8 @@ class ChainStart {
   static void draw(Index first, Index count, Index dimension, std::uint64_t seed, Eigen::MatrixXd& z,
                    std::uint64_t attempt = 0) {
     z.resize(count, dimension);
-    fill_normals<double>({seed, Purpose::chain_start}, Ids::from(first), count, attempt, dimension, z.data(), count);
+    extend::fill_normals<double>({seed, extend::Purpose::chain_start}, extend::Ids::from(first), count, attempt,
+                                 dimension, z.data(), count);
   }
 
  private:

@@ -100,7 +100,7 @@ template <class T>
 class ChainWatch {
  public:
   /// `secants`: whether scores are compared (unadjusted Langevin).
-  void start(const Chains<T>& chains, bool secants) {
+  void start(const extend::Chains<T>& chains, bool secants) {
     const Index B = chains.X.rows(), d = chains.X.cols();
     next_ = 0;
     accepted_.setZero(B);
@@ -116,7 +116,7 @@ class ChainWatch {
     drift_.setZero(B);
   }
 
-  void before(Index t, const WatchPlan& plan, Chains<T>& chains) {
+  void before(Index t, const WatchPlan& plan, extend::Chains<T>& chains) {
     if (t < next_) return;
     now_ = true;
     next_ = plan.next(t + 1);
@@ -130,7 +130,7 @@ class ChainWatch {
     if (second) X_next_ = chains.X;
   }
 
-  void after(Index t, const WatchPlan& plan, Chains<T>& chains) {
+  void after(Index t, const WatchPlan& plan, extend::Chains<T>& chains) {
     if (!now_) return;
     now_ = chains.keep_score = false;
     if (X_.size() == 0) return;
@@ -139,7 +139,7 @@ class ChainWatch {
   }
 
   /// Whether chain i moved in the second half.
-  bool moved_late(const Chains<T>& chains, Index i) const { return chains.accepted[i] > accepted_[i]; }
+  bool moved_late(const extend::Chains<T>& chains, Index i) const { return chains.accepted[i] > accepted_[i]; }
 
   /// Unadjusted Langevin's chain i, its step h and temperature τ.
   bool unstable(Index i, double h, double temperature) const {
@@ -150,7 +150,7 @@ class ChainWatch {
 
   /// Chain i's way over the last quarters in units of diffusion, of variance `diffusion` per step and coordinate; added
   /// to `ways` where it does not run away.
-  void travel(const Chains<T>& chains, Index i, const WatchPlan& plan, double diffusion, ChainFindings& found,
+  void travel(const extend::Chains<T>& chains, Index i, const WatchPlan& plan, double diffusion, ChainFindings& found,
               Ways& ways) const {
     const Index d = middle_.cols();
     const double unit = 1 / std::sqrt(diffusion * static_cast<double>(plan.quarter));

@@ -66,8 +66,8 @@ struct DormandPrince {
 
   /// Slopes at the start; the first step to try is half of the σ there, or all of the way.
   template <class T>
-  void start(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double from, double to,
-             FlowPaths<T>& paths) const {
+  void start(extend::NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double from,
+             double to, FlowPaths<T>& paths) const {
     const Index B = X.rows();
     paths.sigma.setConstant(B, from);
     paths.step.setConstant(B, to > from ? std::min(0.5 * from, to - from) : std::max(-0.5 * from, to - from));
@@ -81,7 +81,7 @@ struct DormandPrince {
 
   /// One attempt at a step for each row on its way to σ = `to`. True when none is left.
   template <class T>
-  bool attempt(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double to,
+  bool attempt(extend::NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X, double to,
                FlowPaths<T>& paths) const {
     using V = simd::Lanes<T>;
     constexpr Index lanes = simd::width<V>;
@@ -123,7 +123,7 @@ struct DormandPrince {
  private:
   /// K = −σ s, and the rate −σ tr(∂s/∂x).
   template <class T>
-  static void slopes(NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X,
+  static void slopes(extend::NoiseConditionalTarget<T>& target, const Eigen::VectorXi& label, Matrix<T>& X,
                      const Vector<T>& sigma, Matrix<T>& K, Vector<double>* rate) {
     target.score(label, X, sigma, K, rate);
     for (Index j = 0; j < K.cols(); ++j)

@@ -22,23 +22,24 @@ struct dpm_solver {
   void validate() const { sampling::require_steps(levels, denoise, "dpm_solver"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>& notes, Index step,
-               const ChainNoise&) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>& notes, Index step,
+               const extend::ChainNoise&) const {
     Matrix<T>&S = target.scratch(0), &D = target.scratch(1), &next = target.scratch(2);
-    const NoiseStep now = at(step);
+    const extend::NoiseStep now = at(step);
     target.score(chains, chains.X, now.sigma, S);
-    combine<T>(D, {{1, chains.X}, {now.sigma * now.sigma, S}});
+    extend::combine<T>(D, {{1, chains.X}, {now.sigma * now.sigma, S}});
     const double keep = now.next / now.sigma;
     if (now.next == 0) {
       next = D;
     } else if (notes.sigma > now.sigma) {
       const double inverse = 0.5 * std::log(now.sigma / now.next) / std::log(notes.sigma / now.sigma);  // 1/(2r)
-      combine<T>(next, {{keep, chains.X}, {(1 - keep) * (1 + inverse), D}, {-(1 - keep) * inverse, notes.denoised}});
+      extend::combine<T>(next,
+                         {{keep, chains.X}, {(1 - keep) * (1 + inverse), D}, {-(1 - keep) * inverse, notes.denoised}});
     } else {
-      combine<T>(next, {{keep, chains.X}, {1 - keep, D}});
+      extend::combine<T>(next, {{keep, chains.X}, {1 - keep, D}});
     }
     notes.denoised.swap(D);
     notes.sigma = now.sigma;

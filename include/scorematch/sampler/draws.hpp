@@ -26,29 +26,31 @@ struct SampleOptions {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   void validate() const {
-    require_at_least(chains, 1, "SampleOptions: chains");
-    require_at_least(steps, 1, "SampleOptions: steps");
-    require_at_least(burn_in, 0, "SampleOptions: burn_in");
-    require(thin >= 0 && thin <= steps, {"SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps});
+    extend::require_at_least(chains, 1, "SampleOptions: chains");
+    extend::require_at_least(steps, 1, "SampleOptions: steps");
+    extend::require_at_least(burn_in, 0, "SampleOptions: burn_in");
+    extend::require(thin >= 0 && thin <= steps,
+                    {"SampleOptions: thin is ", thin, "; it must be from 0 to steps, ", steps});
     constexpr std::uint64_t end = detail::field_end;  // of the addresses of a chain's random numbers
     const auto ends_in_range = [&](Index number, const char* argument) {
-      require(static_cast<std::uint64_t>(number) <= end, {argument, " is ", number, "; it must be at most 2^40"});
+      extend::require(static_cast<std::uint64_t>(number) <= end,
+                      {argument, " is ", number, "; it must be at most 2^40"});
     };
     ends_in_range(chains, "SampleOptions: chains");
     ends_in_range(steps, "SampleOptions: steps");
     ends_in_range(burn_in, "SampleOptions: burn_in");
     const std::uint64_t total = static_cast<std::uint64_t>(burn_in) + static_cast<std::uint64_t>(steps);
-    require(first_step < end && total <= end - first_step,
-            {"SampleOptions: first_step is ", first_step, ", burn_in ", burn_in, " and steps ", steps,
-             "; the last step must be below 2^40"});
+    extend::require(first_step < end && total <= end - first_step,
+                    {"SampleOptions: first_step is ", first_step, ", burn_in ", burn_in, " and steps ", steps,
+                     "; the last step must be below 2^40"});
   }
 
   /// Throws unless d × (chains · kept) numbers can be counted.
   void validate_for(Index dimension) const {
     const Index kept = thin > 0 ? steps / thin : 1;
-    require(chains <= std::numeric_limits<Index>::max() / 8 / std::max<Index>(1, dimension) / kept,
-            {"SampleOptions: ", chains, " chains with ", kept, " kept states of dimension ", dimension,
-             " do not fit into memory; take a larger thin"});
+    extend::require(chains <= std::numeric_limits<Index>::max() / 8 / std::max<Index>(1, dimension) / kept,
+                    {"SampleOptions: ", chains, " chains with ", kept, " kept states of dimension ", dimension,
+                     " do not fit into memory; take a larger thin"});
   }
 };
 
@@ -108,9 +110,9 @@ struct [[nodiscard]] Draws {
 
   /// A line: how it ended, chains, kept states and the mean acceptance; then the evidence, if there is any.
   std::string text() const {
-    return scorematch::text(to_string(status), ": ", chains, " chains, ", kept, " kept states of each, acceptance ",
-                            acceptance.size() > 0 ? acceptance.mean() : 0, '\n',
-                            evidence.empty() ? "" : "  " + evidence + '\n');
+    return scorematch::detail::text(to_string(status), ": ", chains, " chains, ", kept,
+                                    " kept states of each, acceptance ", acceptance.size() > 0 ? acceptance.mean() : 0,
+                                    '\n', evidence.empty() ? "" : "  " + evidence + '\n');
   }
 
   /// The kept states of one chain: d × kept.

@@ -38,25 +38,27 @@ struct GenerateOptions {
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   void validate() const {
-    require_within(count, 1, static_cast<Index>(detail::field_end), "GenerateOptions: count");
-    require(std::isfinite(guidance), {"GenerateOptions: guidance is ", guidance, "; it must be a finite number"});
-    require(std::isfinite(data_variance) && data_variance >= 0,
-            {"GenerateOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
-    require_at_least(resampling, 1, "GenerateOptions: resampling");
-    require(resampling == 1 || known.size() > 0,
-            {"GenerateOptions: resampling is ", resampling, ", but nothing is known that it could settle"});
+    extend::require_within(count, 1, static_cast<Index>(detail::field_end), "GenerateOptions: count");
+    extend::require(std::isfinite(guidance),
+                    {"GenerateOptions: guidance is ", guidance, "; it must be a finite number"});
+    extend::require(std::isfinite(data_variance) && data_variance >= 0,
+                    {"GenerateOptions: data_variance is ", data_variance, "; it must be a finite number from 0 on"});
+    extend::require_at_least(resampling, 1, "GenerateOptions: resampling");
+    extend::require(resampling == 1 || known.size() > 0,
+                    {"GenerateOptions: resampling is ", resampling, ", but nothing is known that it could settle"});
   }
 
   /// Throws unless `known` is empty or dimension × count, of finite numbers and NaN.
   void validate_for(Index dimension) const {
     if (known.size() == 0) return;
-    require(known.rows() == dimension && known.cols() == count,
-            {"GenerateOptions: known is ", known.rows(), " × ", known.cols(), "; it must be ", dimension, " × ", count,
-             ", one column per sample, NaN where a number is to be filled in"});
+    extend::require(known.rows() == dimension && known.cols() == count,
+                    {"GenerateOptions: known is ", known.rows(), " × ", known.cols(), "; it must be ", dimension, " × ",
+                     count, ", one column per sample, NaN where a number is to be filled in"});
     for (Index i = 0; i < known.size(); ++i)
-      require(!std::isinf(known.data()[i]),
-              {"GenerateOptions: known has an infinite number in column ", i / dimension, ", row ", i % dimension,
-               " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
+      extend::require(
+          !std::isinf(known.data()[i]),
+          {"GenerateOptions: known has an infinite number in column ", i / dimension, ", row ", i % dimension,
+           " (counted from 0); its entries must be finite, or NaN where a number is to be filled in"});
   }
 };
 
@@ -106,10 +108,10 @@ struct [[nodiscard]] Generation {
 
   /// A line: how it ended, samples, evaluations of each and the noise level; then the evidence, if there is any.
   std::string text() const {
-    return scorematch::text(to_string(status), ": ", points.cols(), " samples, ",
-                            evaluations.size() > 0 ? evaluations.cast<double>().mean() : 0,
-                            " evaluations of each, at sigma ", sigma, '\n',
-                            evidence.empty() ? "" : "  " + evidence + '\n');
+    return scorematch::detail::text(to_string(status), ": ", points.cols(), " samples, ",
+                                    evaluations.size() > 0 ? evaluations.cast<double>().mean() : 0,
+                                    " evaluations of each, at sigma ", sigma, '\n',
+                                    evidence.empty() ? "" : "  " + evidence + '\n');
   }
 };
 
@@ -121,12 +123,12 @@ struct KnownValues {
   Matrix<T> values, Z;
 
   /// What is known replaces what stands there, at the noise level σ: x_known + σ z.
-  void impose(NoisyChains<T>& chains, double sigma, const ChainNoise& noise) {
+  void impose(extend::NoisyChains<T>& chains, double sigma, const extend::ChainNoise& noise) {
     if (values.size() == 0) return;
     Z.resize(values.rows(), values.cols());
     if (sigma > 0)
-      fill_normals<T>({noise.seed, Purpose::known_values}, Ids::from(noise.first_chain), Z.rows(), 2 * noise.step,
-                      Z.cols(), Z.data(), Z.rows());
+      extend::fill_normals<T>({noise.seed, extend::Purpose::known_values}, extend::Ids::from(noise.first_chain),
+                              Z.rows(), 2 * noise.step, Z.cols(), Z.data(), Z.rows());
     else
       Z.setZero();
     for (Index j = 0; j < values.cols(); ++j)
@@ -135,10 +137,10 @@ struct KnownValues {
   }
 
   /// Back up a step: noise lifts σ' to σ again.
-  void lift(NoisyChains<T>& chains, NoiseStep step, const ChainNoise& noise) {
+  void lift(extend::NoisyChains<T>& chains, extend::NoiseStep step, const extend::ChainNoise& noise) {
     const T root = static_cast<T>(std::sqrt(step.sigma * step.sigma - step.next * step.next));
-    fill_normals<T>({noise.seed, Purpose::known_values}, Ids::from(noise.first_chain), Z.rows(), 2 * noise.step + 1,
-                    Z.cols(), Z.data(), Z.rows());
+    extend::fill_normals<T>({noise.seed, extend::Purpose::known_values}, extend::Ids::from(noise.first_chain), Z.rows(),
+                            2 * noise.step + 1, Z.cols(), Z.data(), Z.rows());
     for (Index j = 0; j < Z.cols(); ++j)
       for (Index i = 0; i < Z.rows(); ++i)
         if (!chains.lost[i]) chains.X(i, j) += root * Z(i, j);
@@ -149,16 +151,17 @@ struct KnownValues {
 template <class M, class T>
 void validate_generate(const M& model, const BoundSampler<T>& sampler, const GenerateOptions& options) {
   sampler.validate();
-  require(
-      takes_sigma(model),
+  extend::require(
+      extend::takes_sigma(model),
       {"generate needs a noise-conditional model, and this one takes no sigma: write its formula as "
        "[](auto x, auto sigma, auto theta) …, and learn it at many levels. (For samples of a model without: sample)"});
   options.validate();
   require_guidance(model, options.labels, options.count, options.guidance, "GenerateOptions");
   if (!sampler.adaptive()) require_step_count(sampler.step_count(), options.resampling, "GenerateOptions: resampling");
-  require(!sampler.adaptive() || options.known.size() == 0,
-          {"GenerateOptions: known is given, but probability_flow has no levels at which it could be put in; take "
-           "predictor_corrector or annealed_langevin"});
+  extend::require(
+      !sampler.adaptive() || options.known.size() == 0,
+      {"GenerateOptions: known is given, but probability_flow has no levels at which it could be put in; take "
+       "predictor_corrector or annealed_langevin"});
   options.validate_for(static_cast<Index>(model.dimension()));
 }
 
@@ -170,32 +173,33 @@ void conclude(Index far, bool stopped, Index count, Generation<T>& result) {
   if (result.lost_chains > 0 || result.step_times_slope > 2) {
     result.status = GenerationStatus::diverged;
     if (result.lost_chains > far)
-      tell(evidence, text(share_of(result.lost_chains - far, count), " left the finite numbers"));
+      tell(evidence, detail::text(share_of(result.lost_chains - far, count), " left the finite numbers"));
     if (far > 0)
-      tell(evidence,
-           text(share_of(far, count), " went farther from where the score says that the data are than they began"));
+      tell(evidence, detail::text(share_of(far, count),
+                                  " went farther from where the score says that the data are than they began"));
   } else if (stopped) {
     result.status = GenerationStatus::stopped;
   } else if (result.unfinished_chains > 0) {
     result.status = GenerationStatus::unfinished;
-    tell(evidence, text(share_of(result.unfinished_chains, count),
-                        " did not arrive (raise most_steps, or tolerance where rounding is larger than it)"));
+    tell(evidence, detail::text(share_of(result.unfinished_chains, count),
+                                " did not arrive (raise most_steps, or tolerance where rounding is larger than it)"));
   } else if (coarse) {
     result.status = GenerationStatus::coarse;
   }
   if (coarse)
-    tell(evidence, text("at some level the step times the slope of the score is ", result.step_times_slope,
-                        ", and Langevin's steps are unstable from 2 on, wide from 2/3 on (take a smaller step)"));
+    tell(evidence,
+         detail::text("at some level the step times the slope of the score is ", result.step_times_slope,
+                      ", and Langevin's steps are unstable from 2 on, wide from 2/3 on (take a smaller step)"));
 }
 
 /// One call of generate: an ordinary class, compiled once a scalar.
 template <class T>
 class GenerateRun {
-  using Target = NoiseConditionalTarget<T>;
+  using Target = extend::NoiseConditionalTarget<T>;
 
  public:
-  GenerateRun(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler, const GenerateOptions& options,
-              Generation<T>& result)
+  GenerateRun(const extend::BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler,
+              const GenerateOptions& options, Generation<T>& result)
       : sampler_(sampler),
         options_(options),
         result_(result),
@@ -220,14 +224,14 @@ class GenerateRun {
 
  private:
   struct Block {
-    NoisyChains<T> chains;
-    Room notes;
+    extend::NoisyChains<T> chains;
+    extend::Room notes;
     KnownValues<T> known;
     bool arrived = false;
   };
 
   void start(Index b) {
-    NoisyChains<T>& c = blocks_[b].chains;
+    extend::NoisyChains<T>& c = blocks_[b].chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
     start_.gather(first, count, c.X);
     const Index rows = c.X.rows();
@@ -246,7 +250,7 @@ class GenerateRun {
   // Adaptive: each chain by its own steps. With progress some steps at a time.
   void attempt_all() {
     constexpr Index thousandths = 1000;
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     Index done = 0;
     while (done < thousandths && !stopped_) {
       blocks_.each([&](Target& target, Index b) {
@@ -269,7 +273,7 @@ class GenerateRun {
   }
 
   void go_down() {
-    const Stopwatch watch;
+    const detail::Stopwatch watch;
     const Index total = sampler_.step_count();
     stopped_ = in_strides(
         total, options_.progress,
@@ -285,12 +289,13 @@ class GenerateRun {
   }
 
   void step_down(Target& target, Index b, Index t) {
-    NoisyChains<T>& chains = blocks_[b].chains;
+    extend::NoisyChains<T>& chains = blocks_[b].chains;
     KnownValues<T>& known = blocks_[b].known;
-    const NoiseStep step = sampler_.at(t);
+    const extend::NoiseStep step = sampler_.at(t);
     chains.watch.on = watched(t);
     for (Index k = 0; k < repeats_; ++k) {
-      const ChainNoise noise{options_.seed, static_cast<std::uint64_t>(t * repeats_ + k), blocks_.cut().first(b)};
+      const extend::ChainNoise noise{options_.seed, static_cast<std::uint64_t>(t * repeats_ + k),
+                                     blocks_.cut().first(b)};
       known.impose(chains, step.sigma, noise);
       sampler_.advance(target, chains, blocks_[b].notes, t, noise);
       if (step.next == 0) break;
@@ -308,7 +313,7 @@ class GenerateRun {
   }
 
   void finish(Index b) {
-    NoisyChains<T>& c = blocks_[b].chains;
+    extend::NoisyChains<T>& c = blocks_[b].chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
     blocks_[b].known.impose(c, 0, {});
     evaluate::scatter_rows(c.X, count, first, result_.points);
@@ -318,9 +323,9 @@ class GenerateRun {
   void judge() {
     const double reach = deviation_ * std::sqrt(static_cast<double>(d_));
     Index far = 0;
-    std::vector<typename ScoreWatch<T>::Slope> slopes;
+    std::vector<typename detail::ScoreWatch<T>::Slope> slopes;
     for (Index b = 0; b < blocks_.cut().count; ++b) {
-      const NoisyChains<T>& c = blocks_[b].chains;
+      const extend::NoisyChains<T>& c = blocks_[b].chains;
       for (Index i = 0; i < blocks_.cut().size(b); ++i) {
         const bool strayed = !sampler_.adaptive() && !stopped_ && !c.lost[i] &&
                              !(c.watch.largest_distance(i) <= 100 * std::max(reach, c.watch.first_distance(i)));
@@ -353,8 +358,8 @@ class GenerateRun {
 };
 
 template <class T>
-void run(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler, const GenerateOptions& options,
-         Generation<T>& result) {
+void run(const extend::BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler,
+         const GenerateOptions& options, Generation<T>& result) {
   GenerateRun<T>(bound, classes, sampler, options, result).run();
 }
 
@@ -381,18 +386,18 @@ void run(const BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampl
 /// The same bits for any number of threads. A chain's random numbers do not depend on how many others run, its states
 /// only through the rounding of matrix products. T: float or double. Throws std::invalid_argument for options out of
 /// range, a model that takes no sigma, and labels, start or known values of the wrong shape.
-template <class T = double, class M, NoiseConditionalSampler<T> Sampler>
+template <class T = double, class M, extend::NoiseConditionalSampler<T> Sampler>
 Generation<T> generate(const M& model, const Sampler& sampler, const GenerateOptions& options = {}) {
   Generation<T> result;
-  if constexpr (check_model<M>()) {
-    constexpr bool possible = Model<M> || has_score_at_sigma<M>;
+  if constexpr (detail::check_model<M>()) {
+    constexpr bool possible = Model<M> || extend::has_score_at_sigma<M>;
     static_assert(possible,
                   "a class given to generate must provide  void score(Eigen::Ref<const Eigen::MatrixXd> X, "
                   "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
     if constexpr (possible) {
       const sampling::BoundSampler<T> any(sampler);
       sampling::validate_generate(model, any, options);
-      sampling::run<T>(bind<T>(model), classes_of(model), any, options, result);
+      sampling::run<T>(detail::bind<T>(model), extend::classes_of(model), any, options, result);
     }
   }
   return result;

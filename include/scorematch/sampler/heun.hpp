@@ -22,15 +22,15 @@ struct euler {
   void validate() const { sampling::require_steps(levels, denoise, "euler"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
-               const ChainNoise&) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+               const extend::ChainNoise&) const {
     Matrix<T>&S = target.scratch(0), &next = target.scratch(1);
-    const NoiseStep now = at(step);
+    const extend::NoiseStep now = at(step);
     target.score(chains, chains.X, now.sigma, S);
-    combine<T>(next, {{1, chains.X}, {-(now.next - now.sigma) * now.sigma, S}});
+    extend::combine<T>(next, {{1, chains.X}, {-(now.next - now.sigma) * now.sigma, S}});
     chains.move(next);
   }
 };
@@ -53,40 +53,42 @@ struct heun {
 
   void validate() const {
     sampling::require_steps(levels, denoise, "heun");
-    require(std::isfinite(churn) && churn >= 0, {"heun: churn is ", churn, "; it must be a finite number from 0 on"});
-    require(churn_min >= 0 && churn_max >= churn_min, {"heun: churn_min is ", churn_min, " and churn_max ", churn_max,
-                                                       "; they must be 0 ≤ churn_min ≤ churn_max"});
-    require_positive(churn_noise, "heun: churn_noise");
+    extend::require(std::isfinite(churn) && churn >= 0,
+                    {"heun: churn is ", churn, "; it must be a finite number from 0 on"});
+    extend::require(churn_min >= 0 && churn_max >= churn_min, {"heun: churn_min is ", churn_min, " and churn_max ",
+                                                               churn_max, "; they must be 0 ≤ churn_min ≤ churn_max"});
+    extend::require_positive(churn_noise, "heun: churn_noise");
   }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
-               const ChainNoise& noise) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+               const extend::ChainNoise& noise) const {
     Matrix<T>&S = target.scratch(0), &S_next = target.scratch(1), &next = target.scratch(2);
-    NoiseStep now = at(step);
+    extend::NoiseStep now = at(step);
     if (churn > 0 && now.sigma >= churn_min && now.sigma <= churn_max) lift(target, chains, now, noise);
     const double h = now.next - now.sigma;
     target.score(chains, chains.X, now.sigma, S);
-    combine<T>(next, {{1, chains.X}, {-h * now.sigma, S}});
+    extend::combine<T>(next, {{1, chains.X}, {-h * now.sigma, S}});
     if (now.next > 0) {
       target.score(chains, next, now.next, S_next);
-      combine<T>(next, {{1, chains.X}, {-0.5 * h * now.sigma, S}, {-0.5 * h * now.next, S_next}});
+      extend::combine<T>(next, {{1, chains.X}, {-0.5 * h * now.sigma, S}, {-0.5 * h * now.next, S_next}});
     }
     chains.move(next);
   }
 
  private:
   template <class T>
-  void lift(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, NoiseStep& now, const ChainNoise& noise) const {
+  void lift(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, extend::NoiseStep& now,
+            const extend::ChainNoise& noise) const {
     const double gamma = std::min(churn / static_cast<double>(levels.size()), 0.41421356237309503 /* √2 − 1 */);
     const double lifted = now.sigma * (1 + gamma), added = lifted * lifted - now.sigma * now.sigma;
     Matrix<T>&Z = target.scratch(0), &next = target.scratch(2);
     Z.resize(chains.X.rows(), chains.X.cols());
     noise.normals(Z);
-    combine<T>(next, {{1, chains.X}, {churn_noise * std::sqrt(added), Z}});
+    extend::combine<T>(next, {{1, chains.X}, {churn_noise * std::sqrt(added), Z}});
     chains.move(next);
     now.sigma = lifted;
   }
@@ -103,28 +105,28 @@ struct rk4 {
   void validate() const { sampling::require_steps(levels, denoise, "rk4"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
-               const ChainNoise&) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+               const extend::ChainNoise&) const {
     Matrix<T>&S1 = target.scratch(0), &S2 = target.scratch(1), &S3 = target.scratch(2), &S4 = target.scratch(3);
     Matrix<T>& next = target.scratch(4);
-    const NoiseStep now = at(step);
+    const extend::NoiseStep now = at(step);
     const double h = now.next - now.sigma, middle = now.sigma + 0.5 * h;
     target.score(chains, chains.X, now.sigma, S1);
-    combine<T>(next, {{1, chains.X}, {(now.next > 0 ? -0.5 : -1) * h * now.sigma, S1}});
+    extend::combine<T>(next, {{1, chains.X}, {(now.next > 0 ? -0.5 : -1) * h * now.sigma, S1}});
     if (now.next > 0) {
       target.score(chains, next, middle, S2);
-      combine<T>(next, {{1, chains.X}, {-0.5 * h * middle, S2}});
+      extend::combine<T>(next, {{1, chains.X}, {-0.5 * h * middle, S2}});
       target.score(chains, next, middle, S3);
-      combine<T>(next, {{1, chains.X}, {-h * middle, S3}});
+      extend::combine<T>(next, {{1, chains.X}, {-h * middle, S3}});
       target.score(chains, next, now.next, S4);
-      combine<T>(next, {{1, chains.X},
-                        {-h / 6 * now.sigma, S1},
-                        {-h / 3 * middle, S2},
-                        {-h / 3 * middle, S3},
-                        {-h / 6 * now.next, S4}});
+      extend::combine<T>(next, {{1, chains.X},
+                                {-h / 6 * now.sigma, S1},
+                                {-h / 3 * middle, S2},
+                                {-h / 3 * middle, S3},
+                                {-h / 6 * now.next, S4}});
     }
     chains.move(next);
   }

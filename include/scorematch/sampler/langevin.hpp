@@ -19,15 +19,15 @@ struct langevin {
   static constexpr bool adjusted = false;
 
   void validate() const {
-    require_positive(step, "langevin: step");
-    require_positive(temperature, "langevin: temperature");
+    extend::require_positive(step, "langevin: step");
+    extend::require_positive(temperature, "langevin: temperature");
   }
 
   template <class T>
-  void start(Target<T>&, Chains<T>&) const {}
+  void start(extend::Target<T>&, extend::Chains<T>&) const {}
 
   template <class T>
-  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
+  void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);
@@ -56,7 +56,7 @@ struct langevin {
  private:
   // A chain that left the finite numbers stays where it last was.
   template <class T>
-  static void keep_lost_chains(Chains<T>& chains) {
+  static void keep_lost_chains(extend::Chains<T>& chains) {
     for (Index i = 0; i < chains.X.rows(); ++i) {
       bool finite = true;
       for (Index j = 0; j < chains.X.cols(); ++j) finite = finite && std::isfinite(chains.proposal(i, j));

@@ -21,12 +21,12 @@ struct mala {
   static constexpr bool adjusted = true;
 
   void validate() const {
-    require_positive(step, "mala: step");
-    require_positive(temperature, "mala: temperature");
+    extend::require_positive(step, "mala: step");
+    extend::require_positive(temperature, "mala: temperature");
   }
 
   template <class T>
-  void start(Target<T>& target, Chains<T>& chains) const {
+  void start(extend::Target<T>& target, extend::Chains<T>& chains) const {
     target.energy_and_score(chains.X, chains.f, chains.S);
   }
 
@@ -34,7 +34,7 @@ struct mala {
   /// would be accepted with probability e⁻⁴ at most. In the tails of a light-tailed law the drift overshoots so far
   /// that no proposal is ever accepted (Roberts & Tweedie 1996, §4.1). It follows `start`.
   template <class T>
-  void settle(Target<T>& target, Chains<T>& chains) const {
+  void settle(extend::Target<T>& target, extend::Chains<T>& chains) const {
     constexpr int rounds = 200;
     const Index B = chains.X.rows(), d = chains.X.cols();
     Vector<double> length = Vector<double>::Constant(B, step);  // 0: it has settled
@@ -70,7 +70,7 @@ struct mala {
   }
 
   template <class T>
-  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
+  void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
     using D = simd::Lanes<double>;
     const Index B = chains.X.rows(), d = chains.X.cols();
     chains.Z.resize(B, d);

@@ -28,6 +28,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// What `generate` sees of the scores that a sampler asks for, to judge by. Of data blurred by σz, the score's slope is
 /// at most 1/σ² in any direction, and σ²‖s‖ is the distance to the mean of the data given x.
 template <class T>
@@ -99,6 +101,10 @@ class ScoreWatch {
   std::vector<Slope> slopes_;
 };
 
+}  // namespace detail
+
+namespace extend {
+
 /// A block of chains on their way down: rows are chains. B fills whole registers.
 template <class T>
 struct NoisyChains {
@@ -108,7 +114,7 @@ struct NoisyChains {
   Eigen::Array<bool, Eigen::Dynamic, 1> lost;  ///< B, chains that left the finite numbers: they stay where they were
   Eigen::Array<bool, Eigen::Dynamic, 1> late;  ///< B, chains of an adaptive sampler that ran out of steps
   bool any_lost = false;
-  ScoreWatch<T> watch = {};
+  detail::ScoreWatch<T> watch = {};
 
   /// All chains go to `next` (B × d, used up), but those that would leave the finite numbers.
   void move(Matrix<T>& next) {
@@ -243,6 +249,8 @@ struct NoiseStep {
   double sigma = 0, next = 0;
 };
 
+}  // namespace extend
+
 namespace sampling {
 
 /// Throws unless each of `count` samples has a class of the model where it has classes, and guidance has something to
@@ -250,36 +258,39 @@ namespace sampling {
 template <class M>
 void require_guidance(const M& model, const std::vector<int>& labels, Index count, double guidance,
                       const char* options) {
-  const Index classes = classes_of(model);
-  require(classes == 0 || !labels.empty(),
-          {options, ": labels are missing, and the model has ", classes, " classes; give each of the ", count,
-           " samples its own, from 0 to ", classes - 1, " (or -1 for none, if it has learned without labels, too)"});
-  require_labels(labels, count, classes, text(options, ": labels").c_str());
-  require(std::isfinite(guidance), {options, ": guidance is ", guidance, "; it must be a finite number"});
-  require(guidance == 1 || !labels.empty(),
-          {options, ": guidance is ", guidance, ", but no labels are given to be guided by"});
+  const Index classes = extend::classes_of(model);
+  extend::require(
+      classes == 0 || !labels.empty(),
+      {options, ": labels are missing, and the model has ", classes, " classes; give each of the ", count,
+       " samples its own, from 0 to ", classes - 1, " (or -1 for none, if it has learned without labels, too)"});
+  extend::require_labels(labels, count, classes, detail::text(options, ": labels").c_str());
+  extend::require(std::isfinite(guidance), {options, ": guidance is ", guidance, "; it must be a finite number"});
+  extend::require(guidance == 1 || !labels.empty(),
+                  {options, ": guidance is ", guidance, ", but no labels are given to be guided by"});
 }
 
 /// Steps from each level to the next and, with `denoise`, from the last to 0.
 inline Index steps_down(const Levels& levels, bool denoise) { return levels.size() - (denoise ? 0 : 1); }
 
-inline NoiseStep step_down(const Levels& levels, Index step) {
+inline extend::NoiseStep step_down(const Levels& levels, Index step) {
   return {levels[step], step + 1 < levels.size() ? levels[step + 1] : 0};
 }
 
 /// Throws unless the steps of all levels have addresses for their noise: `steps` is what the user chose for each.
 inline void require_step_count(Index levels, Index steps, const char* argument) {
   const Index most = static_cast<Index>(detail::field_end) / levels / 2;
-  require(steps < most, {argument, " is ", steps, "; with ", levels, " levels it must be below ", most});
+  extend::require(steps < most, {argument, " is ", steps, "; with ", levels, " levels it must be below ", most});
 }
 
 inline void require_steps(const Levels& levels, bool denoise, const char* sampler) {
-  require(
+  extend::require(
       steps_down(levels, denoise) >= 1,
       {sampler, ": there is one noise level and denoise is false, so that nothing would be done; give more levels"});
 }
 
 }  // namespace sampling
+
+namespace extend {
 
 /// A sampler of noise-conditional models that goes down a ladder.
 ///   validate          throws on options out of range
@@ -316,16 +327,19 @@ concept AdaptiveSampler = std::copyable<S> && requires(const S& sampler, NoiseCo
 template <class S, class T = double>
 concept NoiseConditionalSampler = LadderSampler<S, T> || AdaptiveSampler<S, T>;
 
+}  // namespace extend
+
 namespace sampling {
 
 /// Any of them as a value, so that the loop over chains is compiled once a scalar.
 template <class T>
 class BoundSampler {
  public:
-  using Target = NoiseConditionalTarget<T>;
+  using Target = extend::NoiseConditionalTarget<T>;
 
   template <class S>
-  requires(!std::same_as<S, BoundSampler> && NoiseConditionalSampler<S, T>) explicit BoundSampler(const S& sampler)
+  requires(!std::same_as<S, BoundSampler> &&
+           extend::NoiseConditionalSampler<S, T>) explicit BoundSampler(const S& sampler)
       : held_(std::make_unique<Held<S>>(sampler)) {}
 
   void validate() const { held_->validate(); }
@@ -333,16 +347,17 @@ class BoundSampler {
   double starts_at() const { return held_->starts_at(); }
   /// A ladder's steps; 0 of an adaptive sampler.
   Index step_count() const { return held_->step_count(); }
-  NoiseStep at(Index step) const { return held_->at(step); }
+  extend::NoiseStep at(Index step) const { return held_->at(step); }
   double langevin_ratio() const { return held_->langevin_ratio(); }  ///< NaN where its steps are not Langevin's
-  void advance(Target& target, NoisyChains<T>& chains, Room& notes, Index step, const ChainNoise& noise) const {
+  void advance(Target& target, extend::NoisyChains<T>& chains, extend::Room& notes, Index step,
+               const extend::ChainNoise& noise) const {
     held_->advance(target, chains, notes, step, noise);
   }
   double ends_at() const { return held_->ends_at(); }
-  bool attempt(Target& target, NoisyChains<T>& chains, Room& notes) const {
+  bool attempt(Target& target, extend::NoisyChains<T>& chains, extend::Room& notes) const {
     return held_->attempt(target, chains, notes);
   }
-  double share(Room& notes) const { return held_->share(notes); }
+  double share(extend::Room& notes) const { return held_->share(notes); }
 
  private:
   struct Anything {
@@ -352,17 +367,18 @@ class BoundSampler {
     virtual double starts_at() const = 0;
     virtual double ends_at() const = 0;
     virtual Index step_count() const = 0;
-    virtual NoiseStep at(Index step) const = 0;
+    virtual extend::NoiseStep at(Index step) const = 0;
     virtual double langevin_ratio() const = 0;
-    virtual void advance(Target&, NoisyChains<T>&, Room& notes, Index step, const ChainNoise&) const = 0;
-    virtual bool attempt(Target&, NoisyChains<T>&, Room& notes) const = 0;
-    virtual double share(Room& notes) const = 0;
+    virtual void advance(Target&, extend::NoisyChains<T>&, extend::Room& notes, Index step,
+                         const extend::ChainNoise&) const = 0;
+    virtual bool attempt(Target&, extend::NoisyChains<T>&, extend::Room& notes) const = 0;
+    virtual double share(extend::Room& notes) const = 0;
   };
 
   template <class S>
   struct Held final : Anything {
     using Notes = typename S::template Notes<T>;
-    static constexpr bool is_ladder = LadderSampler<S, T>;
+    static constexpr bool is_ladder = extend::LadderSampler<S, T>;
 
     explicit Held(const S& what) : sampler(what) {}
     void validate() const override { sampler.validate(); }
@@ -380,7 +396,7 @@ class BoundSampler {
       else
         return 0;
     }
-    NoiseStep at(Index step) const override {
+    extend::NoiseStep at(Index step) const override {
       if constexpr (is_ladder)
         return sampler.at(step);
       else
@@ -392,17 +408,17 @@ class BoundSampler {
       else
         return std::numeric_limits<double>::quiet_NaN();
     }
-    void advance(Target& target, NoisyChains<T>& chains, Room& notes, Index step,
-                 const ChainNoise& noise) const override {
+    void advance(Target& target, extend::NoisyChains<T>& chains, extend::Room& notes, Index step,
+                 const extend::ChainNoise& noise) const override {
       if constexpr (is_ladder) sampler.advance(target, chains, notes.of<Notes>(), step, noise);
     }
-    bool attempt(Target& target, NoisyChains<T>& chains, Room& notes) const override {
+    bool attempt(Target& target, extend::NoisyChains<T>& chains, extend::Room& notes) const override {
       if constexpr (is_ladder)
         return true;
       else
         return sampler.attempt(target, chains, notes.of<Notes>());
     }
-    double share(Room& notes) const override {
+    double share(extend::Room& notes) const override {
       if constexpr (is_ladder)
         return 1;
       else

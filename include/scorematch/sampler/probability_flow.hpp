@@ -25,14 +25,14 @@ struct probability_flow {
 
   void validate() const {
     noise::require_range(sigma_min, sigma_max, 2, "probability_flow");
-    require_positive(tolerance, "probability_flow: tolerance");
-    require_at_least(most_steps, 1, "probability_flow: most_steps");
+    extend::require_positive(tolerance, "probability_flow: tolerance");
+    extend::require_at_least(most_steps, 1, "probability_flow: most_steps");
   }
   double starts_at() const { return sigma_max; }
   double ends_at() const { return denoise ? 0 : sigma_min; }
 
   template <class T>
-  bool attempt(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>& notes) const {
+  bool attempt(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>& notes) const {
     const sampling::DormandPrince steps{tolerance, most_steps};
     sampling::FlowPaths<T>& paths = notes.paths;
     if (paths.path.size() == 0) steps.start(target, chains.label, chains.X, sigma_max, sigma_min, paths);
@@ -46,7 +46,7 @@ struct probability_flow {
       chains.late[i] = paths.path[i] == sampling::Path::late;
     }
     if (!denoise) return true;
-    combine<T>(next, {{1, chains.X}, {-sigma_min, paths.slope}});  // the slope is −σ s
+    extend::combine<T>(next, {{1, chains.X}, {-sigma_min, paths.slope}});  // the slope is −σ s
     for (Index i = 0; i < chains.X.rows(); ++i)
       if (chains.late[i])
         for (Index j = 0; j < chains.X.cols(); ++j) next(i, j) = chains.X(i, j);

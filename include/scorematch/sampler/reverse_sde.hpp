@@ -9,18 +9,18 @@ namespace sampling {
 
 /// x + (σ² − σ'²) s + √((σ² − σ'²) τ) z, without the noise where σ' = 0.
 template <class T>
-void reverse_step(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, NoiseStep now, double temperature,
-                  const ChainNoise& noise) {
+void reverse_step(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, extend::NoiseStep now,
+                  double temperature, const extend::ChainNoise& noise) {
   Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
   target.score(chains, chains.X, now.sigma, S);
   const double variance = now.sigma * now.sigma - now.next * now.next;
   if (now.next == 0) {
-    combine<T>(next, {{1, chains.X}, {variance, S}});
+    extend::combine<T>(next, {{1, chains.X}, {variance, S}});
     return chains.move(next);
   }
   Z.resize(S.rows(), S.cols());
   noise.normals(Z);
-  combine<T>(next, {{1, chains.X}, {variance, S}, {std::sqrt(variance * temperature), Z}});
+  extend::combine<T>(next, {{1, chains.X}, {variance, S}, {std::sqrt(variance * temperature), Z}});
   chains.move(next);
 }
 
@@ -43,17 +43,17 @@ struct reverse_sde {
   struct Notes {};
 
   void validate() const {
-    require_positive(temperature, "reverse_sde: temperature");
+    extend::require_positive(temperature, "reverse_sde: temperature");
     sampling::require_steps(levels, denoise, "reverse_sde");
   }
 
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
-               const ChainNoise& noise) const {
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+               const extend::ChainNoise& noise) const {
     sampling::reverse_step(target, chains, at(step), temperature, noise);
   }
 };
@@ -78,9 +78,9 @@ struct predictor_corrector {
   struct Notes {};
 
   void validate() const {
-    require_at_least(corrector_steps, 1, "predictor_corrector: corrector_steps");
-    require_positive(signal_to_noise, "predictor_corrector: signal_to_noise");
-    require_positive(temperature, "predictor_corrector: temperature");
+    extend::require_at_least(corrector_steps, 1, "predictor_corrector: corrector_steps");
+    extend::require_positive(signal_to_noise, "predictor_corrector: signal_to_noise");
+    extend::require_positive(temperature, "predictor_corrector: temperature");
     sampling::require_step_count(levels.size(), corrector_steps, "predictor_corrector: corrector_steps");
     sampling::require_steps(levels, denoise, "predictor_corrector");
   }
@@ -88,13 +88,13 @@ struct predictor_corrector {
   double starts_at() const { return levels.largest(); }
   double langevin_ratio() const { return 2 * signal_to_noise * signal_to_noise; }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
-  NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
+  extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(NoiseConditionalTarget<T>& target, NoisyChains<T>& chains, Notes<T>&, Index step,
-               const ChainNoise& noise) const {
-    const NoiseStep now = at(step);
-    ChainNoise draw = noise;
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+               const extend::ChainNoise& noise) const {
+    const extend::NoiseStep now = at(step);
+    extend::ChainNoise draw = noise;
     draw.step = noise.step * static_cast<std::uint64_t>(1 + corrector_steps);
     sampling::reverse_step(target, chains, now, temperature, draw);
     if (now.next == 0) return;
@@ -104,7 +104,7 @@ struct predictor_corrector {
       ++draw.step;
       target.score(chains, chains.X, now.next, S);
       draw.normals(Z);
-      combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
+      extend::combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
       chains.move(next);
     }
   }

@@ -17,14 +17,15 @@ namespace scorematch {
 template <class T = double, class M, class Kernel>
 Draws<T> sample(const M& model, const Kernel& kernel, const SampleOptions& options = {}) {
   Draws<T> draws;
-  if constexpr (check_kernel<Kernel, T>() && check_model<M>()) {
-    constexpr bool possible = !Kernel::adjusted || KnowsEnergy<M>;
+  if constexpr (detail::check_kernel<Kernel, T>() && detail::check_model<M>()) {
+    constexpr bool possible = !Kernel::adjusted || detail::KnowsEnergy<M>;
     static_assert(
         possible,
         "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
         "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
     if constexpr (possible)
-      sampling::run<T>(bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws, sampling::Judging::full);
+      sampling::run<T>(detail::bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws,
+                       sampling::Judging::full);
   }
   return draws;
 }

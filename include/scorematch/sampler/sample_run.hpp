@@ -44,53 +44,55 @@ void conclude(const RunFindings& found, bool stopped, Index steps, Draws<T>& dra
     draws.status = SampleStatus::diverged;
     draws.failed_chains = draws.lost_chains;
     const Index left = draws.lost_chains - found.unstable - found.growing;
-    if (left > 0) tell(evidence, text(share_of(left, chains), " left the finite numbers", smaller));
+    if (left > 0) tell(evidence, detail::text(share_of(left, chains), " left the finite numbers", smaller));
     if (found.unstable > 0)
-      tell(evidence,
-           text(share_of(found.unstable, chains), " grow without bound: their step is beyond 2/curvature", smaller));
+      tell(evidence, detail::text(share_of(found.unstable, chains),
+                                  " grow without bound: their step is beyond 2/curvature", smaller));
     if (found.growing > 0)
-      tell(evidence, text(share_of(found.growing, chains),
-                          " run away ever faster: the density grows without bound in their direction (is the model "
-                          "normalisable, and the sign of its score right?)"));
+      tell(evidence,
+           detail::text(share_of(found.growing, chains),
+                        " run away ever faster: the density grows without bound in their direction (is the model "
+                        "normalisable, and the sign of its score right?)"));
   } else if (never || rests) {
     draws.status = SampleStatus::stuck;
     draws.failed_chains = (never ? draws.never_moved : 0) + (rests ? draws.came_to_rest : 0);
     if (never)
       tell(evidence,
-           text(share_of(draws.never_moved, chains),
-                " never moved, for no proposal of theirs was accepted (take a smaller step, or starts of your "
-                "own where the density is not negligible)"));
+           detail::text(share_of(draws.never_moved, chains),
+                        " never moved, for no proposal of theirs was accepted (take a smaller step, or starts of your "
+                        "own where the density is not negligible)"));
     if (rests)
-      tell(evidence,
-           text(share_of(draws.came_to_rest, chains), " have not moved over the second half of their steps", smaller));
+      tell(evidence, detail::text(share_of(draws.came_to_rest, chains),
+                                  " have not moved over the second half of their steps", smaller));
   } else if (draws.outside_chains > 0) {
     draws.status = SampleStatus::outside;
     draws.failed_chains = draws.outside_chains;
     tell(evidence,
-         text(share_of(draws.outside_chains, chains),
-              " ended where the energy is not finite (an unadjusted step does not see a wall: take mala, or a "
-              "change of variables that makes the support the whole space)"));
+         detail::text(share_of(draws.outside_chains, chains),
+                      " ended where the energy is not finite (an unadjusted step does not see a wall: take mala, or a "
+                      "change of variables that makes the support the whole space)"));
   } else if (stopped) {
     draws.status = SampleStatus::stopped;
   } else if (draws.drifting_chains > 0) {
     draws.status = SampleStatus::drifting;
     draws.failed_chains = draws.drifting_chains;
     tell(evidence,
-         text(share_of(draws.drifting_chains, chains),
-              together ? " travel, as far in the last quarter of their steps as in the one before"
-                       : " travel farther than their noise explains, in the last quarter of their steps as in the one "
-                         "before",
-              " (start nearer, take more steps, or see whether the model is normalisable)"));
+         detail::text(
+             share_of(draws.drifting_chains, chains),
+             together ? " travel, as far in the last quarter of their steps as in the one before"
+                      : " travel farther than their noise explains, in the last quarter of their steps as in the one "
+                        "before",
+             " (start nearer, take more steps, or see whether the model is normalisable)"));
   }
   if (draws.bad_starts > 0)
-    tell(evidence, text(share_of(draws.bad_starts, chains), " started where the energy is not finite"));
+    tell(evidence, detail::text(share_of(draws.bad_starts, chains), " started where the energy is not finite"));
 }
 
 template <class T>
 class SampleRun {
  public:
-  SampleRun(const BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options, Judging judging,
-            Draws<T>& draws)
+  SampleRun(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
+            Judging judging, Draws<T>& draws)
       : kernel_(kernel),
         options_(options),
         draws_(draws),
@@ -102,32 +104,32 @@ class SampleRun {
         total_(options.burn_in + options.steps),
         thin_(options.thin > 0 ? options.thin : options.steps),
         start_(options.start, d_, options.chains, options.seed, "SampleOptions: start"),
-        blocks_(options.chains, [&bound] { return std::make_unique<ModelTarget<T>>(bound); }),
+        blocks_(options.chains, [&bound] { return std::make_unique<detail::ModelTarget<T>>(bound); }),
         plan_(total_) {}
 
   void run() {
     draws_.chains = options_.chains;
     draws_.points.resize(d_, options_.chains * (options_.steps / thin_));
     draws_.state.resize(d_, options_.chains);
-    blocks_.each([&](ModelTarget<T>& target, Index b) { start(target, b); });
-    const Stopwatch watch;
+    blocks_.each([&](detail::ModelTarget<T>& target, Index b) { start(target, b); });
+    const detail::Stopwatch watch;
     stopped_ = in_strides(
         total_, options_.progress,
         [&](Index from, Index until) {
-          blocks_.each([&](ModelTarget<T>& target, Index b) { advance(target, b, from, until); });
+          blocks_.each([&](detail::ModelTarget<T>& target, Index b) { advance(target, b, from, until); });
           done_ = until;
         },
         [&](Index done) {
           return options_.progress({"sample", done, total_, acceptance(), "acceptance", watch.seconds()});
         });
     drop_unkept();
-    blocks_.each([&](ModelTarget<T>& target, Index b) { finish(target, b); });
+    blocks_.each([&](detail::ModelTarget<T>& target, Index b) { finish(target, b); });
     judge();
   }
 
  private:
   struct Block {
-    Chains<T> chains;
+    extend::Chains<T> chains;
     ChainWatch<T> watch;
     Index bad_starts = 0, outside = 0;
   };
@@ -138,9 +140,9 @@ class SampleRun {
     return number;
   }
 
-  void start(ModelTarget<T>& target, Index b) {
+  void start(detail::ModelTarget<T>& target, Index b) {
     Block& block = blocks_[b];
-    Chains<T>& c = block.chains;
+    extend::Chains<T>& c = block.chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
     start_.gather(first, count, c.X);
     c.S.resize(c.X.rows(), d_);
@@ -155,7 +157,7 @@ class SampleRun {
     if (!adjusted_) kernel_.start(target, c);
   }
 
-  void energies(ModelTarget<T>& target, Chains<T>& c) const {
+  void energies(detail::ModelTarget<T>& target, extend::Chains<T>& c) const {
     if (adjusted_)
       kernel_.start(target, c);
     else
@@ -163,7 +165,7 @@ class SampleRun {
   }
 
   // Puts the starts of a block that have no finite energy elsewhere: N(0, I) once more.
-  void draw_again(ModelTarget<T>& target, Chains<T>& c, Index first, Index count) const {
+  void draw_again(detail::ModelTarget<T>& target, extend::Chains<T>& c, Index first, Index count) const {
     constexpr std::uint64_t attempts = 64;
     Matrix<T> other;
     for (std::uint64_t attempt = 1; attempt <= attempts && !c.f.head(count).allFinite(); ++attempt) {
@@ -174,9 +176,9 @@ class SampleRun {
     }
   }
 
-  void advance(ModelTarget<T>& target, Index b, Index from, Index until) {
+  void advance(detail::ModelTarget<T>& target, Index b, Index from, Index until) {
     Block& block = blocks_[b];
-    Chains<T>& c = block.chains;
+    extend::Chains<T>& c = block.chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
     for (Index t = from; t < until; ++t) {
       block.watch.before(t, plan_, c);
@@ -206,7 +208,7 @@ class SampleRun {
     draws_.points.swap(kept);
   }
 
-  void finish(ModelTarget<T>& target, Index b) {
+  void finish(detail::ModelTarget<T>& target, Index b) {
     Block& block = blocks_[b];
     evaluate::scatter_rows(block.chains.X, blocks_.cut().size(b), blocks_.cut().first(b), draws_.state);
     if (!knows_energy_ || (!adjusted_ && !full_)) return;
@@ -236,7 +238,7 @@ class SampleRun {
   }
 
   void judge_chain(const Block& block, Index i, RunFindings& found, Ways& ways) {
-    const Chains<T>& c = block.chains;
+    const extend::Chains<T>& c = block.chains;
     if (c.lost[i]) {
       if (!beyond_wall(c, i)) ++draws_.lost_chains;
       return;
@@ -258,7 +260,7 @@ class SampleRun {
   }
 
   // Beyond a wall, where no score leads on, is not out of all bounds: such a chain counts as one that ended outside.
-  bool beyond_wall(const Chains<T>& c, Index i) const {
+  bool beyond_wall(const extend::Chains<T>& c, Index i) const {
     if (!knows_energy_ || adjusted_ || !full_ || std::isfinite(c.f[i])) return false;
     return static_cast<double>(c.X.row(i).cwiseAbs().maxCoeff()) <
            std::pow(static_cast<double>(std::numeric_limits<T>::max()), 0.125);
@@ -270,14 +272,14 @@ class SampleRun {
   bool full_, adjusted_, knows_energy_, langevin_;
   Index d_, total_, thin_, done_ = 0;
   StartPoints start_;
-  ChainLoop<T, ModelTarget<T>, Block> blocks_;
+  ChainLoop<T, detail::ModelTarget<T>, Block> blocks_;
   WatchPlan plan_;
   bool stopped_ = false;
 };
 
 template <class T>
-void run(const BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options, Draws<T>& draws,
-         Judging judging) {
+void run(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
+         Draws<T>& draws, Judging judging) {
   kernel.validate();
   options.validate();
   options.validate_for(bound.dimension());

@@ -7,6 +7,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// What a transition kernel asks: score, and energy where there is one, at the rows of X (B × d: rows are chains).
 template <class T>
 class Target {
@@ -20,11 +22,15 @@ class Target {
   virtual void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) = 0;
 };
 
+}  // namespace extend
+
+namespace detail {
+
 /// A bound model as the target of a block of chains.
 template <class T>
-class ModelTarget final : public Target<T> {
+class ModelTarget final : public extend::Target<T> {
  public:
-  explicit ModelTarget(const BoundModel<T>& bound) : bound_(&bound) { points_.along = Along::none; }
+  explicit ModelTarget(const extend::BoundModel<T>& bound) : bound_(&bound) { points_.along = extend::Along::none; }
 
   const Matrix<T>& score(Matrix<T>& X) override {
     points_.X.swap(X);
@@ -40,11 +46,15 @@ class ModelTarget final : public Target<T> {
   }
 
  private:
-  const BoundModel<T>* bound_;
-  Room workspace_;
-  Points<T> points_;
-  ScoreValues<T> values_;
+  const extend::BoundModel<T>* bound_;
+  extend::Room workspace_;
+  extend::Points<T> points_;
+  extend::ScoreValues<T> values_;
 };
+
+}  // namespace detail
+
+namespace extend {
 
 /// The random numbers of one step of a block of chains: they depend on seed, chain and step alone.
 struct ChainNoise {
@@ -88,5 +98,7 @@ struct Chains {
     any_lost = false;
   }
 };
+
+}  // namespace extend
 
 }  // namespace scorematch

@@ -9,6 +9,8 @@
 
 namespace scorematch {
 
+namespace extend {
+
 /// A transition kernel, for blocks of chains. langevin.hpp and mala.hpp are the models to follow.
 ///   adjusted   static: whether the steps leave the target's law exactly as it is (Metropolis); needs the energy then
 ///   validate   throws on options out of range
@@ -26,6 +28,10 @@ concept TransitionKernel = std::copyable<K> &&
   kernel.advance(target, chains, noise);
 };
 
+}  // namespace extend
+
+namespace detail {
+
 /// A sentence for each thing that a class lacks to be a transition kernel.
 template <class K, class T>
 constexpr bool check_kernel() {
@@ -33,11 +39,11 @@ constexpr bool check_kernel() {
     { K::adjusted } -> std::convertible_to<bool>;
   };
   constexpr bool has_validate = requires(const K& kernel) { kernel.validate(); };
-  constexpr bool has_start = requires(const K& kernel, Target<T>& target, Chains<T>& chains) {
+  constexpr bool has_start = requires(const K& kernel, extend::Target<T>& target, extend::Chains<T>& chains) {
     kernel.start(target, chains);
   };
   constexpr bool has_advance =
-      requires(const K& kernel, Target<T>& target, Chains<T>& chains, const ChainNoise& noise) {
+      requires(const K& kernel, extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) {
     kernel.advance(target, chains, noise);
   };
   static_assert(has_adjusted,
@@ -47,13 +53,17 @@ constexpr bool check_kernel() {
   if constexpr (has_adjusted) {
     static_assert(has_validate, "a transition kernel must provide  void validate() const");
     static_assert(has_start,
-                  "a transition kernel must provide  void start(sm::Target<T>& target, sm::Chains<T>& chains) const");
-    static_assert(has_advance,
-                  "a transition kernel must provide  void advance(sm::Target<T>& target, sm::Chains<T>& chains, "
-                  "const sm::ChainNoise& noise) const");
+                  "a transition kernel must provide  void start(sm::extend::Target<T>& target, sm::extend::Chains<T>& "
+                  "chains) const");
+    static_assert(
+        has_advance,
+        "a transition kernel must provide  void advance(sm::extend::Target<T>& target, sm::extend::Chains<T>& chains, "
+        "const sm::extend::ChainNoise& noise) const");
   }
-  return TransitionKernel<K, T>;
+  return extend::TransitionKernel<K, T>;
 }
+
+}  // namespace detail
 
 namespace sampling {
 
@@ -62,16 +72,16 @@ template <class T>
 class BoundKernel {
  public:
   template <class K>
-  requires(!std::same_as<K, BoundKernel> && TransitionKernel<K, T>) explicit BoundKernel(const K& kernel)
+  requires(!std::same_as<K, BoundKernel> && extend::TransitionKernel<K, T>) explicit BoundKernel(const K& kernel)
       : held_(std::make_unique<Held<K>>(kernel)) {}
   BoundKernel(const BoundKernel& other) : held_(other.held_->copy()) {}
   BoundKernel(BoundKernel&&) = default;
 
   void validate() const { held_->validate(); }
   bool adjusted() const { return held_->adjusted(); }
-  void start(Target<T>& target, Chains<T>& chains) const { held_->start(target, chains); }
-  void settle(Target<T>& target, Chains<T>& chains) const { held_->settle(target, chains); }
-  void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const {
+  void start(extend::Target<T>& target, extend::Chains<T>& chains) const { held_->start(target, chains); }
+  void settle(extend::Target<T>& target, extend::Chains<T>& chains) const { held_->settle(target, chains); }
+  void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
     held_->advance(target, chains, noise);
   }
 
@@ -87,9 +97,9 @@ class BoundKernel {
     virtual std::unique_ptr<Anything> copy() const = 0;
     virtual void validate() const = 0;
     virtual bool adjusted() const = 0;
-    virtual void start(Target<T>&, Chains<T>&) const = 0;
-    virtual void settle(Target<T>&, Chains<T>&) const = 0;
-    virtual void advance(Target<T>&, Chains<T>&, const ChainNoise&) const = 0;
+    virtual void start(extend::Target<T>&, extend::Chains<T>&) const = 0;
+    virtual void settle(extend::Target<T>&, extend::Chains<T>&) const = 0;
+    virtual void advance(extend::Target<T>&, extend::Chains<T>&, const extend::ChainNoise&) const = 0;
     virtual double step() const = 0;
     virtual double temperature() const = 0;
     virtual void set_step(double step) = 0;
@@ -105,11 +115,11 @@ class BoundKernel {
     std::unique_ptr<Anything> copy() const override { return std::make_unique<Held>(kernel); }
     void validate() const override { kernel.validate(); }
     bool adjusted() const override { return K::adjusted; }
-    void start(Target<T>& target, Chains<T>& chains) const override { kernel.start(target, chains); }
-    void settle(Target<T>& target, Chains<T>& chains) const override {
+    void start(extend::Target<T>& target, extend::Chains<T>& chains) const override { kernel.start(target, chains); }
+    void settle(extend::Target<T>& target, extend::Chains<T>& chains) const override {
       if constexpr (requires { kernel.settle(target, chains); }) kernel.settle(target, chains);
     }
-    void advance(Target<T>& target, Chains<T>& chains, const ChainNoise& noise) const override {
+    void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const override {
       kernel.advance(target, chains, noise);
     }
     double step() const override {
