@@ -46,6 +46,9 @@ enum class Purpose : std::uint8_t {
   noise_level,
   label_dropout,
   known_values,
+  direction,
+  swap,
+  fresh_momentum,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

@@ -1,6 +1,7 @@
 // What a run of chains is asked for, and what it returns.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "scorematch/progress.hpp"
 #include "scorematch/random/stream.hpp"
 #include "scorematch/sampler/chain_start.hpp"
+#include "scorematch/sampler/metric.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -16,16 +18,33 @@ struct SampleOptions {
   Index chains = 1000;  ///< ≥ 1, independent, side by side
   Index steps = 1000;   ///< ≥ 1, a chain, after the burn-in
   Index burn_in = 0;    ///< ≥ 0 steps before, not kept
-  Index thin = 0;       ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
+  /// ≥ 0 steps before these, by which metric, step and length of trajectories are learned from all chains together
+  /// (sampler/adaptation.hpp), not kept. `automatic`: 400 where the library chooses the kernel, 0 where you do.
+  Index warm_up = automatic;
+  Index thin = 0;  ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
   std::uint64_t seed = 0;
   /// Points (d × chains), a callable π(Stream&), or N(0, I): of these, points without a finite energy are drawn again,
   /// and a Metropolis kernel moves a point that it could not leave (in a tail so steep that its step overshoots) down
   /// the energy until it can.
   ChainStart start = {};
-  std::uint64_t first_step = 0;    ///< to go on exactly where a result stopped: its next_step, with start = its state
+  std::uint64_t first_step = 0;  ///< to go on exactly where a result stopped: its next_step, with start = its state
+  Metric metric = {};            ///< the coordinates that the kernel works in; a warm-up begins there
+  /// The form of the metric that a warm-up learns; identity: the one that pays.
+  Metric::Form metric_form = Metric::Form::identity;
+  double max_r_hat = 1.05;  ///< > 1: chains whose means differ more, by split R̂ of any coordinate, are `not_converged`
+  double max_bias = 0.1;    ///< > 0: of means in deviations, and of variances, as the scores tell it
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  static constexpr Index automatic = -1;
+
+  /// The steps of a warm-up.
+  Index warm_up_steps() const { return std::max<Index>(0, warm_up); }
+
   void validate() const {
+    extend::require(warm_up == automatic || warm_up >= 0,
+                    {"SampleOptions: warm_up is ", warm_up, "; it must be 0 or more"});
+    extend::require(max_r_hat > 1, {"SampleOptions: max_r_hat is ", max_r_hat, "; it must be above 1"});
+    extend::require(max_bias > 0, {"SampleOptions: max_bias is ", max_bias, "; it must be above 0"});
     extend::require_at_least(chains, 1, "SampleOptions: chains");
     extend::require_at_least(steps, 1, "SampleOptions: steps");
     extend::require_at_least(burn_in, 0, "SampleOptions: burn_in");
@@ -39,7 +58,9 @@ struct SampleOptions {
     ends_in_range(chains, "SampleOptions: chains");
     ends_in_range(steps, "SampleOptions: steps");
     ends_in_range(burn_in, "SampleOptions: burn_in");
-    const std::uint64_t total = static_cast<std::uint64_t>(burn_in) + static_cast<std::uint64_t>(steps);
+    ends_in_range(warm_up_steps(), "SampleOptions: warm_up");
+    const std::uint64_t total = static_cast<std::uint64_t>(warm_up_steps()) + static_cast<std::uint64_t>(burn_in) +
+                                static_cast<std::uint64_t>(steps);
     extend::require(first_step < end && total <= end - first_step,
                     {"SampleOptions: first_step is ", first_step, ", burn_in ", burn_in, " and steps ", steps,
                      "; the last step must be below 2^40"});
@@ -47,6 +68,7 @@ struct SampleOptions {
 
   /// Throws unless d × (chains · kept) numbers can be counted.
   void validate_for(Index dimension) const {
+    metric.validate_for(dimension, "SampleOptions: metric");
     const Index kept = thin > 0 ? steps / thin : 1;
     extend::require(chains <= std::numeric_limits<Index>::max() / 8 / std::max<Index>(1, dimension) / kept,
                     {"SampleOptions: ", chains, " chains with ", kept, " kept states of dimension ", dimension,
@@ -54,9 +76,9 @@ struct SampleOptions {
   }
 };
 
-/// How a run ended: the first of diverged, stuck, outside, stopped, drifting that holds, else complete.
-/// `Draws::evidence` says how many chains it concerns and what to do. None of it has a unit, and none certifies that
-/// the chains have reached their stationary law. What is judged, and why: sampler/chain_verdict.hpp.
+/// How a run ended: the first of diverged, stuck, outside, stopped, drifting, not_converged, biased that holds, else
+/// complete. `Draws::evidence` says how many chains or which coordinate it concerns, and what to do. None of it has a
+/// unit. What is judged, and why: sampler/chain_verdict.hpp and sampler/chain_looks.hpp.
 enum class SampleStatus {
   complete,  ///< every chain took its steps, moved, and ended where the energy is finite, and none ran away
   stopped,   ///< by the progress callback: what was kept until then is there
@@ -64,6 +86,8 @@ enum class SampleStatus {
   diverged,  ///< at least one chain grows without bound: its step is beyond 2/curvature, or nothing holds it
   outside,   ///< at least one chain ended where the energy is not finite
   drifting,  ///< the chains still travel at the end: the start is far, the run short, or the model not normalisable
+  not_converged,  ///< the chains have not forgotten where they began, or are not where the scores' mean is 0
+  biased,         ///< an unadjusted kernel's step is too large: the scores show another variance or mean
 };
 
 inline const char* to_string(SampleStatus status) {
@@ -80,6 +104,10 @@ inline const char* to_string(SampleStatus status) {
       return "outside";
     case SampleStatus::drifting:
       return "drifting";
+    case SampleStatus::not_converged:
+      return "not converged";
+    case SampleStatus::biased:
+      return "biased";
   }
   return "";
 }
@@ -95,10 +123,16 @@ struct [[nodiscard]] Draws {
   Index never_moved = 0;   ///< Metropolis chains none of whose proposals was accepted
   Index came_to_rest = 0;  ///< those that moved, but not in the second half of the steps
   Index bad_starts = 0;    ///< starts whose energy is not finite, where the model knows its energy
-  Index outside_chains = 0;     ///< last states whose energy is not finite, where the model knows its energy
-  Index drifting_chains = 0;    ///< that travel beyond what their noise explains
-  Index failed_chains = 0;      ///< that the status speaks of: diverged, stuck, outside or drifting
-  std::uint64_t next_step = 0;  ///< first_step of a call that goes on from `state`
+  Index outside_chains = 0;   ///< last states whose energy is not finite, where the model knows its energy
+  Index drifting_chains = 0;  ///< that travel beyond what their noise explains
+  Index failed_chains = 0;    ///< that the status speaks of: diverged, stuck, outside or drifting
+  Index restarted = 0;        ///< chains that never moved in a part of the warm-up, and were put where another one is
+  double r_hat = 1;  ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
+  std::uint64_t evaluations = 0;  ///< scores, each at one point, over all chains, after the warm-up
+  double step = 0;                ///< the kernel's, as a warm-up found it, for a later call; 0 where it has none
+  Index leapfrogs = 0;            ///< the kernel's, as a warm-up found it; 0 where it has none
+  Metric metric = {};             ///< as a warm-up found it
+  std::uint64_t next_step = 0;    ///< first_step of a call that goes on from `state`
   SampleStatus status = SampleStatus::complete;
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well

@@ -44,27 +44,7 @@ struct langevin {
       simd::store<V>(y + i, next);
       differences += next - next;
     }
-    if (chains.any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost_chains(chains);
-    chains.X.swap(chains.proposal);
-    double* accepted = chains.accepted.data();
-    for (Index i = 0; i < B; i += simd::width<simd::Lanes<double>>)
-      simd::store(accepted + i, simd::load<simd::Lanes<double>>(accepted + i) + 1.0);
-    if (chains.any_lost)
-      for (Index i = 0; i < B; ++i) chains.accepted[i] -= chains.lost[i] ? 1 : 0;
-  }
-
- private:
-  // A chain that left the finite numbers stays where it last was.
-  template <class T>
-  static void keep_lost_chains(extend::Chains<T>& chains) {
-    for (Index i = 0; i < chains.X.rows(); ++i) {
-      bool finite = true;
-      for (Index j = 0; j < chains.X.cols(); ++j) finite = finite && std::isfinite(chains.proposal(i, j));
-      if (!chains.lost[i] && finite) continue;
-      if (!chains.lost[i]) chains.non_finite[i] += 1;
-      chains.lost[i] = chains.any_lost = true;
-      for (Index j = 0; j < chains.X.cols(); ++j) chains.proposal(i, j) = chains.X(i, j);
-    }
+    extend::take_step(chains, simd::sum_of_lanes(differences) == 0);
   }
 };
 

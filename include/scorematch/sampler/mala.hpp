@@ -4,9 +4,7 @@
 #include <cmath>
 
 #include "scorematch/check.hpp"
-#include "scorematch/sampler/target.hpp"
-#include "scorematch/simd/arrays.hpp"
-#include "scorematch/simd/functions.hpp"
+#include "scorematch/sampler/metropolis.hpp"
 
 namespace scorematch {
 
@@ -18,7 +16,8 @@ struct mala {
   double step = 0.01;      ///< h > 0; an acceptance near 0.57 is best in many dimensions
   double temperature = 1;  ///< τ > 0
 
-  static constexpr bool adjusted = true;
+  static constexpr bool adjusted = true, keeps_score = true;
+  static constexpr double target_acceptance = 0.574;  // Roberts & Rosenthal 1998
 
   void validate() const {
     extend::require_positive(step, "mala: step");
@@ -71,26 +70,21 @@ struct mala {
 
   template <class T>
   void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
-    using D = simd::Lanes<double>;
     const Index B = chains.X.rows(), d = chains.X.cols();
     chains.Z.resize(B, d);
-    chains.u.resize(B);
     chains.proposal.resize(B, d);
     noise.normals(chains.Z);
-    noise.uniforms(chains.u);
-    T *x = chains.X.data(), *s = chains.S.data(), *f = chains.f.data();
+    const T *x = chains.X.data(), *s = chains.S.data(), *f = chains.f.data(), *z = chains.Z.data();
     T* y = chains.proposal.data();
-    const T *z = chains.Z.data(), *u = chains.u.data();
     const T h = static_cast<T>(step), root = static_cast<T>(std::sqrt(2 * step * temperature));
     simd::for_lanes<simd::Lanes<T>>(B * d, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
       simd::store<V>(y + i, simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(z + i));
     });
     target.energy_and_score(chains.proposal, chains.proposal_f, chains.proposal_S);
-    const T *s_there = chains.proposal_S.data(), *f_there = chains.proposal_f.data();
-    double *accepted = chains.accepted.data(), *non_finite = chains.non_finite.data();
-    const double back_scale = 1 / (4 * step * temperature), inverse = 1 / temperature;
     y = chains.proposal.data();
-    simd::for_lanes<D>(B, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+    const T *s_there = chains.proposal_S.data(), *f_there = chains.proposal_f.data();
+    const double back_scale = 1 / (4 * step * temperature), inverse = 1 / temperature;
+    extend::metropolis(chains, noise, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
       const auto at = [i](const T* numbers) SCOREMATCH_INLINE_LAMBDA { return simd::load_as<V>(numbers + i); };
       // log q(y|x) = −‖z‖²/2 and log q(x|y) = −‖x − y − h s(y)‖²/(4 h τ), up to the same constant
       V there = {}, back = {};
@@ -99,18 +93,7 @@ struct mala {
         there += noise_j * noise_j;
         back += way * way;
       }
-      const V f_x = at(f), f_y = at(f_there);
-      const V log_ratio = (f_x - f_y) * inverse + 0.5 * there - back_scale * back;
-      const auto finite = f_y + back - (f_y + back) == 0;
-      const auto moves = finite & (simd::log(at(u)) < log_ratio);  // NaN rejects
-      const V one = simd::broadcast<V>(1.0), zero = {};
-      simd::store<V>(non_finite + i, simd::load<V>(non_finite + i) + simd::select(finite, zero, one));
-      simd::store<V>(accepted + i, simd::load<V>(accepted + i) + simd::select(moves, one, zero));
-      simd::store_as(f + i, simd::select(moves, f_y, f_x));
-      for (Index j = 0; j < d * B; j += B) {
-        simd::store_as(x + j + i, simd::select(moves, at(y + j), at(x + j)));
-        simd::store_as(s + j + i, simd::select(moves, at(s_there + j), at(s + j)));
-      }
+      return (at(f) - at(f_there)) * inverse + 0.5 * there - back_scale * back;
     });
   }
 };

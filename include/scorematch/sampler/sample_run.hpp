@@ -10,9 +10,12 @@
 
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/sampler/adaptation.hpp"
 #include "scorematch/sampler/chain_blocks.hpp"
+#include "scorematch/sampler/chain_looks.hpp"
 #include "scorematch/sampler/chain_verdict.hpp"
 #include "scorematch/sampler/draws.hpp"
+#include "scorematch/sampler/metric.hpp"
 #include "scorematch/sampler/transition_kernel.hpp"
 
 namespace scorematch::sampling {
@@ -25,11 +28,45 @@ struct RunFindings {
   Index unstable = 0, growing = 0;
   double acceptance = 0;  ///< the mean
   Ways ways;
+  LooksFindings looks;
+  bool adjusted = true, walls = false;  ///< walls: proposals were not finite, so that Stein's identities need not hold
 };
+
+/// The status of chains that took all their steps, each by itself without a fault.
+template <class T>
+void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& draws) {
+  const LooksFindings& looks = found.looks;
+  std::string& evidence = draws.evidence;
+  const auto percent = [](double share) { return std::round(1000 * std::abs(share)) / 10; };
+  if (looks.remembering > max_r_hat)
+    tell(evidence,
+         detail::text("the chains differ: split R-hat of x[", looks.remembering_at, "] is ", looks.remembering,
+                      " (take more steps, a longer burn-in, or, where chains are in different modes, a "
+                      "kernel that goes between them)"));
+  if (looks.drift_at >= 0)
+    tell(evidence, detail::text("the chains still move together: the mean of x[", looks.drift_at, "] went ",
+                                std::abs(looks.drift),
+                                " deviations from the first half of the run to the second "
+                                "(take a longer burn-in)"));
+  draws.status = evidence.empty() ? SampleStatus::complete : SampleStatus::not_converged;
+  if (found.walls || (looks.shift_at < 0 && looks.squeeze_at < 0)) return;
+  const bool step = !found.adjusted && evidence.empty();
+  if (looks.shift_at >= 0)
+    tell(evidence, detail::text("the score of x[", looks.shift_at,
+                                "] has a mean that is not 0: for a normal law the "
+                                "draws' mean would be ",
+                                std::abs(looks.shift), " deviations off"));
+  if (looks.squeeze_at >= 0)
+    tell(evidence, detail::text("by the scores, x[", looks.squeeze_at, "] has a variance that is too ",
+                                looks.squeeze > 0 ? "small" : "large", " by ", percent(looks.squeeze), " %"));
+  evidence += step ? " (take a smaller step, or a Metropolis kernel)"
+                   : " (the chains are not where the model's mass is: start nearer, or take more steps)";
+  draws.status = step ? SampleStatus::biased : SampleStatus::not_converged;
+}
 
 /// Chooses the status, and says why; `steps` were done.
 template <class T>
-void conclude(const RunFindings& found, bool stopped, Index steps, Draws<T>& draws) {
+void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_hat, Draws<T>& draws) {
   const Index late = steps - steps / 2;
   const bool long_enough = steps >= 50;
   const Index chains = draws.chains;
@@ -83,10 +120,32 @@ void conclude(const RunFindings& found, bool stopped, Index steps, Draws<T>& dra
                       : " travel farther than their noise explains, in the last quarter of their steps as in the one "
                         "before",
              " (start nearer, take more steps, or see whether the model is normalisable)"));
+  } else {
+    conclude_by_looks(found, max_r_hat, draws);
   }
   if (draws.bad_starts > 0)
     tell(evidence, detail::text(share_of(draws.bad_starts, chains), " started where the energy is not finite"));
 }
+
+/// A thread's target: the model, in the coordinates of the metric where there is one.
+template <class T>
+class RunTarget {
+ public:
+  RunTarget(const extend::BoundModel<T>& bound, const Metric& metric) : model_(bound) { use(metric); }
+
+  void use(const Metric& metric) { map_ = MetricMap<T>(metric); }
+  extend::Target<T>& get() {
+    if (map_.is_identity()) return model_;
+    return in_metric_;
+  }
+  const MetricMap<T>& map() const { return map_; }
+  detail::ModelTarget<T>& model() { return model_; }
+
+ private:
+  detail::ModelTarget<T> model_;
+  MetricMap<T> map_;
+  MetricTarget<T> in_metric_{model_, map_};
+};
 
 template <class T>
 class SampleRun {
@@ -101,38 +160,59 @@ class SampleRun {
         knows_energy_(bound.abilities().energy),
         langevin_(kernel.is_langevin()),
         d_(bound.dimension()),
+        warm_up_(options.warm_up_steps()),
         total_(options.burn_in + options.steps),
         thin_(options.thin > 0 ? options.thin : options.steps),
         start_(options.start, d_, options.chains, options.seed, "SampleOptions: start"),
-        blocks_(options.chains, [&bound] { return std::make_unique<detail::ModelTarget<T>>(bound); }),
-        plan_(total_) {}
+        metric_(options.metric),
+        blocks_(options.chains, [&bound, this] { return std::make_unique<RunTarget<T>>(bound, metric_); }),
+        plan_(total_),
+        looks_(options.burn_in, options.steps),
+        centre_(Eigen::VectorXd::Zero(d_)) {}
 
   void run() {
     draws_.chains = options_.chains;
     draws_.points.resize(d_, options_.chains * (options_.steps / thin_));
     draws_.state.resize(d_, options_.chains);
-    blocks_.each([&](detail::ModelTarget<T>& target, Index b) { start(target, b); });
+    each([&](RunTarget<T>& target, Index b) { start(target, b); });
     const detail::Stopwatch watch;
-    stopped_ = in_strides(
-        total_, options_.progress,
-        [&](Index from, Index until) {
-          blocks_.each([&](detail::ModelTarget<T>& target, Index b) { advance(target, b, from, until); });
-          done_ = until;
-        },
-        [&](Index done) {
-          return options_.progress({"sample", done, total_, acceptance(), "acceptance", watch.seconds()});
-        });
+    stopped_ = !warm_up(watch);
+    if (stopped_) total_ = 0;
+    each([&](RunTarget<T>& target, Index b) { begin(target, b); });
+    if (!stopped_)
+      stopped_ = in_strides(
+          total_, options_.progress,
+          [&](Index from, Index until) {
+            each([&](RunTarget<T>& target, Index b) { advance(target, b, from, until); });
+            done_ = until;
+          },
+          [&](Index done) {
+            return options_.progress({"sample", done, total_, acceptance(), "acceptance", watch.seconds()});
+          });
     drop_unkept();
-    blocks_.each([&](detail::ModelTarget<T>& target, Index b) { finish(target, b); });
+    each([&](RunTarget<T>& target, Index b) { finish(target, b); });
     judge();
   }
 
  private:
+  using Target = extend::Target<T>;
+
   struct Block {
-    extend::Chains<T> chains;
+    extend::Chains<T> chains;  ///< in the metric's coordinates
     ChainWatch<T> watch;
+    ChainLooks looks;
+    Matrix<T> X, S,
+        look_Y;  ///< scratch: in the model's own coordinates, and the chains before a step that is looked at
+    Vector<double> accepted;     ///< when the present window of the warm-up began
+    Vector<double> probability;  ///< of each chain to accept, over its last steps of the warm-up
     Index bad_starts = 0, outside = 0;
+    std::uint64_t evaluations = 0;
   };
+
+  template <class Work>
+  void each(Work work) {
+    blocks_.each(work);
+  }
 
   static Index not_finite(const Vector<T>& f, Index count) {
     Index number = 0;
@@ -140,24 +220,35 @@ class SampleRun {
     return number;
   }
 
-  void start(detail::ModelTarget<T>& target, Index b) {
+  // -------------------------------------------------------------------------------------------------------------------
+  // Starts
+  // -------------------------------------------------------------------------------------------------------------------
+
+  void start(RunTarget<T>& target, Index b) {
     Block& block = blocks_[b];
     extend::Chains<T>& c = block.chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
-    start_.gather(first, count, c.X);
+    gather(target, first, count, c.X);
     c.S.resize(c.X.rows(), d_);
     c.reset_counts();
-    if (full_) block.watch.start(c, !adjusted_ && langevin_);
     if (knows_energy_ && (adjusted_ || full_)) {
-      energies(target, c);
+      energies(target.get(), c);
       if (start_.normal()) draw_again(target, c, first, count);
       block.bad_starts = not_finite(c.f, count);
     }
-    if (knows_energy_ && start_.normal()) kernel_.settle(target, c);
-    if (!adjusted_) kernel_.start(target, c);
+    if (knows_energy_ && start_.normal() && warm_up_ == 0) kernel_.settle(target.get(), c);
+    if (!adjusted_) kernel_.start(target.get(), c);
+    if (full_ && looks_.count > 0) block.looks.start = to_model(target, c.X, block.X).template cast<double>();
   }
 
-  void energies(detail::ModelTarget<T>& target, extend::Chains<T>& c) const {
+  void gather(RunTarget<T>& target, Index first, Index count, Matrix<T>& Y, std::uint64_t attempt = 0) const {
+    start_.gather(first, count, Y, attempt);
+    if (target.map().is_identity()) return;
+    const Matrix<T> X = Y;
+    target.map().to_y(X, Y);
+  }
+
+  void energies(Target& target, extend::Chains<T>& c) const {
     if (adjusted_)
       kernel_.start(target, c);
     else
@@ -165,29 +256,268 @@ class SampleRun {
   }
 
   // Puts the starts of a block that have no finite energy elsewhere: N(0, I) once more.
-  void draw_again(detail::ModelTarget<T>& target, extend::Chains<T>& c, Index first, Index count) const {
+  void draw_again(RunTarget<T>& target, extend::Chains<T>& c, Index first, Index count) const {
     constexpr std::uint64_t attempts = 64;
     Matrix<T> other;
     for (std::uint64_t attempt = 1; attempt <= attempts && !c.f.head(count).allFinite(); ++attempt) {
-      start_.gather(first, count, other, attempt);
+      gather(target, first, count, other, attempt);
       for (Index i = 0; i < c.X.rows(); ++i)
         if (!std::isfinite(c.f[i])) c.X.row(i) = other.row(i);
-      energies(target, c);
+      energies(target.get(), c);
     }
   }
 
-  void advance(detail::ModelTarget<T>& target, Index b, Index from, Index until) {
+  // -------------------------------------------------------------------------------------------------------------------
+  // Warm-up
+  // -------------------------------------------------------------------------------------------------------------------
+
+  // Whether it was done; false: the progress callback stopped it.
+  bool warm_up(const detail::Stopwatch& watch) {
+    if (warm_up_ == 0) return true;
+    const bool finds_step = kernel_.has_step() && !std::isnan(kernel_.target_acceptance());
+    StepSearch search(kernel_.step(), kernel_.target_acceptance());
+    const std::vector<Index> ends = window_ends(warm_up_);
+    Window window(std::max<Index>(std::min<Index>(10 * d_, 4000), 1000), d_);
+    starts_into(window);
+    if (window.count > 1) learn(window, search);
+    descend(window, search);
+    std::size_t next = 0;
+    const Index stride = std::clamp<Index>(warm_up_ / 100, 1, 1000);
+    for (Index t = 0, begin = 0; t < warm_up_; ++t) {
+      each([&](RunTarget<T>& target, Index b) {
+        extend::Chains<T>& c = blocks_[b].chains;
+        c.measure = finds_step;
+        kernel_.advance(target.get(), c, noise(t, b));
+      });
+      if (finds_step) kernel_.set_step(search.next(mean_probability()));
+      if (finds_step) set_length();
+      if (next < ends.size()) {
+        const Index length = ends[next] - begin;
+        if (t + 1 > begin + length / 2) collect(window, length - length / 2, t);
+        if (t + 1 == ends[next]) {
+          restart_frozen(t + 1 - begin);
+          learn(window, search);
+          begin = ends[next++];
+        }
+      }
+      if (options_.progress && (t + 1) % stride == 0 &&
+          !options_.progress(
+              {"warm up", t + 1, warm_up_, kernel_.has_step() ? kernel_.step() : 0, "step", watch.seconds()}))
+        return false;
+    }
+    if (finds_step) kernel_.set_step(search.found());
+    set_length();
+    return true;
+  }
+
+  // Chains that are far from the mass go down the energy first, in the metric's coordinates, where a step of length 1
+  // against the gradient leads a normal law to its mean; the metric is learned anew now and then. There the score of a
+  // typical state has ‖s‖² near d: a chain whose score is shorter than twice as long stays where it is.
+  void descend(Window& window, StepSearch& search) {
+    if (!knows_energy_ || !adjusted_) return;
+    for (int round = 0; round < 20; ++round) {
+      std::vector<char> moved(static_cast<std::size_t>(blocks_.cut().count), 0);
+      each([&](RunTarget<T>& target, Index b) {
+        moved[static_cast<std::size_t>(b)] = go_down(target.get(), blocks_[b].chains) ? 1 : 0;
+      });
+      if (std::count(moved.begin(), moved.end(), 1) == 0) return;
+      collect(window, 1);
+      if (window.count > 1) learn(window, search);
+    }
+  }
+
+  // Some steps of a block; whether a chain that is far went on.
+  bool go_down(Target& target, extend::Chains<T>& c) const {
+    const Index B = c.X.rows();
+    const double near = 4 * static_cast<double>(d_);
+    Vector<double> length = Vector<double>::Ones(B);
+    bool any = false;
+    for (int step = 0; step < 20; ++step) {
+      bool far = false;
+      c.proposal = c.X;
+      for (Index i = 0; i < B; ++i) {
+        const double norm = c.S.row(i).template cast<double>().squaredNorm();
+        if (!(norm > near) || !std::isfinite(norm)) length[i] = 0;
+        far = far || length[i] > 0;
+        c.proposal.row(i) += static_cast<T>(length[i]) * c.S.row(i);
+      }
+      if (!far) break;
+      target.energy_and_score(c.proposal, c.proposal_f, c.proposal_S);
+      for (Index i = 0; i < B; ++i) {
+        if (length[i] == 0) continue;
+        if (!(c.proposal_f[i] < c.f[i]) || !c.proposal_S.row(i).allFinite()) {
+          length[i] /= 8;
+          continue;
+        }
+        c.X.row(i) = c.proposal.row(i);
+        c.S.row(i) = c.proposal_S.row(i);
+        c.f[i] = c.proposal_f[i];
+        length[i] = std::min(1.0, 2 * length[i]);
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  extend::ChainNoise noise(Index t, Index b) const {
+    return {options_.seed, options_.first_step + static_cast<std::uint64_t>(t), blocks_.cut().first(b)};
+  }
+
+  // Trajectories spread up to 2.8 deviations of the widest direction.
+  void set_length() {
+    if (kernel_.leapfrogs() == 0) return;
+    const double wanted = std::ceil(2.8 * widest_ / kernel_.step());
+    kernel_.set_leapfrogs(static_cast<Index>(std::clamp(wanted, 1.0, 1000.0)));
+  }
+
+  // The harmonic mean over the chains of the probabilities to accept; what is below a hundredth counts as that. Of
+  // kernels without trajectories, whose acceptance differs much from step to step, over their last ten steps or so.
+  double mean_probability() {
+    double sum = 0;
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      Block& block = blocks_[b];
+      const Vector<double>& now = block.chains.probability;
+      if (block.probability.size() != now.size())
+        block.probability = now;
+      else
+        block.probability += (kernel_.leapfrogs() > 0 ? 1 : 0.1) * (now - block.probability);
+      sum += block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
+    }
+    return static_cast<double>(options_.chains) / sum;
+  }
+
+  // Fills a window with chains of the present step, spread over the chains, so that `steps` such calls fill it.
+  void collect(Window& window, Index steps, Index t = 0) {
+    const Index wanted = std::min(options_.chains, (window.X.rows() + steps - 1) / steps);
+    for (Index k = 0; k < wanted; ++k) {
+      const Index chain = (k * options_.chains / wanted + t) % options_.chains;
+      Index b = 0;
+      while (blocks_.cut().first(b) + blocks_.cut().size(b) <= chain) ++b;
+      const extend::Chains<T>& c = blocks_[b].chains;
+      const Index row = chain - blocks_.cut().first(b);
+      if (!c.lost[row])
+        window.add(c.X.row(row).template cast<double>(), c.S.row(row).template cast<double>(), chain % 2 == 1);
+    }
+  }
+
+  void starts_into(Window& window) {
+    if (knows_energy_ || kernel_.keeps_score()) collect(window, 1);
+  }
+
+  // The metric of a window of states in the present one's coordinates; all chains go over to its coordinates.
+  void learn(Window& window, StepSearch& search) {
+    const MetricMap<double> old(metric_);
+    window.X.conservativeResize(window.X.rows(), d_);
+    Window own(window.X.rows(), d_);
+    Eigen::MatrixXd X, S;
+    old.to_x(window.X, X);
+    old.score_to_x(window.S, S);
+    own.X = X;
+    own.S = S;
+    own.group = window.group;
+    own.count = window.count;
+    window.clear();
+    if (own.count < 2) return;
+    LearnedMetric learned = learn_metric(own, options_.metric_form);
+    widest_ = learned.widest;
+    metric_ = learned.metric;
+    each([&](RunTarget<T>& target, Index b) {
+      extend::Chains<T>& c = blocks_[b].chains;
+      MetricMap<T>(old_).to_x(c.X, blocks_[b].X);
+      target.use(metric_);
+      target.map().to_y(blocks_[b].X, c.X);
+      kernel_.start(target.get(), c);
+    });
+    old_ = metric_;
+    search.restart(kernel_.step());
+  }
+
+  // Chains that no proposal of a window moved, where most chains move, go where another chain is.
+  void restart_frozen(Index steps) {
+    double moved = 0;
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      Block& block = blocks_[b];
+      if (block.accepted.size() == 0) block.accepted.setZero(block.chains.accepted.size());
+      moved += (block.chains.accepted - block.accepted).head(blocks_.cut().size(b)).sum();
+    }
+    const bool most_move = adjusted_ && moved > 0.3 * static_cast<double>(steps * options_.chains) && steps >= 10;
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      Block& block = blocks_[b];
+      extend::Chains<T>& c = block.chains;
+      for (Index i = 0; i < blocks_.cut().size(b) && most_move; ++i) {
+        if (c.accepted[i] > block.accepted[i]) continue;
+        for (Index k = 1; k < blocks_.cut().size(b); ++k) {
+          const Index other = (i + k) % blocks_.cut().size(b);
+          if (!(c.accepted[other] > block.accepted[other])) continue;
+          c.X.row(i) = c.X.row(other);
+          ++draws_.restarted;
+          break;
+        }
+      }
+      block.accepted = c.accepted;
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Steps
+  // -------------------------------------------------------------------------------------------------------------------
+
+  void begin(RunTarget<T>& target, Index b) {
+    Block& block = blocks_[b];
+    extend::Chains<T>& c = block.chains;
+    c.measure = false;
+    if (warm_up_ > 0) c.reset_counts_of_steps();
+    if (full_) block.watch.start(c, !adjusted_ && langevin_);
+    if (full_ && looks_.count > 0) block.looks.reset(c.X.rows(), d_);
+    if (b == 0) centre_ = to_model(target, c.X, block.X).row(0).transpose().template cast<double>();
+  }
+
+  void advance(RunTarget<T>& target, Index b, Index from, Index until) {
     Block& block = blocks_[b];
     extend::Chains<T>& c = block.chains;
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+    const std::uint64_t before = target.model().calls();
     for (Index t = from; t < until; ++t) {
+      const Index look = full_ ? looks_.look(t) : -1;
       block.watch.before(t, plan_, c);
-      kernel_.advance(target, c, {options_.seed, options_.first_step + static_cast<std::uint64_t>(t), first});
+      if (look >= 0) before_look(c, block);
+      kernel_.advance(target.get(), c, noise(warm_up_ + t, b));
+      if (look >= 0) add_look(target, look, block);
       block.watch.after(t, plan_, c);
       const Index kept = t + 1 - options_.burn_in;
       if (kept > 0 && kept % thin_ == 0)
-        evaluate::scatter_rows(c.X, count, (kept / thin_ - 1) * options_.chains + first, draws_.points);
+        evaluate::scatter_rows(to_model(target, c.X, block.X), count, (kept / thin_ - 1) * options_.chains + first,
+                               draws_.points);
     }
+    block.evaluations += (target.model().calls() - before) * static_cast<std::uint64_t>(count);
+  }
+
+  // Rows of the metric's coordinates in the model's: X itself where these are the same.
+  const Matrix<T>& to_model(RunTarget<T>& target, const Matrix<T>& Y, Matrix<T>& room) const {
+    if (target.map().is_identity()) return Y;
+    target.map().to_x(Y, room);
+    return room;
+  }
+
+  // A look is at the state before a step: there the score is known, or the step computes it.
+  void before_look(extend::Chains<T>& c, Block& block) const {
+    block.look_Y = c.X;
+    if (kernel_.keeps_score())
+      block.S = c.S;
+    else
+      c.keep_score = true;
+  }
+
+  void add_look(RunTarget<T>& target, Index look, Block& block) {
+    extend::Chains<T>& c = block.chains;
+    const bool langevin_score = !kernel_.keeps_score() && langevin_ && !adjusted_;
+    if (langevin_score) block.S = c.S;
+    if (!kernel_.keeps_score() && !langevin_score) block.S.resize(0, 0);
+    if (block.S.size() > 0 && !target.map().is_identity()) {
+      const Matrix<T> S_y = block.S;
+      target.map().score_to_x(S_y, block.S);
+    }
+    block.looks.add(2 * look < looks_.count ? 0 : 1, to_model(target, block.look_Y, block.X), block.S, centre_);
   }
 
   double acceptance() const {
@@ -208,17 +538,21 @@ class SampleRun {
     draws_.points.swap(kept);
   }
 
-  void finish(detail::ModelTarget<T>& target, Index b) {
+  void finish(RunTarget<T>& target, Index b) {
     Block& block = blocks_[b];
-    evaluate::scatter_rows(block.chains.X, blocks_.cut().size(b), blocks_.cut().first(b), draws_.state);
+    evaluate::scatter_rows(to_model(target, block.chains.X, block.X), blocks_.cut().size(b), blocks_.cut().first(b),
+                           draws_.state);
     if (!knows_energy_ || (!adjusted_ && !full_)) return;
-    if (!adjusted_) target.energy_and_score(block.chains.X, block.chains.f, block.chains.S);
+    if (!adjusted_) target.get().energy_and_score(block.chains.X, block.chains.f, block.chains.S);
     block.outside = not_finite(block.chains.f, blocks_.cut().size(b));
   }
 
   void judge() {
     RunFindings found{.ways = Ways(d_)};
-    draws_.next_step = options_.first_step + static_cast<std::uint64_t>(done_);
+    draws_.next_step = options_.first_step + static_cast<std::uint64_t>(warm_up_ + done_);
+    draws_.step = kernel_.has_step() ? kernel_.step() : 0;
+    draws_.leapfrogs = kernel_.leapfrogs();
+    draws_.metric = metric_;
     draws_.acceptance.resize(options_.chains);
     const ChainBlocks& cut = blocks_.cut();
     for (Index b = 0; b < cut.count; ++b) {
@@ -226,15 +560,31 @@ class SampleRun {
       Ways ways(d_);
       draws_.bad_starts += block.bad_starts;
       draws_.outside_chains += block.outside;
+      draws_.evaluations += block.evaluations;
       for (Index i = 0; i < cut.size(b); ++i) {
-        draws_.acceptance[cut.first(b) + i] = block.chains.accepted[i] / static_cast<double>(done_);
+        draws_.acceptance[cut.first(b) + i] = done_ > 0 ? block.chains.accepted[i] / static_cast<double>(done_) : 0;
         draws_.non_finite += static_cast<Index>(block.chains.non_finite[i]);
         judge_chain(block, i, found, ways);
       }
       found.ways.add(ways);
     }
     found.acceptance = draws_.acceptance.mean();
-    conclude(found, stopped_, done_, draws_);
+    found.adjusted = adjusted_;
+    found.walls = draws_.non_finite > 0;
+    if (full_ && !stopped_) judge_looks(found.looks);
+    draws_.r_hat = found.looks.r_hat;
+    conclude(found, stopped_, done_, options_.max_r_hat, draws_);
+  }
+
+  void judge_looks(LooksFindings& found) const {
+    if (looks_.count == 0) return;
+    for (Index j = 0; j < d_; ++j)
+      found.add(judge_coordinate(j,
+                                 [&](auto look) {
+                                   for (Index b = 0; b < blocks_.cut().count; ++b)
+                                     look(blocks_[b].looks, blocks_.cut().size(b));
+                                 }),
+                j, d_, options_.max_bias);
   }
 
   void judge_chain(const Block& block, Index i, RunFindings& found, Ways& ways) {
@@ -266,14 +616,18 @@ class SampleRun {
            std::pow(static_cast<double>(std::numeric_limits<T>::max()), 0.125);
   }
 
-  const BoundKernel<T>& kernel_;
+  BoundKernel<T> kernel_;
   const SampleOptions& options_;
   Draws<T>& draws_;
   bool full_, adjusted_, knows_energy_, langevin_;
-  Index d_, total_, thin_, done_ = 0;
+  Index d_, warm_up_, total_, thin_, done_ = 0;
   StartPoints start_;
-  ChainLoop<T, detail::ModelTarget<T>, Block> blocks_;
+  Metric metric_, old_ = metric_;
+  double widest_ = 1;
+  ChainLoop<T, RunTarget<T>, Block> blocks_;
   WatchPlan plan_;
+  LookPlan looks_;
+  Eigen::VectorXd centre_;
   bool stopped_ = false;
 };
 

@@ -1,9 +1,12 @@
 // What a transition kernel sees: scores and energies of one block of chains, and the chains' own random numbers.
 #pragma once
 
+#include <cmath>
+
 #include "scorematch/concepts.hpp"
 #include "scorematch/model/bound_model.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
 
@@ -33,6 +36,7 @@ class ModelTarget final : public extend::Target<T> {
   explicit ModelTarget(const extend::BoundModel<T>& bound) : bound_(&bound) { points_.along = extend::Along::none; }
 
   const Matrix<T>& score(Matrix<T>& X) override {
+    ++calls_;
     points_.X.swap(X);
     bound_->evaluate(points_, workspace_, values_);
     points_.X.swap(X);
@@ -40,12 +44,17 @@ class ModelTarget final : public extend::Target<T> {
   }
 
   void energy_and_score(Matrix<T>& X, Vector<T>& f, Matrix<T>& S) override {
+    ++calls_;
     points_.X.swap(X);
     bound_->energy_and_score(points_, workspace_, f, S);
     points_.X.swap(X);
   }
 
+  /// Scores of a block, with energies or without, until now.
+  std::uint64_t calls() const { return calls_; }
+
  private:
+  std::uint64_t calls_ = 0;
   const extend::BoundModel<T>* bound_;
   extend::Room workspace_;
   extend::Points<T> points_;
@@ -72,6 +81,22 @@ struct ChainNoise {
   void uniforms(Vector<T>& u) const {
     fill_uniforms<T>({seed, Purpose::metropolis}, Ids::from(first_chain), u.size(), step, 1, u.data(), u.size());
   }
+
+  /// B × d uniforms in (0, 1), independent of both: for directions.
+  template <class T>
+  void uniforms(Matrix<T>& U) const {
+    fill_uniforms<T>({seed, Purpose::direction}, Ids::from(first_chain), U.rows(), step, U.cols(), U.data(), U.rows());
+  }
+
+  /// A number in (0, 1] that all chains of a run share in this step: the van der Corput sequence, the step's number
+  /// with its binary digits mirrored behind the point, so that any run of steps is spread evenly.
+  double shared() const {
+    std::uint64_t digits = step + 1;
+    double mirrored = 0;
+    for (double weight = 0.5; digits > 0; digits >>= 1, weight /= 2)
+      if ((digits & 1) != 0) mirrored += weight;
+    return 1 - mirrored;
+  }
 };
 
 /// A block of chains between two steps.
@@ -84,8 +109,10 @@ struct Chains {
   Eigen::Array<bool, Eigen::Dynamic, 1>
       lost;  ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
   bool any_lost = false;
-  bool keep_score = false;            ///< the next step leaves the score where it began in S
-  Vector<double> non_finite;          ///< B, steps whose proposal, its energy or score was not finite
+  bool measure = false;        ///< the step leaves in `probability` with what probability each chain accepted: to adapt
+  Vector<double> probability;  ///< B
+  bool keep_score = false;     ///< the next step leaves the score where it began in S
+  Vector<double> non_finite;   ///< B, steps whose proposal, its energy or score was not finite
   Matrix<T> Z, proposal, proposal_S;  // scratch
   Vector<T> proposal_f, u;
   Room own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>()
@@ -97,7 +124,35 @@ struct Chains {
     lost.setConstant(X.rows(), false);
     any_lost = false;
   }
+
+  /// Counts of steps begin anew; chains that are lost stay so.
+  void reset_counts_of_steps() {
+    accepted.setZero(X.rows());
+    non_finite.setZero(X.rows());
+  }
 };
+
+/// Moves the chains of an unadjusted kernel to their proposals. A chain that leaves the finite numbers stays where it
+/// last was, from then on; `all_finite`: no proposal does.
+template <class T>
+void take_step(Chains<T>& chains, bool all_finite) {
+  const Index B = chains.X.rows();
+  if (chains.any_lost || !all_finite)
+    for (Index i = 0; i < B; ++i) {
+      bool finite = true;
+      for (Index j = 0; j < chains.X.cols(); ++j) finite = finite && std::isfinite(chains.proposal(i, j));
+      if (!chains.lost[i] && finite) continue;
+      if (!chains.lost[i]) chains.non_finite[i] += 1;
+      chains.lost[i] = chains.any_lost = true;
+      for (Index j = 0; j < chains.X.cols(); ++j) chains.proposal(i, j) = chains.X(i, j);
+    }
+  chains.X.swap(chains.proposal);
+  double* accepted = chains.accepted.data();
+  for (Index i = 0; i < B; i += simd::width<simd::Lanes<double>>)
+    simd::store(accepted + i, simd::load<simd::Lanes<double>>(accepted + i) + 1.0);
+  if (chains.any_lost)
+    for (Index i = 0; i < B; ++i) chains.accepted[i] -= chains.lost[i] ? 1 : 0;
+}
 
 }  // namespace extend
 

@@ -17,8 +17,13 @@ namespace extend {
 ///   start      what has to be known at the present points before the first step
 ///   advance    one step of each chain: a pure function of target, chains and the step's noise
 /// A kernel that has `step` and `temperature` is taken for Langevin's: its chains are judged by what follows. One may
-/// have `settle(target, chains)`, which moves default starts that its step could not leave. What it keeps from step to
-/// step is in chains.own.
+/// have
+///   settle(target, chains)   moves default starts that its step could not leave
+///   target_acceptance        static: the mean acceptance at which its `step` is best; a warm-up then finds the step,
+///                            from chains.probability, which extend::metropolis writes
+///   leapfrogs                the length of its trajectories in steps: a warm-up then finds it, too
+///   keeps_score              static: chains.S is the score at chains.X after each step
+/// What it keeps from step to step is in chains.own.
 template <class K, class T = double>
 concept TransitionKernel = std::copyable<K> &&
     requires(const K& kernel, Target<T>& target, Chains<T>& chains, const ChainNoise& noise) {
@@ -89,7 +94,16 @@ class BoundKernel {
   bool is_langevin() const { return held_->temperature() == held_->temperature(); }
   double step() const { return held_->step(); }
   double temperature() const { return held_->temperature(); }
+  bool has_step() const { return step() == step(); }
   void set_step(double step) { held_->set_step(step); }
+
+  /// The mean acceptance that its step is best at; NaN where it says none.
+  double target_acceptance() const { return held_->target_acceptance(); }
+  /// Leapfrogs of the longest trajectory; 0 where it has none.
+  Index leapfrogs() const { return held_->leapfrogs(); }
+  void set_leapfrogs(Index count) { held_->set_leapfrogs(count); }
+  /// Whether chains.S is the score at chains.X after each step.
+  bool keeps_score() const { return held_->keeps_score(); }
 
  private:
   struct Anything {
@@ -103,11 +117,16 @@ class BoundKernel {
     virtual double step() const = 0;
     virtual double temperature() const = 0;
     virtual void set_step(double step) = 0;
+    virtual double target_acceptance() const = 0;
+    virtual Index leapfrogs() const = 0;
+    virtual void set_leapfrogs(Index count) = 0;
+    virtual bool keeps_score() const = 0;
   };
 
   template <class K>
   struct Held final : Anything {
     static constexpr bool has_step = requires(K & kernel) { kernel.step = 1.0; };
+    static constexpr bool has_leapfrogs = requires(K & kernel) { kernel.leapfrogs = Index{1}; };
     static constexpr bool langevin = requires(const K& kernel) { kernel.step, kernel.temperature; };
     static constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
@@ -136,6 +155,31 @@ class BoundKernel {
     }
     void set_step(double step) override {
       if constexpr (has_step) kernel.step = step;
+    }
+    double target_acceptance() const override {
+      if constexpr (requires {
+                      { K::target_acceptance } -> std::convertible_to<double>;
+                    })
+        return K::target_acceptance;
+      else
+        return none;
+    }
+    Index leapfrogs() const override {
+      if constexpr (has_leapfrogs)
+        return kernel.leapfrogs;
+      else
+        return 0;
+    }
+    void set_leapfrogs(Index count) override {
+      if constexpr (has_leapfrogs) kernel.leapfrogs = count;
+    }
+    bool keeps_score() const override {
+      if constexpr (requires {
+                      { K::keeps_score } -> std::convertible_to<bool>;
+                    })
+        return K::keeps_score;
+      else
+        return false;
     }
 
     K kernel;

@@ -1,0 +1,201 @@
+// Whether chains have forgotten their starts, and are where the model's mass is: by looks at 64 of a run's states.
+//
+// R̂. Each chain's looks are halved; R̂² = ((n − 1)/n W + B)/W with W the mean variance within a half and B the variance
+// of the halves' means (Gelman & Rubin 1992; Gelman et al. 2013). Chains in different modes, and chains that still
+// travel, have halves whose means differ by more than the halves are wide.
+//
+// Memory. Many short chains have a large R̂, although together they tell what there is to tell, if they have forgotten
+// where they began: if, over the chains, a coordinate's mean in the second half does not correlate with the coordinate
+// of the start. So a large R̂ counts where it does, and where that cannot be told (fewer than 100 chains, or one start).
+//
+// Stein's identities. In the stationary state, for a law whose density falls to 0 at the edge of its support,
+//   E[s_j] = 0   and   E[1 + (x_j − c) s_j] = 0
+// for each coordinate j. Deviations of x times the first is by how many deviations a normal law's mean would be off,
+// and the second by which part its variance is too small: chains that all wait at one place show it, whatever their R̂,
+// and so does an unadjusted step that is too large. Chains are independent, so that the chains' own means give the
+// errors.
+//
+// Drift. So do differences between the chains' halves, of which the mean must be 0.
+//
+// A mean fails where it is larger than what matters (`max_bias`) and than chance explains: Student's t with ν = M − 1
+// for M chains is above √(ν(α^{−2/ν} − 1)) with a probability below α; α is 10⁻⁶ over the number of coordinates.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "scorematch/sampler/metric.hpp"
+#include "scorematch/sampler/target.hpp"
+
+namespace scorematch::sampling {
+
+/// Which states of a run are looked at.
+struct LookPlan {
+  static constexpr Index most = 64, fewest = 8;
+  Index first = 0, steps = 0, count = 0;
+
+  /// `steps` after the first `burn_in`.
+  LookPlan(Index burn_in, Index step_count)
+      : first(burn_in), steps(step_count), count(std::min(most, step_count / 2 * 2)) {
+    if (count < fewest) count = 0;
+  }
+  /// The look that is due before step t + 1, after t steps; −1: none.
+  Index look(Index t) const {
+    if (count == 0 || t <= first) return -1;
+    const Index k =
+        ((t - first) * count - 1) / steps;  // look k is at the last t with k steps/count < t ≤ (k + 1) steps/count
+    return ((t + 1 - first) * count - 1) / steps > k || t == first + steps ? k : -1;
+  }
+};
+
+/// Sums over the looks at each chain of a block, in each half of the run, of x − c and its square, and of s and (x − c)
+/// s.
+struct ChainLooks {
+  Eigen::MatrixXd x[2], xx[2], s, xs;  // B × d
+  Eigen::MatrixXd start;               // B × d: where the chains began, in the model's coordinates
+  Index looks[2] = {0, 0}, score_looks = 0;
+
+  void reset(Index rows, Index d) {
+    for (int half : {0, 1}) {
+      x[half].setZero(rows, d);
+      xx[half].setZero(rows, d);
+      looks[half] = 0;
+    }
+    s.setZero(rows, d);
+    xs.setZero(rows, d);
+    score_looks = 0;
+  }
+
+  /// X and S are rows in the model's coordinates; S may be empty.
+  template <class T>
+  void add(int half, const Matrix<T>& X, const Matrix<T>& S, const Eigen::VectorXd& centre) {
+    for (Index j = 0; j < X.cols(); ++j)
+      for (Index i = 0; i < X.rows(); ++i) {
+        const double way = static_cast<double>(X(i, j)) - centre[j];
+        x[half](i, j) += way;
+        xx[half](i, j) += way * way;
+        if (S.size() == 0) continue;
+        s(i, j) += static_cast<double>(S(i, j));
+        xs(i, j) += way * static_cast<double>(S(i, j));
+      }
+    ++looks[half];
+    if (S.size() != 0) ++score_looks;
+  }
+};
+
+/// Mean and variance of numbers, added one after another.
+struct Moments {
+  double count = 0, mean = 0, squares = 0;
+  void add(double number) {
+    ++count;
+    const double before = number - mean;
+    mean += before / count;
+    squares += before * (number - mean);
+  }
+  double variance() const { return count > 1 ? squares / (count - 1) : 0; }
+  /// The mean over its standard error; 0 where too few numbers tell.
+  double z() const { return count > 1 && squares > 0 ? mean / std::sqrt(variance() / count) : 0; }
+};
+
+/// What a coordinate's looks tell.
+struct CoordinateFindings {
+  double deviation = 0;                   ///< of the coordinate, over all looks
+  double r_hat = 1, r_hat_by_chance = 1;  ///< by chance: what independent looks stay below but once in 10⁷ runs
+  bool forgotten = false;                 ///< the chains' means do not correlate with their starts
+  Moments drift, shift, squeeze;          ///< over chains: second half less first; E[s]; E[1 + (x − c) s]
+};
+
+/// Over all coordinates, the worst of each kind, with the coordinate; −1: none.
+struct LooksFindings {
+  double r_hat = std::numeric_limits<double>::quiet_NaN();  ///< of all coordinates
+  double remembering = 0;                                   ///< the largest R̂ of those whose starts are not forgotten
+  double drift = 0, shift = 0, squeeze = 0;
+  Index remembering_at = -1, drift_at = -1, shift_at = -1, squeeze_at = -1;
+
+  /// Takes coordinate j in. A mean counts where it is beyond chance for one of d coordinates and above `matters`.
+  void add(const CoordinateFindings& found, Index j, Index d, double matters) {
+    if (std::isnan(r_hat) || found.r_hat > r_hat) r_hat = found.r_hat;
+    if (!found.forgotten && found.r_hat > std::max(remembering, found.r_hat_by_chance)) {
+      remembering = found.r_hat;
+      remembering_at = j;
+    }
+    const auto worst = [&](const Moments& mean, double unit, double& size, Index& at) {
+      const double nu = mean.count - 1, now = mean.mean * unit;
+      if (nu < 3 || !(std::abs(now) > matters) || !(std::abs(now) > std::abs(size))) return;
+      const double chance = std::sqrt(nu * (std::pow(1e-6 / static_cast<double>(d), -2 / nu) - 1));
+      if (!(std::abs(mean.z()) > chance) && mean.squares > 0) return;
+      size = now;
+      at = j;
+    };
+    worst(found.drift, found.deviation > 0 ? 1 / found.deviation : 0, drift, drift_at);
+    worst(found.shift, found.deviation, shift, shift_at);
+    worst(found.squeeze, 1, squeeze, squeeze_at);
+  }
+};
+
+/// Sums of pairs, for their correlation.
+struct Pairs {
+  Moments a, b;
+  double products = 0;
+  void add(double x, double y) {
+    const double before = x - a.mean;
+    a.add(x);
+    b.add(y);
+    products += before * (y - b.mean);
+  }
+  /// Whether so many pairs as there are tell that nothing correlates: r² < (4/√M + 0.05)², where both vary.
+  bool independent() const {
+    if (a.count < 100 || !(a.squares > 0) || !(b.squares > 0)) return false;
+    return std::abs(products) < (4 / std::sqrt(a.count) + 0.05) * std::sqrt(a.squares) * std::sqrt(b.squares);
+  }
+};
+
+/// Looks at all blocks, `each(work)` calling work(looks, chains) for each block with its number of chains.
+template <class Each>
+CoordinateFindings judge_coordinate(Index j, Each each) {
+  CoordinateFindings found;
+  Moments halves, total;
+  Pairs memory;
+  double within = 0, half_count = 0, looks = 0;
+  each([&](const ChainLooks& l, Index chains) {
+    for (Index i = 0; i < chains; ++i)
+      for (int half : {0, 1}) total.add(l.x[half](i, j) / static_cast<double>(l.looks[half]));
+  });
+  each([&](const ChainLooks& l, Index chains) {
+    looks = static_cast<double>(l.looks[0]);
+    for (Index i = 0; i < chains; ++i) {
+      double mean[2];
+      for (int half : {0, 1}) {
+        const double n = static_cast<double>(l.looks[half]);
+        mean[half] = l.x[half](i, j) / n;
+        within += std::max(0.0, l.xx[half](i, j) - n * mean[half] * mean[half]) / (n - 1);
+        halves.add(mean[half]);
+        ++half_count;
+      }
+      found.drift.add(mean[1] - mean[0]);
+      if (l.start.size() > 0) memory.add(l.start(i, j), mean[1]);
+      if (l.score_looks == 0) continue;
+      const double n = static_cast<double>(l.score_looks);
+      found.shift.add(l.s(i, j) / n);
+      found.squeeze.add(1 + (l.xs(i, j) - total.mean * l.s(i, j)) / n);  // about the chains' mean
+    }
+  });
+  if (half_count == 0) return found;
+  within /= half_count;
+  found.forgotten = memory.independent();
+  const double between = halves.variance();
+  found.deviation = std::sqrt((looks - 1) / looks * within + between);
+  // (χ²_ν/ν − 1)/n for ν + 1 halves of n looks, χ² by Wilson & Hilferty 1931
+  const double nu = std::max(1.0, half_count - 1), spread = 2 / (9 * nu);
+  const double quantile = std::pow(1 - spread + 5.2 * std::sqrt(spread), 3);
+  found.r_hat_by_chance = std::sqrt(1 + (quantile - 1) / looks);
+  if (within > 0)
+    found.r_hat = std::sqrt(((looks - 1) / looks * within + between) / within);
+  else if (between > 0)
+    found.r_hat = std::numeric_limits<double>::infinity();
+  return found;
+}
+
+}  // namespace scorematch::sampling
