@@ -15,26 +15,39 @@ namespace scorematch {
 class Layout;
 
 /// What a formula reads of x by a Layout. It lives as long as the formula runs.
-template <class X, class N>
 class LaidOut {
  public:
-  LaidOut(const Layout& layout, const X& x, const N& jacobian) : log_jacobian(jacobian), layout_(&layout), x_(x) {}
+  LaidOut(const Layout& layout, const formula::Value& x, const formula::Value& jacobian)
+      : log_jacobian(jacobian), layout_(&layout), x_(x) {}
 
   /// The parameter of this name: a value with as many elements as it has (`correlation`: its Cholesky factor).
-  SCOREMATCH_INLINE auto operator[](std::string_view name) const;
+  formula::Value operator[](std::string_view name) const;
 
-  N log_jacobian;  ///< Σ log |∂parameter/∂x|: to be added to the log density of the parameters
+  formula::Value log_jacobian;  ///< Σ log |∂parameter/∂x|: to be added to the log density of the parameters
 
  private:
   const Layout* layout_;
-  X x_;
+  formula::Value x_;
 };
+
+namespace log_density::engine {
+
+/// Which domain a name has is known when a formula is recorded, not when it is compiled.
+template <bool recorded>
+constexpr bool require_recorded_layout() {
+  static_assert(recorded,
+                "a Layout does not go with energy_model<D>(formula): write energy_model(dimension, formula), or use "
+                "domains themselves, as in domain::above{}.value(x[1])");
+  return recorded;
+}
+
+}  // namespace log_density::engine
 
 /// Names parameters, says where each may lie, and lays them out in x in the order in which they are named.
 ///
 ///   sm::Layout layout;
 ///   layout.real("mu").positive("tau").vector("z", 8);
-///   const auto posterior = sm::energy_model(layout.dimension(), [layout, y, sigma](auto x, auto) {
+///   const auto posterior = sm::energy_model(layout.dimension(), [&](auto x, auto) {
 ///     const auto p = layout.read(x);
 ///     const auto mu = p["mu"], tau = p["tau"];
 ///     return -(sm::log_density::normal(mu, 0.0, 5.0) + sm::log_density::half_cauchy(tau, 5.0) +
@@ -43,7 +56,8 @@ class LaidOut {
 ///   });
 ///   const Eigen::MatrixXd table = layout.constrain(draws.points);   // row k is layout.names()[k]
 ///
-/// A formula takes the layout by value. On both paths; sizes are known when the model is made.
+/// A formula that is recorded, energy_model(dimension, formula), reads a layout; compiled ones use domains themselves,
+/// domain::above{}.value(x[1]).
 class Layout {
  public:
   using AnyDomain = std::variant<domain::real, domain::above, domain::interval, domain::ordered, domain::simplex,
@@ -90,26 +104,20 @@ class Layout {
 
   /// For formulas: the parameters at x.
   template <class X>
-  SCOREMATCH_INLINE auto read(const X& x) const {
-    if constexpr (log_density::is_recorded<X>)
+  auto read(const X& x) const {
+    if constexpr (log_density::engine::require_recorded_layout<log_density::is_recorded<X>>()) {
       require(x.size() == dimension_ && dimension_ > 0,
               {"Layout::read: x has ", x.size(), " elements; the layout has ", dimension_});
-    auto jacobian = 0.0 * x[0];
-    for (const Block& block : blocks_)
-      std::visit(
-          [&](const auto& domain) {
-            if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(domain)>, domain::real>)
-              jacobian = jacobian + domain.log_jacobian(part(x, block.first, domain.free));
-          },
-          block.domain);
-    return LaidOut<X, decltype(jacobian)>(*this, x, jacobian);
+      return LaidOut(*this, x, log_jacobian(x));
+    } else {
+      return x;
+    }
   }
 
   /// For formulas: one parameter at x.
-  template <class X>
-  SCOREMATCH_INLINE auto read(const X& x, std::string_view name) const {
+  formula::Value read(const formula::Value& x, std::string_view name) const {
     const Block& block = find(name);
-    return std::visit([&](const auto& domain) { return domain.value(part(x, block.first, domain.free)); },
+    return std::visit([&](const auto& domain) { return domain.value(x.segment(block.first, domain.free)); },
                       block.domain);
   }
 
@@ -177,10 +185,14 @@ class Layout {
         text("scorematch: Layout: there is no parameter ", name, "; its parameters are ", known));
   }
 
-  // A vector on both paths, also of one element.
-  template <class X>
-  SCOREMATCH_INLINE static auto part(const X& x, Index first, Index count) {
-    return x.segment(first, count);
+  formula::Value log_jacobian(const formula::Value& x) const {
+    formula::Value sum = formula::constant(x, 0.0);
+    for (const Block& block : blocks_)
+      if (!std::holds_alternative<domain::real>(block.domain))
+        sum = sum +
+              std::visit([&](const auto& domain) { return domain.log_jacobian(x.segment(block.first, domain.free)); },
+                         block.domain);
+    return sum;
   }
 
   std::vector<Block> blocks_;
@@ -188,9 +200,6 @@ class Layout {
   Index dimension_ = 0;
 };
 
-template <class X, class N>
-SCOREMATCH_INLINE auto LaidOut<X, N>::operator[](std::string_view name) const {
-  return layout_->read(x_, name);
-}
+inline formula::Value LaidOut::operator[](std::string_view name) const { return layout_->read(x_, name); }
 
 }  // namespace scorematch
