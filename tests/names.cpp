@@ -24,7 +24,7 @@ namespace sm = scorematch;
 // What formula/value.hpp documents, and named(prefix, theta).
 #define LANGUAGE(F) \
   F(reciprocal) F(square) F(sqrt) F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) \
-  F(cos) F(erf) F(abs) F(pow) F(where) F(max) F(min) F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) \
+  F(cos) F(erf) F(abs) F(lgamma) F(pow) F(where) F(max) F(min) F(sum) F(mean) F(dot) F(squared_norm) F(norm) F(log_sum_exp) \
   F(size) F(segment) F(head) F(tail) F(concat) F(stack) F(column) F(transpose) F(quadratic_form) F(named)
 
 // Every other function of the rooms that a formula passes through.
@@ -43,7 +43,7 @@ namespace sm = scorematch;
   F(dot_product) F(selected) F(concatenated) F(count_of) F(value) F(load_as) F(store_as) F(for_lanes) F(sum_of) \
   F(machine_sqrt) F(minimum) F(maximum) F(machine_scale) F(machine_exponent) F(machine_mantissa_from_one) F(fused) \
   F(machine_mantissa) F(table_entry) F(any_above) F(clamp) F(bits) F(sum_of_terms) F(polynomial) F(with_sign_of) \
-  F(upper_half) F(log2_in_two_parts) F(uses_of_nodes) F(node_of) F(owners_of_columns) F(shared_columns) \
+  F(upper_half) F(log2_in_two_parts) F(shifted_for_stirling) F(for_positive) F(polygammas) F(uses_of_nodes) F(node_of) F(owners_of_columns) F(shared_columns) \
   F(single_summands) F(is_optional) F(taken_with) F(form_product) F(form_vector) F(steady_adjoints) F(read_for_x) \
   F(facts_of) F(power_of_two) F(times_power_of_two) F(split) F(reduced_expm1) F(reduce_by_ln2) F(half_tangent) \
   F(reduced_log1p) F(minus_two_log_of_half_by_table) F(turn_by_quarters) F(sine_cosine_by_table) \

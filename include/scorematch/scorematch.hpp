@@ -44,6 +44,8 @@
 #include "scorematch/objective/regularised_score_matching.hpp"
 #include "scorematch/objective/sliced_score_matching.hpp"
 #include "scorematch/partition/log_partition.hpp"
+#include "scorematch/posterior/layout.hpp"
+#include "scorematch/posterior/log_density.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
 #include "scorematch/sampler/dpm_solver.hpp"

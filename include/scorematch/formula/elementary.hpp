@@ -15,13 +15,14 @@
 #include <type_traits>
 
 #include "scorematch/simd/functions.hpp"
+#include "scorematch/simd/gamma.hpp"
 #include "scorematch/types.hpp"
 
 /// Those that a formula calls with one value, under their own name.
 #define SCOREMATCH_FUNCTIONS_OF_ONE_VALUE(F) \
   F(reciprocal)                              \
   F(square)                                  \
-  F(sqrt) F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) F(cos) F(erf) F(abs)
+  F(sqrt) F(exp) F(log) F(log1p) F(expm1) F(tanh) F(sigmoid) F(softplus) F(silu) F(sin) F(cos) F(erf) F(abs) F(lgamma)
 
 /// All rows: those of `pow` have an exponent.
 #define SCOREMATCH_ELEMENTARY_FUNCTIONS(F) \
@@ -324,6 +325,22 @@ struct abs : Usual {
   SCOREMATCH_INLINE static Slopes<V> slopes(V a, V, const Exponent&) {
     const V zero = V{};
     return {simd::select(a > 0, number<V>(1), simd::select(a < 0, number<V>(-1), zero)), zero, zero};
+  }
+};
+
+/// log Γ(a), a > 0.
+struct lgamma : Usual {
+  static constexpr const char* name = "lgamma";
+  static constexpr double defined_from = 0;
+
+  template <class V>
+  SCOREMATCH_INLINE static V value(V a, const Exponent&) {
+    return simd::lgamma(a);
+  }
+  template <class V>
+  SCOREMATCH_INLINE static Slopes<V> slopes(V a, V, const Exponent&) {
+    const simd::Polygammas<V> p = simd::polygammas(a);
+    return {p.digamma, p.trigamma, p.tetragamma};
   }
 };
 
