@@ -17,6 +17,7 @@
 #include "scorematch/precompiled_check.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/generate.hpp"
+#include "scorematch/sampler/hmc.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
@@ -64,6 +65,7 @@ namespace scorematch {
                                         const SampleOptions&, Draws<T>&, sampling::Judging);                          \
   EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, langevin>(const langevin&);                      \
   EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, mala>(const mala&);                              \
+  EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, hmc>(const hmc&);                                \
   EXTERN template void sampling::run<T>(const extend::BoundModel<T>&, Index, const sampling::BoundSampler<T>&,        \
                                         const GenerateOptions&, Generation<T>&);                                      \
   SCOREMATCH_WITH_MODEL(EXTERN, T, EnergyModel)                                                                       \

@@ -48,14 +48,18 @@
 #include "scorematch/posterior/log_density.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
+#include "scorematch/sampler/barker.hpp"
 #include "scorematch/sampler/dpm_solver.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/heun.hpp"
+#include "scorematch/sampler/hmc.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/metric.hpp"
 #include "scorematch/sampler/probability_flow.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
+#include "scorematch/sampler/underdamped_langevin.hpp"
 #include "scorematch/version.hpp"
 
 #ifdef SCOREMATCH_PRECOMPILED

@@ -165,7 +165,8 @@ requires Arguments<Y, L, H> SCOREMATCH_INLINE auto uniform(const Y& y, const L& 
     require_all_finite(low, "uniform: low");
     require_all_finite(high, "uniform: high");
     if constexpr (compiled::IsNumber<L> && compiled::IsNumber<H>)
-      require(low < high, {"log_density::uniform: low is ", low, " and high ", high, "; low must be below high"});
+      extend::require(low < high,
+                      {"log_density::uniform: low is ", low, " and high ", high, "; low must be below high"});
   }
   const auto& least = lifted(like, low);
   const auto& most = lifted(like, high);

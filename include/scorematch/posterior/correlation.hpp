@@ -93,8 +93,8 @@ requires Argument<E> SCOREMATCH_INLINE auto lkj(const L& cholesky, const E& eta)
   const Index order = triangle_order(cholesky.size());
   if constexpr (is_recorded<L>) {
     require_all_positive(eta, "lkj: eta");
-    require(order >= 2, {"log_density::lkj: the Cholesky factor has ", cholesky.size(),
-                         " elements; a lower triangle has 3, 6, 10, …"});
+    extend::require(order >= 2, {"log_density::lkj: the Cholesky factor has ", cholesky.size(),
+                                 " elements; a lower triangle has 3, 6, 10, …"});
   }
   auto log_determinant = log(cholesky[2]);
   for (Index i = 2; i < order; ++i) log_determinant = log_determinant + log(cholesky[(i + 1) * (i + 2) / 2 - 1]);

@@ -22,7 +22,7 @@ namespace engine {
 
 /// Names for a block of n elements: NAME, or NAME[0] … NAME[n − 1].
 inline void name_vector(const std::string& name, Index n, std::vector<std::string>& names) {
-  for (Index i = 0; i < n; ++i) names.push_back(n == 1 ? name : text(name, '[', i, ']'));
+  for (Index i = 0; i < n; ++i) names.push_back(n == 1 ? name : detail::text(name, '[', i, ']'));
 }
 
 inline double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
@@ -50,7 +50,7 @@ struct real {
   Eigen::VectorXd constrain(const Eigen::VectorXd& u) const { return u; }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
     for (Index i = 0; i < v.size(); ++i)
-      require(std::isfinite(v[i]), {"Layout: ", name, " has ", v[i], "; it must be finite"});
+      extend::require(std::isfinite(v[i]), {"Layout: ", name, " has ", v[i], "; it must be finite"});
     return v;
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
@@ -74,8 +74,8 @@ struct above {
   Eigen::VectorXd constrain(const Eigen::VectorXd& u) const { return low + u.array().exp(); }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
     for (Index i = 0; i < v.size(); ++i)
-      require(std::isfinite(v[i]) && v[i] > low,
-              {"Layout: ", name, " has ", v[i], "; it must be a finite number above ", low});
+      extend::require(std::isfinite(v[i]) && v[i] > low,
+                      {"Layout: ", name, " has ", v[i], "; it must be a finite number above ", low});
     return (v.array() - low).log();
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
@@ -100,8 +100,8 @@ struct interval {
   Eigen::VectorXd constrain(const Eigen::VectorXd& u) const { return low + (high - low) / (1 + (-u.array()).exp()); }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
     for (Index i = 0; i < v.size(); ++i)
-      require(v[i] > low && v[i] < high,
-              {"Layout: ", name, " has ", v[i], "; it must be above ", low, " and below ", high});
+      extend::require(v[i] > low && v[i] < high,
+                      {"Layout: ", name, " has ", v[i], "; it must be above ", low, " and below ", high});
     return (v.array() - low).log() - (high - v.array()).log();
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
@@ -129,8 +129,9 @@ struct ordered {
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
     Eigen::VectorXd u = v;
     for (Index k = 0; k < size; ++k) {
-      require(std::isfinite(v[k]) && (k == 0 || v[k] > v[k - 1]),
-              {"Layout: ", name, " has ", v[k], " at element ", k, "; its elements must be finite and increase"});
+      extend::require(
+          std::isfinite(v[k]) && (k == 0 || v[k] > v[k - 1]),
+          {"Layout: ", name, " has ", v[k], " at element ", k, "; its elements must be finite and increase"});
       if (k > 0) u[k] = std::log(v[k] - v[k - 1]);
     }
     return u;
@@ -169,9 +170,9 @@ struct simplex {
     return v;
   }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
-    require((v.array() > 0).all() && std::abs(v.sum() - 1) < 1e-8,
-            {"Layout: ", name, " has the sum ", v.sum(), " and the least element ", v.minCoeff(),
-             "; its elements must be above 0 and their sum 1"});
+    extend::require((v.array() > 0).all() && std::abs(v.sum() - 1) < 1e-8,
+                    {"Layout: ", name, " has the sum ", v.sum(), " and the least element ", v.minCoeff(),
+                     "; its elements must be above 0 and their sum 1"});
     const Eigen::VectorXd offset = offsets();
     Eigen::VectorXd u(free);
     double left = v[free];  // from the end, so that no digits cancel
@@ -231,8 +232,8 @@ struct correlation {
         L(i, j) = (v[f] - L.row(i).head(j).dot(L.row(j).head(j))) / L(j, j);
         u[f] = std::atanh(L(i, j) / std::sqrt(left));
         left -= L(i, j) * L(i, j);
-        require(std::isfinite(u[f]) && left > 0,
-                {"Layout: ", name, " is no correlation matrix; it must be positive definite"});
+        extend::require(std::isfinite(u[f]) && left > 0,
+                        {"Layout: ", name, " is no correlation matrix; it must be positive definite"});
       }
       L(i, i) = std::sqrt(left);
     }
@@ -240,7 +241,7 @@ struct correlation {
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     for (Index i = 1; i < order; ++i)
-      for (Index j = 0; j < i; ++j) names.push_back(text(name, '[', i, ',', j, ']'));
+      for (Index j = 0; j < i; ++j) names.push_back(detail::text(name, '[', i, ',', j, ']'));
   }
 
  private:

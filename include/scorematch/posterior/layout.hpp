@@ -73,13 +73,14 @@ class Layout {
   Layout& positive(const std::string& name, Index count = 1) { return above(name, 0, count); }
   /// One or more numbers above `low`.
   Layout& above(const std::string& name, double low, Index count = 1) {
-    require(std::isfinite(low), {"Layout: low of ", name, " is ", low, "; it must be finite"});
+    extend::require(std::isfinite(low), {"Layout: low of ", name, " is ", low, "; it must be finite"});
     return add(name, domain::above{.low = low, .free = at_least(count, 1, name)});
   }
   /// One or more numbers between `low` and `high`, low < high.
   Layout& interval(const std::string& name, double low, double high, Index count = 1) {
-    require(std::isfinite(low) && std::isfinite(high - low) && low < high,
-            {"Layout: ", name, " is to lie between ", low, " and ", high, "; low must be below high, both finite"});
+    extend::require(
+        std::isfinite(low) && std::isfinite(high - low) && low < high,
+        {"Layout: ", name, " is to lie between ", low, " and ", high, "; low must be below high, both finite"});
     return add(name, domain::interval{.low = low, .high = high, .free = at_least(count, 1, name)});
   }
   /// count ≥ 2 increasing numbers.
@@ -106,8 +107,8 @@ class Layout {
   template <class X>
   auto read(const X& x) const {
     if constexpr (log_density::engine::require_recorded_layout<log_density::is_recorded<X>>()) {
-      require(x.size() == dimension_ && dimension_ > 0,
-              {"Layout::read: x has ", x.size(), " elements; the layout has ", dimension_});
+      extend::require(x.size() == dimension_ && dimension_ > 0,
+                      {"Layout::read: x has ", x.size(), " elements; the layout has ", dimension_});
       return LaidOut(*this, x, log_jacobian(x));
     } else {
       return x;
@@ -123,8 +124,8 @@ class Layout {
 
   /// The parameters of points (dimension × N, as a sampler's draws): size × N.
   Eigen::MatrixXd constrain(const Eigen::Ref<const Eigen::MatrixXd>& points) const {
-    require(points.rows() == dimension_,
-            {"Layout::constrain: the points have ", points.rows(), " rows; the layout has dimension ", dimension_});
+    extend::require(points.rows() == dimension_, {"Layout::constrain: the points have ", points.rows(),
+                                                  " rows; the layout has dimension ", dimension_});
     Eigen::MatrixXd values(size(), points.cols());
     for (const Block& block : blocks_)
       std::visit(
@@ -139,8 +140,8 @@ class Layout {
 
   /// The points of parameters (size × N): the inverse of `constrain`. Throws where a parameter is not in its domain.
   Eigen::MatrixXd unconstrain(const Eigen::Ref<const Eigen::MatrixXd>& values) const {
-    require(values.rows() == size(),
-            {"Layout::unconstrain: the values have ", values.rows(), " rows; the layout has ", size()});
+    extend::require(values.rows() == size(),
+                    {"Layout::unconstrain: the values have ", values.rows(), " rows; the layout has ", size()});
     Eigen::MatrixXd points(dimension_, values.cols());
     for (const Block& block : blocks_)
       std::visit(
@@ -161,15 +162,16 @@ class Layout {
   };
 
   static Index at_least(Index count, Index least, const std::string& name) {
-    require(count >= least && count <= 1'000'000,
-            {"Layout: ", name, " is given the size ", count, "; it must be from ", least, " to 1000000"});
+    extend::require(count >= least && count <= 1'000'000,
+                    {"Layout: ", name, " is given the size ", count, "; it must be from ", least, " to 1000000"});
     return count;
   }
 
   template <class Domain>
   Layout& add(const std::string& name, const Domain& domain) {
-    require(!name.empty(), {"Layout: a parameter has an empty name"});
-    for (const Block& block : blocks_) require(block.name != name, {"Layout: two parameters are called ", name});
+    extend::require(!name.empty(), {"Layout: a parameter has an empty name"});
+    for (const Block& block : blocks_)
+      extend::require(block.name != name, {"Layout: two parameters are called ", name});
     blocks_.push_back({name, domain, dimension_, size()});
     dimension_ += domain.free;
     domain.name_elements(name, names_);
@@ -182,7 +184,7 @@ class Layout {
     std::string known;
     for (const Block& block : blocks_) known += (known.empty() ? "" : ", ") + block.name;
     throw std::invalid_argument(
-        text("scorematch: Layout: there is no parameter ", name, "; its parameters are ", known));
+        detail::text("scorematch: Layout: there is no parameter ", name, "; its parameters are ", known));
   }
 
   formula::Value log_jacobian(const formula::Value& x) const {

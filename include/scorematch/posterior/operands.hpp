@@ -139,8 +139,8 @@ void for_each_number(const A& a, const Visit& visit) {
 template <class A>
 void require_all_positive(const A& a, const char* argument) {
   for_each_number(a, [&](double number, Index i) {
-    require(std::isfinite(number) && number > 0,
-            {"log_density::", argument, " is ", number, " at element ", i, "; it must be a finite number above 0"});
+    extend::require(std::isfinite(number) && number > 0, {"log_density::", argument, " is ", number, " at element ", i,
+                                                          "; it must be a finite number above 0"});
   });
 }
 
@@ -148,8 +148,8 @@ void require_all_positive(const A& a, const char* argument) {
 template <class A>
 void require_all_within(const A& a, double least, double most, const char* argument) {
   for_each_number(a, [&](double number, Index i) {
-    require(number >= least && number <= most,
-            {"log_density::", argument, " is ", number, " at element ", i, "; it must be from ", least, " to ", most});
+    extend::require(number >= least && number <= most, {"log_density::", argument, " is ", number, " at element ", i,
+                                                        "; it must be from ", least, " to ", most});
   });
 }
 
@@ -157,8 +157,8 @@ void require_all_within(const A& a, double least, double most, const char* argum
 template <class A>
 void require_all_finite(const A& a, const char* argument) {
   for_each_number(a, [&](double number, Index i) {
-    require(std::isfinite(number),
-            {"log_density::", argument, " is ", number, " at element ", i, "; it must be finite"});
+    extend::require(std::isfinite(number),
+                    {"log_density::", argument, " is ", number, " at element ", i, "; it must be finite"});
   });
 }
 
@@ -166,9 +166,9 @@ void require_all_finite(const A& a, const char* argument) {
 template <class A>
 void require_counts(const A& a, double most, const char* argument) {
   for_each_number(a, [&](double number, Index i) {
-    require(number >= 0 && number <= most && number == std::floor(number) && std::isfinite(number),
-            {"log_density::", argument, " is ", number, " at element ", i, "; it must be a whole number from 0",
-             std::isfinite(most) ? text(" to ", most) : std::string(" on")});
+    extend::require(number >= 0 && number <= most && number == std::floor(number) && std::isfinite(number),
+                    {"log_density::", argument, " is ", number, " at element ", i, "; it must be a whole number from 0",
+                     std::isfinite(most) ? detail::text(" to ", most) : std::string(" on")});
   });
 }
 
@@ -186,7 +186,8 @@ template <Data A, Data B>
 void require_not_above(const A& a, const B& b, const char* argument) {
   for (Index i = 0; i < joint_size(a, b); ++i) {
     const double number = number_at(a, size_of(a) == 1 ? 0 : i), most = number_at(b, size_of(b) == 1 ? 0 : i);
-    require(number <= most, {"log_density::", argument, " is ", number, " at element ", i, " of ", most, " trials"});
+    extend::require(number <= most,
+                    {"log_density::", argument, " is ", number, " at element ", i, " of ", most, " trials"});
   }
 }
 
