@@ -327,19 +327,21 @@ static_assert(sm::detail::AnyTrainableModel<Fittable> && sm::detail::AnyTrainabl
 
 static_assert(sm::Model<sm::EnergyModel> && sm::Model<sm::ScoreModel>);
 static_assert(sm::Model<sm::AtSigma<sm::EnergyModel>> && sm::Model<sm::AtSigma<sm::ScoreModel>>);
-static_assert(!sm::Model<Fittable> && !sm::Model<Nothing> && !sm::Model<sm::FormulaEnergy<double>>);
+static_assert(!sm::Model<Fittable> && !sm::Model<Nothing> && !sm::Model<sm::detail::FormulaEnergy<double>>);
 static_assert(!sm::EnergyClass<sm::EnergyModel> && !sm::ScoreClass<sm::ScoreModel>);
 
 struct EnergyKnown : LeastEnergy, energy::Right {};
 
 template <class T>
 constexpr bool all_bind() {
-  using Energy = sm::FormulaEnergy<T>;
-  using Score = sm::FormulaScore<T>;
+  using Energy = sm::detail::FormulaEnergy<T>;
+  using Score = sm::detail::FormulaScore<T>;
   static_assert(sm::extend::BoundScore<Energy, T> && sm::extend::BoundEnergy<Energy, T>);
   static_assert(sm::extend::BoundScore<Score, T> && !sm::extend::BoundEnergy<Score, T>);
-  static_assert(sm::extend::BoundScore<sm::extend::BoundModel<T>, T> && sm::extend::BoundScore<sm::BoundAtSigma<T>, T>);
-  static_assert(sm::extend::BoundScore<sm::BoundSum<T>, T> && sm::extend::BoundScore<sm::BoundMultiple<T>, T>);
+  static_assert(sm::extend::BoundScore<sm::extend::BoundModel<T>, T> &&
+                sm::extend::BoundScore<sm::detail::BoundAtSigma<T>, T>);
+  static_assert(sm::extend::BoundScore<sm::detail::BoundSum<T>, T> &&
+                sm::extend::BoundScore<sm::detail::BoundMultiple<T>, T>);
   static_assert(sm::extend::BoundScore<sm::detail::UserScore<T, LeastEnergy>, T> &&
                 !sm::extend::BoundEnergy<sm::detail::UserScore<T, LeastEnergy>, T>);
   static_assert(sm::extend::BoundScore<sm::detail::UserScore<T, EnergyKnown>, T> &&
@@ -375,7 +377,7 @@ static_assert(sm::extend::LadderSampler<sm::heun, float> && sm::extend::LadderSa
 static_assert(sm::extend::AdaptiveSampler<sm::probability_flow, double> &&
               !sm::extend::LadderSampler<sm::probability_flow, double>);
 static_assert(!sm::extend::NoiseConditionalSampler<sm::langevin, double>);
-static_assert(!sm::extend::BoundScore<sm::FormulaEnergy<float>, double>);  // the scalar is part of the role
+static_assert(!sm::extend::BoundScore<sm::detail::FormulaEnergy<float>, double>);  // the scalar is part of the role
 static_assert(!sm::extend::BoundScore<sm::EnergyModel, double>);
 
 // --- objectives ---

@@ -237,7 +237,7 @@ TEST_CASE("The tree finds the same neighbours as looking at all points") {
     X.row(0).tail(200).setConstant(0.25);                // many points on one plane,
     X.middleCols(100, 40) = X.col(99).replicate(1, 40);  // and many at one place
     Y.leftCols(20) = X.leftCols(20);
-    const sm::NeighbourTree<double> tree(X);
+    const sm::detail::NeighbourTree<double> tree(X);
     CHECK(tree.size() == 700);
     for (const int k : {1, 4, 50}) {
       const VectorXd own = tree.distances(X, k, true), others = tree.distances(Y, k, false);

@@ -232,7 +232,7 @@ TEST_CASE("the forward Laplacian is the trace of the Hessian, and Hutchinson's m
       points.V = Eigen::VectorXd::Ones(B) * signs.reshaped().transpose();
       sm::extend::ScoreValues<double> values;
       const auto bound = formula.model.at<double>();
-      sm::FormulaEnergy<double>::Workspace workspace;
+      sm::detail::FormulaEnergy<double>::Workspace workspace;
       bound.evaluate(points, workspace, values);
 
       for (Index i = 0; i < 3; ++i) {

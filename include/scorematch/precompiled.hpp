@@ -87,8 +87,8 @@ SCOREMATCH_WITH_SCALAR(SCOREMATCH_EXTERN_FLOAT, float)
                                                       const T*, T*, Index);                                     \
   EXTERN template void elementary::function_slopes<T>(const elementary::Function&, const elementary::Exponent&, \
                                                       const T*, const T*, T*, Index, bool);                     \
-  EXTERN template class FormulaEnergy<T>;                                                                       \
-  EXTERN template class FormulaScore<T>;
+  EXTERN template class detail::FormulaEnergy<T>;                                                               \
+  EXTERN template class detail::FormulaScore<T>;
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_DOUBLE, double)
 SCOREMATCH_WITH_ENGINE(SCOREMATCH_EXTERN_FLOAT, float)
 #undef SCOREMATCH_WITH_ENGINE

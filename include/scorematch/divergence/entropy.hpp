@@ -132,13 +132,13 @@ inline double log_unit_ball(Index d) {
 /// log of each sample's distance to its k-th neighbour among the others
 template <class T>
 Vector<T> log_own_distances(const Matrix<T>& X, int k) {
-  return NeighbourTree<T>(X).distances(X, k, true).array().log();
+  return detail::NeighbourTree<T>(X).distances(X, k, true).array().log();
 }
 
 /// log of each column of X's distance to its k-th neighbour among those of Y
 template <class T>
 Vector<T> log_distances(const Matrix<T>& X, const Matrix<T>& Y, int k) {
-  return NeighbourTree<T>(Y).distances(X, k, false).array().log();
+  return detail::NeighbourTree<T>(Y).distances(X, k, false).array().log();
 }
 
 template <class T>
@@ -150,11 +150,11 @@ double neighbour_entropy(const Matrix<T>& X, int k) {
 /// How many columns lie at the very same point as another one: of the same matrix, or of `Y`.
 template <class T>
 Index count_tied(const Matrix<T>& X) {
-  return (NeighbourTree<T>(X).distances(X, 1, true).array() == 0).count();
+  return (detail::NeighbourTree<T>(X).distances(X, 1, true).array() == 0).count();
 }
 template <class T>
 Index count_tied(const Matrix<T>& X, const Matrix<T>& Y) {
-  return (NeighbourTree<T>(Y).distances(X, 1, false).array() == 0).count();
+  return (detail::NeighbourTree<T>(Y).distances(X, 1, false).array() == 0).count();
 }
 
 /// Samples at the same point as another make the k-th neighbour the (k − 1)-th, which is nearer by 1/(k − 1) of a nat.

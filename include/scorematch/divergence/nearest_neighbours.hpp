@@ -11,6 +11,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// Points in a tree of boxes that halve their points at the median of the widest side. A query takes some log N boxes
 /// in few dimensions, and all of them in many.
 template <class T>
@@ -126,5 +128,7 @@ class NeighbourTree {
   Matrix<T> points_;           ///< d × N, in the boxes' order
   std::vector<Box> boxes_;
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

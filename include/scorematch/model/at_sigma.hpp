@@ -10,6 +10,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// s(x) = s_θ(x, σ) at a fixed σ, and a fixed class where there are classes.
 template <class T>
 class BoundAtSigma : public extend::BoundDecorator<T> {
@@ -58,6 +60,8 @@ class BoundAtSigma : public extend::BoundDecorator<T> {
   int label_;
 };
 
+}  // namespace detail
+
 template <detail::AnyModel M>
 class AtSigma : public extend::ModelDecorator<M> {
  public:
@@ -71,7 +75,7 @@ class AtSigma : public extend::ModelDecorator<M> {
 
   template <class T>
   auto at() const {
-    return BoundAtSigma<T>(detail::bind<T>(this->model_), sigma_, label_);
+    return detail::BoundAtSigma<T>(detail::bind<T>(this->model_), sigma_, label_);
   }
 
  private:

@@ -9,6 +9,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 template <class T>
 class BoundFormula {
  public:
@@ -46,5 +48,7 @@ class BoundFormula {
   std::shared_ptr<const Record> record_;
   std::unique_ptr<evaluate::UniformPart<T>> part_;
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -14,6 +14,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 template <class T, int D, class F>
 class CompiledEnergy {
  public:
@@ -203,5 +205,7 @@ class CompiledEnergy {
   Eigen::VectorXd theta_;
   std::uint64_t version_ = 1;
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

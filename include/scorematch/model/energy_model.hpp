@@ -17,8 +17,8 @@ class EnergyModel : public FormulaModel {
 
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
-  FormulaEnergy<T> at() const {
-    return FormulaEnergy<T>(record_, theta_);
+  detail::FormulaEnergy<T> at() const {
+    return detail::FormulaEnergy<T>(record_, theta_);
   }
 };
 
@@ -58,8 +58,8 @@ class CompiledEnergyModel : public EnergyModel {
       : EnergyModel(std::move(record)), formula_(std::make_shared<const F>(std::move(formula))) {}
 
   template <class T>
-  CompiledEnergy<T, D, F> at() const {
-    return CompiledEnergy<T, D, F>(record_, formula_, theta_);
+  detail::CompiledEnergy<T, D, F> at() const {
+    return detail::CompiledEnergy<T, D, F>(record_, formula_, theta_);
   }
 
   const F& formula() const { return *formula_; }

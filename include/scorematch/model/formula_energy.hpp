@@ -14,6 +14,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 template <class T>
 class FormulaEnergy : public BoundFormula<T> {
   using Base = BoundFormula<T>;
@@ -153,5 +155,7 @@ class FormulaEnergy : public BoundFormula<T> {
     return workspace.replay(*record_, *part_, {static_cast<int>(chunk), with_score ? 1 : 0}, points.X.rows(), sums);
   }
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -7,6 +7,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 template <class T>
 class FormulaScore : public BoundFormula<T> {
   using Base = BoundFormula<T>;
@@ -97,5 +99,7 @@ class FormulaScore : public BoundFormula<T> {
     return replay;
   }
 };
+
+}  // namespace detail
 
 }  // namespace scorematch

@@ -19,8 +19,8 @@ class ScoreModel : public FormulaModel {
 
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
-  FormulaScore<T> at() const {
-    return FormulaScore<T>(record_, theta_);
+  detail::FormulaScore<T> at() const {
+    return detail::FormulaScore<T>(record_, theta_);
   }
 };
 

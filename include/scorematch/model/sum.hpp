@@ -14,6 +14,8 @@
 
 namespace scorematch {
 
+namespace detail {
+
 /// s = s_a + s_b and, where both know their energies, f = f_a + f_b. θ is that of a, then that of b.
 template <class T>
 class BoundSum {
@@ -152,6 +154,8 @@ class BoundMultiple : public extend::BoundDecorator<T> {
   T beta_;
 };
 
+}  // namespace detail
+
 /// The sum of two models, each the library's own or a user's class. θ is that of a, then that of b; of a user's class
 /// without pull_back it holds nothing, so that this part stays as it is in a fit.
 template <detail::AnyModel A, detail::AnyModel B>
@@ -227,7 +231,7 @@ class ModelSum {
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
-    return BoundSum<T>(detail::bind<T>(a_), detail::bind<T>(b_));
+    return detail::BoundSum<T>(detail::bind<T>(a_), detail::bind<T>(b_));
   }
 
  private:
@@ -248,7 +252,7 @@ class ModelMultiple : public extend::ModelDecorator<M> {
 
   template <class T>
   auto at() const {
-    return BoundMultiple<T>(beta_, detail::bind<T>(this->model_));
+    return detail::BoundMultiple<T>(beta_, detail::bind<T>(this->model_));
   }
 
  private:
