@@ -31,14 +31,14 @@ enum class Along { none, axes, given };
 /// Where the score is asked.
 template <class T>
 struct Points {
-  Matrix<T> X;            ///< B × d
-  Vector<T> sigma;        ///< noise level of each row; empty if the objective has none
-  Eigen::VectorXi label;  ///< class of each row, −1 for none; empty if nothing gives one
-  Matrix<T> V;            ///< B × (M d): direction m of each row in columns m d … m d + d − 1
-  Index directions = 0;   ///< M
-  Along along = Along::none;
-  bool score = true;      ///< false: s itself is not needed, the slopes vᵀs suffice
-  bool gradient = false;  ///< a pull_back follows
+  Matrix<T> X;                ///< B × d
+  Vector<T> sigma;            ///< noise level of each row; empty if the objective has none
+  Eigen::VectorXi label;      ///< class of each row, −1 for none; empty if nothing gives one
+  Matrix<T> V;                ///< B × (M d): direction m of each row in columns m d … m d + d − 1
+  Index directions = 0;       ///< M
+  Along along = Along::none;  ///< along which directions the curvature is needed
+  bool score = true;          ///< false: s itself is not needed, the slopes vᵀs suffice
+  bool gradient = false;      ///< a pull_back follows
 };
 
 /// A model's answer.
@@ -52,9 +52,9 @@ struct ScoreValues {
 /// The derivative of each sample's loss with respect to each of ScoreValues; the same shapes.
 template <class T>
 struct ScoreAdjoints {
-  Matrix<T> S;
-  Matrix<T> slopes;
-  Vector<T> curvature;
+  Matrix<T> S;          ///< B × d
+  Matrix<T> slopes;     ///< B × M
+  Vector<T> curvature;  ///< B
 };
 
 /// A block of the data.
@@ -99,6 +99,7 @@ struct Exactly {
 
 namespace extend {
 
+/// d, the size of x.
 template <class M>
 concept has_dimension = requires(const M& m) {
   { m.dimension() } -> std::convertible_to<Index>;
@@ -239,6 +240,7 @@ struct Abilities {
   bool energy = false;           ///< f itself: Metropolis steps, log Z, likelihoods
   bool energy_gradient = false;  ///< ∂f/∂θ: fits by likelihood
 
+  /// The abilities that both have.
   friend constexpr Abilities operator&(Abilities a, Abilities b) {
     return {a.energy && b.energy, a.energy_gradient && b.energy_gradient};
   }
@@ -283,10 +285,9 @@ namespace extend {
 ///   half_squared_score()      whether its loss is ½‖s‖² plus what is linear in s and the curvature: for closed forms
 ///   level_names()             names of noise levels, where samples belong to these; score fills Losses::level
 ///   with_new_noise()          the same objective with other noise at draw 0: a fit measures by it how much noise
-///   decides control_variate           a bool; set, the loss has the same mean and less noise: a fit takes it where
-///   noise decides in_units(deviations)      the same objective with each coordinate in units of its own: fits of
-///   uneven data begin there at_point(…)               the loss of a sample in registers, for compiled formulas
-///   (loss/fused_loss.hpp)
+///   decides control_variate           a bool; set, the loss has the same mean and less noise: a fit may set it
+///   in_units(deviations)      the same objective with each coordinate in units of its own, for uneven data
+///   at_point(…)               the loss of a sample in registers, for compiled formulas (loss/fused_loss.hpp)
 template <class O, class T>
 concept Objective = std::copy_constructible<O> &&  // not assignable: it may hold a lambda
     requires(const O& o, const Samples<T>& samples, Points<T>& points, typename O::template Notes<T>& notes,

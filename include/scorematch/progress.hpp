@@ -14,13 +14,15 @@
 
 namespace scorematch {
 
+/// How far a computation is, for a ProgressCallback.
 struct Progress {
-  const char* task = "";   ///< "fit" or "sample"
-  Index done = 0, of = 0;  ///< iterations or steps
-  double value = 0;        ///< the loss of a fit, the mean acceptance of a sampler
-  const char* value_name = "";
-  double seconds = 0;  ///< since the call began
-  Index began = 0;     ///< `done` when the call began: a resumed training claims no step of an earlier call
+  const char* task = "";        ///< "fit" or "sample"
+  Index done = 0;               ///< iterations or steps
+  Index of = 0;                 ///< how many there are in all
+  double value = 0;             ///< the loss of a fit, the mean acceptance of a sampler
+  const char* value_name = "";  ///< the name of `value`: "loss", say
+  double seconds = 0;           ///< since the call began
+  Index began = 0;              ///< `done` when the call began: a resumed training claims no step of an earlier call
   double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the last held-out loss; NaN where there is none
   std::string warning = {};  ///< what is wrong without ending the call: a checkpoint that could not be written
 

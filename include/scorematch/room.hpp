@@ -11,6 +11,7 @@ namespace extend {
 /// user of another type asks: so a room can be lent to any model. (std::any would need values that can be copied.)
 class Room {
  public:
+  /// The value of this type; one that a user of another type left is gone.
   template <class Value>
   Value& of() {
     if (tag_ != &tag_of<Value>) {

@@ -1,4 +1,18 @@
 // scorematch: score matching in C++20. Everything.
+//
+/// @namespace scorematch
+/// What a program uses: models, losses, fits, samplers, log Z, divergences and files.
+/// @namespace scorematch::extend
+/// What a loss, a kernel, a sampler or a model of one's own is written against: the roles, what passes between them,
+/// the random numbers of samples and chains, and require.
+/// @namespace scorematch::formula
+/// The language of formulas: values, conditions, θ, and the functions of them.
+/// @namespace scorematch::log_density
+/// Log densities as functions of values, for energies that are posteriors.
+/// @namespace scorematch::domain
+/// Where a parameter may lie, with the map to there from all numbers and its log Jacobian.
+/// @namespace scorematch::diagnostics
+/// Reports on what a user wrote and on what was drawn.
 #pragma once
 
 #include "scorematch/concepts.hpp"

@@ -16,6 +16,7 @@ namespace scorematch {
 /// log p at points, −∞ where p = 0. Works in double. Made by `density`.
 class Density {
  public:
+  /// log p at the columns of a d × N matrix: N numbers.
   using LogDensity = std::function<Eigen::VectorXd(const Eigen::MatrixXd&)>;
 
   /// Throws std::invalid_argument for dimension < 1 and an error that is negative or not finite.
@@ -32,6 +33,7 @@ class Density {
         {"density: log_partition_error is ", log_partition_error, "; it must be a finite number, at least 0"});
   }
 
+  /// The size of x, d.
   Index dimension() const { return dimension_; }
 
   /// log p at every column of X (d × N): N numbers. Throws std::invalid_argument for another shape, a non-finite entry

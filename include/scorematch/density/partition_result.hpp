@@ -9,6 +9,7 @@
 
 namespace scorematch {
 
+/// How a computation of log Z ended, and so whether its number can be trusted.
 enum class PartitionStatus {
   converged,         ///< the error asked for is reached; by sampling: the weights are many enough to judge it
   not_converged,     ///< the evaluations allowed did not suffice: read `error` and `evidence`
@@ -18,6 +19,7 @@ enum class PartitionStatus {
   stopped,           ///< by the progress callback
 };
 
+/// The status in a word or two.
 inline const char* to_string(PartitionStatus status) {
   switch (status) {
     case PartitionStatus::converged:
@@ -38,17 +40,17 @@ inline const char* to_string(PartitionStatus status) {
 
 /// log Z(θ) = log ∫ exp(−f_θ(x)) dx (the study note's (1.2)), and how well it is known.
 struct [[nodiscard]] LogPartition {
-  double value = std::numeric_limits<double>::quiet_NaN();
+  double value = std::numeric_limits<double>::quiet_NaN();  ///< log Z, in nats
   /// Of `value`: by quadrature an estimate of its error (usually far too large), by sampling its standard error.
   double error = std::numeric_limits<double>::infinity();
   /// By quadrature value ∓ error; by sampling two standard errors around it; with annealed importance sampling in both
   /// directions two-sided bounds.
   double lower = -std::numeric_limits<double>::infinity();
-  double upper = std::numeric_limits<double>::infinity();
+  double upper = std::numeric_limits<double>::infinity();  ///< the upper end of the same
   /// By sampling: (Σw)²/Σw², the number of independent exact draws that would do as well. By quadrature 0.
   double effective_sample_size = 0;
-  Index evaluations = 0;  ///< of the energy
-  PartitionStatus status = PartitionStatus::not_converged;
+  Index evaluations = 0;                                    ///< of the energy
+  PartitionStatus status = PartitionStatus::not_converged;  ///< how it ended
   std::string evidence = {};  ///< what speaks for the status, in a sentence; empty where all is well
 
   /// A line: how it ended, log Z with its error, and the evaluations; then the evidence, if there is any.

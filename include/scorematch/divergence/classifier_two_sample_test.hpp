@@ -21,11 +21,13 @@ enum class Classifier {
   logistic,           ///< log odds = b + Σ_i (v_i x_i + w_i x_i²), learned on one half, tried on the other
 };
 
+/// Options of classifier_two_sample_test.
 struct TwoSampleTestOptions {
-  Classifier classifier = Classifier::nearest_neighbour;
+  Classifier classifier = Classifier::nearest_neighbour;  ///< the classifier that tells the samples apart
   double ridge = 0.01;  ///< logistic: the penalty ½ ridge ‖(v, w)‖² beside the mean loss, in standardised x; > 0
   std::uint64_t seed = 0;  ///< logistic: of the halves
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { extend::require_positive(ridge, "TwoSampleTestOptions: ridge"); }
 };
 
@@ -39,7 +41,7 @@ struct [[nodiscard]] TwoSampleTest {
   double p_value = 1;         ///< the probability, if they are, of an accuracy as far from `expected` on either side
   Index samples = 0;          ///< how many samples were classified
   Index dimension = 0;        ///< d of both: their number of rows
-  Classifier classifier = Classifier::nearest_neighbour;
+  Classifier classifier = Classifier::nearest_neighbour;  ///< which classifier it was
 
   /// Two lines: the accuracies of so many samples in so many dimensions, and what they say.
   std::string text() const {
@@ -115,6 +117,7 @@ TwoSampleTest nearest_neighbour_test(const Samples& X, const Samples& Y) {
 template <class Samples>
 class LogisticClassifier {
  public:
+  /// Standardises both samples and deals each into two halves.
   LogisticClassifier(const Samples& X, const Samples& Y, const TwoSampleTestOptions& options)
       : samples_{&X, &Y},
         order_{detail::permutation(options.seed, 0, X.cols()), detail::permutation(options.seed, 1, X.cols())},
@@ -125,6 +128,7 @@ class LogisticClassifier {
     standardise();
   }
 
+  /// Minimises the mean logistic loss of the first halves plus the penalty.
   void learn() {
     Eigen::VectorXd start(features_ + 1);
     std::fill_n(start.data(), features_ + 1, 0.0);
@@ -138,6 +142,7 @@ class LogisticClassifier {
 
   /// Of each kind, how many samples were not learned from, and how many of those it gets right; ties count half.
   Index tried() const { return static_cast<Index>(order_[0].size()) - learned_; }
+  /// Of kind 0, X, or 1, Y: how many it gets right; ties count half.
   double right(int kind) const {
     double count = 0;
     for (Index i = learned_; i < learned_ + tried(); ++i) {

@@ -12,6 +12,7 @@
 
 namespace scorematch {
 
+/// Whether the number of a Divergence can be used.
 enum class DivergenceStatus {
   estimated,  ///< every number that went into it was finite
   /// A density is 0 at a sample where it must not be: the value is +∞, and this is not a rounding matter. Nearest
@@ -23,6 +24,7 @@ enum class DivergenceStatus {
   non_finite,  ///< a log density or score was NaN, +∞, or p = 0 at one of p's own samples
 };
 
+/// The status in a word or two.
 inline const char* to_string(DivergenceStatus status) {
   switch (status) {
     case DivergenceStatus::estimated:
@@ -40,19 +42,20 @@ inline const char* to_string(DivergenceStatus status) {
 /// An entropy or a divergence, in nats, estimated from samples. Nothing is repaired: where `status` is not `estimated`,
 /// `value` is what arithmetic makes of it (+∞ or NaN) and the standard error is NaN.
 struct [[nodiscard]] Divergence {
-  double value = 0;
+  double value = 0;                  ///< the estimate, in nats
   double standard_error = 0;         ///< for independent samples; a bias is not in it
   std::vector<Estimate> terms = {};  ///< parts worth reading apart
-  Index samples = 0;
-  Index non_finite = 0;  ///< samples whose part was not finite
-  Index tied = 0;        ///< nearest neighbours: samples at the very same point as another
-  DivergenceStatus status = DivergenceStatus::estimated;
+  Index samples = 0;                 ///< how many it is from
+  Index non_finite = 0;              ///< samples whose part was not finite
+  Index tied = 0;                    ///< nearest neighbours: samples at the very same point as another
+  DivergenceStatus status = DivergenceStatus::estimated;  ///< whether `value` is a number to use
 };
 
 /// How entropies and divergences are estimated from samples alone.
 struct NearestNeighbours {
   int neighbours = 4;  ///< k ≥ 1: more have less variance and more bias
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { extend::require_at_least(neighbours, 1, "NearestNeighbours: neighbours"); }
 };
 

@@ -19,7 +19,8 @@ namespace scorematch {
 struct [[nodiscard]] NearestSamples {
   Eigen::Matrix<Index, Eigen::Dynamic, 1> index = {};  ///< that column; the first one of several as near
   Eigen::VectorXd distance = {};                       ///< the Euclidean distance to it
-  Index others = 0, dimension = 0;                     ///< how many columns that set has, and rows
+  Index others = 0;                                    ///< how many columns that set has
+  Index dimension = 0;                                 ///< how many rows
 
   /// The distances' least, quartiles and largest, in a line that begins with the numbers of samples and dimensions.
   std::string text() const {
@@ -40,7 +41,7 @@ namespace diagnostics {
 
 /// The nearest columns of Y to each column of X, all that are exactly as near.
 struct Neighbours {
-  std::vector<double> squared_distance;
+  std::vector<double> squared_distance;     ///< to them, one a column of X
   std::vector<std::vector<Index>> columns;  ///< ascending
 };
 
@@ -109,6 +110,8 @@ void require_two_samples(const Samples& X, const Samples& Y, const char* what) {
   extend::require_samples<double>(Y, Y.rows(), "Y");
 }
 
+/// The same for plain matrices: the first of those at the least distance; with `own` X and Y are the same set,
+/// and no column is its own neighbour.
 template <class Samples>
 NearestSamples nearest_of(const Samples& X, const Samples& Y, bool own) {
   const Neighbours found = neighbours(X, Y, own);

@@ -17,10 +17,12 @@
 
 namespace scorematch {
 
+/// Options of sliced_wasserstein.
 struct SlicedWassersteinOptions {
   Index projections = 1000;  ///< random directions, 1 … 10⁹
   std::uint64_t seed = 0;    ///< of the directions
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(projections, 1, 1'000'000'000, "SlicedWassersteinOptions: projections");
   }
@@ -28,10 +30,12 @@ struct SlicedWassersteinOptions {
 
 /// The sliced 2-Wasserstein distance of two samples.
 struct [[nodiscard]] SlicedWasserstein {
-  double value = 0;
+  double value = 0;                     ///< the distance, in the units of x
   double standard_error = 0;            ///< over the projections: what other directions would change
   Eigen::VectorXd per_projection = {};  ///< W₂² along each direction; value² is their mean
-  Index samples_of_X = 0, samples_of_Y = 0, dimension = 0;
+  Index samples_of_X = 0;               ///< columns of X
+  Index samples_of_Y = 0;               ///< columns of Y
+  Index dimension = 0;                  ///< d, the rows of both
 
   /// A line: the distance between so many samples in so many dimensions.
   std::string text() const {
@@ -84,6 +88,7 @@ inline void project(const std::vector<double>& rows, Index padded, Index N, cons
   std::sort(sorted.begin(), sorted.end());
 }
 
+/// The same for plain matrices in double.
 template <class Samples>
 SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const SlicedWassersteinOptions& options) {
   constexpr Index width = simd::width<simd::Lanes<double>>;

@@ -11,6 +11,7 @@ struct BananaOptions {
   double across = 0.5;  ///< standard deviation of x₁ about the parabola; > 0
   double bend = 1;      ///< finite
 
+  /// Throws std::invalid_argument unless every option is in its range and suits dimension d.
   void validate(Index d) const {
     extend::require_at_least(d, 2, "banana: dimension");
     extend::require_positive(along, "BananaOptions: along");

@@ -11,6 +11,7 @@ struct DoubleWellOptions {
   double width = 1;      ///< the wells are at ±width; > 0
   double stiffness = 1;  ///< of the other coordinates, about 0; > 0
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_positive(height, "DoubleWellOptions: height");
     extend::require_positive(width, "DoubleWellOptions: width");

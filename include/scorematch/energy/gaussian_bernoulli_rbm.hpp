@@ -5,11 +5,13 @@
 
 namespace scorematch {
 
+/// Options of gaussian_bernoulli_rbm.
 struct GaussianBernoulliRbmOptions {
   int hidden = 16;         ///< number of hidden units, H, 1 … 10⁶
   double sigma = 1;        ///< σ > 0; the energy is that of σ = 1 over the temperature σ². Not fitted
   std::uint64_t seed = 0;  ///< of the start: N(0, 1/d) for weights, 0 for biases
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(hidden, 1, 1'000'000, "GaussianBernoulliRbmOptions: hidden");
     extend::require(

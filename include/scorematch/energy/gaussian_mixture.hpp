@@ -5,12 +5,14 @@
 
 namespace scorematch {
 
+/// Options of gaussian_mixture.
 struct GaussianMixtureOptions {
   int components = 2;          ///< K, 1 … 10⁵
   Eigen::MatrixXd means = {};  ///< where they start, d × K; empty: drawn from N(0, spread² I)
   double spread = 1;           ///< > 0, at most 1e300
   std::uint64_t seed = 0;      ///< of the means
 
+  /// Throws std::invalid_argument unless every option is in its range and suits dimension d.
   void validate(Index d) const {
     extend::require_within(components, 1, 100'000, "GaussianMixtureOptions: components");
     extend::require(spread > 0 && spread <= 1e300,

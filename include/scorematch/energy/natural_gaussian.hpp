@@ -12,6 +12,7 @@ struct NaturalGaussianOptions {
   GaussianOptions gaussian = {};  ///< its mean and precision at the start
   Eigen::VectorXd offset = {};    ///< c, d numbers; empty: 0. About the data's mean: better conditioned, else the same
 
+  /// Throws std::invalid_argument unless every option is in its range and suits dimension d.
   template <class D = void>
   void validate(Index d) const {
     gaussian.validate<D>(d);

@@ -10,6 +10,7 @@ struct RingOptions {
   double radius = 2;   ///< > 0
   double width = 0.3;  ///< standard deviation of ‖x‖ about it, where it is small beside the radius; > 0
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_positive(radius, "RingOptions: radius");
     extend::require_positive(width, "RingOptions: width");

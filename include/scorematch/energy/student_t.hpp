@@ -10,6 +10,7 @@ struct StudentTOptions {
   double degrees = 4;             ///< of freedom, ν > 0: moments of order ν and higher do not exist
   GaussianOptions gaussian = {};  ///< location and precision, those of the limit ν → ∞
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { extend::require_positive(degrees, "StudentTOptions: degrees"); }
 };
 

@@ -23,15 +23,17 @@
 
 namespace scorematch {
 
+/// How a fit searches for the least loss.
 enum class FitMethod {
   automatic,  ///< lbfgs where the objective is deterministic, adam otherwise
   lbfgs,      ///< the whole data set at every evaluation; the objective's noise is kept at draw 0
   adam,       ///< minibatches in a pseudo-random order, new noise at every step
 };
 
+/// Options of fit. An option that the method in use does not look at throws.
 struct FitOptions {
-  FitMethod method = FitMethod::automatic;
-  Index iterations = 0;  ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
+  FitMethod method = FitMethod::automatic;  ///< how the fit searches
+  Index iterations = 0;                     ///< at most; 0: 1000 for lbfgs, 5000 (minibatches) for adam
   /// lbfgs: the fit has converged when the next step would change the score by no more than this part of its size
   /// (Fit::decrement); no units. 0: 1e-9 for double data, 1e-4 for float, where rounding allows, else a thousand times
   /// as much
@@ -52,6 +54,7 @@ struct FitOptions {
       0;  ///< evaluations between two checks; 0: each lower loss for lbfgs, each pass over the data for adam
   Index patience = 10;  ///< checks without improvement until the fit ends, ≥ 1
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_at_least(iterations, 0, "FitOptions: iterations");
     extend::require(tolerance >= 0, {"FitOptions: tolerance is ", tolerance, "; it must be at least 0"});
@@ -65,6 +68,7 @@ struct FitOptions {
   }
 };
 
+/// How a fit ended.
 enum class FitStatus {
   converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by
               ///< what rounding of θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient
@@ -84,6 +88,7 @@ enum class FitStatus {
   stuck,          ///< contrastive divergence: chains of the model do not move, so that nothing was learned from them
 };
 
+/// The status in a word or two.
 inline const char* to_string(FitStatus status) {
   switch (status) {
     case FitStatus::converged:
@@ -114,12 +119,13 @@ inline const char* to_string(FitStatus status) {
 /// non-finite loss: those of the best pass); with held-out data those of the least held-out loss, whatever the status.
 template <class M>
 struct [[nodiscard]] Fit {
-  M model;
+  M model;         ///< with the fitted θ
   Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0, with its gradient
-  FitStatus status = FitStatus::used_up;
-  Index iterations = 0, evaluations = 0;
-  Index non_finite = 0;  ///< evaluations whose loss or gradient was not finite
-  std::vector<FitStep> history = {};
+  FitStatus status = FitStatus::used_up;  ///< how it ended
+  Index iterations = 0;                   ///< steps of θ
+  Index evaluations = 0;                  ///< of the loss: of the whole data set, or of a minibatch
+  Index non_finite = 0;                   ///< evaluations whose loss or gradient was not finite
+  std::vector<FitStep> history = {};      ///< the course of the fit
   double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
   /// How far the next step, −G⁻¹g by the gradient g and the Gauss–Newton matrix G, would change the score beside its
   /// size, each coordinate in units of the data's deviation: no units.

@@ -16,6 +16,7 @@ enum class Decay {
   inverse_square_root,  ///< peak · √(w/t) at step t, w = max(1, warm_up) (Vaswani et al. 2017, §5.3)
 };
 
+/// Its name, as checkpoints have it.
 inline const char* to_string(Decay decay) {
   switch (decay) {
     case Decay::cosine:
@@ -52,6 +53,7 @@ struct LearningRate {
   /// Whether the rate of a step depends on how many are taken in all.
   bool depends_on_steps() const { return decay == Decay::cosine; }
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_positive(peak, "LearningRate: peak");
     extend::require_at_least(warm_up, 0, "LearningRate: warm_up");

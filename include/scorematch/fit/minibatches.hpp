@@ -24,9 +24,9 @@ namespace scorematch {
 /// One evaluation of lbfgs; of minibatches one pass over the data (their mean), or a check of held-out data in between
 /// (the last minibatch).
 struct FitStep {
-  Index evaluations = 0;
-  double loss = 0;
-  double gradient_norm = 0;
+  Index evaluations = 0;                                       ///< of the loss, from the beginning to here
+  double loss = 0;                                             ///< the loss at this step
+  double gradient_norm = 0;                                    ///< ‖∂loss/∂θ‖
   double held_out = std::numeric_limits<double>::quiet_NaN();  ///< the held-out loss; NaN where it was not asked for
 };
 

@@ -25,12 +25,14 @@ namespace scorematch {
 /// Samples as an option holds them, in double: of a matrix or block of either scalar, d × K.
 struct HeldOutSamples {
   HeldOutSamples() = default;
+  /// Copies X.
   template <class Derived>
   HeldOutSamples(const Eigen::MatrixBase<Derived>& X) : columns(X.template cast<double>()) {}
 
-  Eigen::MatrixXd columns;
+  Eigen::MatrixXd columns;  ///< d × K
 };
 
+/// Options of train.
 struct TrainOptions {
   Index steps = 10000;              ///< minibatches in all, ≥ 1; those of earlier calls, by a checkpoint, count
   Index batch = 128;                ///< samples a minibatch, ≥ 1; new noise at every step
@@ -62,6 +64,7 @@ struct TrainOptions {
   ProgressCallback progress =
       {};  ///< progress_line(), or your own; returning false stops, and the checkpoint is written
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_at_least(steps, 1, "TrainOptions: steps");
     extend::require_at_least(batch, 1, "TrainOptions: batch");
@@ -87,6 +90,7 @@ struct TrainOptions {
   }
 };
 
+/// How a training ended.
 enum class TrainingStatus {
   finished,       ///< all steps are taken
   stopped,        ///< by the progress callback: the same call goes on from the checkpoint
@@ -95,6 +99,7 @@ enum class TrainingStatus {
   non_finite,     ///< a minibatch's loss or gradient was not finite
 };
 
+/// The status in a word or two.
 inline const char* to_string(TrainingStatus status) {
   switch (status) {
     case TrainingStatus::finished:
@@ -116,13 +121,13 @@ inline const char* to_string(TrainingStatus status) {
 /// holds, without held-out data, the θ at the start of the best pass, and the checkpoint stays as it was last written.
 template <class M>
 struct [[nodiscard]] Training {
-  M model;
+  M model;         ///< with the trained θ
   Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0; no gradient
-  TrainingStatus status = TrainingStatus::finished;
-  Index steps = 0;       ///< taken in all
-  Index resumed_at = 0;  ///< of these, found in the checkpoint
-  Index non_finite = 0;  ///< minibatches of this call whose loss or gradient was not finite: 0 or 1
-  std::vector<FitStep> history = {};
+  TrainingStatus status = TrainingStatus::finished;  ///< how it ended
+  Index steps = 0;                                   ///< taken in all
+  Index resumed_at = 0;                              ///< of these, found in the checkpoint
+  Index non_finite = 0;               ///< minibatches of this call whose loss or gradient was not finite: 0 or 1
+  std::vector<FitStep> history = {};  ///< the course of the training, earlier calls' too
   double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
   /// Why the last attempt to write the checkpoint failed (a full disk, say); empty where it did not. A training goes on
   /// without, and tries again.

@@ -18,7 +18,7 @@ namespace scorematch::formula {
 
 /// Whether a record's output is affine in θ whatever x is; if not (or not provably), the operation that breaks it.
 struct Linearity {
-  bool linear = true;
+  bool linear = true;       ///< whether it is affine
   std::string reason = {};  ///< empty where linear
 };
 

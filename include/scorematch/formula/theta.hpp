@@ -16,16 +16,19 @@ namespace scorematch {
 
 /// Every element of the block starts at `number`: theta("width", sm::start_at(2.0)), theta("w", 5, sm::start_at(0.1)).
 struct start_at {
-  double number;
+  double number;  ///< the start of every element
+  /// With that number.
   explicit start_at(double value) : number(value) {}
 
+  /// Fills the block.
   void operator()(const std::string&, Eigen::MatrixXd& block) const { std::fill_n(block.data(), block.size(), number); }
 };
 
 /// Uniform on ±√(6/(rows + cols)) (Glorot & Bengio 2010, equation 16): for tanh layers.
 struct start_glorot {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< any; blocks of other names have other numbers
 
+  /// Fills the block that has this name, as `seed` and the name have it.
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     const double bound = std::sqrt(6.0 / static_cast<double>(block.rows() + block.cols()));
@@ -35,9 +38,10 @@ struct start_glorot {
 
 /// N(0, gain²/cols): gain √2 is He et al. 2015, equation 10, for rectifiers and SiLU; gain 1 is LeCun's.
 struct start_scaled_normal {
-  double gain = 1.4142135623730951;
-  std::uint64_t seed = 0;
+  double gain = 1.4142135623730951;  ///< the factor of the deviation
+  std::uint64_t seed = 0;            ///< any; blocks of other names have other numbers
 
+  /// Fills the block that has this name, as `seed` and the name have it.
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     for (Index i = 0; i < block.size(); ++i)
@@ -47,9 +51,10 @@ struct start_scaled_normal {
 
 /// N(0, sigma²) for every element.
 struct start_normal {
-  double sigma = 1;
-  std::uint64_t seed = 0;
+  double sigma = 1;        ///< the standard deviation
+  std::uint64_t seed = 0;  ///< any; blocks of other names have other numbers
 
+  /// Fills the block that has this name, as `seed` and the name have it.
   void operator()(const std::string& name, Eigen::MatrixXd& block) const {
     Stream stream = detail::named_stream({seed, extend::Purpose::initial_parameters}, name);
     for (Index i = 0; i < block.size(); ++i) block.data()[i] = sigma * stream.normal();
@@ -76,8 +81,11 @@ concept Initialiser = !requires {
 /// The same name with the same shape is the same parameter; with another shape it throws std::invalid_argument.
 class Theta {
  public:
+  /// For the library, which makes one for each formula; the prefix stands before every name.
   explicit Theta(Recorder& recorder, std::string prefix = {}) : recorder_(recorder), prefix_(std::move(prefix)) {}
 
+  /// The parameter of this name, as a number, a vector or a matrix; it starts at 0 or as the initialiser has it.
+  ///@{
   Value operator()(const std::string& name) const { return declare(name, 1, 1, scorematch::start_at(0)); }
 
   template <class Shape>
@@ -110,6 +118,7 @@ class Theta {
                    const I& initialiser) const {
     return declare(name, static_cast<Index>(rows), static_cast<Index>(cols), initialiser);
   }
+  ///@}
 
   /// An Eigen object brings shape and start values.
   template <class D>
@@ -240,7 +249,7 @@ namespace scorematch {
 /// theta) …). In the formula `label` is a vector of size `count`: 1 at the sample's class, 0 elsewhere, so that
 /// theta("class", width, 10) * label picks a column; for a sample without a class it is 0.
 struct classes {
-  Index count;
+  Index count;  ///< from 1 on
 };
 
 using formula::named;

@@ -27,6 +27,7 @@
 
 namespace scorematch::formula {
 
+/// A plain number beside a value.
 template <class T>
 concept Number = std::is_arithmetic_v<T>;
 
@@ -36,10 +37,14 @@ class Condition;
 /// matrix-vector product when A is a matrix, else the product of the elements.
 class Value {
  public:
+  /// For the library: the value at this place of a recorder.
   Value(Recorder& recorder, int index) : recorder_(recorder), index_(index) {}
 
+  /// The number of elements: rows() × cols().
   Index size() const { return node().size(); }
+  /// 1 for a number.
   Index rows() const { return node().rows; }
+  /// 1 unless it is a matrix.
   Index cols() const { return node().cols; }
 
   /// Element i, counted from 0.
@@ -64,9 +69,12 @@ class Value {
                                         .first = (view ? node().first : 0) + first})};
   }
 
+  /// For the library: where the value is recorded.
+  ///@{
   Recorder& recorder() const { return recorder_.get(); }
   int index() const { return index_; }
   const Node& node() const { return recorder().node(index_); }
+  ///@}
 
  private:
   RecorderAtWork recorder_;
@@ -76,10 +84,13 @@ class Value {
 /// The result of a comparison: for `where`, `&&`, `||` and `!`, not for a branch.
 class Condition {
  public:
+  /// For the library: 1 where the condition holds, 0 elsewhere.
   explicit Condition(Value value) : value_(value) {}
 
+  /// For the library: 1 where the condition holds, 0 elsewhere.
   const Value& value() const { return value_; }
 
+  /// Does not compile: a formula cannot branch on a value.
   template <class T>
   requires std::same_as<T, bool>
   explicit operator T() const {
@@ -268,6 +279,9 @@ SCOREMATCH_FUNCTIONS_OF_ONE_VALUE(SCOREMATCH_RECORDED)
 
 // --- arithmetic ---
 
+/// Element by element, a number meeting every element; A * v is the matrix-vector product where A is a matrix. Throws
+/// std::invalid_argument where the sizes do not agree.
+///@{
 inline Value operator+(const Value& a) { return a; }
 inline Value operator-(const Value& a) { return scaled(a, -1); }
 inline Value operator+(const Value& a, const Value& b) { return combined(a, 1, b, 1, "+"); }
@@ -347,11 +361,15 @@ template <class D>
 Value operator/(const Eigen::MatrixBase<D>& a, const Value& b) {
   return constant(b, a) / b;
 }
+///@}
 
+/// The same in place.
+///@{
 inline Value& operator+=(Value& a, const auto& b) { return a = a + b; }
 inline Value& operator-=(Value& a, const auto& b) { return a = a - b; }
 inline Value& operator*=(Value& a, const auto& b) { return a = a * b; }
 inline Value& operator/=(Value& a, const auto& b) { return a = a / b; }
+///@}
 
 // --- powers ---
 
@@ -384,6 +402,8 @@ V pow(const V& a, const V& p) {
 
 // --- comparisons ---
 
+/// Element by element, for where(condition, a, b).
+///@{
 inline Condition operator<(const Value& a, const Value& b) { return compared(Operation::less, a, b); }
 inline Condition operator>(const Value& a, const Value& b) { return compared(Operation::less, b, a); }
 inline Condition operator<=(const Value& a, const Value& b) { return compared(Operation::less_equal, a, b); }
@@ -420,7 +440,10 @@ template <Number N>
 Condition operator>=(N a, const Value& b) {
   return constant(b, static_cast<double>(a)) >= b;
 }
+///@}
 
+/// Both, either, not: element by element.
+///@{
 inline Condition operator&&(const Condition& a, const Condition& b) {
   return Condition(selected(a.value(), b.value(), a.value()));
 }
@@ -428,20 +451,24 @@ inline Condition operator||(const Condition& a, const Condition& b) {
   return Condition(selected(a.value(), a.value(), b.value()));
 }
 inline Condition operator!(const Condition& a) { return Condition(1 - a.value()); }
+///@}
 
 /// a where the condition holds, else b, element by element. Both are computed, but only the one that a sample takes
 /// counts: where(x[0] > 0, sqrt(x[0]), 0) is 0 with slope 0 below 0.
 inline Value where(const Condition& condition, const Value& a, const Value& b) {
   return selected(condition.value(), a, b);
 }
+/// The same with numbers.
 template <Number N>
 Value where(const Condition& condition, const Value& a, N b) {
   return where(condition, a, constant(a, static_cast<double>(b)));
 }
+/// The same with numbers.
 template <Number N>
 Value where(const Condition& condition, N a, const Value& b) {
   return where(condition, constant(b, static_cast<double>(a)), b);
 }
+/// The same with numbers.
 template <Number N, Number M>
 Value where(const Condition& condition, N a, M b) {
   return where(condition, constant(condition.value(), static_cast<double>(a)),
@@ -451,10 +478,12 @@ Value where(const Condition& condition, N a, M b) {
 /// The larger of the two, element by element. Like abs, its second derivative has a delta on the kink a = b, which a
 /// Laplacian, and with it implicit score matching, misses.
 inline Value max(const Value& a, const Value& b) { return where(a < b, b, a); }
+/// The same with a number.
 template <Number N>
 Value max(const Value& a, N b) {
   return max(a, constant(a, static_cast<double>(b)));
 }
+/// The same with a number.
 template <Number N>
 Value max(N a, const Value& b) {
   return max(constant(b, static_cast<double>(a)), b);
@@ -462,10 +491,12 @@ Value max(N a, const Value& b) {
 
 /// The smaller of the two; the kink as in `max`.
 inline Value min(const Value& a, const Value& b) { return where(b < a, b, a); }
+/// The same with a number.
 template <Number N>
 Value min(const Value& a, N b) {
   return min(a, constant(a, static_cast<double>(b)));
 }
+/// The same with a number.
 template <Number N>
 Value min(N a, const Value& b) {
   return min(constant(b, static_cast<double>(a)), b);
@@ -479,10 +510,12 @@ inline Value sum(const Value& a) { return a.size() == 1 ? a : reduction(Operatio
 inline Value mean(const Value& a) { return sum(a) / static_cast<double>(a.size()); }
 /// Σ_j a_j b_j
 inline Value dot(const Value& a, const Value& b) { return dot_product(a, b); }
+/// The same with a constant vector.
 template <class D>
 Value dot(const Value& a, const Eigen::MatrixBase<D>& b) {
   return dot(a, constant(a, b));
 }
+/// The same with a constant vector.
 template <class D>
 Value dot(const Eigen::MatrixBase<D>& a, const Value& b) {
   return dot(constant(b, a), b);
@@ -511,7 +544,9 @@ requires std::same_as<std::invoke_result_t<F&, int>, Value> Value sum(N n, F f) 
 
 // --- structure ---
 
+/// The number of elements.
 inline Index size(const Value& a) { return a.size(); }
+/// The `count` elements from `first`, counted from 0.
 inline Value segment(const Value& a, Index first, Index count) { return a.segment(first, count); }
 /// The first `count` elements.
 inline Value head(const Value& a, Index count) { return a.segment(0, count); }
@@ -564,6 +599,7 @@ inline Value transpose(const Value& a) {
 }
 /// vᵀ A v
 inline Value quadratic_form(const Value& a, const Value& v) { return dot(v, a * v); }
+/// The same with a constant matrix.
 template <class D>
 Value quadratic_form(const Eigen::MatrixBase<D>& a, const Value& v) {
   return dot(v, a * v);

@@ -35,12 +35,13 @@ class GeneratorMap {
   using Jets = evaluate::Jets;
 
  public:
-  using Scalar = T;
+  using Scalar = T;  ///< float or double
 
+  /// The storage of one thread, kept from call to call.
   struct Workspace {
-    evaluate::FormulaWorkspace<T> sweeps;
-    Matrix<T> slopes;       ///< B × (d m): ∂x_j/∂z_i in column j m + i
-    Matrix<T> noise_score;  ///< B × m: ∇_z log(density of x as a function of z)
+    evaluate::FormulaWorkspace<T> sweeps;  ///< of the formula
+    Matrix<T> slopes;                      ///< B × (d m): ∂x_j/∂z_i in column j m + i
+    Matrix<T> noise_score;                 ///< B × m: ∇_z log(density of x as a function of z)
   };
 
   /// The density at a block's points.
@@ -51,6 +52,7 @@ class GeneratorMap {
     std::vector<char> signs;
   };
 
+  /// For Generator: the map at φ.
   GeneratorMap(std::shared_ptr<const Record> record, GeneratorStructure structure,
                std::shared_ptr<const std::vector<std::pair<Index, Index>>> order, const Eigen::VectorXd& phi)
       : record_(std::move(record)),
@@ -60,7 +62,10 @@ class GeneratorMap {
     bind(phi);
   }
 
+  /// The size of z, m.
   Index noise_dimension() const { return record_->dimension; }
+  /// As the members of a BoundScore (concepts.hpp), φ in the place of θ.
+  ///@{
   Index dimension() const { return record_->result().size(); }
   Index parameter_count() const { return record_->parameter_count(); }
   Index sum_size() const { return part_->adjoint_size(); }
@@ -70,6 +75,7 @@ class GeneratorMap {
     return evaluate::block_size<T>(*record_,
                                    Jets{0, static_cast<int>(with_density ? evaluate::chunk_of(noise_dimension()) : 0)});
   }
+  ///@}
 
   /// x = g(z): B × d.
   void generate(const Matrix<T>& Z, Workspace& workspace, Matrix<T>& X) const {
@@ -184,6 +190,8 @@ class GeneratorMap {
 /// x = g_φ(z), z ~ N(0, I_m): a value that holds φ. Made by `generator`.
 class Generator : public FormulaModel {
  public:
+  /// For `generator`. Throws std::invalid_argument unless the formula takes (z, theta) and returns `dimension`
+  /// elements.
   Generator(formula::Record record, Index dimension) : FormulaModel(std::move(record)) {
     extend::require_at_least(dimension, 1, "generator: dimension");
     extend::require(!record_->takes_sigma, {"the formula of a generator takes (z, theta); this one also takes sigma"});

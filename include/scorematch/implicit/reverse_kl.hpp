@@ -27,14 +27,15 @@ struct [[nodiscard]] ReverseKlEstimate {
   /// E_q[log q + f] = D(q‖p) − log Z, so that minus it is a lower bound of log Z. NaN where the target has no energy or
   /// the generator's score is learned: then only the gradient is known.
   double value = std::numeric_limits<double>::quiet_NaN();
-  double standard_error = std::numeric_limits<double>::quiet_NaN();
+  double standard_error = std::numeric_limits<double>::quiet_NaN();  ///< of `value`, from the spread of the draws
   std::vector<Estimate> terms = {};     ///< of those known: "negative entropy" E_q[log q], "energy" E_q[f]  (1.22)
   Eigen::VectorXd gradient = {};        ///< E[(s_q − s_p)ᵀ ∂g/∂φ]
   Eigen::VectorXd gradient_error = {};  ///< its standard errors, from the spread between blocks of draws
-  Index samples = 0;
-  bool invertible = true;  ///< as in Generated; true where the generator's score is learned
+  Index samples = 0;                    ///< draws of the generator
+  bool invertible = true;               ///< as in Generated; true where the generator's score is learned
 };
 
+/// How a fit by reverse_kl ended.
 enum class ReverseKlStatus {
   used_up,         ///< all iterations were taken: the usual end
   stopped,         ///< by the progress callback
@@ -42,6 +43,7 @@ enum class ReverseKlStatus {
   non_finite,      ///< the gradient, or a term of the value that is known, was not finite
 };
 
+/// The status in a word or two.
 inline const char* to_string(ReverseKlStatus status) {
   switch (status) {
     case ReverseKlStatus::used_up:
@@ -56,11 +58,13 @@ inline const char* to_string(ReverseKlStatus status) {
   return "";
 }
 
+/// Fits a generator q to an energy f by the gradient of D(q‖p) = E_q[log q + f] + log Z, estimated from the generator's
+/// draws (the study note's equations 1.19–1.22): fit(generator, reverse_kl{}, target).
 struct reverse_kl {
   Index iterations = 2000;      ///< 1 … 2⁴⁰ − 1, of Adam, with new noise at each
   Index batch = 256;            ///< 2 … 10⁹ draws an iteration
   double learning_rate = 1e-2;  ///< > 0, at the start; it falls to 0 along half a cosine
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;       ///< of the random numbers; any
   // Where the generator's score is learned:
   double sigma = 0.1;                 ///< > 0, the noise of denoising score matching, in the units of x
   Index score_steps = 5;              ///< 1 … 10⁶, of Adam on the score for each of the generator
@@ -68,6 +72,7 @@ struct reverse_kl {
   double score_learning_rate = 1e-2;  ///< > 0
   ProgressCallback progress = {};     ///< progress_line(), or your own
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
     extend::require_within(iterations, 1, most, "reverse_kl: iterations");
@@ -80,26 +85,27 @@ struct reverse_kl {
   }
 };
 
+/// One iteration of a fit by reverse_kl.
 struct ReverseKlStep {
-  Index iteration = 0;
-  double value = 0;  ///< E_q[log q + f] of the iteration's draws, as in ReverseKlEstimate
-  double standard_error = 0;
-  double gradient_norm = 0;
+  Index iteration = 0;        ///< its number, from 0 on
+  double value = 0;           ///< E_q[log q + f] of the iteration's draws, as in ReverseKlEstimate
+  double standard_error = 0;  ///< of `value`
+  double gradient_norm = 0;   ///< ‖∂/∂φ‖
 };
 
 /// What training returns, whatever happened: the last generator whose gradient was finite.
 struct [[nodiscard]] ReverseKlFit {
-  Generator generator;
-  ReverseKlEstimate last = {};  ///< of `generator`, on 16 batches of new noise
-  ReverseKlStatus status = ReverseKlStatus::used_up;
-  Index iterations = 0;
+  Generator generator;                                ///< with the fitted φ
+  ReverseKlEstimate last = {};                        ///< of `generator`, on 16 batches of new noise
+  ReverseKlStatus status = ReverseKlStatus::used_up;  ///< how it ended
+  Index iterations = 0;                               ///< taken
   std::vector<ReverseKlStep> history = {};  ///< a hundred of the iterations, the first and the last among them
 };
 
 /// The same with the score that was learned beside it: of the generator's draws blurred by σ.
 template <class S>
 struct [[nodiscard]] LearnedReverseKlFit : ReverseKlFit {
-  S score;
+  S score;  ///< the learned score model
 };
 
 namespace implicit {

@@ -30,15 +30,18 @@
 
 namespace scorematch {
 
+/// Options of closed_form.
 struct ClosedFormOptions {
   double ridge = 0;  ///< adds ½ ridge ‖θ‖² to the loss; ≥ 0
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(std::isfinite(ridge) && ridge >= 0,
                     {"ClosedFormOptions: ridge is ", ridge, "; it must be at least 0"});
   }
 };
 
+/// How a closed form ended.
 enum class ClosedFormStatus {
   solved,          ///< the one minimum
   rank_deficient,  ///< the data leave directions of θ open (null_directions): the shortest of the minima
@@ -48,6 +51,7 @@ enum class ClosedFormStatus {
   non_finite,      ///< A or b is not finite; θ is the model's own
 };
 
+/// The status in a word or two.
 inline const char* to_string(ClosedFormStatus status) {
   switch (status) {
     case ClosedFormStatus::solved:
@@ -69,12 +73,12 @@ template <class M>
 struct [[nodiscard]] ClosedForm {
   M model;         ///< at θ*
   Loss loss = {};  ///< of `model` on the data, at the objective's draw 0, without the ridge; with its gradient
-  ClosedFormStatus status = ClosedFormStatus::solved;
-  Eigen::MatrixXd A = {};  ///< p × p, without the ridge
-  Eigen::VectorXd b = {};  ///< p
-  double c = 0;            ///< the loss at θ = 0
-  Index rank = 0;          ///< how many features are linearly independent on the data, to their rounding
-  double condition = 0;    ///< of what was solved, A + ridge I, its diagonal scaled to 1; ∞ where that is singular
+  ClosedFormStatus status = ClosedFormStatus::solved;  ///< whether θ is the one minimum
+  Eigen::MatrixXd A = {};                              ///< p × p, without the ridge
+  Eigen::VectorXd b = {};                              ///< p
+  double c = 0;                                        ///< the loss at θ = 0
+  Index rank = 0;        ///< how many features are linearly independent on the data, to their rounding
+  double condition = 0;  ///< of what was solved, A + ridge I, its diagonal scaled to 1; ∞ where that is singular
   Eigen::VectorXd remaining_step = {};  ///< from θ to the minimum, as the gradient there has it: rounding
   std::vector<ParameterDirection> null_directions =
       {};  ///< of A: the loss does not depend on θ along them, or is linear

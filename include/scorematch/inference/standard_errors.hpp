@@ -23,18 +23,21 @@
 
 namespace scorematch {
 
+/// Options of standard_errors.
 struct StandardErrorOptions {
   double level = 0.95;  ///< of the confidence intervals; between 0 and 1
   Index draws = 1;  ///< 1 … 10⁶ draws of the objective's noise that each sample's loss is averaged over. 1 is right
                     ///< for fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take
                     ///< more
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(level > 0 && level < 1, {"StandardErrorOptions: level is ", level, "; it must be between 0 and 1"});
     extend::require_within(draws, 1, 1'000'000, "StandardErrorOptions: draws");
   }
 };
 
+/// Whether standard errors mean something.
 enum class ErrorStatus {
   identified,      ///< nothing speaks against the intervals
   not_identified,  ///< some parameters are not told by the data, or hardly: `weak` says which and why
@@ -42,6 +45,7 @@ enum class ErrorStatus {
   non_finite,      ///< a gradient at θ or beside it is not finite
 };
 
+/// The status in a word or two.
 inline const char* to_string(ErrorStatus status) {
   switch (status) {
     case ErrorStatus::identified:
@@ -66,29 +70,32 @@ enum class Weakness {
 /// A direction of θ that the data tell little about. Separated modes, say: where the score is large it does not depend
 /// on the weights, and the few samples between the modes decide.
 struct WeakDirection : ParameterDirection {
-  Weakness weakness{};
+  Weakness weakness{};      ///< the reason why it is weak
   std::string reason = {};  ///< in words
 };
 
 /// One number of θ.
 struct ParameterError {
-  std::string name;
-  double estimate = 0;
-  double standard_error = 0;    ///< ∞ where the data leave the parameter open
-  double lower = 0, upper = 0;  ///< the confidence interval
+  std::string name;           ///< as parameter_names has it
+  double estimate = 0;        ///< the number itself
+  double standard_error = 0;  ///< ∞ where the data leave the parameter open
+  double lower = 0;           ///< the lower end of the confidence interval
+  double upper = 0;           ///< its upper end
   double effective_samples = 0;  ///< (Σ a²)²/Σ a⁴ of the samples' influences a on the estimate; n/3 if they are normal
 };
 
+/// Standard errors and confidence intervals of θ by the sandwich H⁻¹ V H⁻¹/n, H the loss's curvature and V the variance
+/// of a sample's gradient.
 struct [[nodiscard]] StandardErrors {
-  ErrorStatus status = ErrorStatus::identified;
-  std::vector<ParameterError> parameters = {};  ///< in the order of θ
-  std::vector<WeakDirection> weak = {};         ///< empty where `identified`
+  ErrorStatus status = ErrorStatus::identified;  ///< whether the intervals mean something
+  std::vector<ParameterError> parameters = {};   ///< in the order of θ
+  std::vector<WeakDirection> weak = {};          ///< empty where `identified`
   Eigen::MatrixXd covariance = {};   ///< of θ̂, H⁻¹ V H⁻¹/n; across flat directions alone where there are any
   Eigen::MatrixXd curvature = {};    ///< H
   Eigen::MatrixXd variability = {};  ///< V
   Eigen::VectorXd remaining_step = {};  ///< −H⁻¹ ∇J: from θ to the minimum, as the curvature has it
-  double level = 0.95;
-  Index samples = 0;
+  double level = 0.95;                  ///< of the intervals
+  Index samples = 0;                    ///< n
 
   /// A table, a line a parameter, and the warnings.
   std::string text() const {

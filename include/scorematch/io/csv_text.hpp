@@ -24,7 +24,7 @@ namespace scorematch {
 enum class CsvHeader { automatic, present, absent };
 
 /// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. CsvMissing are an
-/// empty field, NA, N/A, #N/A, <NA>, NaN, null, none, nil, ?, - and a lone point, in capitals or not, and what
+/// empty field, NA, N/A, `#N/A`, `<NA>`, NaN, null, none, nil, ?, - and a lone point, in capitals or not, and what
 /// CsvOptions::missing_marks adds.
 enum class CsvMissing { error, drop_row };
 
@@ -34,12 +34,12 @@ enum class CsvComments { automatic, skip, keep };
 
 /// How read_csv reads a file.
 struct CsvOptions {
-  char separator = '\0';  ///< ',', ';', '\t', or ' ' for blanks and tabs in any number; '\0' finds out: see read_csv
-  CsvHeader header = CsvHeader::automatic;
-  CsvMissing missing = CsvMissing::error;
+  char separator = '\0';  ///< comma, semicolon, tab, or ' ' for blanks and tabs; '\0' finds out: see read_csv
+  CsvHeader header = CsvHeader::automatic;      ///< whether the first line names the columns
+  CsvMissing missing = CsvMissing::error;       ///< an error, or the row is left out
   std::vector<std::string> missing_marks = {};  ///< more marks, as {"-999"}; one that is a number means all equal to it
   char decimal = '.';                           ///< or ',': "1,5" is 1.5
-  CsvComments comments = CsvComments::automatic;
+  CsvComments comments = CsvComments::automatic;  ///< the meaning of lines that begin with \#
   bool skip_blank_lines = false;  ///< between rows; those before and after the table are always left out
 
   /// Throws std::invalid_argument for another separator or decimal mark.

@@ -20,6 +20,7 @@ struct Standardisation {
   Eigen::VectorXd mean;       ///< m, of length d
   Eigen::VectorXd deviation;  ///< s, of length d; 0 for a coordinate that is constant, which is only shifted
 
+  /// The size of x, d.
   Index dimension() const { return mean.size(); }
 
   /// The coordinates that are constant in the data: a model of them has no density. Counted from 0.

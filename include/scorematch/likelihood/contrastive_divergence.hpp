@@ -33,10 +33,11 @@ inline void require_addressed(Index steps, const char* argument, Index rounds = 
 /// reaches.
 template <class Kernel = langevin>
 struct contrastive_divergence {
-  Kernel kernel = {};
-  Index steps = 1;  ///< k ≥ 1
-  std::uint64_t seed = 0;
+  Kernel kernel = {};      ///< the transition kernel with its options
+  Index steps = 1;         ///< k ≥ 1
+  std::uint64_t seed = 0;  ///< of the random numbers; any
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     kernel.validate();
     extend::require_at_least(steps, 1, "contrastive_divergence: steps");
@@ -49,12 +50,13 @@ struct contrastive_divergence {
 /// long as θ moves slowly, and find modes without data.
 template <class Kernel = langevin>
 struct persistent_contrastive_divergence {
-  Kernel kernel = {};
-  Index chains = 256;  ///< ≥ 1
-  Index steps = 10;    ///< of the chains for a step of θ; ≥ 1
-  std::uint64_t seed = 0;
-  ChainStart start = {};  ///< points (d × chains), a callable π(Stream&), or N(0, I)
+  Kernel kernel = {};      ///< the transition kernel with its options
+  Index chains = 256;      ///< ≥ 1, side by side
+  Index steps = 10;        ///< of the chains for a step of θ; ≥ 1
+  std::uint64_t seed = 0;  ///< of the random numbers; any
+  ChainStart start = {};   ///< points (d × chains), a callable π(Stream&), or N(0, I)
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     kernel.validate();
     extend::require_at_least(chains, 1, "persistent_contrastive_divergence: chains");

@@ -24,20 +24,22 @@ enum class FlowTrace {
   hutchinson,
 };
 
+/// Options of flow_log_likelihood.
 struct FlowLikelihoodOptions {
   double sigma_max = 80;     ///< where the flow ends and the law is taken for a Gaussian
   double sigma_min = 0.002;  ///< > 0: what the density is blurred by
   /// v ≥ 0: the law at σ_max is taken for N(0, (σ_max² + v) I), with GenerateOptions' v.
   double data_variance = 0;
   double tolerance = 1e-5;  ///< > 0, of a step: absolute, and relative to |x_j| and to |∫ tr|; in float not below 1e-6
-  FlowTrace trace = FlowTrace::automatic;
-  Index projections = 1;         ///< M, 1 … 10⁶, of Hutchinson's estimate
-  std::uint64_t seed = 0;        ///< of its directions
+  FlowTrace trace = FlowTrace::automatic;  ///< how tr(∂s/∂x) is found
+  Index projections = 1;                   ///< M, 1 … 10⁶, of Hutchinson's estimate
+  std::uint64_t seed = 0;                  ///< of its directions
   std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
   double guidance = 1;           ///< as GenerateOptions' w: the density that guided samples have
   Index most_steps = 10000;        ///< ≥ 1 tried steps of a sample
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     noise::require_range(sigma_min, sigma_max, 2, "FlowLikelihoodOptions");
     extend::require(
@@ -49,13 +51,15 @@ struct FlowLikelihoodOptions {
   }
 };
 
+/// How flow_log_likelihood ended.
 enum class FlowStatus {
-  complete,
+  complete,    ///< all samples arrived
   stopped,     ///< by the progress callback, or never begun for that reason
   unfinished,  ///< ran out of steps
   diverged,    ///< no step was small enough for finite numbers
 };
 
+/// The status in a word or two.
 inline const char* to_string(FlowStatus status) {
   switch (status) {
     case FlowStatus::complete:

@@ -22,6 +22,7 @@ namespace scorematch {
 struct maximum_likelihood {
   quadrature integral = {.tolerance = 1e-8};  ///< the data are added to its `near`
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { integral.validate(); }
 };
 
@@ -345,6 +346,7 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
   return result;
 }
 
+/// The same of a fit.
 template <class M, class Derived>
 StandardErrors standard_errors(const LikelihoodFit<M>& fitted, const maximum_likelihood& method,
                                const Eigen::MatrixBase<Derived>& X, const StandardErrorOptions& options = {}) {

@@ -20,10 +20,11 @@ namespace scorematch {
 struct noise_contrastive_estimation {
   Index noise_per_sample = 10;  ///< ν ≥ 1
   double spread = 1;            ///< > 0: without a `density` the noise is N(mean, spread² covariance) of the data
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;       ///< of the noise; any
   std::optional<Density> density = {};  ///< the noise's own law, with
   Eigen::MatrixXd noise = {};           ///< draws of it, d × (ν N)
 
+  /// Throws std::invalid_argument unless every option is in its range, and `density` and `noise` come together.
   void validate() const {
     extend::require_at_least(noise_per_sample, 1, "noise_contrastive_estimation: noise_per_sample");
     extend::require(

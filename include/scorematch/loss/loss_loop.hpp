@@ -25,9 +25,9 @@ namespace scorematch {
 
 /// A mean over samples with its standard error √(variance/(n − 1)), n the number of samples.
 struct Estimate {
-  std::string name = {};
-  double value = 0;
-  double standard_error = 0;
+  std::string name = {};      ///< of the quantity
+  double value = 0;           ///< the mean
+  double standard_error = 0;  ///< of the mean; 0 for one sample
 };
 
 /// What a loss returns. Nothing is repaired: a non-finite number stays in view.
@@ -39,9 +39,10 @@ struct Loss {
                                       ///< sample drew it
   Eigen::VectorXd gradient = {};      ///< with respect to θ; empty if not asked for
   Eigen::VectorXd per_sample = {};    ///< each sample's own loss, if asked for: for paired comparisons, say
-  Index samples = 0;
+  Index samples = 0;                  ///< N, of the data or the minibatch
 };
 
+/// Options of loss and loss_and_gradient.
 struct LossOptions {
   std::span<const Index> columns = {};  ///< the minibatch: columns of the data; empty for all of them
   /// the class of each column of the data, 0 … classes − 1, or −1 for none: for models whose formula takes a label
@@ -50,6 +51,7 @@ struct LossOptions {
   Index block = 0;          ///< samples a block; 0: by the model and their number. Changes rounding only
   bool per_sample = false;  ///< also return each sample's loss
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(draw < detail::field_end, {"LossOptions: draw is ", draw, "; it must be below 2^40"});
     extend::require_at_least(block, 0, "LossOptions: block");

@@ -153,6 +153,7 @@ auto operator*(double beta, const M& model) {
     return ModelMultiple<M>(beta, model);
 }
 
+/// β times a model, the factor behind.
 template <Summand M>
 auto operator*(const M& model, double beta) {
   return beta * model;
@@ -192,6 +193,7 @@ EnergyModel mixture(const std::vector<EnergyModel>& components) {
       "log_weights"));
 }
 
+/// Does not compile: only energies have a mixture.
 template <class M>
 requires(!algebra::RecordedEnergy<M>) EnergyModel mixture(std::initializer_list<M>) {
   static_assert(algebra::RecordedEnergy<M>,

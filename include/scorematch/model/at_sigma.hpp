@@ -62,17 +62,24 @@ class BoundAtSigma : public extend::BoundDecorator<T> {
 
 }  // namespace detail
 
+/// A model at one noise level and class; made by at_sigma.
 template <detail::AnyModel M>
 class AtSigma : public extend::ModelDecorator<M> {
  public:
+  /// For at_sigma, which checks the options.
   AtSigma(M model, double sigma, int label)
       : extend::ModelDecorator<M>(std::move(model)), sigma_(sigma), label_(label) {}
 
+  /// 0: its class is fixed.
   Index classes() const { return 0; }
+  /// false: its noise level is fixed.
   bool takes_sigma() const { return false; }
+  /// The noise level, in the data's units.
   double sigma() const { return sigma_; }
+  /// The class, −1 for none.
   int label() const { return label_; }
 
+  /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
     return detail::BoundAtSigma<T>(detail::bind<T>(this->model_), sigma_, label_);

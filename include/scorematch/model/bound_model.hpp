@@ -24,9 +24,10 @@ namespace extend {
 template <class T>
 class BoundModel {
  public:
-  using Scalar = T;
-  using Workspace = Room;
+  using Scalar = T;        ///< float or double
+  using Workspace = Room;  ///< lent to the calls by each thread
 
+  /// Holds any bound model of that scalar.
   template <class B>
   requires(!std::same_as<B, BoundModel> && BoundScore<B, T>) explicit BoundModel(B bound)
       : held_(std::make_unique<Held<B>>(std::move(bound))) {}
@@ -34,13 +35,16 @@ class BoundModel {
   /// What it can do beyond its score; without the ability energy(), energy_and_score() and pull_back_energy() throw.
   Abilities abilities() const { return held_->abilities(); }
 
+  /// The size of x, d.
   Index dimension() const { return held_->dimension(); }
+  /// The size of θ.
   Index parameter_count() const { return held_->parameter_count(); }
   /// How many numbers pull_back adds to: the θ-gradient in the model's own coordinates.
   Index sum_size() const { return held_->sum_size(); }
   /// How many samples' working set stays in the second-level cache, for these derivatives.
   Index block_size(Along along, Index directions) const { return held_->block_size(along, directions); }
 
+  /// Takes another θ. Not beside other calls.
   void bind(const Eigen::VectorXd& theta) { held_->bind(theta); }
   /// Turns sums, which it uses up, into the gradient with respect to θ.
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { held_->finish(sums, gradient); }
@@ -58,6 +62,7 @@ class BoundModel {
   void energy(const Points<T>& points, Workspace& workspace, Vector<T>& f) const {
     held_->energy(points, workspace, f);
   }
+  /// f (B numbers) and S (B × d) in one call.
   void energy_and_score(const Points<T>& points, Workspace& workspace, Vector<T>& f, Matrix<T>& S) const {
     held_->energy_and_score(points, workspace, f, S);
   }
@@ -174,6 +179,8 @@ class BoundModel {
 template <class T>
 class BoundDecorator {
  public:
+  /// The members of a BoundModel that seldom change: those of the inner one.
+  ///@{
   using Scalar = T;
 
   explicit BoundDecorator(BoundModel<T> inner) : inner_(std::move(inner)) {}
@@ -185,9 +192,10 @@ class BoundDecorator {
   Index block_size(Along along, Index directions) const { return inner_.block_size(along, directions); }
   void bind(const Eigen::VectorXd& theta) { inner_.bind(theta); }
   void finish(Eigen::VectorXd& sums, Eigen::VectorXd& gradient) { inner_.finish(sums, gradient); }
+  ///@}
 
  protected:
-  BoundModel<T> inner_;
+  BoundModel<T> inner_;  ///< the model that is changed
 };
 
 }  // namespace extend

@@ -70,6 +70,8 @@ namespace extend {
 template <detail::AnyModel M>
 class ModelDecorator {
  public:
+  /// The members of a model, those of the inner one: a decorator writes anew the ones that it changes.
+  ///@{
   static constexpr Abilities abilities = abilities_of<M>();
 
   Index dimension() const { return static_cast<Index>(model_.dimension()); }
@@ -85,11 +87,15 @@ class ModelDecorator {
   void set_named_parameters(const std::vector<NamedParameter>& all) requires detail::names_parameters<M> {
     model_.set_named_parameters(all);
   }
+  ///@}
 
  protected:
+  /// For the class that inherits: the inner model.
+  ///@{
   explicit ModelDecorator(M model) : model_(std::move(model)) {}
 
   M model_;
+  ///@}
 };
 
 }  // namespace extend

@@ -7,8 +7,10 @@
 
 namespace scorematch {
 
+/// An energy f(x; θ) from a formula: a value that holds θ. Made by energy_model.
 class EnergyModel : public FormulaModel {
  public:
+  /// For energy_model. Throws std::invalid_argument unless the formula returns a number.
   explicit EnergyModel(formula::Record record) : FormulaModel(std::move(record)) {
     extend::require(record_->result().size() == 1,
                     {"the formula of an energy must return a number; this one returns a vector of size ",
@@ -49,19 +51,22 @@ class CompiledEnergyModel : public EnergyModel {
       formula::takes_two<F, compiled::Input<Jet>, compiled::CompiledTheta<0>>();
 
  public:
-  static constexpr int dimension_at_compile_time = D;
+  static constexpr int dimension_at_compile_time = D;  ///< D
   static_assert(
       takes_x_and_theta || compiled::CompiledFormula<F, Jet>,
       "a formula is called as formula(x, theta), formula(x, sigma, theta) or formula(x, sigma, label, theta)");
 
+  /// For energy_model<D>.
   CompiledEnergyModel(formula::Record record, F formula)
       : EnergyModel(std::move(record)), formula_(std::make_shared<const F>(std::move(formula))) {}
 
+  /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   detail::CompiledEnergy<T, D, F> at() const {
     return detail::CompiledEnergy<T, D, F>(record_, formula_, theta_);
   }
 
+  /// The formula, as it was given.
   const F& formula() const { return *formula_; }
 
  private:

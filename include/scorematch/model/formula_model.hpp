@@ -10,6 +10,7 @@
 
 namespace scorematch {
 
+/// Base of the models that a formula makes: the record of the formula, and the values of its parameters.
 class FormulaModel {
  public:
   /// d, the size of x
@@ -42,6 +43,7 @@ class FormulaModel {
     return {};
   }
 
+  /// All blocks of θ with their names, sorted.
   std::vector<NamedParameter> named_parameters() const {
     std::vector<NamedParameter> all;
     for (const formula::ParameterBlock& block : record_->parameters)
@@ -72,9 +74,12 @@ class FormulaModel {
     theta_ = theta;
   }
 
+  /// For the library: the record of the formula.
   const formula::Record& record() const { return *record_; }
 
  protected:
+  /// For the class that inherits.
+  ///@{
   explicit FormulaModel(formula::Record record)
       : record_(std::make_shared<const formula::Record>(std::move(record))), theta_(record_->start()) {}
 
@@ -91,6 +96,7 @@ class FormulaModel {
 
   std::shared_ptr<const formula::Record> record_;
   Eigen::VectorXd theta_;
+  ///@}
 };
 
 }  // namespace scorematch

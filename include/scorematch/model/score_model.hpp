@@ -6,8 +6,10 @@
 
 namespace scorematch {
 
+/// A score s(x; θ) from a formula: a value that holds θ. Made by score_model.
 class ScoreModel : public FormulaModel {
  public:
+  /// For score_model. Throws std::invalid_argument unless the formula returns a vector of x's size.
   explicit ScoreModel(formula::Record record) : FormulaModel(std::move(record)) {
     extend::require(
         record_->result().size() == record_->dimension,

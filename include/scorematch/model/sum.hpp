@@ -161,6 +161,7 @@ class BoundMultiple : public extend::BoundDecorator<T> {
 template <detail::AnyModel A, detail::AnyModel B>
 class ModelSum {
  public:
+  /// Throws std::invalid_argument unless dimensions and classes agree and no name of a parameter occurs twice.
   ModelSum(A a, B b) : a_(std::move(a)), b_(std::move(b)) {
     extend::require(static_cast<Index>(a_.dimension()) == static_cast<Index>(b_.dimension()),
                     {"a model of dimension ", static_cast<Index>(a_.dimension()), " is combined with one of dimension ",
@@ -176,6 +177,8 @@ class ModelSum {
                        "parameter, so give those of one model another name: named(\"prior\", model)"});
   }
 
+  /// The members of a model, of both parts together.
+  ///@{
   Index dimension() const { return static_cast<Index>(a_.dimension()); }
   Index classes() const { return std::max(extend::classes_of(a_), extend::classes_of(b_)); }
   bool takes_sigma() const { return scorematch::extend::takes_sigma(a_) || scorematch::extend::takes_sigma(b_); }
@@ -189,6 +192,7 @@ class ModelSum {
     theta << a, b;
     return theta;
   }
+  ///@}
 
   /// Throws std::invalid_argument unless θ has the right size.
   void set_parameters(const Eigen::VectorXd& theta) {
@@ -198,6 +202,7 @@ class ModelSum {
     detail::set_trained_parameters<B>(b_, theta.tail(b));
   }
 
+  /// The names of those parameters that have one.
   std::vector<std::string> known_names() const {
     std::vector<std::string> names = detail::known_names(a_);
     for (std::string& name : detail::known_names(b_)) names.push_back(std::move(name));
@@ -248,8 +253,10 @@ class ModelMultiple : public extend::ModelDecorator<M> {
     extend::require_positive(beta, "beta");
   }
 
+  /// The factor.
   double beta() const { return beta_; }
 
+  /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
     return detail::BoundMultiple<T>(beta_, detail::bind<T>(this->model_));
@@ -265,14 +272,17 @@ class NamedModel : public extend::ModelDecorator<M> {
   using extend::ModelDecorator<M>::model_;
 
  public:
+  /// The model with `prefix` before the names of its parameters.
   NamedModel(std::string prefix, M model) : extend::ModelDecorator<M>(std::move(model)), prefix_(std::move(prefix)) {}
 
+  /// The names, with the prefix.
   std::vector<std::string> known_names() const {
     std::vector<std::string> names;
     for (const NamedParameter& parameter : named_parameters()) names.push_back(parameter.name);
     return names;
   }
 
+  /// The blocks of θ, with the prefix.
   std::vector<NamedParameter> named_parameters() const {
     std::vector<NamedParameter> all = detail::names_of(model_);
     for (NamedParameter& parameter : all) parameter.name = prefix_ + "." + parameter.name;
@@ -299,6 +309,7 @@ class NamedModel : public extend::ModelDecorator<M> {
     }
   }
 
+  /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   auto at() const {
     return detail::bind<T>(model_);

@@ -8,6 +8,7 @@
 
 namespace scorematch {
 
+/// Options of mlp.
 struct MlpOptions {
   std::vector<int> hidden = {64, 64};        ///< widths of the hidden layers, each 1 … 10⁶
   int outputs = 1;                           ///< 1 … 10⁶
@@ -15,6 +16,7 @@ struct MlpOptions {
   std::string name = "mlp";                  ///< of its parameters: "mlp.weight1", "mlp.bias1", …
   std::uint64_t seed = 0;                    ///< of the start: Glorot's for weights, 0 for biases
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(outputs, 1, 1'000'000, "MlpOptions: outputs");
     for (const int width : hidden) extend::require_within(width, 1, 1'000'000, "MlpOptions: hidden");

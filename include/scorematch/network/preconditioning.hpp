@@ -12,6 +12,7 @@
 
 namespace scorematch {
 
+/// Options of edm_score and edm_energy.
 struct PreconditioningOptions {
   double sigma_data = 0.5;  ///< σ_d > 0: the standard deviation of the data, which should have mean 0
 };

@@ -7,6 +7,7 @@
 
 namespace scorematch {
 
+/// Options of residual_network.
 struct ResidualNetworkOptions {
   int width = 128;                           ///< of the stream that the blocks add to, 1 … 10⁶
   int blocks = 3;                            ///< 1 … 10⁴

@@ -16,13 +16,13 @@ namespace scorematch {
 
 /// log σ uniform between log σ_min and log σ_max: what a geometric ladder becomes with ever more levels.
 struct log_uniform_sigma {
-  double sigma_max = 50;
+  double sigma_max = 50;    ///< > sigma_min
   double sigma_min = 0.01;  ///< > 0
 };
 
 /// log σ ~ N(mean, deviation²) (Karras et al. 2022, table 1: P_mean and P_std).
 struct log_normal_sigma {
-  double mean = -1.2;
+  double mean = -1.2;      ///< of log σ
   double deviation = 1.2;  ///< > 0
 };
 
@@ -43,6 +43,8 @@ enum class Weight {
 ///   .sigma = std::vector<double>{20, 5, 1, 0.1}
 class NoiseLaw {
  public:
+  /// From each of the three, so that an option can be written as any of them; `validate` checks it.
+  ///@{
   NoiseLaw(double sigma) : sigmas_{sigma} {}
   NoiseLaw(std::vector<double> levels) : NoiseLaw(Levels(std::move(levels))) {}
   NoiseLaw(const Levels& levels) : kind_(Kind::ladder), sigmas_(levels.sigmas()) {}
@@ -50,6 +52,7 @@ class NoiseLaw {
   NoiseLaw(const P& policy) : NoiseLaw(Levels(policy)) {}
   NoiseLaw(const log_uniform_sigma& law) : kind_(Kind::log_uniform), sigmas_{law.sigma_max, law.sigma_min} {}
   NoiseLaw(const log_normal_sigma& law) : kind_(Kind::log_normal), mean_(law.mean), deviation_(law.deviation) {}
+  ///@}
 
   /// Throws std::invalid_argument; `argument` is what the user calls the law ("denoising_score_matching: sigma").
   void validate(const char* argument) const {

@@ -38,14 +38,21 @@ class Levels {
            "; levels must decrease, from the largest sigma to the smallest"});
     }
   }
+  /// The same from a list in braces.
   Levels(std::initializer_list<double> sigmas) : Levels(std::vector<double>(sigmas)) {}
+  /// The same from a policy.
   template <LevelPolicy P>
   Levels(const P& policy) : Levels(std::vector<double>(policy.sigmas())) {}
 
+  /// L, how many there are: at least one.
   Index size() const { return static_cast<Index>(sigmas_.size()); }
+  /// Level i, counted from 0; the largest is first.
   double operator[](Index i) const { return sigmas_[static_cast<std::size_t>(i)]; }
+  /// The first.
   double largest() const { return sigmas_.front(); }
+  /// The last.
   double smallest() const { return sigmas_.back(); }
+  /// All of them, from the largest to the smallest.
   const std::vector<double>& sigmas() const { return sigmas_; }
 
  private:
@@ -92,6 +99,7 @@ struct geometric_levels {
   double sigma_min = 0.01;  ///< > 0: what the data may be blurred by unseen
   Index levels = 50;        ///< 1 … 10⁶
 
+  /// The levels, from the largest to the smallest. Throws std::invalid_argument on options out of range.
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "geometric_levels");
     return noise::ladder("geometric_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
@@ -101,10 +109,11 @@ struct geometric_levels {
 
 /// σ_i in equal steps from σ_max to σ_min.
 struct linear_levels {
-  double sigma_max = 1;
+  double sigma_max = 1;     ///< > sigma_min
   double sigma_min = 0.01;  ///< > 0
   Index levels = 50;        ///< 1 … 10⁶
 
+  /// The levels, from the largest to the smallest. Throws std::invalid_argument on options out of range.
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "linear_levels");
     return noise::ladder("linear_levels: sigma_max, sigma_min and levels", sigma_max, sigma_min, levels,
@@ -115,11 +124,12 @@ struct linear_levels {
 /// σ_i = (σ_max^{1/ρ} + (i−1)/(L−1) (σ_min^{1/ρ} − σ_max^{1/ρ}))^ρ (Karras et al. 2022, equation 5): small steps where
 /// σ is small.
 struct edm_levels {
-  double sigma_max = 80;
+  double sigma_max = 80;     ///< > sigma_min
   double sigma_min = 0.002;  ///< > 0
   double rho = 7;            ///< ≥ 1: 1 is linear, ∞ geometric
   Index levels = 50;         ///< 1 … 10⁶
 
+  /// The levels, from the largest to the smallest. Throws std::invalid_argument on options out of range.
   std::vector<double> sigmas() const {
     noise::require_range(sigma_min, sigma_max, levels, "edm_levels");
     extend::require(std::isfinite(rho) && rho >= 1,
@@ -139,6 +149,7 @@ struct variance_preserving_levels {
   double epsilon = 1e-3;  ///< the last t, in (0, 1)
   Index levels = 50;      ///< 1 … 10⁶
 
+  /// The levels, from the largest to the smallest. Throws std::invalid_argument on options out of range.
   std::vector<double> sigmas() const {
     extend::require_positive(beta_min, "variance_preserving_levels: beta_min");
     extend::require(std::isfinite(beta_max) && beta_max >= beta_min,
@@ -163,6 +174,7 @@ struct cosine_levels {
   double t_min = 1e-3;    ///< > 0
   Index levels = 50;      ///< 1 … 10⁶
 
+  /// The levels, from the largest to the smallest. Throws std::invalid_argument on options out of range.
   std::vector<double> sigmas() const {
     extend::require(std::isfinite(offset) && offset >= 0,
                     {"cosine_levels: offset is ", offset, "; it must be at least 0"});

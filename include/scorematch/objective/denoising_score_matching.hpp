@@ -25,16 +25,17 @@ namespace scorematch {
 ///   sm::denoising_score_matching{.sigma = sm::geometric_levels{.sigma_max = 20, .sigma_min = 0.1, .levels = 10},
 ///                                .weight = sm::Weight::sigma_squared}
 struct denoising_score_matching {
-  NoiseLaw sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data; or levels of it, or a law
-  std::uint64_t seed = 0;
-  bool frozen = false;  ///< the same noise at every step of a fit: the loss is deterministic
-  Weight weight = Weight::one;
-  double sigma_data = 1;  ///< for Weight::edm: the standard deviation of the data, > 0
+  NoiseLaw sigma = 0.1;         ///< σ > 0, a standard deviation in the units of the data; or levels of it, or a law
+  std::uint64_t seed = 0;       ///< of the noise; any
+  bool frozen = false;          ///< the same noise at every step of a fit: the loss is deterministic
+  Weight weight = Weight::one;  ///< λ(σ), what the loss at σ is multiplied by
+  double sigma_data = 1;        ///< for Weight::edm: the standard deviation of the data, > 0
   /// Takes from each sample's loss λ s(x)·z/σ, whose mean is 0: the score is then asked for at x, too, which costs as
   /// much again, and the loss's and its gradient's variance no longer grows as 1/σ² as σ falls. For σ that is small
   /// beside the data's structure.
   bool control_variate = false;
 
+  /// Handed from prepare to score.
   template <class T>
   struct Notes {
     Matrix<T> z;            ///< B × d, as it was realised
@@ -42,6 +43,8 @@ struct denoising_score_matching {
     Vector<T> lambda;       ///< B, λ(σ)
   };
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const {
     sigma.validate("denoising_score_matching: sigma");
     extend::require_positive(sigma_data, "denoising_score_matching: sigma_data");
@@ -121,6 +124,7 @@ struct denoising_score_matching {
     for (; i + lanes <= B; i += lanes) rows(i, simd::Lanes<T>{});
     for (; i < B; ++i) rows(i, T{});
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -50,21 +50,26 @@ struct NoTargetModel {
 /// and if a model has another dimension or takes sigma.
 template <class Target>
 struct explicit_score_matching {
-  Target target;
+  Target target;  ///< the matrix, model or callable
 
-  static constexpr bool is_matrix = requires { typename Target::PlainObject; };  // Eigen's; a callable has none
-  static constexpr bool is_model = !is_matrix && detail::AnyModel<Target>;
+  /// Whether the target is a matrix: an Eigen object, which a callable is not.
+  static constexpr bool is_matrix = requires { typename Target::PlainObject; };
+  static constexpr bool is_model = !is_matrix && detail::AnyModel<Target>;  ///< Whether it is a model
   static_assert(is_matrix || is_model || std::is_invocable_v<const Target&, const Eigen::MatrixXd&>,
                 "the target of explicit_score_matching must be a d × N matrix, a model, or a callable that takes a "
                 "const Eigen::MatrixXd& (d × B) and returns one");
+  /// For the library: how a model is asked for its score.
   using TargetModel = std::conditional_t<is_model, objective::TargetModel<Target>, objective::NoTargetModel>;
 
+  /// Handed from prepare to score.
   template <class T>
   struct Notes {
-    Matrix<T> target;  ///< B × d
-    typename TargetModel::template State<T> model;
+    Matrix<T> target;                               ///< B × d
+    typename TargetModel::template State<T> model;  ///< the bound target, where it is a model
   };
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const {
     if constexpr (is_model)
       extend::require(
@@ -118,12 +123,16 @@ struct explicit_score_matching {
     losses.value = T(0.5) * losses.bar.S.rowwise().squaredNorm();
     losses.terms.col(0) = losses.value;
   }
+  ///@}
 };
 
+/// Copies a matrix or block; keeps a model or a callable as it is.
+///@{
 template <class Derived>
 requires std::is_base_of_v<Eigen::MatrixBase<Derived>, Derived> explicit_score_matching(const Derived&)
 ->explicit_score_matching<Matrix<typename Derived::Scalar>>;
 template <class Target>
 explicit_score_matching(const Target&) -> explicit_score_matching<Target>;
+///@}
 
 }  // namespace scorematch

@@ -15,6 +15,8 @@ struct implicit_score_matching {
   template <class T>
   struct Notes {};
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const {}
   bool deterministic() const { return true; }
   bool half_squared_score() const { return true; }
@@ -37,6 +39,7 @@ struct implicit_score_matching {
     losses.bar.S = values.S;
     losses.bar.curvature.setOnes(values.curvature.size());
   }
+  ///@}
 
   /// The same for one point (or lanes of points): what fused loops take.
   template <class V, std::size_t d>

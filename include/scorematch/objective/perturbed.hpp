@@ -15,9 +15,9 @@ namespace scorematch {
 
 /// The noise of `perturbed`.
 struct Perturbation {
-  double sigma = 0.1;  ///< σ > 0, a standard deviation in the units of the data
-  std::uint64_t seed = 0;
-  bool frozen = false;  ///< the same noise at every step of a fit
+  double sigma = 0.1;      ///< σ > 0, a standard deviation in the units of the data
+  std::uint64_t seed = 0;  ///< of the noise; any
+  bool frozen = false;     ///< the same noise at every step of a fit
 };
 
 /// `objective` at x + σz instead of x, z ~ N(0, I): a loss on the perturbed density p_σ = p * N(0, σ²I) (the study
@@ -34,16 +34,19 @@ struct Perturbation {
 /// another.
 template <class O>
 struct perturbed {
-  O objective;
-  Perturbation noise = {};
+  O objective;              ///< the loss at x + σz
+  Perturbation noise = {};  ///< σ, its seed, and whether it is frozen
 
+  /// Handed from prepare to score.
   template <class T>
   struct Notes {
-    Matrix<T> z;                 ///< B × d
-    extend::Samples<T> samples;  ///< as `objective` sees them
-    typename O::template Notes<T> inner;
+    Matrix<T> z;                          ///< B × d
+    extend::Samples<T> samples;           ///< as `objective` sees them
+    typename O::template Notes<T> inner;  ///< those of `objective`
   };
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const {
     extend::require_positive(noise.sigma, "perturbed: sigma");
     objective.validate();
@@ -96,12 +99,16 @@ struct perturbed {
              const extend::ScoreValues<T>& values, extend::Losses<T>& losses) const {
     objective.score(notes.samples, points, notes.inner, values, losses);
   }
+  ///@}
 };
 
+/// Of any objective.
+///@{
 template <class O>
 perturbed(const O&) -> perturbed<O>;
 template <class O>
 perturbed(const O&, const Perturbation&) -> perturbed<O>;
+///@}
 
 /// The score of a kernel density estimate p̂_σ(x) = (1/N) Σ_i N(x; x_i, σ²I), exactly:
 ///   ∇ log p̂_σ(x) = Σ_i w_i(x) (x_i − x)/σ²,  w the softmax of −‖x − x_i‖²/(2σ²)

@@ -18,6 +18,8 @@ struct regularised_score_matching {
   template <class T>
   struct Notes {};
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const {
     extend::require(std::isfinite(lambda) && lambda >= 0,
                     {"regularised_score_matching: lambda is ", lambda, "; it must be at least 0"});
@@ -51,6 +53,7 @@ struct regularised_score_matching {
     losses.bar.slopes = values.slopes;
     losses.bar.curvature = (T(1) + static_cast<T>(2 * lambda) * values.curvature.array()).matrix();
   }
+  ///@}
 };
 
 }  // namespace scorematch

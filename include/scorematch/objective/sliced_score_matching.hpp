@@ -14,15 +14,17 @@ enum class Projection { rademacher, gaussian, sphere };
 /// with exact_norm = false J = E[(1/M) Σ_m (½(v_mᵀs)² + v_mᵀ(∂s/∂x)v_m)] (equation 7). Both have the mean of implicit
 /// score matching; the cost grows with M, not with d.
 struct sliced_score_matching {
-  int projections = 1;  ///< M, 1 … 10⁶, a sample
-  Projection kind = Projection::rademacher;
-  bool exact_norm = true;  ///< ½‖s‖² itself instead of its projection
-  std::uint64_t seed = 0;
-  bool frozen = false;  ///< the same projections at every step of a fit: the loss is deterministic
+  int projections = 1;                       ///< M, 1 … 10⁶, a sample
+  Projection kind = Projection::rademacher;  ///< the law of the projections
+  bool exact_norm = true;                    ///< ½‖s‖² itself instead of its projection
+  std::uint64_t seed = 0;                    ///< of the projections; any
+  bool frozen = false;                       ///< the same projections at every step of a fit: the loss is deterministic
 
   template <class T>
   struct Notes {};
 
+  /// The members of an Objective, as the role says of each (concepts.hpp).
+  ///@{
   void validate() const { extend::require_within(projections, 1, 1'000'000, "sliced_score_matching: projections"); }
   bool deterministic() const { return frozen; }
   sliced_score_matching with_new_noise() const {
@@ -70,6 +72,7 @@ struct sliced_score_matching {
     losses.value = losses.terms.col(0) + losses.terms.col(1);
     losses.bar.curvature.setConstant(values.curvature.size(), share);
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -41,8 +41,8 @@ struct annealed_importance_sampling {
   Index temperatures = 1000;  ///< steps from the normal law to the model; 2 … 10⁹
   Kernel kernel = {};         ///< a Metropolis kernel with a `step`
   bool adapt = true;          ///< choose β and steps by pilot runs; else β is even and the step the kernel's own
-  std::uint64_t seed = 0;
-  Eigen::VectorXd mean = {};        ///< m; empty: the mean of `near`, or 0
+  std::uint64_t seed = 0;     ///< of the random numbers; any
+  Eigen::VectorXd mean = {};  ///< m; empty: the mean of `near`, or 0
   Eigen::MatrixXd covariance = {};  ///< C; empty: the covariance of `near`, or I
   Eigen::MatrixXd near = {};        ///< d × n, data say: where the model's mass is
   /// d × n exact (or nearly exact) draws of the model, from which the chains go back; empty: no upper bound but the
@@ -50,6 +50,7 @@ struct annealed_importance_sampling {
   Eigen::MatrixXd target_samples = {};
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(chains, 2, 1'000'000'000, "annealed_importance_sampling: chains");
     extend::require_within(temperatures, 2, 1'000'000'000, "annealed_importance_sampling: temperatures");

@@ -21,13 +21,14 @@ namespace scorematch {
 /// "Adaptive importance sampling in general mixture classes", Stat. Comput. 18, 2008). Good up to some ten dimensions;
 /// beyond, or where `status` is degenerate, take annealed_importance_sampling.
 struct importance_sampling {
-  Index samples = 100'000;  ///< of the final estimate; 100 … 10⁹
-  double degrees = 4;       ///< of freedom ν of the Student-t laws; > 0
-  Index rounds = 4;         ///< 0 … 1000, of fitting the proposal, with a fifth of `samples` each
-  Index most_modes = 16;    ///< ≥ 1
-  std::uint64_t seed = 0;
+  Index samples = 100'000;    ///< of the final estimate; 100 … 10⁹
+  double degrees = 4;         ///< of freedom ν of the Student-t laws; > 0
+  Index rounds = 4;           ///< 0 … 1000, of fitting the proposal, with a fifth of `samples` each
+  Index most_modes = 16;      ///< ≥ 1
+  std::uint64_t seed = 0;     ///< of the random numbers; any
   Eigen::MatrixXd near = {};  ///< points (d × n, data say) near which modes are to be looked for, beside the origin
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(samples, 100, 1'000'000'000, "importance_sampling: samples");
     extend::require(degrees > 0 && degrees <= 1e6, {"importance_sampling: degrees is ", degrees,

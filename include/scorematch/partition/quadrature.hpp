@@ -28,6 +28,7 @@ struct quadrature {
   Eigen::MatrixXd near = {};       ///< points (d × n, data say) near which mass is to be looked for, beside the origin
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(tolerance > 0 && tolerance < 1,
                     {"quadrature: tolerance is ", tolerance, "; it must lie between 0 and 1, both excluded"});

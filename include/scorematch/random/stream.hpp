@@ -53,8 +53,8 @@ enum class Purpose : std::uint8_t {
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.
 struct StreamKey {
-  std::uint64_t seed = 0;
-  Purpose purpose = Purpose::user;
+  std::uint64_t seed = 0;           ///< any
+  Purpose purpose = Purpose::user;  ///< the use of the numbers
 };
 
 }  // namespace extend
@@ -124,7 +124,7 @@ SCOREMATCH_INLINE NormalPair<V> box_muller(Bits radius, Bits angle) {
 
 /// Random numbers one after another, for code that draws a start point, an order or initial parameters: the components
 /// of the address (key, id, step), from the first on. Two streams with the same address give the same numbers; with
-/// different addresses they share none. A UniformRandomBitGenerator, so that the distributions of <random> take it.
+/// different addresses they share none. A UniformRandomBitGenerator, so that the distributions of `<random>` take it.
 ///
 ///   Stream stream({.seed = 7}, chain);
 ///   const Eigen::VectorXd start = stream.normals(2);
@@ -133,7 +133,7 @@ SCOREMATCH_INLINE NormalPair<V> box_muller(Bits radius, Bits angle) {
 /// compiler and its flags. For many ids at once random/normal.hpp is some ten times faster.
 class Stream {
  public:
-  using result_type = std::uint64_t;
+  using result_type = std::uint64_t;  ///< of a UniformRandomBitGenerator
 
   /// Throws unless 0 ≤ id < 2⁴⁰ and step < 2⁴⁰.
   explicit Stream(extend::StreamKey key, std::int64_t id = 0, std::uint64_t step = 0)
@@ -142,9 +142,12 @@ class Stream {
     detail::require_step(step);
   }
 
+  /// The members of a UniformRandomBitGenerator.
+  ///@{
   static constexpr result_type min() { return 0; }
   static constexpr result_type max() { return std::numeric_limits<result_type>::max(); }
   result_type operator()() { return bits(); }
+  ///@}
 
   /// 64 random bits. Throws after 2⁴¹ of them.
   std::uint64_t bits() {

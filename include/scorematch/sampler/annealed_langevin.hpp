@@ -16,6 +16,7 @@ namespace scorematch {
 /// 0.8 : 0.2 come out as 0.79 with r = 0.1, 0.78 with 0.5, 0.71 with 1.25), and from r = 2 on they diverge. What r
 /// amounts to for the model at hand is measured on the way: GenerationStatus::coarse.
 struct annealed_langevin {
+  /// Decreasing; the chains start at the first.
   Levels levels = geometric_levels{.sigma_max = 50, .sigma_min = 0.01, .levels = 50};
   Index steps = 100;       ///< ≥ 1
   double step = 1e-5;      ///< h > 0, that of the last level; h/σ_L² well below 1, say 0.1
@@ -25,6 +26,8 @@ struct annealed_langevin {
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const {
     extend::require_at_least(steps, 1, "annealed_langevin: steps");
     extend::require_positive(step, "annealed_langevin: step");
@@ -58,6 +61,7 @@ struct annealed_langevin {
     extend::combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
     chains.move(next);
   }
+  ///@}
 };
 
 }  // namespace scorematch

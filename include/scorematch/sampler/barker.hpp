@@ -14,6 +14,8 @@ namespace scorematch {
 struct barker {
   double step = 0.1;  ///< > 0, the deviation of a coordinate's move; an acceptance near 0.4 is best in many dimensions
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = true, keeps_score = true;
   static constexpr double target_acceptance = 0.4;
 
@@ -52,6 +54,7 @@ struct barker {
       return at(f) - at(f_there) + sum;
     });
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -10,15 +10,18 @@ namespace scorematch {
 ///   x ← (σ_{i+1}/σ_i) x + (1 − σ_{i+1}/σ_i) ((1 + 1/(2r)) D_i − 1/(2r) D_{i−1}),   r = (λ_i − λ_{i−1})/(λ_{i+1} − λ_i)
 /// Order 2 at one score a step; the first step, and the one to 0, which is x ← D, use D_i alone. Good with few steps.
 struct dpm_solver {
-  Levels levels = edm_levels{.levels = 20};
+  Levels levels = edm_levels{.levels = 20};  ///< decreasing; the chains start at the first
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
+  /// Kept from the step before.
   template <class T>
   struct Notes {
     Matrix<T> denoised;  ///< D_{i−1}: B × d
     double sigma = 0;    ///< σ_{i−1}; 0: there is none
   };
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const { sampling::require_steps(levels, denoise, "dpm_solver"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
@@ -45,6 +48,7 @@ struct dpm_solver {
     notes.sigma = now.sigma;
     chains.move(next);
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -19,9 +19,10 @@
 
 namespace scorematch {
 
+/// Options of generate.
 struct GenerateOptions {
-  Index count = 1000;  ///< ≥ 1 samples, a chain each
-  std::uint64_t seed = 0;
+  Index count = 1000;            ///< ≥ 1 samples, a chain each
+  std::uint64_t seed = 0;        ///< of the random numbers; any
   std::vector<int> labels = {};  ///< the class of each, 0 … classes − 1, or −1 for none; needed where there are classes
   /// w: s(x, none) + w (s(x, label) − s(x, none)) instead of s(x, label); above 1 the class shows more, and variety
   /// less. Ho & Salimans (2022) call w − 1 their w: 0 there is 1 here. A w other than 0 and 1 takes two evaluations of
@@ -37,6 +38,7 @@ struct GenerateOptions {
   Index resampling = 1;            ///< ≥ 1: with `known`, each step is done so many times, noise added between
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(count, 1, static_cast<Index>(detail::field_end), "GenerateOptions: count");
     extend::require(std::isfinite(guidance),
@@ -76,6 +78,7 @@ enum class GenerationStatus {
            ///< leave there has a variance too large by half or more. Take a smaller step
 };
 
+/// The status in a word or two.
 inline const char* to_string(GenerationStatus status) {
   switch (status) {
     case GenerationStatus::complete:
@@ -92,6 +95,7 @@ inline const char* to_string(GenerationStatus status) {
   return "";
 }
 
+/// The result of generate: the samples, whatever happened.
 template <class T>
 struct [[nodiscard]] Generation {
   Matrix<T> points;             ///< d × count
@@ -102,7 +106,7 @@ struct [[nodiscard]] Generation {
   /// The largest over the levels of h times the mean slope of the score, where Langevin's steps are taken: they are
   /// unstable from 2 on, and leave a variance 1/(1 − ½ of it) times too large. NaN where none are, or none was seen.
   double step_times_slope = std::numeric_limits<double>::quiet_NaN();
-  GenerationStatus status = GenerationStatus::complete;
+  GenerationStatus status = GenerationStatus::complete;  ///< how it ended
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
 

@@ -13,12 +13,14 @@ namespace scorematch {
 /// Euler's method: x ← x + (σ_{i+1} − σ_i) (−σ_i s(x, σ_i)). Order 1; one score a step. (DDIM is this in other
 /// variables: Song, Meng & Ermon 2021, equation 13.)
 struct euler {
-  Levels levels = edm_levels{.levels = 100};
+  Levels levels = edm_levels{.levels = 100};  ///< decreasing; the chains start at the first
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const { sampling::require_steps(levels, denoise, "euler"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
@@ -33,6 +35,7 @@ struct euler {
     extend::combine<T>(next, {{1, chains.X}, {-(now.next - now.sigma) * now.sigma, S}});
     chains.move(next);
   }
+  ///@}
 };
 
 /// Heun's method (Karras et al. 2022, algorithm 1): an Euler step, then again with the mean of the slopes at its two
@@ -41,16 +44,18 @@ struct euler {
 /// With `churn` > 0 it is their algorithm 2: before each step at a level from churn_min to churn_max, noise is added
 /// that lifts σ to σ (1 + γ), γ = min(churn/(number of levels), √2 − 1); it forgets the errors of earlier steps.
 struct heun {
-  Levels levels = edm_levels{};
-  bool denoise = true;   ///< end with the step from the last level to 0, the mean of the data given x
-  double churn = 0;      ///< S_churn ≥ 0; 0: the ODE alone
-  double churn_min = 0;  ///< S_tmin ≥ 0
+  Levels levels = edm_levels{};  ///< decreasing; the chains start at the first
+  bool denoise = true;           ///< end with the step from the last level to 0, the mean of the data given x
+  double churn = 0;              ///< S_churn ≥ 0; 0: the ODE alone
+  double churn_min = 0;          ///< S_tmin ≥ 0
   double churn_max = std::numeric_limits<double>::infinity();  ///< S_tmax ≥ churn_min
   double churn_noise = 1;  ///< S_noise > 0, the standard deviation of the noise: 1.003 or so for networks
 
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const {
     sampling::require_steps(levels, denoise, "heun");
     extend::require(std::isfinite(churn) && churn >= 0,
@@ -78,6 +83,7 @@ struct heun {
     }
     chains.move(next);
   }
+  ///@}
 
  private:
   template <class T>
@@ -96,12 +102,14 @@ struct heun {
 
 /// The classical Runge–Kutta method of order 4: four scores a step, one for the step to 0.
 struct rk4 {
-  Levels levels = edm_levels{.levels = 25};
+  Levels levels = edm_levels{.levels = 25};  ///< decreasing; the chains start at the first
   bool denoise = true;  ///< end with the step from the last level to 0, the mean of the data given x
 
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const { sampling::require_steps(levels, denoise, "rk4"); }
   double starts_at() const { return levels.largest(); }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
@@ -130,6 +138,7 @@ struct rk4 {
     }
     chains.move(next);
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -21,6 +21,8 @@ struct hmc {
   Index leapfrogs = 10;  ///< L, 1 … 10⁶: the longest trajectory. L ε ≈ 2.8 deviations of the widest direction is best
   double shortest = 0.1;  ///< in (0, 1]: the shortest trajectory over the longest; 1: always L
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = true, keeps_score = true;
   static constexpr double target_acceptance = 0.7;  // of the harmonic mean; of the mean some 0.8
 
@@ -73,6 +75,7 @@ struct hmc {
       return at(f) - at(f_there) + 0.5 * kinetic;
     });
   }
+  ///@}
 
  private:
   template <class T>

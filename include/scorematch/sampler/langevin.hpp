@@ -16,6 +16,8 @@ struct langevin {
   double step = 0.01;      ///< h > 0
   double temperature = 1;  ///< τ > 0
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = false;
 
   void validate() const {
@@ -46,6 +48,7 @@ struct langevin {
     }
     extend::take_step(chains, simd::sum_of_lanes(differences) == 0);
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -16,6 +16,8 @@ struct mala {
   double step = 0.01;      ///< h > 0; an acceptance near 0.57 is best in many dimensions
   double temperature = 1;  ///< τ > 0
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = true, keeps_score = true;
   static constexpr double target_acceptance = 0.574;  // Roberts & Rosenthal 1998
 
@@ -96,6 +98,7 @@ struct mala {
       return (at(f) - at(f_there)) * inverse + 0.5 * there - back_scale * back;
     });
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -13,7 +13,7 @@ namespace scorematch::extend {
 /// r = log_ratio(V{}, i) is the logarithm of the Metropolis–Hastings ratio of the chains i … i + width<V> − 1 in
 /// double:
 ///
-///   extend::metropolis(chains, noise, [&]<class V>(V, Index i) { … return log_ratio; });
+///   `extend::metropolis(chains, noise, [&]<class V>(V, Index i) { … return log_ratio; });`
 ///
 /// A proposal with a non-finite energy or ratio is rejected and counted. `chains.u` are the uniforms that decided;
 /// where chains.measure is set, chains.probability gets min(1, e^r), 0 for a proposal that is not finite.

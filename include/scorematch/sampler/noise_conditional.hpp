@@ -113,8 +113,8 @@ struct NoisyChains {
   Eigen::VectorXi evaluations;                 ///< B, scores that each has cost
   Eigen::Array<bool, Eigen::Dynamic, 1> lost;  ///< B, chains that left the finite numbers: they stay where they were
   Eigen::Array<bool, Eigen::Dynamic, 1> late;  ///< B, chains of an adaptive sampler that ran out of steps
-  bool any_lost = false;
-  detail::ScoreWatch<T> watch = {};
+  bool any_lost = false;                       ///< whether any of them is lost
+  detail::ScoreWatch<T> watch = {};            ///< for the library: measures for the verdict
 
   /// All chains go to `next` (B × d, used up), but those that would leave the finite numbers.
   void move(Matrix<T>& next) {
@@ -147,6 +147,7 @@ struct NoisyChains {
 template <class T>
 class NoiseConditionalTarget {
  public:
+  /// Of a bound model, which must outlive it, and a guidance w.
   NoiseConditionalTarget(const BoundModel<T>& bound, double guidance) : bound_(&bound), guidance_(guidance) {}
 
   /// s at every row of X (lent for the call), all at one σ: S is B × d.
@@ -221,8 +222,8 @@ class NoiseConditionalTarget {
 /// A matrix and the number it is multiplied by.
 template <class T>
 struct Term {
-  double factor;
-  const Matrix<T>& matrix;
+  double factor;            ///< the number
+  const Matrix<T>& matrix;  ///< B × d; it must outlive the term
 };
 
 /// out = Σ factor · matrix; all of one shape, B × d with B whole registers. `out` is none of the matrices.
@@ -246,7 +247,8 @@ void combine(Matrix<T>& out, const Term<T> (&terms)[n]) {
 
 /// One step of a ladder: from a noise level to the next, or to 0.
 struct NoiseStep {
-  double sigma = 0, next = 0;
+  double sigma = 0;  ///< where the step begins
+  double next = 0;   ///< where it ends; 0: with the mean of the data given x
 };
 
 }  // namespace extend
@@ -325,7 +327,7 @@ concept AdaptiveSampler = std::copyable<S> && requires(const S& sampler, NoiseCo
 };
 
 template <class S, class T = double>
-concept NoiseConditionalSampler = LadderSampler<S, T> || AdaptiveSampler<S, T>;
+concept NoiseConditionalSampler = LadderSampler<S, T> || AdaptiveSampler<S, T>;  ///< Either of them
 
 }  // namespace extend
 

@@ -11,18 +11,22 @@ namespace scorematch {
 /// and 4, each chain with its own steps: the error of a step is at most the tolerance, absolute and relative, as a root
 /// mean square over coordinates. Six scores a step, tried or taken.
 struct probability_flow {
-  double sigma_max = 80;
+  double sigma_max = 80;     ///< where the flow starts; > sigma_min
   double sigma_min = 0.002;  ///< > 0
   double tolerance = 1e-5;   ///< > 0; in float not below 1e-6
   bool denoise = true;       ///< end with x + σ_min² s(x, σ_min), the mean of the data given x (Tweedie's formula)
   Index most_steps = 10000;  ///< ≥ 1 tried steps of a chain
 
+  /// Kept from step to step, for a block of chains.
   template <class T>
   struct Notes {
-    sampling::FlowPaths<T> paths;
-    double from = 0, to = 0;
+    sampling::FlowPaths<T> paths;  ///< one a chain
+    double from = 0;               ///< the time at which they start
+    double to = 0;                 ///< and at which they end
   };
 
+  /// The members of an AdaptiveSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const {
     noise::require_range(sigma_min, sigma_max, 2, "probability_flow");
     extend::require_positive(tolerance, "probability_flow: tolerance");
@@ -53,6 +57,7 @@ struct probability_flow {
     chains.move(next);
     return true;
   }
+  ///@}
 
   /// The share of log σ that the slowest chain of a block has behind it.
   template <class T>

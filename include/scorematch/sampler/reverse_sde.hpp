@@ -35,13 +35,15 @@ void reverse_step(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains
 /// while the weights change less. (Of 0.8 N((5, 5), I) + 0.2 N((−5, −5), I) with τ = ½ it leaves 0.89 of the chains in
 /// the large mode; p² has 0.94, and so has annealed_langevin.)
 struct reverse_sde {
-  Levels levels = edm_levels{.levels = 200};
-  double temperature = 1;  ///< τ > 0
+  Levels levels = edm_levels{.levels = 200};  ///< decreasing; the chains start at the first
+  double temperature = 1;                     ///< τ > 0
   bool denoise = true;  ///< end with x + σ² s(x, σ) at the last σ, the mean of the data given x (Tweedie's formula)
 
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const {
     extend::require_positive(temperature, "reverse_sde: temperature");
     sampling::require_steps(levels, denoise, "reverse_sde");
@@ -56,6 +58,7 @@ struct reverse_sde {
                const extend::ChainNoise& noise) const {
     sampling::reverse_step(target, chains, at(step), temperature, noise);
   }
+  ///@}
 };
 
 /// A step of reverse_sde to each level, and there `corrector_steps` Langevin steps
@@ -68,15 +71,17 @@ struct reverse_sde {
 ///
 /// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
 struct predictor_corrector {
-  Levels levels = edm_levels{.levels = 200};
-  Index corrector_steps = 1;      ///< ≥ 1, a level
-  double signal_to_noise = 0.16;  ///< r > 0, well below 1
-  double temperature = 1;         ///< τ > 0
-  bool denoise = true;            ///< end with x + σ² s(x, σ) at the last σ
+  Levels levels = edm_levels{.levels = 200};  ///< decreasing; the chains start at the first
+  Index corrector_steps = 1;                  ///< ≥ 1, a level
+  double signal_to_noise = 0.16;              ///< r > 0, well below 1
+  double temperature = 1;                     ///< τ > 0
+  bool denoise = true;                        ///< end with x + σ² s(x, σ) at the last σ
 
   template <class T>
   struct Notes {};
 
+  /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
+  ///@{
   void validate() const {
     extend::require_at_least(corrector_steps, 1, "predictor_corrector: corrector_steps");
     extend::require_positive(signal_to_noise, "predictor_corrector: signal_to_noise");
@@ -108,6 +113,7 @@ struct predictor_corrector {
       chains.move(next);
     }
   }
+  ///@}
 };
 
 }  // namespace scorematch

@@ -67,8 +67,9 @@ namespace extend {
 
 /// The random numbers of one step of a block of chains: they depend on seed, chain and step alone.
 struct ChainNoise {
-  std::uint64_t seed = 0, step = 0;
-  std::int64_t first_chain = 0;
+  std::uint64_t seed = 0;        ///< of the run
+  std::uint64_t step = 0;        ///< the step's number
+  std::int64_t first_chain = 0;  ///< the number of the block's first chain
 
   /// B × d standard normals.
   template <class T>
@@ -107,14 +108,17 @@ struct Chains {
   Vector<T> f;              ///< energies, where the kernel keeps them from step to step
   Vector<double> accepted;  ///< B, steps that moved
   Eigen::Array<bool, Eigen::Dynamic, 1>
-      lost;  ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
-  bool any_lost = false;
+      lost;                    ///< B, an unadjusted chain that left the finite numbers: it stays where it last was
+  bool any_lost = false;       ///< whether any of them is lost
   bool measure = false;        ///< the step leaves in `probability` with what probability each chain accepted: to adapt
   Vector<double> probability;  ///< B
   bool keep_score = false;     ///< the next step leaves the score where it began in S
   Vector<double> non_finite;   ///< B, steps whose proposal, its energy or score was not finite
-  Matrix<T> Z, proposal, proposal_S;  // scratch
+  /// Scratch, which the kernel sizes: B × d for noise, proposals and their scores, B for their energies and uniforms.
+  ///@{
+  Matrix<T> Z, proposal, proposal_S;
   Vector<T> proposal_f, u;
+  ///@}
   Room own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>()
 
   /// As many chains as X has rows, none of which has taken a step.

@@ -82,9 +82,12 @@ Momenta<T>& momenta_of(extend::Chains<T>& chains, const extend::ChainNoise& nois
 struct underdamped_langevin {
   double step = 0.1;    ///< h > 0, in units of the metric; unstable from 2/√(largest curvature) on
   double friction = 1;  ///< γ > 0, an inverse time: 1 forgets the momentum within one deviation's way
-  Splitting splitting = Splitting::baoab;
+  Splitting splitting = Splitting::baoab;  ///< the order of the parts of a step
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = false, keeps_score = true;
+  ///@}
 
   /// With the step whose relative bias of a variance is `bias` by OBABO on a Gaussian with the metric's covariance:
   /// h = 2 √(b/(1 + b)). BAOAB's is smaller.
@@ -93,6 +96,8 @@ struct underdamped_langevin {
     return {2 * std::sqrt(bias / (1 + bias)), friction, splitting};
   }
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   void validate() const {
     extend::require_positive(step, "underdamped_langevin: step");
     extend::require_positive(friction, "underdamped_langevin: friction");
@@ -131,6 +136,7 @@ struct underdamped_langevin {
     extend::take_step(chains, (chains.proposal - chains.proposal).isZero(0) && chains.proposal_S.allFinite());
     chains.S.swap(chains.proposal_S);
   }
+  ///@}
 };
 
 /// A trajectory of n OBABO steps of Langevin's equation with a momentum, accepted at its end with probability
@@ -142,6 +148,8 @@ struct adjusted_underdamped_langevin {
   double friction = 1;  ///< γ > 0
   Index leapfrogs = 1;  ///< n, 1 … 10⁶
 
+  /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = true, keeps_score = true;
   static constexpr double target_acceptance = 0.9;  // what is rejected turns round, and goes its way again
 
@@ -188,6 +196,7 @@ struct adjusted_underdamped_langevin {
     });
     turn_round_where_rejected(chains, own);
   }
+  ///@}
 
  private:
   // The noise of refresh n of a step: the chain's own for the first, of another family after it.
