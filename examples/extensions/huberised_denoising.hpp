@@ -7,7 +7,6 @@
 #include <scorematch/scorematch.hpp>
 
 namespace sm = scorematch;
-
 struct huberised_denoising {
   double sigma = 0.1, delta = 3;  // σ > 0, in the units of the data; δ > 0, without a unit
   std::uint64_t seed = 0;

@@ -284,8 +284,8 @@ namespace extend {
 ///   validate_data<T>(X)       throws on data that it cannot take (noise below what X's numbers resolve, say)
 ///   half_squared_score()      whether its loss is ½‖s‖² plus what is linear in s and the curvature: for closed forms
 ///   level_names()             names of noise levels, where samples belong to these; score fills Losses::level
-///   with_new_noise()          the same objective with other noise at draw 0: a fit measures by it how much noise
-///   decides control_variate           a bool; set, the loss has the same mean and less noise: a fit may set it
+///   with_new_noise()          the same objective with other noise at draw 0: by it a fit measures the noise's part
+///   control_variate           a bool; set, the loss has the same mean and less noise: a fit may set it
 ///   in_units(deviations)      the same objective with each coordinate in units of its own, for uneven data
 ///   at_point(…)               the loss of a sample in registers, for compiled formulas (loss/fused_loss.hpp)
 template <class O, class T>
