@@ -56,6 +56,7 @@
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/metric.hpp"
+#include "scorematch/sampler/parallel_tempering.hpp"
 #include "scorematch/sampler/probability_flow.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
