@@ -11,7 +11,7 @@
 #include "scorematch/density/partition_result.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
-#include "scorematch/partition/energy_function.hpp"
+#include "scorematch/model/energy_function.hpp"
 
 namespace scorematch {
 

@@ -14,7 +14,7 @@
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/partition/draws.hpp"
-#include "scorematch/partition/energy_function.hpp"
+#include "scorematch/model/energy_function.hpp"
 #include "scorematch/partition/tails.hpp"
 #include "scorematch/partition/weights.hpp"
 #include "scorematch/progress.hpp"

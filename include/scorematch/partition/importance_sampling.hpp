@@ -7,7 +7,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/partition/draws.hpp"
-#include "scorematch/partition/energy_function.hpp"
+#include "scorematch/model/energy_function.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/partition/weights.hpp"
 #include "scorematch/random/normal.hpp"
