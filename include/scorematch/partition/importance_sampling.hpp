@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
-#include "scorematch/partition/draws.hpp"
 #include "scorematch/model/energy_function.hpp"
+#include "scorematch/partition/draws.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/partition/weights.hpp"
 #include "scorematch/random/normal.hpp"
@@ -239,6 +239,53 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
 
 }  // namespace likelihood
 
+namespace likelihood {
+
+/// The points of the last round of importance sampling, and what they tell of log Z.
+template <class D = void>
+struct WeighedPoints {
+  DependentMatrix<D> X;         ///< d × samples; empty where the survey of the energy ended the search
+  DependentVector<D> f, log_r;  ///< the energy, and the proposal's log density
+};
+
+template <class M>
+LogPartition weighed_points(const M& model, const importance_sampling& method, WeighedPoints<M>& drawn) {
+  LogPartition result;
+  method.validate();
+  const Index d = static_cast<Index>(model.dimension());
+  require(method.near.size() == 0 || method.near.rows() == d,
+          {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+           " rows, one column per point"});
+  if (method.near.size() > 0) require_samples<double>(method.near, d, "importance_sampling: near");
+  auto energy = likelihood::energy_function<double>(model);
+  Survey<decltype(energy)> found;
+  if (!survey(energy, places_to_look<M>(d, method.near), DependentVector<M>(frame_of<M>(d, method.near).unit),
+              method.most_modes, found, result)) {
+    result.evaluations = energy.evaluations();
+    return result;
+  }
+  StudentMixture<M> proposal(found.modes, method.degrees);
+  DependentMatrix<M> shares;
+  for (Index round = 0; round <= method.rounds; ++round) {
+    const bool last = round == method.rounds;
+    proposal.draw(method.seed, static_cast<std::uint64_t>(round),
+                  last ? method.samples : method.samples / 5 + (method.samples % 5 != 0), drawn.X);
+    energy.values(drawn.X, drawn.f);
+    proposal.log_density(drawn.X, drawn.log_r, shares);
+    const DependentVector<M> log_weights = -drawn.f - drawn.log_r;
+    from_log_weights(log_weights, result);
+    if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
+    const DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
+    proposal.fit_to(drawn.X, weights / weights.sum(), shares);
+  }
+  result.evaluations = energy.evaluations();
+  if (result.status == PartitionStatus::converged)
+    judge_draws(model, method, proposal, drawn.X, drawn.log_r, drawn.f, result);
+  return result;
+}
+
+}  // namespace likelihood
+
 /// log Z by importance sampling: unbiased for Z, so a little low for log Z; the same bits for any number of threads.
 /// `converged` is said where the weights are many and light enough, and a thousand chains that go on from the samples
 /// for 200 steps find nothing that these had missed.
@@ -246,42 +293,11 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
 ///   const auto log_z = sm::log_partition(model, sm::importance_sampling{.samples = 100'000, .near = data});
 template <class M>
 LogPartition log_partition(const M& model, const importance_sampling& method) {
-  LogPartition result;
   if constexpr (check_energy<M>()) {
-    method.validate();
-    const Index d = static_cast<Index>(model.dimension());
-    require(method.near.size() == 0 || method.near.rows() == d,
-            {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-             " rows, one column per point"});
-    if (method.near.size() > 0) require_samples<double>(method.near, d, "importance_sampling: near");
-    auto energy = likelihood::energy_function<double>(model);
-    likelihood::Survey<decltype(energy)> found;
-    if (!likelihood::survey(energy, likelihood::places_to_look<M>(d, method.near),
-                            DependentVector<M>(likelihood::frame_of<M>(d, method.near).unit), method.most_modes, found,
-                            result)) {
-      result.evaluations = energy.evaluations();
-      return result;
-    }
-    likelihood::StudentMixture<M> proposal(found.modes, method.degrees);
-    DependentMatrix<M> X, shares;
-    DependentVector<M> f, log_r;
-    for (Index round = 0; round <= method.rounds; ++round) {
-      const bool last = round == method.rounds;
-      proposal.draw(method.seed, static_cast<std::uint64_t>(round),
-                    last ? method.samples : method.samples / 5 + (method.samples % 5 != 0), X);
-      energy.values(X, f);
-      proposal.log_density(X, log_r, shares);
-      const DependentVector<M> log_weights = -f - log_r;
-      likelihood::from_log_weights(log_weights, result);
-      if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
-      const DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
-      proposal.fit_to(X, weights / weights.sum(), shares);
-    }
-    result.evaluations = energy.evaluations();
-    if (result.status == PartitionStatus::converged)
-      likelihood::judge_draws(model, method, proposal, X, log_r, f, result);
+    likelihood::WeighedPoints<M> drawn;
+    return likelihood::weighed_points(model, method, drawn);
   }
-  return result;
+  return {};
 }
 
 }  // namespace scorematch
