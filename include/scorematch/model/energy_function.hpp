@@ -43,6 +43,28 @@ class EnergyFunction {
     });
   }
 
+  /// vᵀ(∂²f/∂x²)v at every column x of X along that of V (both d × N): N numbers. As the model has it: exact for
+  /// formulas.
+  void curvatures(const Matrix<T>& X, const Matrix<T>& V, Vector<T>& curvature) {
+    curvature.resize(X.cols());
+    if (X.cols() == 0) return;
+    evaluations_ += X.cols();
+    const Index size = std::min<Index>(bound_.block_size(Along::given, 1), X.cols()),
+                rows = evaluate::padded_rows<T>(size);
+    evaluate::for_each_piece((X.cols() + size - 1) / size, states_, [](State&) {},
+                             [&](State& state, Index b) {
+                               const Index first = b * size, count = std::min(size, X.cols() - first);
+                               Points<T> points;
+                               points.along = Along::given;
+                               points.directions = 1;
+                               points.score = false;
+                               evaluate::gather_columns(X, first, count, rows, points.X);
+                               evaluate::gather_columns(V, first, count, rows, points.V);
+                               bound_.evaluate(points, state.workspace, state.values);
+                               curvature.segment(first, count) = -state.values.curvature.head(count);
+                             });
+  }
+
   /// gradient = Σ_n w_n ∂f(x_n)/∂θ. The weights may depend on the energies: weigh(first, f, w) is told the energies of
   /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads.
   template <class Weigh>
@@ -71,6 +93,7 @@ class EnergyFunction {
     Points<T> points;
     Vector<T> f, weights;
     Matrix<T> S;
+    ScoreValues<T> values;
     Eigen::VectorXd sums;
   };
 
