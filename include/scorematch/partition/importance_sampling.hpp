@@ -10,6 +10,7 @@
 #include "scorematch/partition/draws.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/partition/weights.hpp"
+#include "scorematch/random/chi_squared.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/mala.hpp"
 
@@ -63,7 +64,7 @@ class StudentMixture {
       std::size_t k = 0;
       while (k + 1 < components_.size() && u >= components_[k].share) u -= components_[k++].share;
       const double degrees = stream.uniform() < heavy_share ? heavy() : degrees_;
-      const double scale = std::sqrt(degrees / chi_squared(degrees, stream));
+      const double scale = std::sqrt(degrees / detail::chi_squared(degrees, stream));
       const DependentVector<D> z = scale * Z.row(i).transpose();
       X.col(i) = components_[k].mean + components_[k].root.template triangularView<Eigen::Lower>() * z;
     }
@@ -149,20 +150,6 @@ class StudentMixture {
     double sum = 0;
     for (const Component& c : components_) sum += c.share;
     for (Component& c : components_) c.share /= sum;
-  }
-
-  // G. Marsaglia, W. W. Tsang, "A simple method for generating gamma variables", ACM Trans. Math. Softw. 26, 2000.
-  static double chi_squared(double degrees, Stream& stream) {
-    double shape = 0.5 * degrees, boost = 1;
-    if (shape < 1) {
-      boost = std::pow(stream.uniform(), 1 / shape);
-      shape += 1;
-    }
-    const double e = shape - 1.0 / 3, c = 1 / std::sqrt(9 * e);
-    for (;;) {
-      const double z = stream.normal(), v = std::pow(1 + c * z, 3);
-      if (v > 0 && std::log(stream.uniform()) < 0.5 * z * z + e - e * v + e * std::log(v)) return 2 * e * v * boost;
-    }
   }
 
   // A tenth of the draws have Cauchy's tails, so that the weights stay bounded for a model that has such.
