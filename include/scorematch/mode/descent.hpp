@@ -27,7 +27,12 @@ class Descent {
     Matrix<T> passed;         ///< d × 4: where it was before the last four of them
   };
 
-  Descent(Function& energy, const Vector<T>& unit) : energy_(energy), unit_(unit), d_(unit.size()) {}
+  /// How finely steps fill the region. Coarse: by factors of 4, and at most a thousand lengths; on long slopes steps
+  /// then stop growing, which tells log Z's tails nothing new. Fine: by factors below that by which regions grow.
+  enum class Damping { coarse, fine };
+
+  Descent(Function& energy, const Vector<T>& unit, Damping damping = Damping::coarse)
+      : energy_(energy), unit_(unit), d_(unit.size()), damping_(damping) {}
 
   /// From the `most` lowest of the places (d × n); those whose energy is not finite are avoided.
   std::vector<Walker> from(const Matrix<T>& places, Index most) {
@@ -279,7 +284,7 @@ class Descent {
     const Vector<T> s = walker.s.cwiseQuotient(scale);
     double lambda = 0;
     if (first) walker.radius = std::numeric_limits<double>::infinity();
-    for (int tries = 0; tries < 160; ++tries) {
+    for (int tries = 0; tries < (damping_ == Damping::coarse ? 80 : 160); ++tries) {
       const Eigen::LLT<Matrix<T>> factor(H + lambda * Matrix<T>::Identity(d_, d_));
       if (factor.info() == Eigen::Success) {
         const Vector<T> p = factor.solve(s);
@@ -289,8 +294,9 @@ class Descent {
         }
       }
       if (first && tries == 0) walker.radius = 1;
-      // By less than regions grow, from what the region allows where f does not bend, or steps would stay the same.
-      lambda = std::max({2 * lambda, std::min(1e-3, 0.5 * s.norm() / walker.radius), 1e-16});
+      lambda = damping_ == Damping::coarse
+                   ? std::max(4 * lambda, 1e-3)
+                   : std::max({2 * lambda, std::min(1e-3, 0.5 * s.norm() / walker.radius), 1e-16});
     }
     return {(std::min(walker.radius, s.norm()) / std::max(s.norm(), 1e-300) * s).cwiseQuotient(scale), false};
   }
@@ -298,6 +304,7 @@ class Descent {
   Function& energy_;
   Vector<T> unit_;
   Index d_;
+  Damping damping_;
 };
 
 }  // namespace scorematch::likelihood

@@ -93,6 +93,26 @@ void set_laws(Laplace& law, bool mixture) {
   set_moments<D>(law);
 }
 
+template <class T>
+Laplace laplace_of(EnergyFunction<T>& energy, bool exact, const LaplaceOptions& options) {
+  options.validate();
+  Laplace law;
+  law.modes = ModeFinder<T>(energy, options.modes, exact).run();
+  law.status = laplace_status(law.modes);
+  if (law.status != LaplaceStatus::at_minima) {
+    law.evidence = law.modes.evidence;
+    return law;
+  }
+  set_laws<void>(law, options.mixture);
+  const Matrix<T> X = law.draws(200, options.modes.seed);
+  Vector<T> f;
+  energy.values(X, f);
+  const Vector<T> log_w = -f - law.log_density(X);
+  law.misfit = log_w.allFinite() ? std::sqrt((log_w.array() - log_w.mean()).square().mean())
+                                 : std::numeric_limits<double>::infinity();
+  return law;
+}
+
 }  // namespace likelihood
 
 /// Laplace's approximation: by a quadratic f at each of its minima,
@@ -105,25 +125,11 @@ void set_laws(Laplace& law, bool mixture) {
 ///   const auto starts = law.draws(64);
 template <class M>
 Laplace laplace(const M& model, const LaplaceOptions& options = {}) {
-  Laplace law;
   if constexpr (check_energy<M>()) {
-    options.validate();
-    law.modes = find_modes(model, options.modes);
-    law.status = likelihood::laplace_status(law.modes);
-    if (law.status != LaplaceStatus::at_minima) {
-      law.evidence = law.modes.evidence;
-      return law;
-    }
-    likelihood::set_laws<M>(law, options.mixture);
     auto energy = likelihood::energy_function<double>(model);
-    const DependentMatrix<M> X = law.template draws<M>(200, options.modes.seed);
-    DependentVector<M> f;
-    energy.values(X, f);
-    const DependentArray<M> log_w = -f - law.template log_density<M>(X);
-    law.misfit = log_w.isFinite().all() ? std::sqrt((log_w - log_w.mean()).square().mean())
-                                        : std::numeric_limits<double>::infinity();
+    return likelihood::laplace_of(energy, likelihood::exact_curvature<M>, options);
   }
-  return law;
+  return {};
 }
 
 }  // namespace scorematch

@@ -51,7 +51,10 @@ class ModeFinder {
 
  public:
   ModeFinder(EnergyFunction<T>& energy, const ModesOptions& options, bool exact)
-      : energy_(energy), options_(options), exact_(exact), d_(energy.dimension()) {}
+      : energy_(energy), options_(options), exact_(exact), d_(energy.dimension()) {
+    options.validate();
+    if (options.starts.size() > 0) require_samples<double>(options.starts, d_, "ModesOptions: starts");
+  }
 
   Modes run() {
     const Matrix<T> places = options_.starts.size() > 0 ? finite_of(options_.starts) : own_places();
@@ -62,7 +65,7 @@ class ModeFinder {
     } else {
       const Vector<T> unit = frame_of<T>(d_, Matrix<T>(options_.starts)).unit;
       CurvedEnergy<T, EnergyFunction<T>> curved(energy_, exact_);
-      Search search(curved, unit);
+      Search search(curved, unit, Search::Damping::fine);
       std::vector<Walker> walkers = search.from(places, places.cols());
       std::stable_sort(walkers.begin(), walkers.end(), [](const Walker& a, const Walker& b) { return a.f < b.f; });
       judge_ends(search, walkers);

@@ -35,9 +35,7 @@ constexpr bool exact_curvature = std::is_base_of_v<FormulaModel, M> || (!Model<M
 template <class M>
 Modes find_modes(const M& model, const ModesOptions& options = {}) {
   if constexpr (check_energy<M>()) {
-    options.validate();
     auto energy = likelihood::energy_function<double>(model);
-    if (options.starts.size() > 0) require_samples<double>(options.starts, energy.dimension(), "ModesOptions: starts");
     return likelihood::ModeFinder<double>(energy, options, likelihood::exact_curvature<M>).run();
   }
   return {};

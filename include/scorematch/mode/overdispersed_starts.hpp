@@ -163,6 +163,40 @@ bool laws_by_widths(EnergyFunction<T>& energy, const Modes& modes, StartLaws<T>&
   return true;
 }
 
+template <class T>
+Starts starts_of(EnergyFunction<T>& energy, bool exact, Index chains, const StartsOptions& options) {
+  require_within(chains, 1, 100'000'000, "overdispersed_starts: chains");
+  options.validate();
+  Starts starts;
+  const Laplace law = laplace_of(energy, exact, {.modes = options.modes});
+  starts.warnings = law.modes.warnings;
+  starts.evidence = law.evidence;
+  StartLaws<T> laws;
+  if (law.status == LaplaceStatus::at_minima) {
+    std::vector<double> log_masses;
+    for (Index k = 0; k < law.means.cols(); ++k) {
+      laws.places.push_back(law.means.col(k));
+      laws.roots.push_back(law.roots[static_cast<std::size_t>(k)]);
+      log_masses.push_back(std::log(std::max(law.weights[k], 1e-300)));
+    }
+    share_out(log_masses, laws);
+    starts.status = StartsStatus::at_minima;
+  } else if (law.status != LaplaceStatus::unbounded && law.status != LaplaceStatus::non_finite &&
+             laws_by_widths(energy, law.modes, laws)) {
+    starts.status = StartsStatus::by_widths;
+  } else {
+    return starts;
+  }
+  starts.minima.resize(energy.dimension(), static_cast<Index>(laws.places.size()));
+  for (Index k = 0; k < starts.minima.cols(); ++k) starts.minima.col(k) = laws.places[static_cast<std::size_t>(k)];
+  if (!draw_starts(energy, laws, chains, options, starts)) {
+    starts.status = StartsStatus::none;
+    starts.points.resize(energy.dimension(), 0);
+    starts.energies.resize(0);
+  }
+  return starts;
+}
+
 }  // namespace likelihood
 
 /// Starts for `chains` chains: drawn from normal (or Student-t) laws at the minima of the energy, `widening` times as
@@ -177,39 +211,11 @@ bool laws_by_widths(EnergyFunction<T>& energy, const Modes& modes, StartLaws<T>&
 /// Throws std::invalid_argument for chains < 1, and as find_modes does.
 template <class M>
 Starts overdispersed_starts(const M& model, Index chains, const StartsOptions& options = {}) {
-  Starts starts;
   if constexpr (check_energy<M>()) {
-    require_within(chains, 1, 100'000'000, "overdispersed_starts: chains");
-    options.validate();
-    const Laplace law = laplace(model, {.modes = options.modes});
-    starts.warnings = law.modes.warnings;
-    starts.evidence = law.evidence;
     auto energy = likelihood::energy_function<double>(model);
-    likelihood::StartLaws<typename Dependent<double, M>::type> laws;
-    if (law.status == LaplaceStatus::at_minima) {
-      std::vector<double> log_masses;
-      for (Index k = 0; k < law.means.cols(); ++k) {
-        laws.places.push_back(law.means.col(k));
-        laws.roots.push_back(law.roots[static_cast<std::size_t>(k)]);
-        log_masses.push_back(std::log(std::max(law.weights[k], 1e-300)));
-      }
-      likelihood::share_out(log_masses, laws);
-      starts.status = StartsStatus::at_minima;
-    } else if (law.status != LaplaceStatus::unbounded && law.status != LaplaceStatus::non_finite &&
-               likelihood::laws_by_widths(energy, law.modes, laws)) {
-      starts.status = StartsStatus::by_widths;
-    } else {
-      return starts;
-    }
-    starts.minima.resize(energy.dimension(), static_cast<Index>(laws.places.size()));
-    for (Index k = 0; k < starts.minima.cols(); ++k) starts.minima.col(k) = laws.places[static_cast<std::size_t>(k)];
-    if (!likelihood::draw_starts(energy, laws, chains, options, starts)) {
-      starts.status = StartsStatus::none;
-      starts.points.resize(energy.dimension(), 0);
-      starts.energies.resize(0);
-    }
+    return likelihood::starts_of(energy, likelihood::exact_curvature<M>, chains, options);
   }
-  return starts;
+  return {};
 }
 
 }  // namespace scorematch
