@@ -434,7 +434,7 @@ TEST_CASE("A search for minima returns minima, each once, and a ray's far end is
   });
   auto energy = sm::likelihood::energy_function<double>(model);
   const auto modes = sm::likelihood::find_minima(energy, sm::likelihood::places_to_look(3, MatrixXd()),
-                                                VectorXd(VectorXd::Ones(3)), 32);
+                                                 VectorXd(VectorXd::Ones(3)), 32);
   REQUIRE(modes.found.size() == 1);
   CHECK((modes.found[0].point - Eigen::Vector3d(1, 1, 0)).norm() < 1e-6);
   CHECK(std::abs(sm::log_partition(model, sm::quadrature{.tolerance = 1e-6}).value + 226.402372) < 2e-6);

@@ -149,8 +149,9 @@ void share_out(const std::vector<double>& log_masses, StartLaws<T>& laws) {
 template <class T>
 bool laws_by_widths(EnergyFunction<T>& energy, const Modes& modes, StartLaws<T>& laws) {
   if (modes.points.cols() == 0) return false;
+  CurvedEnergy<T, EnergyFunction<T>> plain(energy, false);
   const Minima found =
-      find_minima(energy, Matrix<T>(modes.points.leftCols(1)), Vector<T>(Vector<T>::Ones(energy.dimension())), 1);
+      find_minima(plain, Matrix<T>(modes.points.leftCols(1)), Vector<T>(Vector<T>::Ones(energy.dimension())), 1);
   if (found.found.empty()) return false;
   const Mode& mode = found.found.front();
   const Vector<T> scale = mode.covariance.diagonal().cwiseSqrt();

@@ -160,11 +160,11 @@ inline ParetoSmoothed pareto_smooth(const Eigen::VectorXd& log_weights) {
 }
 
 struct ResampleOptions {
-  Index count = 1000;       ///< ≥ 1; without replacement at most the number of weights above 0
+  Index count = 1000;       ///< 1 … 10⁹; without replacement at most the number of weights above 0
   bool replacement = true;  ///< draws may come more than once: exact means; without, no copies, and weights are flatter
   std::uint64_t seed = 0;
 
-  void validate() const { require_at_least(count, 1, "ResampleOptions: count"); }
+  void validate() const { require_within(count, 1, 1'000'000'000, "ResampleOptions: count"); }
 };
 
 /// Which draws to keep, in proportion to exp(log_weights) (S logs, up to one factor): `count` column numbers,
