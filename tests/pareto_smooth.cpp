@@ -68,6 +68,10 @@ TEST_CASE("Weights with a Pareto tail have its shape, whatever their size") {
     CHECK(smooth.tail == tail);
     // the estimate's deviation is (1 + k)/√tail (Zhang & Stephens); the prior pulls by 10/610 of the distance to ½
     CHECK(std::abs(smooth.shape - (600 * k + 5) / 610) < 4.5 * (1 + k) / std::sqrt(600.0));
+    ArrayXd w = (log_w.array() - log_w.maxCoeff()).exp();
+    std::sort(w.begin(), w.end());
+    const double raw = sm::likelihood::fit_generalised_pareto(ArrayXd(w.tail(tail) - w[n - tail - 1])).shape;
+    CHECK(std::abs(smooth.shape - (600 * raw + 5) / 610) < 1e-9);
     CHECK((smooth.status == WeightStatus::reliable) == (k < 0.7));
     CHECK(smooth.evidence.empty() == (k < 0.7));
     CHECK(std::abs(smooth.weights().sum() - 1) < 1e-12);
