@@ -55,9 +55,8 @@ inline Diagnostic r_hat_bulk(const ChainView& x) {
 inline Diagnostic r_hat_folded(const ChainView& x) {
   const Reason reason = reason_of_r_hat(x);
   if (reason != Reason::none) return {.reason = reason};
-  const Eigen::MatrixXd deviations = CentredDraws(x).deviations;
-  const double median = quantile_of_sorted(sorted_draws(deviations), 0.5);
-  return r_hat_of_halves(normal_scores(halves((deviations.array() - median).abs())));
+  const double median = quantile_of_sorted(sorted_draws(x), 0.5);  // of x as it is, so that ties stay ties
+  return r_hat_of_halves(normal_scores(halves((0.5 * x.array() - 0.5 * median).abs())));
 }
 
 /// The R̂ to look at: the larger of bulk and folded (Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, §3.2).

@@ -44,6 +44,7 @@ enum class Purpose : std::uint8_t {
   noise_level,
   label_dropout,
   known_values,
+  resampling,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.
