@@ -260,7 +260,8 @@ inline SteinTable stein_table(const Eigen::Ref<const Eigen::MatrixXd>& points,
 template <has_dimension M>
 SteinTable stein_table(const M& model, const ChainPoints& draws, const SteinOptions& options = {}) {
   draws.validate();
-  Eigen::MatrixXd scores = draws.points;
+  Eigen::MatrixXd scores =
+      Eigen::MatrixXd::Constant(draws.points.rows(), draws.points.cols(), std::numeric_limits<double>::quiet_NaN());
   if (draws.points.cols() > 0 && all_finite(draws.points)) scores = score_of(model, draws.points);
   return stein_table(draws, scores, options);
 }
