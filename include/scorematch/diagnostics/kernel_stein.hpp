@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
-#include <Eigen/Cholesky>
-
 #include "scorematch/check.hpp"
 #include "scorematch/diagnostics/chain_points.hpp"
 #include "scorematch/diagnostics/effective_sample_size.hpp"
 #include "scorematch/diagnostics/text_table.hpp"
+#include "scorematch/evaluate/gemm.hpp"
+#include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/simd/arrays.hpp"
+#include "scorematch/simd/functions.hpp"
+#include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::diagnostics {
@@ -89,84 +92,162 @@ struct [[nodiscard]] KernelSteinDiscrepancy {
 class SteinKernel {
  public:
   /// points and scores: d × n, finite
-  SteinKernel(const Eigen::Ref<const Eigen::MatrixXd>& points, const Eigen::Ref<const Eigen::MatrixXd>& scores,
-              const KernelSteinOptions& options)
-      : c_squared_(options.c * options.c), b_(options.exponent), scores_(scores.transpose()) {
-    const Index d = points.rows();
-    Eigen::MatrixXd X = points.colwise() - points.col(0);  // offsets leave
-    X.colwise() -= Eigen::VectorXd(X.rowwise().mean());
-    Eigen::MatrixXd root = Eigen::MatrixXd::Identity(d, d);  // C, L = C Cᵀ
-    if (options.scale == KernelScale::median) root *= median_distance(X);
-    if (options.scale == KernelScale::diagonal)
-      root.diagonal() = (X.rowwise().squaredNorm() / static_cast<double>(X.cols())).cwiseSqrt();
-    if (options.scale == KernelScale::covariance) {
-      const Eigen::VectorXd sd = (X.rowwise().squaredNorm() / static_cast<double>(X.cols())).cwiseSqrt();
-      const Eigen::MatrixXd U = sd.cwiseInverse().asDiagonal() * X;  // correlations: units do not make it singular
-      const Eigen::LLT<Eigen::MatrixXd> factor(U * U.transpose() / static_cast<double>(X.cols()));
-      usable_ = sd.minCoeff() > 0 && factor.info() == Eigen::Success && factor.rcond() > 1e-12;
-      root = sd.asDiagonal() * Eigen::MatrixXd(factor.matrixL());
+  SteinKernel(const ChainView& points, const ChainView& scores, const KernelSteinOptions& options)
+      : count_(points.cols()), d_(points.rows()), b_(options.exponent), c_squared_(options.c * options.c) {
+    Eigen::MatrixXd X = points;
+    for (Index i = 0; i < d_; ++i) {  // offsets leave
+      const double first = X(i, 0);
+      X.row(i).array() -= first;
+      X.row(i).array() -= X.row(i).mean();
     }
-    usable_ = usable_ && root.diagonal().minCoeff() > 0;
-    if (!usable_) return;
-    const auto lower = root.triangularView<Eigen::Lower>();
-    const Eigen::MatrixXd Y = lower.solve(X), inverse = lower.solve(Eigen::MatrixXd::Identity(d, d));
-    y_ = Y.transpose();
-    w_ = (inverse.transpose() * Y).transpose();
-    u_ = lower.solve(scores_.transpose()).transpose();
-    own_ = (u_.cwiseProduct(y_)).rowwise().sum();
-    trace_ = inverse.squaredNorm();
-    usable_ = std::isfinite(trace_) && y_.allFinite() && w_.allFinite() && u_.allFinite();
+    const Eigen::MatrixXd inverse = inverse_root(X, options.scale);
+    for (Index k = 0; k < inverse.size(); ++k) trace_ += inverse.data()[k] * inverse.data()[k];
+    if (!usable_ || !(usable_ = std::isfinite(trace_))) return;
+    const Index rows = evaluate::padded_rows<double>(count_);
+    Eigen::MatrixXd block, transposed = inverse.transpose();
+    evaluate::gather_columns(X, 0, count_, rows, block);
+    evaluate::gather_columns(scores, 0, count_, rows, scores_);
+    score_columns_ = scores;
+    left_.resize(rows, 2 * d_);
+    w_.resize(rows, d_);
+    using Gemm = evaluate::Gemm<double>;
+    double *u = left_.data(), *y = u + rows * d_;
+    Gemm::multiply(rows, d_, d_, scores_.data(), rows, transposed.data(), d_, u, rows, false);
+    Gemm::multiply(rows, d_, d_, block.data(), rows, transposed.data(), d_, y, rows, false);
+    Gemm::multiply(rows, d_, d_, y, rows, inverse.data(), d_, w_.data(), rows, false);
+    usable_ = all_finite(left_) && all_finite(w_);
+    right_.resize(2 * d_, count_);
+    own_.resize(rows);
+    for (Index i = 0; i < rows; ++i) own_[i] = 0;
+    for (Index k = 0; k < d_; ++k) {
+      for (Index i = 0; i < rows; ++i) own_[i] += u[k * rows + i] * y[k * rows + i];
+      for (Index j = 0; j < count_; ++j) {
+        right_(k, j) = y[k * rows + j];
+        right_(d_ + k, j) = u[k * rows + j];
+      }
+    }
   }
 
   /// Whether the points leave an L.
   bool usable() const { return usable_; }
-  Index size() const { return scores_.rows(); }
+  Index size() const { return count_; }
 
-  /// k₀ of the points first_row … with the points first_column …: `rows` × `columns` of K.
-  void tile(Index first_row, Index rows, Index first_column, Index columns, Eigen::MatrixXd& K) const {
-    const auto of = [](const Eigen::MatrixXd& all, Index first, Index count) { return all.middleRows(first, count); };
-    const Eigen::MatrixXd s_s = of(scores_, first_row, rows) * of(scores_, first_column, columns).transpose();
-    const Eigen::MatrixXd u_y = of(u_, first_row, rows) * of(y_, first_column, columns).transpose();
-    const Eigen::MatrixXd y_u = of(y_, first_row, rows) * of(u_, first_column, columns).transpose();
-    K.resize(rows, columns);
-    Eigen::ArrayXd q(rows), slope(rows);
+  /// k₀ of the points first_row … first_row + rows − 1 with the points first_column …: the first rows of K, which has
+  /// whole registers of them. first_row: a multiple of a register's numbers, at most 8.
+  void tile(Index first_row, Index rows, Index first_column, Index columns, Eigen::MatrixXd& K,
+            Eigen::MatrixXd& room) const {
+    const Index stride = w_.rows(), high = evaluate::padded_rows<double>(rows);
+    K.resize(high, columns);
+    room.resize(high, columns);
+    using Gemm = evaluate::Gemm<double>;
+    Gemm::multiply(high, columns, d_, scores_.data() + first_row, stride, score_columns_.data() + first_column * d_, d_,
+                   K.data(), high, false);
+    Gemm::multiply(high, columns, 2 * d_, left_.data() + first_row, stride, right_.data() + first_column * 2 * d_,
+                   2 * d_, room.data(), high, false);
+    const double *y = left_.data() + stride * d_ + first_row, *w = w_.data() + first_row;
     for (Index j = 0; j < columns; ++j) {
-      q.setConstant(c_squared_);
-      slope.setZero();
-      for (Index i = 0; i < y_.cols(); ++i) {  // differences, not products: equal points are at distance 0
-        q += (y_.col(i).segment(first_row, rows).array() - y_(first_column + j, i)).square();
-        slope += (w_.col(i).segment(first_row, rows).array() - w_(first_column + j, i)).square();
-      }
-      const Eigen::ArrayXd cross =
-          own_.segment(first_row, rows).array() + own_[first_column + j] - u_y.col(j).array() - y_u.col(j).array();
-      const Eigen::ArrayXd power = b_ == -0.5 ? Eigen::ArrayXd(q.rsqrt()) : Eigen::ArrayXd(q.pow(b_));
-      K.col(j) = power * (s_s.col(j).array() - (2 * b_ * (trace_ + cross) + 4 * b_ * (b_ - 1) * slope / q) / q);
+      const double *y_j = right_.data() + (first_column + j) * 2 * d_, *w_j = w_.data() + first_column + j;
+      simd::for_lanes<simd::Lanes<double>>(high, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
+        V q = V{} + c_squared_, slope{};
+        for (Index k = 0; k < d_; ++k) {  // differences, not products: equal points are at distance 0
+          const V along = simd::load<V>(y + k * stride + i) - y_j[k],
+                  across = simd::load<V>(w + k * stride + i) - w_j[k * stride];
+          q += along * along;
+          slope += across * across;
+        }
+        const V between = own_[first_column + j] + simd::load<V>(own_.data() + first_row + i) -
+                          simd::load<V>(room.data() + j * high + i);
+        const V bracket =
+            simd::load<V>(K.data() + j * high + i) - (2 * b_ * (trace_ + between) + 4 * b_ * (b_ - 1) * slope / q) / q;
+        simd::store<V>(K.data() + j * high + i, b_ == -0.5 ? V(bracket / simd::sqrt(q)) : bracket);
+        simd::store<V>(room.data() + j * high + i, q);
+      });
+      if (b_ != -0.5)
+        for (Index i = 0; i < high; ++i) K(i, j) *= std::pow(room(i, j), b_);
     }
   }
 
   /// k₀(x, x) of every point.
   Eigen::VectorXd diagonal() const {
-    const double power = std::pow(c_squared_, b_);
-    return (power * (scores_.rowwise().squaredNorm().array() - 2 * b_ * trace_ / c_squared_)).matrix();
+    Eigen::VectorXd own(count_);
+    for (Index i = 0; i < count_; ++i) {
+      double square = 0;
+      for (Index k = 0; k < d_; ++k) square += scores_(i, k) * scores_(i, k);
+      own[i] = std::pow(c_squared_, b_) * (square - 2 * b_ * trace_ / c_squared_);
+    }
+    return own;
   }
 
  private:
+  // C⁻¹, L = C Cᵀ; clears usable_ where there is none. X: d × n, of mean 0.
+  Eigen::MatrixXd inverse_root(const Eigen::MatrixXd& X, KernelScale scale) {
+    Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(d_, d_);
+    if (scale == KernelScale::identity) return inverse;
+    Eigen::VectorXd sd(d_);
+    if (scale == KernelScale::median)
+      sd.setConstant(median_distance(X));
+    else
+      for (Index i = 0; i < d_; ++i) sd[i] = std::sqrt(X.row(i).squaredNorm() / static_cast<double>(count_));
+    usable_ = sd.minCoeff() > 0;
+    if (!usable_) return inverse;
+    if (scale == KernelScale::covariance) inverse = inverse_of_lower(cholesky_of_correlations(X, sd));
+    for (Index j = 0; j < d_; ++j)
+      for (Index i = 0; i < d_; ++i) inverse(i, j) /= sd[j];
+    return inverse;
+  }
+
+  // The lower root of the correlations, in which units do not make a matrix singular.
+  Eigen::MatrixXd cholesky_of_correlations(const Eigen::MatrixXd& X, const Eigen::VectorXd& sd) {
+    Eigen::MatrixXd root = Eigen::MatrixXd::Zero(d_, d_);
+    for (Index n = 0; n < count_; ++n)
+      for (Index j = 0; j < d_; ++j)
+        for (Index i = j; i < d_; ++i) root(i, j) += X(i, n) / sd[i] * (X(j, n) / sd[j]) / static_cast<double>(count_);
+    for (Index j = 0; j < d_; ++j) {
+      for (Index k = 0; k < j; ++k)
+        for (Index i = j; i < d_; ++i) root(i, j) -= root(i, k) * root(j, k);
+      usable_ = usable_ && root(j, j) > 1e-12;  // what is left of a variance of 1: rounding alone leaves 1e-15
+      const double pivot = std::sqrt(std::max(root(j, j), 1e-300));
+      for (Index i = j; i < d_; ++i) root(i, j) /= pivot;
+    }
+    return root;
+  }
+
+  static Eigen::MatrixXd inverse_of_lower(const Eigen::MatrixXd& root) {
+    Eigen::MatrixXd inverse = Eigen::MatrixXd::Zero(root.rows(), root.cols());
+    for (Index j = 0; j < root.cols(); ++j)
+      for (Index i = j; i < root.rows(); ++i) {
+        double sum = i == j ? 1 : 0;
+        for (Index k = j; k < i; ++k) sum -= root(i, k) * inverse(k, j);
+        inverse(i, j) = sum / root(i, i);
+      }
+    return inverse;
+  }
+
   static double median_distance(const Eigen::MatrixXd& X) {
     const Index count = std::min<Index>(X.cols(), 1000);
     std::vector<double> distances;
-    const auto column = [&](Index k) { return X.col(k * X.cols() / count); };
     for (Index i = 0; i < count; ++i)
-      for (Index j = 0; j < i; ++j) distances.push_back((column(i) - column(j)).norm());
+      for (Index j = 0; j < i; ++j) {
+        const double *a = X.data() + i * X.cols() / count * X.rows(), *b = X.data() + j * X.cols() / count * X.rows();
+        double square = 0;
+        for (Index k = 0; k < X.rows(); ++k) square += (a[k] - b[k]) * (a[k] - b[k]);
+        distances.push_back(std::sqrt(square));
+      }
     if (distances.empty()) return 0;
     const auto middle = distances.begin() + static_cast<std::ptrdiff_t>(distances.size() / 2);
     std::nth_element(distances.begin(), middle, distances.end());
     return *middle;
   }
 
-  double c_squared_, b_, trace_ = 0;
-  Eigen::MatrixXd scores_;     // n × d
-  Eigen::MatrixXd y_, w_, u_;  // n × d: C⁻¹ x, L⁻¹ x, C⁻¹ s
-  Eigen::VectorXd own_;        // u·y of each point
+  Index count_, d_;
+  double b_, c_squared_, trace_ = 0;  ///< tr L⁻¹
+  // Points down the rows, padded to whole registers.
+  Eigen::MatrixXd scores_;         ///< s
+  Eigen::MatrixXd left_;           ///< u = C⁻¹ s and beside it y = C⁻¹ x
+  Eigen::MatrixXd w_;              ///< L⁻¹ x
+  Eigen::VectorXd own_;            ///< u·y
+  Eigen::MatrixXd score_columns_;  ///< d × n: s
+  Eigen::MatrixXd right_;          ///< 2d × n: y, below it u
   bool usable_ = true;
 };
 
@@ -175,7 +256,7 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
   constexpr Index side = 128;
   const Index n = kernel.size(), blocks = (n + side - 1) / side;
   struct State {
-    Eigen::MatrixXd K, product;
+    Eigen::MatrixXd K, room, product;
     Eigen::VectorXd sums;
   };
   Eigen::VectorXd total = Eigen::VectorXd::Zero(W.cols());
@@ -187,10 +268,17 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
         state.sums = Eigen::VectorXd::Zero(W.cols());
         for (Index column = first; column < n; column += side) {
           const Index columns = std::min(side, n - column);
-          kernel.tile(first, rows, column, columns, state.K);
-          state.product.noalias() = state.K * W.middleRows(column, columns);
+          kernel.tile(first, rows, column, columns, state.K, state.room);
+          state.product.resize(state.K.rows(), W.cols());
+          evaluate::Gemm<double>::multiply(state.K.rows(), W.cols(), columns, state.K.data(), state.K.rows(),
+                                           W.data() + column, n, state.product.data(), state.K.rows(), false);
           const double twice = column == first ? 1 : 2;
-          state.sums += twice * W.middleRows(first, rows).cwiseProduct(state.product).colwise().sum().transpose();
+          for (Index b = 0; b < W.cols(); ++b) {
+            const double *w = W.data() + b * n + first, *product = state.product.data() + b * state.K.rows();
+            double sum = 0;
+            for (Index i = 0; i < rows; ++i) sum += w[i] * product[i];
+            state.sums[b] += twice * sum;
+          }
         }
       },
       [&](State& state, Index) { total += state.sums; });
@@ -228,7 +316,7 @@ inline KernelSteinDiscrepancy kernel_stein_discrepancy(const Eigen::Ref<const Ei
   KernelSteinDiscrepancy result;
   result.points = points.cols();
   result.status = KernelSteinStatus::non_finite;
-  if (!points.allFinite() || !scores.allFinite() || !weights.allFinite()) return result;
+  if (!all_finite(points) || !all_finite(scores) || !all_finite(weights)) return result;
   const SteinKernel kernel(points, scores, options);
   result.status = KernelSteinStatus::degenerate;
   if (!kernel.usable()) return result;

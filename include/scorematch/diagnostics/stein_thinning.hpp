@@ -68,9 +68,9 @@ inline SteinThinning stein_thinning(const Eigen::Ref<const Eigen::MatrixXd>& poi
   require_within(count, 1, 10'000'000, "stein_thinning: count");
   SteinThinning result;
   result.status = KernelSteinStatus::non_finite;
-  if (!points.allFinite() || !scores.allFinite() || !options.laplacians.allFinite() ||
-      !options.log_densities.allFinite())
-    return result;
+  for (const ChainView& given :
+       {ChainView(points), ChainView(scores), ChainView(options.laplacians), ChainView(options.log_densities)})
+    if (!all_finite(given)) return result;
   const SteinKernel kernel(points, scores, options.kernel);
   result.status = KernelSteinStatus::degenerate;
   if (!kernel.usable()) return result;
@@ -80,15 +80,17 @@ inline SteinThinning stein_thinning(const Eigen::Ref<const Eigen::MatrixXd>& poi
   const double entropy = 0.5 * options.entropy_weight / static_cast<double>(count);
   double sum = 0;
   Eigen::VectorXd before = Eigen::VectorXd::Zero(points.cols());  // Σ over the chosen of k₀
-  Eigen::MatrixXd column;
+  Eigen::MatrixXd column, room;
   for (Index t = 0; t < count; ++t) {
-    if (options.log_densities.size() > 0) objective -= entropy * options.log_densities;
     Index best = 0;
-    (objective + before).minCoeff(&best);
+    for (Index i = 0; i < points.cols(); ++i) {
+      if (options.log_densities.size() > 0) objective[i] -= entropy * options.log_densities[i];
+      if (objective[i] + before[i] < objective[best] + before[best]) best = i;
+    }
     result.indices.push_back(best);
     sum += own[best] + 2 * before[best];
-    kernel.tile(0, points.cols(), best, 1, column);
-    before += column.col(0);
+    kernel.tile(0, points.cols(), best, 1, column, room);
+    for (Index i = 0; i < points.cols(); ++i) before[i] += column(i, 0);
   }
   result.discrepancy = std::sqrt(std::max(0.0, sum)) / static_cast<double>(count);
   result.status = std::isfinite(result.discrepancy) ? KernelSteinStatus::computed : KernelSteinStatus::non_finite;
