@@ -336,13 +336,16 @@ TEST_CASE("The summary is not good where it cannot be") {
   MatrixXd resting = x;
   resting.col(1).setConstant(.1);
   CHECK(status(resting) == dg::SummaryStatus::stuck);
-  CHECK(status(MatrixXd::Zero(500, 4)) == dg::SummaryStatus::no_number);
+  CHECK(status(MatrixXd::Zero(500, 4)) == dg::SummaryStatus::stuck);
   CHECK(status(x.leftCols(1)) == dg::SummaryStatus::no_number);
   CHECK(status(x.topRows(1)) == dg::SummaryStatus::no_number);
   CHECK(status(MatrixXd(0, 4)) == dg::SummaryStatus::no_number);
   x(3, 3) = nan_number;
   CHECK(status(x) == dg::SummaryStatus::no_number);
   CHECK_THAT(dg::summary(interleaved({x}), 4).text(), Catch::Matchers::ContainsSubstring("not finite"));
+  // A coordinate that rests beside one that moves
+  CHECK(dg::summary(interleaved({MatrixXd::Zero(500, 4), independent(500, 4, 6)}), 4).status ==
+        dg::SummaryStatus::no_number);
   CHECK(dg::summary(MatrixXd(0, 0), 4).status == dg::SummaryStatus::no_number);
 
   // Many short chains: the classic R̂ stays above 1.01, the nested one passes.

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -121,18 +121,19 @@ inline Eigen::MatrixXd halves(const ChainView& x) {
 /// z = Φ⁻¹((r − 3/8)/(S + 1/4)) of the ranks r = 1 … S over all draws of all chains, ties averaged (Blom 1958; Vehtari,
 /// Gelman, Simpson, Carpenter & Bürkner 2021, eq. 14).
 inline Eigen::MatrixXd normal_scores(const ChainView& x) {
-  const Eigen::MatrixXd draws = x;  // contiguous
-  const std::size_t count = static_cast<std::size_t>(draws.size());
-  std::vector<Index> order(count);
-  std::iota(order.begin(), order.end(), Index{0});
-  std::sort(order.begin(), order.end(), [&](Index a, Index b) { return draws.data()[a] < draws.data()[b]; });
+  using Place = std::pair<double, double*>;  // a draw, and where its score belongs
   Eigen::MatrixXd z(x.rows(), x.cols());
+  const std::size_t count = static_cast<std::size_t>(x.size());
+  std::vector<Place> order;
+  order.reserve(count);
+  for (Index c = 0; c < x.cols(); ++c)
+    for (Index i = 0; i < x.rows(); ++i) order.push_back({x(i, c), &z(i, c)});
+  std::sort(order.begin(), order.end(), [](const Place& a, const Place& b) { return a.first < b.first; });
   for (std::size_t first = 0, end; first < count; first = end) {
-    const double value = draws.data()[order[first]];
-    for (end = first + 1; end < count && draws.data()[order[end]] == value;) ++end;
+    for (end = first + 1; end < count && order[end].first == order[first].first;) ++end;
     const double rank = 0.5 * static_cast<double>(first + 1 + end);
     const double score = normal_quantile((rank - 0.375) / (static_cast<double>(count) + 0.25));
-    for (std::size_t k = first; k < end; ++k) z.data()[order[k]] = score;
+    for (std::size_t k = first; k < end; ++k) *order[k].second = score;
   }
   return z;
 }

@@ -40,13 +40,13 @@ struct SummaryOptions {
   }
 };
 
-/// What the table says: the first of no_number, stuck, chains_disagree, few_draws that holds, else good.
+/// What the table says: the first of stuck, chains_disagree, no_number, few_draws that holds, else good.
 enum class SummaryStatus {
   good,             ///< every R̂ is at most max_r_hat, and every bulk and tail ESS at least min_ess
   few_draws,        ///< an ESS is below min_ess
+  no_number,        ///< of some row a diagnostic has no number: `SummaryRow::reason` says why
   chains_disagree,  ///< an R̂ is above max_r_hat
   stuck,            ///< a chain never moved
-  no_number,        ///< of some row a diagnostic has no number: `SummaryRow::reason` says why
 };
 
 inline const char* to_string(SummaryStatus status) {
@@ -167,10 +167,6 @@ inline void judge(Summary& summary, const SummaryOptions& options) {
   const Index rows = static_cast<Index>(summary.rows.size());
   if (rows == 0) {
     summary.evidence = "there is nothing to look at";
-  } else if (nameless) {
-    summary.status = SummaryStatus::no_number;
-    summary.evidence = scorematch::text(nameless_rows, " of ", rows, " rows lack a number, first ", nameless->name,
-                                        ": ", to_string(nameless->reason));
   } else if (summary.stuck_chains > 0) {
     summary.status = SummaryStatus::stuck;
     summary.evidence = scorematch::text(summary.stuck_chains, " of ", summary.chains, " chains never moved");
@@ -178,6 +174,10 @@ inline void judge(Summary& summary, const SummaryOptions& options) {
     summary.status = SummaryStatus::chains_disagree;
     summary.evidence = scorematch::text("R-hat of ", apart->name, " is ", with_digits(r_hat, 4), ", above ",
                                         options.max_r_hat, ": run longer, or look for modes that chains do not leave");
+  } else if (nameless) {
+    summary.status = SummaryStatus::no_number;
+    summary.evidence = scorematch::text(nameless_rows, " of ", rows, " rows lack a number, first ", nameless->name,
+                                        ": ", to_string(nameless->reason));
   } else if (ess < options.min_ess) {
     summary.status = SummaryStatus::few_draws;
     summary.evidence = scorematch::text("ESS of ", few->name, " is ", with_digits(ess, 3), ", below ", options.min_ess,

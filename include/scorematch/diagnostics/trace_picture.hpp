@@ -97,15 +97,14 @@ inline std::string gnuplot_quoted(const std::string& text) {
 
 inline std::string trace_script(const std::string& path, const std::vector<std::string>& names, Index chains) {
   const Index rows = static_cast<Index>(names.size());
+  const double height = static_cast<double>(94 + 240 * rows);
   std::string script =
       scorematch::text("# Draws ", path, ".png:  gnuplot ", path, ".gnuplot\nset terminal pngcairo size 1500,",
-                       80 + 240 * rows, " font \"Sans,12\" background \"#ffffff\" noenhanced\nset output ",
+                       94 + 240 * rows, " font \"Sans,12\" background \"#ffffff\" noenhanced\nset output ",
                        gnuplot_quoted(path + ".png"), "\ndata = ", gnuplot_quoted(path + ".dat"), '\n');
   script += scorematch::text(
       "set datafile missing \"-\"\nset tics out nomirror\nset multiplot layout ", rows, ",3 margins 0.06,0.985,",
-      with_digits(50.0 / static_cast<double>(80 + 240 * rows), 3), ',',
-      with_digits(1 - 30.0 / static_cast<double>(80 + 240 * rows), 4), " spacing 0.055,",
-      with_digits(60.0 / static_cast<double>(80 + 240 * rows), 3),
+      with_digits(58 / height, 4), ',', with_digits(1 - 36 / height, 4), " spacing 0.055,", with_digits(48 / height, 4),
       "\nset linetype 1 linecolor rgb \"#20639b\"\nset linetype 2 linecolor rgb \"#ed553b\"\n"
       "set linetype 3 linecolor rgb \"#3caea3\"\nset linetype 4 linecolor rgb \"#f6d55c\"\n"
       "set linetype 5 linecolor rgb \"#173f5f\"\nset linetype 6 linecolor rgb \"#9b5de5\"\nset linetype cycle 6\n"
@@ -122,7 +121,7 @@ inline std::string trace_script(const std::string& path, const std::vector<std::
     panel("trace", "kept state", 0, "set autoscale\n", "lines linewidth 0.8");
     script += "unset ylabel\n";
     panel("ranks, 1: as of one law", "rank/draws", 1, "set xrange [0:1]\nset yrange [0:*]\n", "histeps linewidth 1.6");
-    panel("autocorrelation", "lag", 2, "set autoscale x\nset xrange [0:*]\nset yrange [-0.3:1]\n",
+    panel("autocorrelation", "lag", 2, "set autoscale x\nset xrange [0:*]\nset yrange [*<-0.3:1]\n",
           "lines linewidth 1.6");
   }
   return script + "unset multiplot\n";
