@@ -114,6 +114,14 @@ TEST_CASE("An odd length drops the middle draw, and antithetic chains are worth 
   check(dg::split_r_hat(y), .995049343534);
   check(dg::r_hat(y), 1.1056828487);
   check(dg::ess_mean(reference_chains(500, 7, -.5, 0)), 9553.24099018);
+
+  // Up and down by turns: where even the first pair of lags sums to less than 0, no more than S/2 is claimed.
+  MatrixXd turns = 1e-3 * reference_chains(100, 3, 0, 0);
+  for (Index k = 0; k < 100; ++k) turns.row(k).array() += k % 2 == 0 ? 1 : -1;
+  check(dg::ess_mean(turns), 150);
+  check(dg::ess_bulk(turns), 743.136376416);
+  check(dg::ess_tail(turns), 342.987679765);
+  check(dg::r_hat(turns), .995516359066);
 }
 
 TEST_CASE("Quantiles' errors, nested R-hat and E-BFMI have reference values") {

@@ -17,9 +17,9 @@ inline std::string with_digits(double number, int digits) {
   return text;
 }
 
-/// A number with as many digits as its error leaves it, and one more; four where the error is not known.
+/// A number with as many digits as its error leaves it, and one more; eight where the error is not known.
 inline std::string with_error(double number, double error) {
-  int digits = 4;
+  int digits = 8;
   if (error > 0 && std::isfinite(number) && number != 0)
     digits = static_cast<int>(std::floor(std::log10(std::abs(number))) - std::floor(std::log10(error))) + 2;
   return with_digits(number, std::clamp(digits, 3, 15));

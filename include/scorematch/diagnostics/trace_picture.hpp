@@ -59,8 +59,10 @@ inline Eigen::MatrixXd trace_block(const Eigen::MatrixXd& x, Index chains, Index
 }
 
 /// Rows of (bin's centre as a share of the ranks, how many of each chain's draws are there, relative to what they would
-/// be if all chains were of one law). Equal draws have the same rank, the mean of theirs.
+/// be if all chains were of one law). Equal draws have the same rank, the mean of theirs. NaN where draws are not
+/// finite.
 inline Eigen::MatrixXd rank_block(const Eigen::MatrixXd& x, Index chains, Index bins) {
+  if (!all_finite(x)) return Eigen::MatrixXd::Constant(1, 1 + chains, std::numeric_limits<double>::quiet_NaN());
   const Eigen::MatrixXd z = normal_scores(x);
   Eigen::MatrixXd block = Eigen::MatrixXd::Zero(bins, 1 + chains);
   for (Index b = 0; b < bins; ++b) block(b, 0) = (static_cast<double>(b) + 0.5) / static_cast<double>(bins);
@@ -95,7 +97,22 @@ inline std::string gnuplot_quoted(const std::string& text) {
   return quoted + "'";
 }
 
-inline std::string trace_script(const std::string& path, const std::vector<std::string>& names, Index chains) {
+/// "[low:high]" around all finite numbers of x, for gnuplot, which ends where it finds no range by itself.
+inline std::string gnuplot_range(const Eigen::MatrixXd& x) {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  for (Index k = 0; k < x.size(); ++k)
+    if (std::isfinite(x.data()[k])) {
+      low = std::min(low, x.data()[k]);
+      high = std::max(high, x.data()[k]);
+    }
+  if (!(low <= high)) return "[0:1]";
+  const double margin = low < high ? 0.05 * high - 0.05 * low : std::max(0.1 * std::abs(low), 1e-300);
+  return '[' + with_digits(low - margin, 12) + ':' + with_digits(high + margin, 12) + ']';
+}
+
+/// ranges: of each coordinate
+inline std::string trace_script(const std::string& path, const std::vector<std::string>& names,
+                                const std::vector<std::string>& ranges, Index chains, Index kept, Index lags) {
   const Index rows = static_cast<Index>(names.size());
   const double height = static_cast<double>(94 + 240 * rows);
   std::string script =
@@ -111,18 +128,23 @@ inline std::string trace_script(const std::string& path, const std::vector<std::
       "unset key\n");
   for (Index i = 0; i < rows; ++i) {
     const bool first = i == 0, last = i + 1 == rows;
-    const auto panel = [&](const char* title, const char* label, Index block, const char* range, const char* style) {
-      script +=
-          scorematch::text(first ? scorematch::text("set title \"", title, '"') : "unset title", '\n', "set xlabel \"",
-                           last ? label : "", "\" offset 0,0.3\n", range, "plot for [c=2:", chains + 1, "] data index ",
-                           3 * i + block, " using 1:c with ", style, '\n');
+    const auto panel = [&](const char* title, const char* label, Index block, const std::string& range,
+                           const char* drawn) {
+      script += scorematch::text(first ? scorematch::text("set title \"", title, '"') : "unset title", '\n',
+                                 "set xlabel \"", last ? label : "", "\" offset 0,0.3\n", range, "plot ", drawn,
+                                 "for [c=2:", chains + 1, "] data index ", 3 * i + block, " using 1:c with ",
+                                 block == 1   ? "histeps linewidth 1.6\n"
+                                 : block == 0 ? "lines linewidth 0.8\n"
+                                              : "lines linewidth 1.6\n");
     };
     script += "set ylabel " + gnuplot_quoted(names[static_cast<std::size_t>(i)]) + " offset 1,0\n";
-    panel("trace", "kept state", 0, "set autoscale\n", "lines linewidth 0.8");
+    panel("trace", "kept state", 0,
+          scorematch::text("set xrange [0:", kept, "]\nset yrange ", ranges[static_cast<std::size_t>(i)], '\n'), "");
     script += "unset ylabel\n";
-    panel("ranks, 1: as of one law", "rank/draws", 1, "set xrange [0:1]\nset yrange [0:*]\n", "histeps linewidth 1.6");
-    panel("autocorrelation", "lag", 2, "set autoscale x\nset xrange [0:*]\nset yrange [*<-0.3:1]\n",
-          "lines linewidth 1.6");
+    panel("ranks, 1: as of one law", "rank/draws", 1, "set xrange [0:1]\nset yrange [0:*]\n",
+          "1 with lines linecolor rgb \"#999999\", ");
+    panel("autocorrelation", "lag", 2, scorematch::text("set xrange [0:", lags, "]\nset yrange [*<-0.3:1]\n"),
+          "0 with lines linecolor rgb \"#999999\", ");
   }
   return script + "unset multiplot\n";
 }
@@ -147,18 +169,21 @@ inline void write_trace_picture(const std::string& path, const ChainPoints& draw
   const std::vector<std::string> all_names = coordinate_names(names, d);
   std::vector<Index> coordinates = options.coordinates;
   for (Index i = 0; i < std::min<Index>(d, 6) && options.coordinates.empty(); ++i) coordinates.push_back(i);
-  std::vector<std::string> drawn;
+  std::vector<std::string> drawn, ranges;
   std::string data;
   for (const Index i : coordinates) {
     require_within(i, 0, d - 1, "TracePictureOptions: an entry of coordinates");
     drawn.push_back(all_names[static_cast<std::size_t>(i)]);
     const Eigen::MatrixXd x = draws.coordinate(i);
+    ranges.push_back(gnuplot_range(x.leftCols(chains)));
     data += gnuplot_block("trace: kept state, a column per chain", trace_block(x, chains, options.points));
     data += gnuplot_block("ranks: share of the ranks, a column per chain", rank_block(x, chains, options.bins));
     data += gnuplot_block("autocorrelation: lag, a column per chain", autocorrelation_block(x, chains, options.lags));
   }
   for (const auto& [ending, text] :
-       {std::pair<const char*, std::string>{".dat", data}, {".gnuplot", trace_script(path, drawn, chains)}}) {
+       {std::pair<const char*, std::string>{".dat", data},
+        {".gnuplot", trace_script(path, drawn, ranges, chains, draws.kept(),
+                                  std::max<Index>(1, std::min(options.lags, draws.kept() - 1)))}}) {
     io::OutputFile file(path + ending);
     file.write(text);
     file.finish();
