@@ -120,8 +120,9 @@ inline std::string trace_script(const std::string& path, const std::vector<std::
                        94 + 240 * rows, " font \"Sans,12\" background \"#ffffff\" noenhanced\nset output ",
                        gnuplot_quoted(path + ".png"), "\ndata = ", gnuplot_quoted(path + ".dat"), '\n');
   script += scorematch::text(
-      "set datafile missing \"-\"\nset tics out nomirror\nset multiplot layout ", rows, ",3 margins 0.06,0.985,",
-      with_digits(58 / height, 4), ',', with_digits(1 - 36 / height, 4), " spacing 0.055,", with_digits(48 / height, 4),
+      "set datafile missing \"-\"\nset tics out nomirror\nset format y \"%.10g\"\nset multiplot layout ", rows,
+      ",3 margins 0.075,0.985,", with_digits(58 / height, 4), ',', with_digits(1 - 36 / height, 4), " spacing 0.055,",
+      with_digits(48 / height, 4),
       "\nset linetype 1 linecolor rgb \"#20639b\"\nset linetype 2 linecolor rgb \"#ed553b\"\n"
       "set linetype 3 linecolor rgb \"#3caea3\"\nset linetype 4 linecolor rgb \"#f6d55c\"\n"
       "set linetype 5 linecolor rgb \"#173f5f\"\nset linetype 6 linecolor rgb \"#9b5de5\"\nset linetype cycle 6\n"
@@ -133,11 +134,11 @@ inline std::string trace_script(const std::string& path, const std::vector<std::
       script += scorematch::text(first ? scorematch::text("set title \"", title, '"') : "unset title", '\n',
                                  "set xlabel \"", last ? label : "", "\" offset 0,0.3\n", range, "plot ", drawn,
                                  "for [c=2:", chains + 1, "] data index ", 3 * i + block, " using 1:c with ",
-                                 block == 1   ? "histeps linewidth 1.6\n"
-                                 : block == 0 ? "lines linewidth 0.8\n"
-                                              : "lines linewidth 1.6\n");
+                                 block == 1   ? "histeps linetype c-1 linewidth 1.6\n"
+                                 : block == 0 ? "lines linetype c-1 linewidth 0.8\n"
+                                              : "lines linetype c-1 linewidth 1.6\n");
     };
-    script += "set ylabel " + gnuplot_quoted(names[static_cast<std::size_t>(i)]) + " offset 1,0\n";
+    script += "set ylabel " + gnuplot_quoted(names[static_cast<std::size_t>(i)]) + "\n";
     panel("trace", "kept state", 0,
           scorematch::text("set xrange [0:", kept, "]\nset yrange ", ranges[static_cast<std::size_t>(i)], '\n'), "");
     script += "unset ylabel\n";
