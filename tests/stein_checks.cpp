@@ -80,6 +80,14 @@ TEST_CASE("Right draws pass at the stated rate, a wrong variance and a wrong mea
   CHECK(tolerated <= 2);
 }
 
+TEST_CASE("A bias within the tolerance is no alarm, a larger one is") {
+  // 1 + x s = −.1 ± .011: nine errors from 0
+  const MatrixXd x = normals(1, 20000, 12), s = -1.1 * x;
+  CHECK(dg::stein_table(x, s, 4).status == SteinStatus::biased);
+  CHECK(dg::stein_table(x, s, 4, {.tolerance = .1}).status == SteinStatus::passed);
+  CHECK(dg::stein_table(x, s, 4, {.tolerance = .05}).status == SteinStatus::biased);
+}
+
 TEST_CASE("Offsets and units do not change Stein's table") {
   const MatrixXd x = normals(2, 3000, 3), s = -1.3 * x.array() + .1;
   const dg::SteinTable table = dg::stein_table(x, s, 3);
