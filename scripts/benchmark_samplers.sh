@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # benchmark_samplers.sh [--markdown] [TARGET…]
-# Effective samples beside Stan's (rstan), on the targets of benchmarks/sampling_targets.hpp: installs what is missing
+# Effective samples beside Stan's, on the targets of benchmarks/sampling_targets.hpp: installs what is missing
 # (Debian, Ubuntu), builds both sides for this machine, compares their log densities and gradients at a few points, and
 # lets them sample in turn, each on one thread. Prints one table, as Markdown if asked; results are left in
 # build/benchmark/samplers/. Stan's models take some minutes to compile, once.
@@ -28,7 +28,7 @@ stan=(Rscript benchmarks/peers/stan/run_stan.R)
 ours=$build/benchmarks/benchmark_sampler_ess
 
 scripts/install_packages.sh g++ make cmake libeigen3-dev python3 r-base-core \
-  r-base-dev r-cran-rstan r-cran-jsonlite r-cran-bh r-cran-codetools libtbb-dev --optional ninja-build
+  r-cran-rstan r-cran-stanheaders r-cran-bh r-cran-rcppeigen libtbb-dev --optional ninja-build
 if [ ! -f "$build/CMakeCache.txt" ] && command -v ninja >/dev/null; then
   export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
 fi
@@ -61,8 +61,7 @@ quietly "$output/stan.log" "${stan[@]}" --check "$output/check" "${targets[@]}"
 {
   echo "processor:  $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)," \
     "$(getconf _NPROCESSORS_ONLN) in all, one used; load before: $(cut -d ' ' -f 1 /proc/loadavg)"
-  echo "Stan:       rstan $(Rscript -e 'cat(as.character(packageVersion("rstan")))')," \
-    "$(sed -n 's/^CXX14FLAGS = //p' benchmarks/peers/stan/Makevars)"
+  echo "Stan:       $(Rscript -e 'cat(rstan::stan_version())'), -O3 -march=native"
   echo "sources:    $(git describe --always --dirty 2>/dev/null || echo 'no git')"
   echo "date:       $(date -u +%Y-%m-%d), rounds: $rounds"
 } >"$output/machine.txt"

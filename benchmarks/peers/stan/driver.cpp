@@ -1,9 +1,9 @@
 // Stan's own sampler on one model, in one program: what CmdStan does, with the draws kept in memory. Compiled by
-// run_stan.R, with STAN_MODEL the header that stanc made of the model. (Inside R the model's code must agree with rstan's
-// in its registers, so that it cannot be compiled for this processor.)
+// run_stan.R, with STAN_MODEL the header that stanc made of the model. (Inside R a model's code must be
+// compiled with the flags of rstan's: with -march=native Debian's aborts.)
 //
-//   driver sample NAME DATA SEED      a JSON line: 4 chains of 1000 steps of warm-up and 1000 draws, Stan's own settings
-//   driver check NAME DATA            a CSV: five points, log density and gradient at each
+//   driver sample NAME DATA SEED      a JSON line: 4 chains of 1000 steps of warm-up and 1000 draws, Stan's own
+//   settings driver check NAME DATA            a CSV: five points, log density and gradient at each
 #include STAN_MODEL
 
 #include <stan/io/dump.hpp>
@@ -64,8 +64,8 @@ int sample(const char* name, stan_model& model, unsigned seed) {
     stan::callbacks::writer ignored;
     const std::clock_t began = std::clock();
     const int code = stan::services::sample::hmc_nuts_diag_e_adapt(
-        model, no_start, seed, static_cast<unsigned>(chain + 1), 2, warmup, draws, 1, true, 0, 1, 0, 10, 0.8, 0.05, 0.75,
-        10, 75, 50, 25, interrupt, logger, ignored, rows, ignored);
+        model, no_start, seed, static_cast<unsigned>(chain + 1), 2, warmup, draws, 1, true, 0, 1, 0, 10, 0.8, 0.05,
+        0.75, 10, 75, 50, 25, interrupt, logger, ignored, rows, ignored);
     const std::clock_t ended = std::clock();
     if (code != 0 || rows.rows.size() != static_cast<std::size_t>(warmup + draws) || rows.adapted == 0) return 1;
     seconds += static_cast<double>(ended - rows.adapted) / CLOCKS_PER_SEC;

@@ -1,19 +1,20 @@
-# Samples the targets of benchmarks/sampling_targets.hpp by Stan (rstan), one JSON line a target.
+# Samples the targets of benchmarks/sampling_targets.hpp by Stan, one JSON line a target.
 #
 #   run_stan.R [--compile] [--check FOLDER] [--seed N] [TARGET ...]
 #
 #   --compile      compiles the models and ends
 #   --check        writes FOLDER/TARGET.csv instead: five points, log density and gradient at each, for
 #                  benchmark_sampler_ess --check FOLDER
-# 4 chains of 1000 steps of warm-up and 1000 draws, Stan's own settings, one chain after the other on one thread.
-# "seconds" are those of sampling after the warm-up, as Stan takes them; "gradients" the leapfrog steps after it.
-# Compiled models are kept in build/benchmark/stan/. Run it in the repository's root.
+# 4 chains of 1000 steps of warm-up and 1000 draws, Stan's own settings, one chain after the other on one thread
+# (driver.cpp). "seconds" are of the processor after the warm-up; "gradients" the leapfrog steps after it.
+# rstan translates the models and writes their data; the programs made of them stay in build/benchmark/stan/.
+# Run it in the repository's root.
 suppressPackageStartupMessages(library(rstan))
-suppressPackageStartupMessages(library(jsonlite))
-Sys.setenv(OMP_NUM_THREADS = "1", R_MAKEVARS_USER = normalizePath("benchmarks/peers/stan/Makevars"))
-options(mc.cores = 1)
-if (!file.exists(rstan_options("boost_lib"))) rstan_options(boost_lib = "/usr/include")  # where Debian has Boost
-if (!file.exists(rstan_options("eigen_lib"))) rstan_options(eigen_lib = "/usr/include/eigen3")
+
+folder <- "build/benchmark/stan"
+sources <- "benchmarks/peers/stan"
+flags <- c("-std=c++14", "-O3", "-march=native", "-DNDEBUG", "-w", "-DBOOST_DISABLE_ASSERTS",
+           "-DBOOST_PENDING_INTEGER_LOG2_HPP", "-include", "boost/integer/integer_log2.hpp")
 
 data_file <- function(name) read.csv(file.path("benchmarks/data", name))
 
@@ -46,50 +47,36 @@ data_of <- list(
   }
 )
 
+# Where packages have their headers; a package that takes the system's has none of its own.
+header_flags <- function() {
+  folders <- c(system.file("include", "src", package = "StanHeaders"), system.file("include", package = "StanHeaders"),
+               system.file("include", package = "RcppEigen"), system.file("include", package = "BH"),
+               system.file("include", package = "RcppParallel"))
+  paste0("-I", folders[folders != ""])
+}
+
+path_of <- function(name, ending = "") file.path(folder, paste0(name, ending))
+
+# The program of a target, compiled anew where the model or the driver has changed.
 compiled <- function(name) {
-  folder <- "build/benchmark/stan"
   dir.create(folder, recursive = TRUE, showWarnings = FALSE)
-  copy <- file.path(folder, paste0(name, ".stan"))
-  source <- file.path("benchmarks/peers/stan", paste0(name, ".stan"))
-  if (!file.exists(copy) || !identical(readLines(copy), readLines(source))) {
-    unlink(sub("stan$", "rds", copy))
-    file.copy(source, copy, overwrite = TRUE)
-  }
-  stan_model(copy, auto_write = TRUE)
+  with(list2env(data_of[[name]]()), stan_rdump(ls(), path_of(name, ".data.R"), envir = environment()))
+  model <- file.path(sources, paste0(name, ".stan"))
+  made_of <- unlist(lapply(c(model, file.path(sources, "driver.cpp")), readLines))
+  record <- path_of(name, ".sources")
+  if (file.exists(path_of(name)) && file.exists(record) && identical(readLines(record), made_of)) return(path_of(name))
+  header <- file.path(normalizePath(folder), paste0(name, ".hpp"))
+  cat(stanc(model, model_name = name)$cppcode, file = header)
+  compiler <- Sys.getenv("CXX", "g++")
+  status <- system2(compiler, c(flags, shQuote(paste0("-DSTAN_MODEL=\"", header, "\"")), header_flags(),
+                                file.path(sources, "driver.cpp"), "-o", path_of(name), "-ltbb"))
+  if (status != 0) stop(name, " does not compile")
+  writeLines(made_of, record)
+  path_of(name)
 }
 
-draw <- function(name, seed, ...)
-  suppressWarnings(sampling(compiled(name), data = data_of[[name]](), seed = seed, refresh = 0, cores = 1, ...))
-
-check <- function(name, folder) {
-  fit <- draw(name, 1, chains = 1, iter = 2, warmup = 1)
-  d <- get_num_upars(fit)
-  rows <- sapply(0:4, function(k) {  # frac((i + 1)(k + 2) golden) - 1/2, in steps of 2, 1, 1/2 ...
-    x <- (((seq_len(d) * (k + 2) * 0.6180339887498949) %% 1) - 0.5) * 2^(1 - k)
-    c(x, log_prob(fit, x), grad_log_prob(fit, x))
-  })
-  table <- as.data.frame(t(rows))
-  names(table) <- c(paste0("x", seq_len(d)), "log_density", paste0("gradient", seq_len(d)))
-  for (column in names(table)) table[[column]] <- sprintf("%.17g", table[[column]])
-  write.csv(table, file.path(folder, paste0(name, ".csv")), row.names = FALSE, quote = FALSE)
-}
-
-run <- function(name, seed) {
-  fit <- draw(name, seed, chains = 4, iter = 2000, warmup = 1000)
-  all <- extract(fit, pars = "x", permuted = FALSE)  # draws, chains, coordinates
-  coordinates <- seq_len(dim(all)[3])
-  steps <- get_sampler_params(fit, inc_warmup = FALSE)
-  before <- lapply(get_sampler_params(fit, inc_warmup = TRUE), function(chain) chain[1:1000, ])
-  total <- function(chains, what) sum(sapply(chains, function(chain) sum(chain[, what])))
-  time <- get_elapsed_time(fit)
-  bulk <- sapply(coordinates, function(j) ess_bulk(all[, , j]))
-  list(target = name, dimension = length(coordinates), sampler = "stan", seed = seed, seconds = sum(time[, "sample"]),
-       warmup_seconds = sum(time[, "warmup"]), gradients = total(steps, "n_leapfrog__"),
-       warmup_gradients = total(before, "n_leapfrog__"), draws = dim(all)[1] * dim(all)[2],
-       bulk_ess = min(bulk), worst_coordinate = which.min(bulk) - 1,
-       rhat = max(sapply(coordinates, function(j) Rhat(all[, , j]))), divergent = total(steps, "divergent__"),
-       mean = I(as.vector(apply(all, 3, mean))), sd = I(as.vector(apply(all, 3, sd))))
-}
+drive <- function(name, mode, ..., stdout = "")
+  if (system2(compiled(name), c(mode, name, path_of(name, ".data.R"), ...), stdout = stdout) != 0) stop(name, " failed")
 
 main <- function(arguments) {
   option <- function(name, default) {
@@ -99,8 +86,8 @@ main <- function(arguments) {
     arguments <<- arguments[-c(at, at + 1)]
     value
   }
-  seed <- as.integer(option("--seed", "1"))
-  folder <- option("--check", NA)
+  seed <- option("--seed", "1")
+  check <- option("--check", NA)
   only_compile <- "--compile" %in% arguments
   targets <- setdiff(arguments, "--compile")
   if (length(targets) == 0) targets <- names(data_of)
@@ -108,8 +95,8 @@ main <- function(arguments) {
   if (length(unknown) > 0) stop("no target is called ", unknown[1], "; there are ", toString(names(data_of)))
   for (name in targets) {
     if (only_compile) compiled(name)
-    else if (!is.na(folder)) check(name, folder)
-    else cat(toJSON(run(name, seed), auto_unbox = TRUE, digits = I(10)), "\n", sep = "")
+    else if (!is.na(check)) drive(name, "check", stdout = file.path(check, paste0(name, ".csv")))
+    else drive(name, "sample", seed)
   }
 }
 
