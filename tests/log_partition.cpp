@@ -433,14 +433,14 @@ TEST_CASE("A search for minima returns minima, each once, and a ray's far end is
     return 217 * (square(da) + 225 * square(db) + 1) * exp(-2 * u[2]) + 434 * u[2];
   });
   auto energy = sm::likelihood::energy_function<double>(model);
-  const auto modes = sm::likelihood::find_modes(energy, sm::likelihood::places_to_look(3, MatrixXd()),
-                                                VectorXd(VectorXd::Ones(3)), 32);
+  const auto modes = sm::likelihood::find_minima(energy, sm::likelihood::places_to_look(3, MatrixXd()),
+                                                 VectorXd(VectorXd::Ones(3)), 32);
   REQUIRE(modes.found.size() == 1);
   CHECK((modes.found[0].point - Eigen::Vector3d(1, 1, 0)).norm() < 1e-6);
   CHECK(std::abs(sm::log_partition(model, sm::quadrature{.tolerance = 1e-6}).value + 226.402372) < 2e-6);
   // A saddle on a place to look is none.
   auto two = sm::likelihood::energy_function<double>(two_modes());
-  CHECK(sm::likelihood::find_modes(two, sm::likelihood::places_to_look(2, MatrixXd()), VectorXd(VectorXd::Ones(2)), 32)
+  CHECK(sm::likelihood::find_minima(two, sm::likelihood::places_to_look(2, MatrixXd()), VectorXd(VectorXd::Ones(2)), 32)
             .found.size() == 2);
 }
 

@@ -11,7 +11,7 @@
 #include "scorematch/density/partition_result.hpp"
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
-#include "scorematch/partition/energy_function.hpp"
+#include "scorematch/model/energy_function.hpp"
 
 namespace scorematch {
 
@@ -49,7 +49,7 @@ namespace detail {
 /// One sentence for what a class lacks to have its energy itself trained.
 template <class M>
 constexpr bool check_trainable_energy() {
-  if constexpr (check_energy<M>()) {
+  if constexpr (detail::check_energy<M>()) {
     if constexpr (!Model<M>)
       static_assert(extend::has_parameters<M> && extend::has_energy_pull_back<M>,
                     "a class whose likelihood is to be climbed must provide  Eigen::VectorXd parameters() const,  "

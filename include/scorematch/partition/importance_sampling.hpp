@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/model/energy_function.hpp"
 #include "scorematch/partition/draws.hpp"
-#include "scorematch/partition/energy_function.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/partition/weights.hpp"
+#include "scorematch/random/chi_squared.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/sampler/mala.hpp"
 
@@ -64,7 +65,7 @@ class StudentMixture {
       std::size_t k = 0;
       while (k + 1 < components_.size() && u >= components_[k].share) u -= components_[k++].share;
       const double degrees = stream.uniform() < heavy_share ? heavy() : degrees_;
-      const double scale = std::sqrt(degrees / chi_squared(degrees, stream));
+      const double scale = std::sqrt(degrees / detail::chi_squared(degrees, stream));
       const detail::DependentVector<D> z = scale * Z.row(i).transpose();
       X.col(i) = components_[k].mean + components_[k].root.template triangularView<Eigen::Lower>() * z;
     }
@@ -154,20 +155,6 @@ class StudentMixture {
     for (Component& c : components_) c.share /= sum;
   }
 
-  // G. Marsaglia, W. W. Tsang, "A simple method for generating gamma variables", ACM Trans. Math. Softw. 26, 2000.
-  static double chi_squared(double degrees, Stream& stream) {
-    double shape = 0.5 * degrees, boost = 1;
-    if (shape < 1) {
-      boost = std::pow(stream.uniform(), 1 / shape);
-      shape += 1;
-    }
-    const double e = shape - 1.0 / 3, c = 1 / std::sqrt(9 * e);
-    for (;;) {
-      const double z = stream.normal(), v = std::pow(1 + c * z, 3);
-      if (v > 0 && std::log(stream.uniform()) < 0.5 * z * z + e - e * v + e * std::log(v)) return 2 * e * v * boost;
-    }
-  }
-
   // A tenth of the draws have Cauchy's tails, so that the weights stay bounded for a model that has such.
   static constexpr double heavy_share = 0.1;
   double heavy() const { return std::min(degrees_, 1.0); }
@@ -243,6 +230,53 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
 
 }  // namespace likelihood
 
+namespace likelihood {
+
+/// The points of the last round of importance sampling, and what they tell of log Z.
+template <class D = void>
+struct WeighedPoints {
+  detail::DependentMatrix<D> X;         ///< d × samples; empty where the survey of the energy ended the search
+  detail::DependentVector<D> f, log_r;  ///< the energy, and the proposal's log density
+};
+
+template <class M>
+LogPartition weighed_points(const M& model, const importance_sampling& method, WeighedPoints<M>& drawn) {
+  LogPartition result;
+  method.validate();
+  const Index d = static_cast<Index>(model.dimension());
+  extend::require(method.near.size() == 0 || method.near.rows() == d,
+                  {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+                   " rows, one column per point"});
+  if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "importance_sampling: near");
+  auto energy = likelihood::energy_function<double>(model);
+  Survey<decltype(energy)> found;
+  if (!survey(energy, places_to_look<M>(d, method.near), detail::DependentVector<M>(frame_of<M>(d, method.near).unit),
+              method.most_modes, found, result)) {
+    result.evaluations = energy.evaluations();
+    return result;
+  }
+  StudentMixture<M> proposal(found.modes, method.degrees);
+  detail::DependentMatrix<M> shares;
+  for (Index round = 0; round <= method.rounds; ++round) {
+    const bool last = round == method.rounds;
+    proposal.draw(method.seed, static_cast<std::uint64_t>(round),
+                  last ? method.samples : method.samples / 5 + (method.samples % 5 != 0), drawn.X);
+    energy.values(drawn.X, drawn.f);
+    proposal.log_density(drawn.X, drawn.log_r, shares);
+    const detail::DependentVector<M> log_weights = -drawn.f - drawn.log_r;
+    from_log_weights(log_weights, result);
+    if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
+    const detail::DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
+    proposal.fit_to(drawn.X, weights / weights.sum(), shares);
+  }
+  result.evaluations = energy.evaluations();
+  if (result.status == PartitionStatus::converged)
+    judge_draws(model, method, proposal, drawn.X, drawn.log_r, drawn.f, result);
+  return result;
+}
+
+}  // namespace likelihood
+
 /// log Z by importance sampling: unbiased for Z, so a little low for log Z; the same bits for any number of threads.
 /// `converged` is said where the weights are many and light enough, and a thousand chains that go on from the samples
 /// for 200 steps find nothing that these had missed.
@@ -250,42 +284,11 @@ void judge_draws(const M& model, const importance_sampling& method, const Studen
 ///   const auto log_z = sm::log_partition(model, sm::importance_sampling{.samples = 100'000, .near = data});
 template <class M>
 LogPartition log_partition(const M& model, const importance_sampling& method) {
-  LogPartition result;
   if constexpr (detail::check_energy<M>()) {
-    method.validate();
-    const Index d = static_cast<Index>(model.dimension());
-    extend::require(method.near.size() == 0 || method.near.rows() == d,
-                    {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ",
-                     d, " rows, one column per point"});
-    if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "importance_sampling: near");
-    auto energy = likelihood::energy_function<double>(model);
-    likelihood::Survey<decltype(energy)> found;
-    if (!likelihood::survey(energy, likelihood::places_to_look<M>(d, method.near),
-                            detail::DependentVector<M>(likelihood::frame_of<M>(d, method.near).unit), method.most_modes,
-                            found, result)) {
-      result.evaluations = energy.evaluations();
-      return result;
-    }
-    likelihood::StudentMixture<M> proposal(found.modes, method.degrees);
-    detail::DependentMatrix<M> X, shares;
-    detail::DependentVector<M> f, log_r;
-    for (Index round = 0; round <= method.rounds; ++round) {
-      const bool last = round == method.rounds;
-      proposal.draw(method.seed, static_cast<std::uint64_t>(round),
-                    last ? method.samples : method.samples / 5 + (method.samples % 5 != 0), X);
-      energy.values(X, f);
-      proposal.log_density(X, log_r, shares);
-      const detail::DependentVector<M> log_weights = -f - log_r;
-      likelihood::from_log_weights(log_weights, result);
-      if (last || result.status == PartitionStatus::non_finite || !std::isfinite(result.value)) break;
-      const detail::DependentArray<M> weights = (log_weights.array() - log_weights.maxCoeff()).exp();
-      proposal.fit_to(X, weights / weights.sum(), shares);
-    }
-    result.evaluations = energy.evaluations();
-    if (result.status == PartitionStatus::converged)
-      likelihood::judge_draws(model, method, proposal, X, log_r, f, result);
+    likelihood::WeighedPoints<M> drawn;
+    return likelihood::weighed_points(model, method, drawn);
   }
-  return result;
+  return {};
 }
 
 }  // namespace scorematch

@@ -10,7 +10,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/density/partition_result.hpp"
-#include "scorematch/partition/energy_function.hpp"
+#include "scorematch/model/energy_function.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/progress.hpp"
 

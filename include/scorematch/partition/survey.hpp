@@ -7,7 +7,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/density/partition_result.hpp"
-#include "scorematch/partition/modes.hpp"
+#include "scorematch/mode/minima.hpp"
 #include "scorematch/partition/tails.hpp"
 
 namespace scorematch::likelihood {
@@ -63,7 +63,7 @@ bool survey(Function& energy, const Matrix<T>& places, const Vector<T>& unit, In
   found.modes.clear();
   constexpr int rounds = 5;
   for (int round = 0; round < rounds; ++round) {
-    const Modes modes = find_modes(energy, from, unit, round == 0 ? most_modes : std::min<Index>(most_modes, 8));
+    const Minima modes = find_minima(energy, from, unit, round == 0 ? most_modes : std::min<Index>(most_modes, 8));
     if (round == 0 && modes.found.empty()) {
       result.status = PartitionStatus::non_finite;
       result.evidence = detail::text("the energy is not finite at any of the ", places.cols(),

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
-#include "scorematch/partition/modes.hpp"
+#include "scorematch/mode/minima.hpp"
 
 namespace scorematch::likelihood {
 

@@ -8,14 +8,14 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/density/partition_result.hpp"
+#include "scorematch/partition/generalised_pareto.hpp"
 
 namespace scorematch::likelihood {
 
 /// The shape k of the generalised Pareto law of the weights' upper tail: their moments of order up to 1/k exist. Above
 /// 0.7, and with few weights above 1 − 1/log₁₀ n, neither the mean nor its error can be trusted (A. Vehtari et al.,
-/// "Pareto smoothed importance sampling", JMLR 25, 2024); estimated from the largest min(n/5, 3√n) weights by J. Zhang
-/// and M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics
-/// 51, 2009. −∞ for fewer than 25 weights, or equal ones.
+/// "Pareto smoothed importance sampling", JMLR 25, 2024); estimated from the largest min(n/5, 3√n) weights. −∞ for
+/// fewer than 25 weights, or equal ones.
 template <class D = void>
 double pareto_shape(const detail::DependentVector<D>& log_weights) {
   constexpr double none = -std::numeric_limits<double>::infinity();
@@ -29,19 +29,8 @@ double pareto_shape(const detail::DependentVector<D>& log_weights) {
   detail::DependentArray<D> x(tail);  // ascending excesses over the tail's beginning
   for (Index i = 0; i < tail; ++i)
     x[i] = std::exp(sorted[sorted.size() - static_cast<std::size_t>(tail - i)] - most) - least;
-  const double quartile = x[static_cast<Index>(0.25 * static_cast<double>(tail) + 0.5) - 1], largest = x[tail - 1];
-  if (!(quartile > 0)) return none;
-  const Index grid = 30 + static_cast<Index>(std::sqrt(static_cast<double>(tail)));
-  detail::DependentArray<D> theta(grid), log_likelihood(grid);
-  const auto shape = [&](double b) { return (1 - b * x).log().mean(); };
-  for (Index j = 0; j < grid; ++j) {
-    theta[j] =
-        1 / largest + (1 - std::sqrt(static_cast<double>(grid) / (static_cast<double>(j) + 0.5))) / (3 * quartile);
-    const double k = shape(theta[j]);
-    log_likelihood[j] = static_cast<double>(tail) * (std::log(-theta[j] / k) - k - 1);
-  }
-  const detail::DependentArray<D> posterior = (log_likelihood - log_likelihood.maxCoeff()).exp();
-  return shape((theta * posterior).sum() / posterior.sum());
+  const double shape = fit_generalised_pareto<D>(x).shape;
+  return std::isnan(shape) ? none : shape;
 }
 
 /// Sets value, error (by the delta method: the relative standard error of the mean weight), bounds, effective sample

@@ -49,6 +49,7 @@ enum class Purpose : std::uint8_t {
   direction,
   swap,
   fresh_momentum,
+  resampling,
 };
 
 /// The seed, any 64 bits, and the purpose of a family of random numbers.

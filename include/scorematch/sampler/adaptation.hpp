@@ -113,7 +113,7 @@ inline Eigen::VectorXd deviations_of(const Eigen::MatrixXd& X, const Eigen::Matr
 /// direction.
 inline double widest_variance(const Eigen::MatrixXd& M, const std::vector<char>& group) {
   std::vector<Index> rows[2];
-  for (Index i = 0; i < M.rows(); ++i) rows[group[static_cast<std::size_t>(i)]].push_back(i);
+  for (Index i = 0; i < M.rows(); ++i) rows[group[static_cast<std::size_t>(i)] == 0 ? 0 : 1].push_back(i);
   if (rows[0].size() < 2 || rows[1].size() < 2) return 1;
   const Eigen::MatrixXd one = M(rows[0], Eigen::all), other = M(rows[1], Eigen::all);
   Eigen::VectorXd v(M.cols());

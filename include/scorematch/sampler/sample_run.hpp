@@ -296,6 +296,7 @@ class SampleRun {
         if (t + 1 > begin + length / 2) collect(window, length - length / 2, t);
         if (t + 1 == ends[next]) {
           restart_frozen(t + 1 - begin);
+          kernel_.learn(all_chains());
           learn(window, search);
           begin = ends[next++];
         }
@@ -384,6 +385,12 @@ class SampleRun {
       sum += block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
     }
     return static_cast<double>(options_.chains) / sum;
+  }
+
+  std::vector<extend::Chains<T>*> all_chains() {
+    std::vector<extend::Chains<T>*> all;
+    for (Index b = 0; b < blocks_.cut().count; ++b) all.push_back(&blocks_[b].chains);
+    return all;
   }
 
   // Fills a window with chains of the present step, spread over the chains, so that `steps` such calls fill it.

@@ -4,6 +4,9 @@
 #include <concepts>
 #include <limits>
 #include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "scorematch/sampler/target.hpp"
 
@@ -22,6 +25,7 @@ namespace extend {
 ///   target_acceptance        static: the mean acceptance at which its `step` is best; a warm-up then finds the step,
 ///                            from chains.probability, which extend::metropolis writes
 ///   leapfrogs                the length of its trajectories in steps: a warm-up then finds it, too
+///   learn(blocks)            learns from all blocks of chains, at the end of a part of the warm-up
 ///   keeps_score              static: chains.S is the score at chains.X after each step
 /// What it keeps from step to step is in chains.own.
 template <class K, class T = double>
@@ -102,6 +106,8 @@ class BoundKernel {
   /// Leapfrogs of the longest trajectory; 0 where it has none.
   Index leapfrogs() const { return held_->leapfrogs(); }
   void set_leapfrogs(Index count) { held_->set_leapfrogs(count); }
+  /// Learns from all blocks of chains, at the end of a part of the warm-up, what else the kernel has to learn.
+  void learn(const std::vector<extend::Chains<T>*>& blocks) { held_->learn(blocks); }
   /// Whether chains.S is the score at chains.X after each step.
   bool keeps_score() const { return held_->keeps_score(); }
 
@@ -120,13 +126,24 @@ class BoundKernel {
     virtual double target_acceptance() const = 0;
     virtual Index leapfrogs() const = 0;
     virtual void set_leapfrogs(Index count) = 0;
+    virtual void learn(const std::vector<extend::Chains<T>*>& blocks) = 0;
     virtual bool keeps_score() const = 0;
   };
 
+  // The kernel that has the step: the one that another kernel is made of.
+  template <class K>
+  static auto& innermost(K& kernel) {
+    if constexpr (requires { kernel.kernel.validate(); })
+      return innermost(kernel.kernel);
+    else
+      return kernel;
+  }
+
   template <class K>
   struct Held final : Anything {
-    static constexpr bool has_step = requires(K & kernel) { kernel.step = 1.0; };
-    static constexpr bool has_leapfrogs = requires(K & kernel) { kernel.leapfrogs = Index{1}; };
+    using Inner = std::remove_cvref_t<decltype(innermost(std::declval<K&>()))>;
+    static constexpr bool has_step = requires(Inner & inner) { inner.step = 1.0; };
+    static constexpr bool has_leapfrogs = requires(Inner & inner) { inner.leapfrogs = Index{1}; };
     static constexpr bool langevin = requires(const K& kernel) { kernel.step, kernel.temperature; };
     static constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
@@ -143,7 +160,7 @@ class BoundKernel {
     }
     double step() const override {
       if constexpr (has_step)
-        return kernel.step;
+        return innermost(kernel).step;
       else
         return none;
     }
@@ -154,24 +171,27 @@ class BoundKernel {
         return none;
     }
     void set_step(double step) override {
-      if constexpr (has_step) kernel.step = step;
+      if constexpr (has_step) innermost(kernel).step = step;
     }
     double target_acceptance() const override {
       if constexpr (requires {
-                      { K::target_acceptance } -> std::convertible_to<double>;
+                      { Inner::target_acceptance } -> std::convertible_to<double>;
                     })
-        return K::target_acceptance;
+        return Inner::target_acceptance;
       else
         return none;
     }
     Index leapfrogs() const override {
       if constexpr (has_leapfrogs)
-        return kernel.leapfrogs;
+        return innermost(kernel).leapfrogs;
       else
         return 0;
     }
     void set_leapfrogs(Index count) override {
-      if constexpr (has_leapfrogs) kernel.leapfrogs = count;
+      if constexpr (has_leapfrogs) innermost(kernel).leapfrogs = count;
+    }
+    void learn(const std::vector<extend::Chains<T>*>& blocks) override {
+      if constexpr (requires { kernel.learn(blocks); }) kernel.learn(blocks);
     }
     bool keeps_score() const override {
       if constexpr (requires {

@@ -43,6 +43,28 @@ class EnergyFunction {
     });
   }
 
+  /// vᵀ(∂²f/∂x²)v at every column x of X along that of V (both d × N): N numbers. As the model has it: exact for
+  /// formulas.
+  void curvatures(const Matrix<T>& X, const Matrix<T>& V, Vector<T>& curvature) {
+    curvature.resize(X.cols());
+    if (X.cols() == 0) return;
+    evaluations_ += X.cols();
+    const Index size = std::min<Index>(bound_.block_size(extend::Along::given, 1), X.cols()),
+                rows = evaluate::padded_rows<T>(size);
+    evaluate::for_each_piece((X.cols() + size - 1) / size, states_, [](State&) {},
+                             [&](State& state, Index b) {
+                               const Index first = b * size, count = std::min(size, X.cols() - first);
+                               extend::Points<T> points;
+                               points.along = extend::Along::given;
+                               points.directions = 1;
+                               points.score = false;
+                               evaluate::gather_columns(X, first, count, rows, points.X);
+                               evaluate::gather_columns(V, first, count, rows, points.V);
+                               bound_.evaluate(points, state.workspace, state.values);
+                               curvature.segment(first, count) = -state.values.curvature.head(count);
+                             });
+  }
+
   /// gradient = Σ_n w_n ∂f(x_n)/∂θ. The weights may depend on the energies: weigh(first, f, w) is told the energies of
   /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads.
   template <class Weigh>
@@ -71,6 +93,7 @@ class EnergyFunction {
     extend::Points<T> points;
     Vector<T> f, weights;
     Matrix<T> S;
+    extend::ScoreValues<T> values;
     Eigen::VectorXd sums;
   };
 
@@ -124,12 +147,12 @@ namespace detail {
 /// The sentence for a model without an energy, and whether it has one.
 template <class M>
 constexpr bool check_energy() {
-  if constexpr (check_model<M>()) {
-    static_assert(KnowsEnergy<M>,
+  if constexpr (detail::check_model<M>()) {
+    static_assert(detail::KnowsEnergy<M>,
                   "log Z and likelihoods need an energy: an energy_model, or a class that provides  "
                   "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const  beside its "
                   "gradient");
-    return KnowsEnergy<M>;
+    return detail::KnowsEnergy<M>;
   }
   return false;
 }

@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "scorematch/partition/descent.hpp"
-#include "scorematch/partition/places_to_look.hpp"
+#include "scorematch/mode/descent.hpp"
+#include "scorematch/mode/places_to_look.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch::likelihood {
@@ -77,7 +77,7 @@ bool is_known(const Vector<T>& point, const std::vector<Mode>& modes) {
 }
 
 /// The minima that a search came to.
-struct Modes {
+struct Minima {
   std::vector<Mode> found;  ///< lowest first, those apart; if no place led to one, the lowest place reached
   bool converged = true;    ///< they are minima
   /// Where the search was still going down from below all minima when it lost the numbers or its patience: its last
@@ -96,8 +96,8 @@ class ModeSearch {
       : energy_(energy), unit_(unit), d_(unit.size()), descent_(energy, unit) {}
 
   /// From places (d × n); at most `most` minima.
-  Modes run(const Matrix<T>& places, Index most) {
-    Modes modes;
+  Minima run(const Matrix<T>& places, Index most) {
+    Minima modes;
     std::vector<Walker> walkers = descent_.from(places, 2 * std::min(most, places.cols()));
     std::stable_sort(walkers.begin(), walkers.end(), [](const Walker& a, const Walker& b) { return a.f < b.f; });
     std::vector<Walker*> ends;
@@ -230,7 +230,7 @@ class ModeSearch {
 /// The minima of f near the places given (d × n), at most `most`; none where f is not finite at any place. `unit`: a
 /// length for each coordinate, where f itself tells none. `energy` offers values and values_and_scores.
 template <class Function, class T>
-Modes find_modes(Function& energy, const Matrix<T>& places, const Vector<T>& unit, Index most) {
+Minima find_minima(Function& energy, const Matrix<T>& places, const Vector<T>& unit, Index most) {
   return ModeSearch<Function, T>(energy, unit).run(places, most);
 }
 

@@ -27,7 +27,12 @@ class Descent {
     Matrix<T> passed;         ///< d × 4: where it was before the last four of them
   };
 
-  Descent(Function& energy, const Vector<T>& unit) : energy_(energy), unit_(unit), d_(unit.size()) {}
+  /// How finely steps fill the region. Coarse: by factors of 4, and at most a thousand lengths; on long slopes steps
+  /// then stop growing, which tells log Z's tails nothing new. Fine: by factors below that by which regions grow.
+  enum class Damping { coarse, fine };
+
+  Descent(Function& energy, const Vector<T>& unit, Damping damping = Damping::coarse)
+      : energy_(energy), unit_(unit), d_(unit.size()), damping_(damping) {}
 
   /// From the `most` lowest of the places (d × n); those whose energy is not finite are avoided.
   std::vector<Walker> from(const Matrix<T>& places, Index most) {
@@ -47,6 +52,8 @@ class Descent {
   /// Sets scores, Hessians and the steps that suit them.
   void look(std::vector<Walker*> walkers) {
     for (Walker* walker : walkers) walker->step_grown = false;
+    if constexpr (requires { energy_.exact_curvature(); })
+      if (energy_.exact_curvature()) return look_exactly(walkers);
     Matrix<T> X, S;
     Vector<T> f;
     for (int round = 0; round < 10 && !walkers.empty(); ++round) {
@@ -97,6 +104,34 @@ class Descent {
       walkers.push_back(walker);
     }
     return walkers;
+  }
+
+  // Of an energy that knows its curvature along any direction: the Hessian itself in few dimensions; in more its
+  // diagonal, by which the differences' steps are a hundredth of the length over which f's slope changes.
+  void look_exactly(const std::vector<Walker*>& walkers) {
+    constexpr Index few = 24;
+    Matrix<T> X, S;
+    Vector<T> f;
+    for (Walker* walker : walkers) {
+      if (d_ <= few) {
+        energy_.values_and_scores(walker->x, f, S);
+        walker->s = S.col(0);
+        const Vector<T> lengths =
+            walker->H.size() > 0 && walker->H.allFinite() ? inverse_lengths(*walker) : Vector<T>(unit_.cwiseInverse());
+        walker->H = energy_.hessian(walker->x, lengths);
+        continue;
+      }
+      const Vector<T> diagonal = energy_.curvatures_along_axes(walker->x, unit_);
+      for (Index j = 0; j < d_; ++j) {
+        const double length = 1 / std::sqrt(std::abs(diagonal[j]));
+        if (std::isfinite(length)) walker->step[j] = std::max(1e-2 * length, least_step(walker->x, j));
+      }
+      lay_out_stencils({walker}, X);
+      energy_.values_and_scores(X, f, S);
+      take_differences(*walker, X, S, 0);
+      for (Index j = 0; j < d_; ++j)
+        if (std::isfinite(diagonal[j])) walker->H(j, j) = diagonal[j];
+    }
   }
 
   Index stencil() const { return 2 * d_ + 1; }
@@ -249,7 +284,7 @@ class Descent {
     const Vector<T> s = walker.s.cwiseQuotient(scale);
     double lambda = 0;
     if (first) walker.radius = std::numeric_limits<double>::infinity();
-    for (int tries = 0; tries < 80; ++tries) {
+    for (int tries = 0; tries < (damping_ == Damping::coarse ? 80 : 160); ++tries) {
       const Eigen::LLT<Matrix<T>> factor(H + lambda * Matrix<T>::Identity(d_, d_));
       if (factor.info() == Eigen::Success) {
         const Vector<T> p = factor.solve(s);
@@ -259,7 +294,9 @@ class Descent {
         }
       }
       if (first && tries == 0) walker.radius = 1;
-      lambda = std::max(4 * lambda, 1e-3);
+      lambda = damping_ == Damping::coarse
+                   ? std::max(4 * lambda, 1e-3)
+                   : std::max({2 * lambda, std::min(1e-3, 0.5 * s.norm() / walker.radius), 1e-16});
     }
     return {(std::min(walker.radius, s.norm()) / std::max(s.norm(), 1e-300) * s).cwiseQuotient(scale), false};
   }
@@ -267,6 +304,7 @@ class Descent {
   Function& energy_;
   Vector<T> unit_;
   Index d_;
+  Damping damping_;
 };
 
 }  // namespace scorematch::likelihood
