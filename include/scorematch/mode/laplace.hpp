@@ -15,10 +15,12 @@
 
 namespace scorematch {
 
+/// Options of laplace.
 struct LaplaceOptions {
   ModesOptions modes = {};  ///< where to look for the minima
   bool mixture = true;      ///< over all minima found; false: the lowest alone
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { modes.validate(); }
 };
 

@@ -15,6 +15,7 @@
 
 namespace scorematch {
 
+/// Whether there are normal laws at minima, and if not why.
 enum class LaplaceStatus {
   at_minima,    ///< every normal law stands at a confirmed minimum, and no start led lower: read `misfit`, too
   singular,     ///< the lowest place has a curvature that is not positive definite: no law
@@ -23,6 +24,7 @@ enum class LaplaceStatus {
   non_finite,   ///< the energy is finite at no start: no law
 };
 
+/// The status in a word or two.
 inline const char* to_string(LaplaceStatus status) {
   switch (status) {
     case LaplaceStatus::at_minima:
@@ -53,9 +55,9 @@ struct [[nodiscard]] Laplace {
   /// The standard deviation of −f − log q over 200 draws of q, +∞ where f is infinite at one: 0 where q is exp(−f)/Z
   /// itself. Above 1 the approximation is rough: importance_draws, or a sampler, tells more.
   double misfit = std::numeric_limits<double>::quiet_NaN();
-  Modes modes;  ///< what was found
-  LaplaceStatus status = LaplaceStatus::non_finite;
-  std::string evidence = {};  ///< why there is no law, in a sentence; empty where there is one
+  Modes modes;                                       ///< what was found
+  LaplaceStatus status = LaplaceStatus::non_finite;  ///< how it ended
+  std::string evidence = {};                         ///< why there is no law, in a sentence; empty where there is one
 
   /// n draws of q: d × n; draw i is the same whatever n is. Throws std::invalid_argument unless n ≥ 0, and where there
   /// is no law.

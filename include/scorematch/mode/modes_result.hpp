@@ -11,14 +11,16 @@
 
 namespace scorematch {
 
+/// Options of find_modes.
 struct ModesOptions {
   /// Where to begin, d × n, one column a start: all of them are followed. Empty: draws of N(0, I), and the lowest of
   /// places around the origin at distances from 1/8 to 2¹⁰.
   Eigen::MatrixXd starts = {};
   Index random_starts = 0;  ///< how many draws of N(0, I); 0: 16, less from 50 dimensions on, at least 4
   Index most = 16;          ///< ≥ 1, the most modes that are listed, lowest first
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;   ///< of the random starts; any
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_within(random_starts, 0, 1'000'000, "ModesOptions: random_starts");
     extend::require_at_least(most, 1, "ModesOptions: most");
@@ -34,6 +36,7 @@ enum class ModeKind {
   unfinished,  ///< the search ended on its way down
 };
 
+/// The kind in a word.
 inline const char* to_string(ModeKind kind) {
   switch (kind) {
     case ModeKind::minimum:
@@ -50,6 +53,7 @@ inline const char* to_string(ModeKind kind) {
   return "";
 }
 
+/// How a search for modes ended.
 enum class ModesStatus {
   found,        ///< the first one listed is a confirmed minimum, and no start led lower
   unconfirmed,  ///< the lowest place reached is not a confirmed minimum: its `kinds` says why
@@ -57,6 +61,7 @@ enum class ModesStatus {
   non_finite,   ///< the energy is finite at no start: `evidence` names a start and a coordinate
 };
 
+/// The status in a word or two.
 inline const char* to_string(ModesStatus status) {
   switch (status) {
     case ModesStatus::found:
@@ -83,10 +88,11 @@ struct [[nodiscard]] Modes {
   Index starts = 0;             ///< followed
   Index bad_starts = 0;         ///< whose energy or score was not finite: not followed
   Index evaluations = 0;        ///< of energy, score or curvature at a point
-  ModesStatus status = ModesStatus::non_finite;
+  ModesStatus status = ModesStatus::non_finite;  ///< how it ended
   std::string evidence = {};               ///< what speaks against `found`, in a sentence; empty where all is well
   std::vector<std::string> warnings = {};  ///< what else to know: bad starts, a list that is full, coarse numbers
 
+  /// Whether mode k, counted from 0, is a confirmed minimum.
   bool confirmed(Index k) const { return kinds[static_cast<std::size_t>(k)] == ModeKind::minimum; }
 
   /// A line: the status, how many modes from how many starts; then the evidence, each mode, and each warning.

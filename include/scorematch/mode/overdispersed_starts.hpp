@@ -16,14 +16,16 @@
 
 namespace scorematch {
 
+/// Options of overdispersed_starts.
 struct StartsOptions {
   ModesOptions modes = {};  ///< where to look for the minima
   double widening = 2;      ///< standard deviations of starts over those of the normal laws at the minima; > 0
   /// Degrees of freedom of the Student-t laws that starts are drawn from, > 0; ∞ for normal ones. With ν the covariance
   /// is widening² ν/(ν − 2) times that of the minima's laws.
   double degrees = std::numeric_limits<double>::infinity();
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< of the draws; any
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     modes.validate();
     extend::require_positive(widening, "StartsOptions: widening");
@@ -31,12 +33,14 @@ struct StartsOptions {
   }
 };
 
+/// How starts were found.
 enum class StartsStatus {
   at_minima,  ///< drawn around confirmed minima; energy and score are finite at every start
   by_widths,  ///< the same, but the lowest place is no confirmed minimum: widths are by how far f takes to rise by ½
   none,       ///< no starts: the energy is finite nowhere, or falls without bound, or no draw had a finite energy
 };
 
+/// The status in a word or two.
 inline const char* to_string(StartsStatus status) {
   switch (status) {
     case StartsStatus::at_minima:
@@ -49,13 +53,14 @@ inline const char* to_string(StartsStatus status) {
   return "";
 }
 
+/// Starts of chains, drawn more widely than the law.
 struct [[nodiscard]] Starts {
   Eigen::MatrixXd points;    ///< d × chains: `.start` of samplers
   Eigen::VectorXd energies;  ///< chains, f there
   Eigen::VectorXi minimum;   ///< chains, the number of the minimum it was drawn around
   Eigen::VectorXi redrawn;   ///< chains, how often it was drawn again since energy or score were not finite there
   Eigen::MatrixXd minima;    ///< d × K, the places drawn around
-  StartsStatus status = StartsStatus::none;
+  StartsStatus status = StartsStatus::none;  ///< how they were found
   std::string evidence = {};               ///< what speaks against `at_minima`, in a sentence; empty where all is well
   std::vector<std::string> warnings = {};  ///< of the search for minima
 

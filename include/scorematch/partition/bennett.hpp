@@ -12,12 +12,14 @@
 
 namespace scorematch {
 
+/// Options of bar and free_energy_difference.
 struct BennettOptions {
   /// How many independent draws the forward (or backward) works are worth, their effective sample size, where they come
   /// from chains: from above 0 up to their number. 0: all are independent.
   double effective_forward = 0;
-  double effective_backward = 0;
+  double effective_backward = 0;  ///< the same of the backward works
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(
         std::isfinite(effective_forward) && effective_forward >= 0,
@@ -38,6 +40,7 @@ struct BennettOptions {
   }
 };
 
+/// Whether a free energy difference can be trusted.
 enum class BennettStatus {
   estimated,       ///< at least 20 effective draws of each side lie where both laws have mass: the error can be trusted
   little_overlap,  ///< fewer do: value and error are there, but both are uncertain
@@ -46,6 +49,7 @@ enum class BennettStatus {
   non_finite,      ///< a work is NaN or −∞: no number
 };
 
+/// The status in a word or two.
 inline const char* to_string(BennettStatus status) {
   switch (status) {
     case BennettStatus::estimated:
@@ -62,15 +66,17 @@ inline const char* to_string(BennettStatus status) {
   return "";
 }
 
+/// The free energy difference of two laws a and b.
 struct [[nodiscard]] FreeEnergyDifference {
   /// ΔF = F_b − F_a = −log(Z_b/Z_a), in units of kT. NaN where the status gives no number.
   double value = std::numeric_limits<double>::quiet_NaN();
-  double standard_error = std::numeric_limits<double>::quiet_NaN();
+  double standard_error = std::numeric_limits<double>::quiet_NaN();  ///< of `value`
   /// ∫ p_a p_b/(π_a p_a + π_b p_b) dx, π the shares of the draws: 1 for equal laws, 0 for laws without common ground.
   double overlap = std::numeric_limits<double>::quiet_NaN();
-  /// How many equal effective draws of a (of b) the estimate rests on: the least of the two decides the status.
-  double forward_draws = 0, backward_draws = 0;
-  BennettStatus status = BennettStatus::no_overlap;
+  /// How many equal effective draws of a the estimate rests on: the least of this and the next decides the status.
+  double forward_draws = 0;
+  double backward_draws = 0;                         ///< the same of b
+  BennettStatus status = BennettStatus::no_overlap;  ///< whether the number can be trusted
   std::string evidence = {};  ///< what speaks against the number, or why there is none; empty where all is well
 
   /// A line: the status, ΔF with its error, the overlap; then the evidence, if there is any.

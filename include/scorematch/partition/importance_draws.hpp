@@ -11,12 +11,14 @@
 
 namespace scorematch {
 
+/// Whether weighted draws can be trusted.
 enum class ImportanceStatus {
   reliable,    ///< k̂ is small enough, and chains that go on from the draws find nothing that these had missed
   unreliable,  ///< k̂ is too large (above 0.7, say), or chains found what the draws had missed
   none,        ///< no draws: the energy is nowhere finite, is NaN or −∞, or falls without bound
 };
 
+/// The status in a word or two.
 inline const char* to_string(ImportanceStatus status) {
   switch (status) {
     case ImportanceStatus::reliable:
@@ -35,7 +37,7 @@ struct [[nodiscard]] ImportanceDraws {
   Eigen::VectorXd log_ratios;       ///< S, −f − log r as they are, before smoothing
   ParetoSmoothed weights;           ///< smoothed, with k̂ and effective sample size
   LogPartition log_partition = {};  ///< log Z by the raw weights, as log_partition(model, importance_sampling) has it
-  ImportanceStatus status = ImportanceStatus::none;
+  ImportanceStatus status = ImportanceStatus::none;  ///< whether the draws can be trusted
   std::string evidence = {};  ///< what speaks against the draws, in a sentence; empty where all is well
 
   /// Points in proportion to their weights: d × count. Throws std::invalid_argument where there are no draws, and for

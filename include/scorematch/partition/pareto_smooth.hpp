@@ -15,6 +15,7 @@
 
 namespace scorematch {
 
+/// Whether means over importance weights can be trusted.
 enum class WeightStatus {
   reliable,    ///< k̂ ≤ min(1 − 1/log₁₀ S, 0.7): means over these weights, and their errors, can be trusted
   unreliable,  ///< k̂ is above that: the proposal's tails are too light, or there are too few draws
@@ -23,6 +24,7 @@ enum class WeightStatus {
   non_finite,  ///< a log weight is NaN or +∞: read `evidence`
 };
 
+/// The status in a word or two.
 inline const char* to_string(WeightStatus status) {
   switch (status) {
     case WeightStatus::reliable:
@@ -50,7 +52,7 @@ struct [[nodiscard]] ParetoSmoothed {
   double effective_sample_size = 0;  ///< 1/Σw², w the smoothed weights that sum to 1
   /// log of the mean of the smoothed weights: log Z, where the log weights are −f − log r
   double log_mean_weight = std::numeric_limits<double>::quiet_NaN();
-  WeightStatus status = WeightStatus::too_few;
+  WeightStatus status = WeightStatus::too_few;  ///< whether means over them can be trusted
   std::string evidence = {};  ///< what speaks against the weights, in a sentence; empty where all is well
 
   /// w, S numbers that sum to 1.
@@ -159,11 +161,13 @@ inline ParetoSmoothed pareto_smooth(const Eigen::VectorXd& log_weights) {
   return result;
 }
 
+/// Options of resample.
 struct ResampleOptions {
   Index count = 1000;       ///< 1 … 10⁹; without replacement at most the number of weights above 0
   bool replacement = true;  ///< draws may come more than once: exact means; without, no copies, and weights are flatter
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;   ///< of the draws; any
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const { extend::require_within(count, 1, 1'000'000'000, "ResampleOptions: count"); }
 };
 

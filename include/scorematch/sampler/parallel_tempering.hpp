@@ -52,9 +52,13 @@ struct parallel_tempering {
   double hottest = 100;             ///< τ of the last, above 1: barriers of a few τ are no barriers
   std::vector<double> ladder = {};  ///< τ_0 = 1 … τ_last, rising; empty: 1 … hottest in equal ratios
 
+  /// Of a TransitionKernel (sampler/transition_kernel.hpp).
+  ///@{
   static constexpr bool adjusted = true;
   static constexpr bool keeps_score = requires { Kernel::keeps_score; };
+  ///@}
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     static_assert(Kernel::adjusted, "parallel_tempering takes a Metropolis kernel: hmc, mala, barker or your own");
     kernel.validate();
@@ -73,8 +77,10 @@ struct parallel_tempering {
     if (!ladder.empty()) return ladder[static_cast<std::size_t>(k)];
     return std::pow(hottest, static_cast<double>(k) / static_cast<double>(temperatures - 1));
   }
+  /// How many temperatures there are.
   Index levels() const { return ladder.empty() ? temperatures : static_cast<Index>(ladder.size()); }
 
+  /// Of a TransitionKernel: energies and scores of all replicas, all at the chain's state.
   template <class T>
   void start(extend::Target<T>& target, extend::Chains<T>& chains) const {
     Replicas<T>& own = chains.own.template of<Replicas<T>>();
@@ -93,6 +99,7 @@ struct parallel_tempering {
     chains.S = own.chains[0].S;
   }
 
+  /// Of a TransitionKernel: a step of each replica, then the swaps.
   template <class T>
   void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
     Replicas<T>& own = chains.own.template of<Replicas<T>>();
