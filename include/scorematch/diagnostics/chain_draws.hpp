@@ -28,6 +28,7 @@ enum class Reason {
   tied,             ///< so many draws are equal that a quantile does not divide them
 };
 
+/// The reason in a few words.
 inline const char* to_string(Reason reason) {
   switch (reason) {
     case Reason::none:
@@ -50,9 +51,10 @@ inline const char* to_string(Reason reason) {
 
 /// A diagnostic's number, or the reason why there is none; then the value is NaN.
 struct [[nodiscard]] Diagnostic {
-  double value = std::numeric_limits<double>::quiet_NaN();
-  Reason reason = Reason::none;
+  double value = std::numeric_limits<double>::quiet_NaN();  ///< the number; NaN where there is none
+  Reason reason = Reason::none;                             ///< why there is none
 
+  /// Whether there is a number.
   bool has_value() const { return reason == Reason::none; }
 };
 
@@ -61,6 +63,7 @@ inline constexpr Index least_draws = 4;  ///< of each chain
 /// would be the same for all draws.
 inline constexpr Index least_draws_for_ess = 12;
 
+/// Whether every draw is finite.
 inline bool all_finite(const ChainView& x) {
   for (Index c = 0; c < x.cols(); ++c)
     for (Index i = 0; i < x.rows(); ++i)
@@ -87,8 +90,9 @@ inline Reason reason_of(const ChainView& x, Index least) {
 struct CentredDraws {
   Eigen::MatrixXd deviations;  ///< kept × chains
   double mean = 0;             ///< of x
-  int exponent = 0;
+  int exponent = 0;            ///< of their unit, 2^exponent
 
+  /// Of finite draws.
   explicit CentredDraws(const ChainView& x) : deviations(x.rows(), x.cols()) {
     const double low = x.minCoeff(), high = x.maxCoeff(), origin = 0.5 * low + 0.5 * high;
     std::frexp(0.5 * high - 0.5 * low, &exponent);

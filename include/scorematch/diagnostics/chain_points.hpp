@@ -20,6 +20,7 @@ struct ChainPoints {
   Eigen::MatrixXd points;  ///< d × (chains · kept): all chains' first kept state, then all chains' second, …
   Index chains = 1;        ///< ≥ 1
 
+  /// How many states of each chain there are.
   Index kept() const { return points.cols() / chains; }
 
   /// Throws std::invalid_argument unless the columns are whole rounds of the chains.

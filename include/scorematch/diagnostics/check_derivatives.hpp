@@ -16,13 +16,14 @@ namespace scorematch {
 
 /// What check_derivatives found.
 struct [[nodiscard]] DerivativeReport {
+  /// Right, wrong, no clean slope, skipped.
   using Verdict = diagnostics::Verdict;
 
   /// A quantity and its worst element; for pull_back `row` is the index in θ and `column` is −1.
   using Entry = diagnostics::Entry;
 
-  bool passed = false;  ///< something was compared, and all that was is right
-  std::vector<Entry> entries = {};
+  bool passed = false;              ///< something was compared, and all that was is right
+  std::vector<Entry> entries = {};  ///< one for each quantity
 
   /// The entry of a quantity; null if there is none.
   const Entry* find(const std::string& quantity) const { return diagnostics::find(entries, quantity); }

@@ -18,13 +18,14 @@ namespace scorematch {
 
 /// What check_objective found.
 struct [[nodiscard]] ObjectiveReport {
+  /// Right, wrong, no clean slope, skipped.
   using Verdict = diagnostics::Verdict;
   /// A quantity and its worst element: `column` is the sample's column in X, `row` the coordinate (in the k-th of
   /// several runs of points k d + coordinate), the direction, or, for the gradient, the index in θ.
   using Entry = diagnostics::Entry;
 
-  bool passed = false;  ///< something was compared, and all that was is right
-  std::vector<Entry> entries = {};
+  bool passed = false;              ///< something was compared, and all that was is right
+  std::vector<Entry> entries = {};  ///< one for each quantity
 
   /// The entry of a quantity; null if there is none.
   const Entry* find(const std::string& quantity) const { return diagnostics::find(entries, quantity); }
@@ -388,6 +389,7 @@ class ObjectiveCheck {
   ObjectiveReport report_;
 };
 
+/// As scorematch::check_objective, for X in double; NoModel{} for pseudo-random values.
 template <class O, class M>
 ObjectiveReport check_objective(const O& objective, const M& model, const detail::DependentMatrix<O>& X) {
   static_assert(

@@ -18,6 +18,7 @@ namespace scorematch::diagnostics {
 /// Steps h = 2⁻³, 2⁻⁵, …, 2⁻²⁹, in units of max(1, |x_i|): coarse enough for sums with much rounding, fine enough for
 /// functions that vary over 1e-6.
 inline constexpr int rungs = 14;
+/// The step of a rung, counted from 0.
 inline double step_of(int rung) { return std::exp2(-3 - 2 * rung); }
 
 /// The central differences of R × C numbers at one step.
@@ -47,6 +48,7 @@ struct Rung {
   }
 };
 
+/// The differences at all steps, the coarsest first.
 using Ladder = std::vector<Rung>;
 
 /// The difference to trust at each element, chosen without a look at what was written. A step's uncertainty is what the
@@ -82,15 +84,19 @@ struct BestDifference {
   }
 };
 
+/// Of written numbers beside central differences: right, wrong, not told because no step has a clean difference, or not
+/// compared.
 enum class Verdict { right, wrong, no_clean_slope, skipped };
 
 /// The verdict on R × C numbers, and the worst of them.
 struct Comparison {
-  Verdict verdict = Verdict::skipped;
-  Index column = -1, row = -1;      ///< of the worst element, counted from 0
-  double written = 0, numeric = 0;  ///< its value as it was written, and by central differences
-  double error = 0;                 ///< |written − numeric|, relative to the largest of its column
-  double slope = 0;                 ///< of that error as the step falls; NaN where it is rounding at every step
+  Verdict verdict = Verdict::skipped;  ///< the verdict
+  Index column = -1;                   ///< of the worst element, counted from 0
+  Index row = -1;                      ///< the same
+  double written = 0;                  ///< its value as it was written
+  double numeric = 0;                  ///< its value by central differences
+  double error = 0;                    ///< |written − numeric|, relative to the largest of its column
+  double slope = 0;                    ///< of that error as the step falls; NaN where it is rounding at every step
 };
 
 /// A quantity and its worst element.
@@ -99,6 +105,7 @@ struct Entry : Comparison {
   std::string note;      ///< what the mistake looks like, or why nothing was compared; may be empty
 };
 
+/// The entry of a quantity; null if there is none.
 inline const Entry* find(const std::vector<Entry>& entries, const std::string& quantity) {
   for (const Entry& entry : entries)
     if (entry.quantity == quantity) return &entry;

@@ -46,6 +46,7 @@ inline double effective_size(const Eigen::MatrixXd& y) {
   return all / std::max(-1 + 2 * sum + last, 1 / std::log10(all));
 }
 
+/// The same where it can be had; `if_constant` is the reason that constant draws get.
 inline Diagnostic effective_size_of(const Eigen::MatrixXd& y, Reason if_constant) {
   const Reason reason = reason_of(y, 1);
   if (reason == Reason::constant) return {.reason = if_constant};
@@ -78,6 +79,7 @@ inline Diagnostic ess_bulk(const ChainView& x) {
   return effective_size_of(normal_scores(halves(x)), Reason::constant);
 }
 
+/// The effective sample size of the indicators x ≤ quantile; `tied` where they are all equal.
 inline Diagnostic ess_below(const ChainView& x, double quantile) {
   return effective_size_of(halves((x.array() <= quantile).cast<double>()), Reason::tied);
 }

@@ -14,10 +14,12 @@
 
 namespace scorematch::diagnostics {
 
+/// Options of expectation.
 struct ExpectationOptions {
   double max_r_hat = 1.01;  ///< > 1; above it the chains disagree on f
   double min_ess = 100;     ///< > 0; below it the standard error is not to be relied on
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(max_r_hat > 1, {"ExpectationOptions: max_r_hat is ", max_r_hat, "; it must be above 1"});
     extend::require_positive(min_ess, "ExpectationOptions: min_ess");
@@ -32,6 +34,7 @@ enum class ExpectationStatus {
   no_number,        ///< `reason` says why there is no error, or no mean
 };
 
+/// The status in a word or two.
 inline const char* to_string(ExpectationStatus status) {
   switch (status) {
     case ExpectationStatus::estimated:
@@ -48,12 +51,12 @@ inline const char* to_string(ExpectationStatus status) {
 
 /// A mean over draws.
 struct [[nodiscard]] Expectation {
-  double mean = std::numeric_limits<double>::quiet_NaN();
-  double mcse = mean;   ///< Monte Carlo standard error: sd/√ESS
-  double ess = mean;    ///< effective sample size for the mean
+  double mean = std::numeric_limits<double>::quiet_NaN();  ///< the mean over all draws
+  double mcse = mean;                                      ///< Monte Carlo standard error: sd/√ESS
+  double ess = mean;                                       ///< effective sample size for the mean
   double r_hat = mean;  ///< NaN for one chain, of which nobody knows whether another would agree
-  ExpectationStatus status = ExpectationStatus::no_number;
-  Reason reason = Reason::none;  ///< why a number is missing
+  ExpectationStatus status = ExpectationStatus::no_number;  ///< how good the mean is
+  Reason reason = Reason::none;                             ///< why a number is missing
 
   /// A line: mean ± error, ESS, R̂, and the status.
   std::string text() const {

@@ -35,9 +35,10 @@ enum class KernelScale {
 struct KernelSteinOptions {
   double c = 1;            ///< > 0
   double exponent = -0.5;  ///< b, in (−1, 0): then the discrepancy tells when points do not converge
-  KernelScale scale = KernelScale::identity;
+  KernelScale scale = KernelScale::identity;  ///< the matrix L
   Index max_points = 10'000;  ///< 1 … 10⁷: more points than this are refused, since the cost grows with their square
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_positive(c, "KernelSteinOptions: c");
     extend::require(exponent > -1 && exponent < 0,
@@ -48,11 +49,12 @@ struct KernelSteinOptions {
 
 /// How a discrepancy came about.
 enum class KernelSteinStatus {
-  computed,
+  computed,    ///< there is a number
   degenerate,  ///< the points leave no L: a coordinate is constant, the covariance singular, the median distance 0
   non_finite,  ///< a point or a score is not finite
 };
 
+/// The status in a word or two.
 inline const char* to_string(KernelSteinStatus status) {
   switch (status) {
     case KernelSteinStatus::computed:
@@ -71,8 +73,8 @@ struct [[nodiscard]] KernelSteinDiscrepancy {
   double v_statistic = value;  ///< mean of k₀ over all pairs, also of a point with itself: ≥ 0, biased upwards
   double u_statistic = value;  ///< mean of k₀ over pairs of different points: unbiased, may be negative; NaN of one
                                ///< point, and where points have weights
-  Index points = 0;
-  KernelSteinStatus status = KernelSteinStatus::computed;
+  Index points = 0;            ///< n
+  KernelSteinStatus status = KernelSteinStatus::computed;  ///< whether there is a number
 
   /// A line: the discrepancy, both statistics, and the status where it is not good.
   std::string text() const {
@@ -130,6 +132,7 @@ class SteinKernel {
 
   /// Whether the points leave an L.
   bool usable() const { return usable_; }
+  /// The number of points, n.
   Index size() const { return count_; }
 
   /// k₀ of the points first_row … first_row + rows − 1 with the points first_column …: the first rows of K, which has
@@ -285,6 +288,7 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
   return total;
 }
 
+/// Throws std::invalid_argument unless both are d × n, n ≥ 1 and at most max_points.
 inline void require_points_and_scores(const Eigen::Ref<const Eigen::MatrixXd>& points,
                                       const Eigen::Ref<const Eigen::MatrixXd>& scores,
                                       const KernelSteinOptions& options, const char* function) {
@@ -330,8 +334,9 @@ inline KernelSteinDiscrepancy kernel_stein_discrepancy(const Eigen::Ref<const Ei
   return result;
 }
 
+/// Options of kernel_stein_test.
 struct KernelSteinTestOptions {
-  KernelSteinOptions kernel = {};
+  KernelSteinOptions kernel = {};  ///< the kernel
   Index resamples = 500;           ///< of the wild bootstrap, 19 … 10⁶
   double false_alarm_rate = 0.01;  ///< in (0, 1), above 1/(resamples + 1)
   /// The probability, in (0, ½], that the bootstrap's sign changes from a draw of a chain to the next: ½ for
@@ -340,6 +345,7 @@ struct KernelSteinTestOptions {
   double min_ess = 100;    ///< > 0: effective draws, below which nothing is said
   std::uint64_t seed = 0;  ///< of the bootstrap
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     kernel.validate();
     extend::require_within(resamples, 19, 1'000'000, "KernelSteinTestOptions: resamples");
@@ -360,6 +366,7 @@ enum class KernelSteinVerdict {
   non_finite,
 };
 
+/// The verdict in a word or two.
 inline const char* to_string(KernelSteinVerdict verdict) {
   switch (verdict) {
     case KernelSteinVerdict::passed:
@@ -376,12 +383,13 @@ inline const char* to_string(KernelSteinVerdict verdict) {
   return "";
 }
 
+/// A test of whether draws are those of the model.
 struct [[nodiscard]] KernelSteinTest {
-  KernelSteinDiscrepancy discrepancy = {};
-  double p_value = std::numeric_limits<double>::quiet_NaN();
-  double ess = p_value;   ///< effective draws of the scores' worst coordinate
-  double flip = p_value;  ///< that was used
-  KernelSteinVerdict status = KernelSteinVerdict::not_enough_draws;
+  KernelSteinDiscrepancy discrepancy = {};                    ///< of the draws
+  double p_value = std::numeric_limits<double>::quiet_NaN();  ///< of the discrepancy if the draws are right
+  double ess = p_value;                                       ///< effective draws of the scores' worst coordinate
+  double flip = p_value;                                      ///< that was used
+  KernelSteinVerdict status = KernelSteinVerdict::not_enough_draws;  ///< the verdict
 
   /// Two lines: the status and the p-value; the discrepancy.
   std::string text() const {

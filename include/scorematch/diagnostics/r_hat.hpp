@@ -20,6 +20,7 @@ inline double potential_scale_reduction(const Eigen::MatrixXd& y) {
   return std::sqrt((between / within + n - 1) / n);
 }
 
+/// Why draws have no R̂, or Reason::none.
 inline Reason reason_of_r_hat(const ChainView& x) {
   const Reason reason = reason_of(x, least_draws);
   if (reason != Reason::none) return reason;

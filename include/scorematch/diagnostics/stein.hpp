@@ -22,6 +22,7 @@
 
 namespace scorematch::diagnostics {
 
+/// Options of stein_table.
 struct SteinOptions {
   double false_alarm_rate = 0.01;  ///< in (0, 1): of the whole table, for draws that are right
   /// ≥ 0: a bias of at most this is no alarm. In units that do not depend on x's: a mean off by so many standard
@@ -30,6 +31,7 @@ struct SteinOptions {
   double min_ess = 100;                 ///< > 0: effective draws of each term, below which nothing is said
   std::vector<std::string> names = {};  ///< of the coordinates; none: x[0], x[1], …
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(false_alarm_rate > 0 && false_alarm_rate < 1,
                     {"SteinOptions: false_alarm_rate is ", false_alarm_rate, "; it must lie between 0 and 1"});
@@ -47,6 +49,7 @@ enum class SteinStatus {
   non_finite,        ///< a point or a score is not finite
 };
 
+/// The status in a word or two.
 inline const char* to_string(SteinStatus status) {
   switch (status) {
     case SteinStatus::passed:
@@ -63,16 +66,16 @@ inline const char* to_string(SteinStatus status) {
 
 /// A mean that Stein's identity makes 0, without a unit.
 struct SteinTerm {
-  double mean = std::numeric_limits<double>::quiet_NaN();
-  double mcse = mean;  ///< its Monte Carlo standard error
-  double z = mean;     ///< mean/mcse
-  double ess = mean;   ///< effective draws
-  Reason reason = Reason::none;
+  double mean = std::numeric_limits<double>::quiet_NaN();  ///< the mean
+  double mcse = mean;                                      ///< its Monte Carlo standard error
+  double z = mean;                                         ///< mean/mcse
+  double ess = mean;                                       ///< effective draws
+  Reason reason = Reason::none;                            ///< why there is no error
 };
 
 /// Of one coordinate, with m its mean over the draws and σ its standard deviation:
 struct SteinRow {
-  std::string name;
+  std::string name;         ///< of the coordinate
   SteinTerm mean = {};      ///< σ s: of N(μ, σ²) it is (μ − m)/σ
   SteinTerm variance = {};  ///< 1 + (x − m) s: minus the relative error of the variance
   SteinTerm third = {};     ///< (2(x − m) + (x − m)² s)/σ: of skewness
@@ -80,14 +83,14 @@ struct SteinRow {
 
 /// The table of z-values.
 struct [[nodiscard]] SteinTable {
-  std::vector<SteinRow> rows = {};
-  double threshold = 0;  ///< |z| above which a term is an alarm, tolerance 0
+  std::vector<SteinRow> rows = {};  ///< one a coordinate
+  double threshold = 0;             ///< |z| above which a term is an alarm, tolerance 0
   double detectable =
-      std::numeric_limits<double>::quiet_NaN();  ///< the bias of σ s or 1 + (x − m) s, of the coordinate
-                                                 ///< that is seen worst, that would be an alarm
-  Index biased_terms = 0;
-  SteinStatus status = SteinStatus::not_enough_draws;
-  std::string evidence = {};  ///< what the status rests on, in a sentence
+      std::numeric_limits<double>::quiet_NaN();        ///< the bias of σ s or 1 + (x − m) s, of the coordinate
+                                                       ///< that is seen worst, that would be an alarm
+  Index biased_terms = 0;                              ///< how many terms are alarms
+  SteinStatus status = SteinStatus::not_enough_draws;  ///< whether an alarm was raised
+  std::string evidence = {};                           ///< what the status rests on, in a sentence
 
   /// The aligned table, and a line: the status and what it rests on.
   std::string text() const {
@@ -162,6 +165,7 @@ inline SteinRow stein_row(std::string name, const Eigen::MatrixXd& x, const Eige
   return row;
 }
 
+/// Sets status and evidence by the terms.
 inline void judge(SteinTable& table, const SteinOptions& options) {
   const double tests = 3 * static_cast<double>(table.rows.size());
   // Šidák: 1 − (1 − α)^m = the rate; the largest of m normal numbers exceeds the threshold so often, or less.
@@ -267,6 +271,7 @@ SteinTable stein_table(const M& model, const ChainPoints& draws, const SteinOpti
   return stein_table(draws, scores, options);
 }
 
+/// The same of points of chains, d × (chains · kept).
 template <extend::has_dimension M>
 SteinTable stein_table(const M& model, const Eigen::Ref<const Eigen::MatrixXd>& points, Index chains,
                        const SteinOptions& options = {}) {

@@ -12,6 +12,7 @@
 
 namespace scorematch::diagnostics {
 
+/// Options of stein_thinning.
 struct SteinThinningOptions {
   KernelSteinOptions kernel = {.max_points = 1'000'000};  ///< the cost is count · n · d
   /// Δ log p of each of the n points (trace_of(model, X)), whose positive part is added to k₀(x, x): without it saddle
@@ -22,6 +23,7 @@ struct SteinThinningOptions {
   Eigen::VectorXd log_densities = {};
   double entropy_weight = 1;  ///< ≥ 0, in units of 1/count
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     kernel.validate();
     extend::require(
@@ -41,10 +43,11 @@ struct SteinThinningOptions {
   }
 };
 
+/// Points chosen to have a small kernel Stein discrepancy.
 struct [[nodiscard]] SteinThinning {
   std::vector<Index> indices = {};  ///< columns of points, as they were chosen; a point may be chosen again
   double discrepancy = std::numeric_limits<double>::quiet_NaN();  ///< kernel Stein discrepancy of the chosen
-  KernelSteinStatus status = KernelSteinStatus::computed;
+  KernelSteinStatus status = KernelSteinStatus::computed;         ///< whether points could be chosen
 
   /// A line: how many points, their discrepancy, and the status.
   std::string text() const {

@@ -20,10 +20,12 @@ namespace scorematch::diagnostics {
 
 /// A function of a point that a user wants to know the mean of, and its name.
 struct NamedFunction {
-  std::string name;
+  std::string name;  ///< as the table prints it
+  /// Called with a point, d numbers.
   std::function<double(const Eigen::VectorXd&)> value;
 };
 
+/// Options of summary.
 struct SummaryOptions {
   double max_r_hat = 1.01;                    ///< > 1; a row above it speaks against the draws
   double min_ess = 400;                       ///< > 0; so does one whose bulk or tail ESS is below
@@ -32,6 +34,7 @@ struct SummaryOptions {
   /// chains. Empty: R̂ of rank-normalised halves.
   std::vector<Index> superchains = {};
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(max_r_hat > 1, {"SummaryOptions: max_r_hat is ", max_r_hat, "; it must be above 1"});
     extend::require_positive(min_ess, "SummaryOptions: min_ess");
@@ -50,6 +53,7 @@ enum class SummaryStatus {
   stuck,            ///< a chain never moved
 };
 
+/// The status in a word or two.
 inline const char* to_string(SummaryStatus status) {
   switch (status) {
     case SummaryStatus::good:
@@ -69,23 +73,27 @@ inline const char* to_string(SummaryStatus status) {
 /// One quantity. What has no number is NaN, and `reason` says why; mean, sd and quantiles are there of all finite
 /// draws.
 struct SummaryRow {
-  std::string name;
-  double mean = std::numeric_limits<double>::quiet_NaN();
-  double mcse = mean;  ///< Monte Carlo standard error of the mean
-  double sd = mean;    ///< of the law, with S − 1
-  double q05 = mean, median = mean, q95 = mean;
-  double ess_bulk = mean, ess_tail = mean;
-  double r_hat = mean;  ///< nested, where superchains are given
-  Reason reason = Reason::none;
+  std::string name;                                        ///< of the coordinate or function
+  double mean = std::numeric_limits<double>::quiet_NaN();  ///< of all draws
+  double mcse = mean;                                      ///< Monte Carlo standard error of the mean
+  double sd = mean;                                        ///< of the law, with S − 1
+  double q05 = mean;                                       ///< the 5 % quantile
+  double median = mean;                                    ///< the 50 % quantile
+  double q95 = mean;                                       ///< the 95 % quantile
+  double ess_bulk = mean;                                  ///< effective sample size for the middle of the law
+  double ess_tail = mean;                                  ///< the less of those of the 5 % and 95 % quantiles
+  double r_hat = mean;                                     ///< nested, where superchains are given
+  Reason reason = Reason::none;                            ///< why a number is missing
 };
 
 /// The table, its verdict, and what speaks against the draws.
 struct [[nodiscard]] Summary {
-  std::vector<SummaryRow> rows = {};
-  Index chains = 0, kept = 0;
-  Index stuck_chains = 0;  ///< all of whose states are the same point
-  SummaryStatus status = SummaryStatus::no_number;
-  std::string evidence = {};  ///< what the status rests on, in a sentence
+  std::vector<SummaryRow> rows = {};                ///< the coordinates, then the functions
+  Index chains = 0;                                 ///< how many
+  Index kept = 0;                                   ///< states of each
+  Index stuck_chains = 0;                           ///< all of whose states are the same point
+  SummaryStatus status = SummaryStatus::no_number;  ///< whether the draws can be used
+  std::string evidence = {};                        ///< what the status rests on, in a sentence
 
   /// The row of a name; null if there is none.
   const SummaryRow* find(const std::string& name) const {

@@ -18,6 +18,7 @@
 
 namespace scorematch::diagnostics {
 
+/// Options of write_trace_picture.
 struct TracePictureOptions {
   std::vector<Index> coordinates = {};  ///< at most 6; none: the first 6
   Index chains = 6;                     ///< 1 … 20: of more than these the first are drawn; ranks are over all
@@ -25,6 +26,7 @@ struct TracePictureOptions {
   Index bins = 20;                      ///< 2 … 100 of the rank histograms
   Index lags = 50;                      ///< ≥ 1
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(coordinates.size() <= 6,
                     {"TracePictureOptions: coordinates has ", coordinates.size(), " entries; at most 6 are drawn"});
@@ -193,6 +195,7 @@ inline void write_trace_picture(const std::string& path, const ChainPoints& draw
   }
 }
 
+/// The same of points of chains, d × (chains · kept)
 inline void write_trace_picture(const std::string& path, const Eigen::Ref<const Eigen::MatrixXd>& points, Index chains,
                                 const std::vector<std::string>& names = {}, const TracePictureOptions& options = {}) {
   write_trace_picture(path, ChainPoints{points, chains}, names, options);

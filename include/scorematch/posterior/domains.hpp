@@ -37,6 +37,9 @@ inline auto ones_below(Index rows, Index cols, bool diagonal) {
 
 /// All numbers: the map is the identity.
 struct real {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   Index free = 1, size = free;
 
   template <class U>
@@ -56,10 +59,14 @@ struct real {
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
   }
+  ///@}
 };
 
 /// Above `low`: low + exp(u); log Jacobian Σ u.
 struct above {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   double low = 0;
   Index free = 1, size = free;
 
@@ -81,11 +88,15 @@ struct above {
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
   }
+  ///@}
 };
 
 /// Between `low` and `high`: low + (high − low)/(1 + exp(−u)); log Jacobian Σ log(high − low) − log(1 + e^u) −
 /// log(1 + e^−u).
 struct interval {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   double low = 0, high = 1;
   Index free = 1, size = free;
 
@@ -107,10 +118,14 @@ struct interval {
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
   }
+  ///@}
 };
 
 /// n ≥ 2 increasing numbers: v₀ = u₀, v_k = v_{k−1} + exp(u_k); log Jacobian Σ_{k≥1} u_k.
 struct ordered {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   Index free = 2, size = free;
 
   template <class U>
@@ -139,12 +154,16 @@ struct ordered {
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
   }
+  ///@}
 };
 
 /// n ≥ 2 positive numbers whose sum is 1, by breaking a stick: with a_k = u_k − log(n − 1 − k) and z_k = 1/(1 +
 /// e^−a_k), v_k = z_k Π_{j<k} (1 − z_j), and the last is what is left; u = 0 is the middle. The Jacobian is that of v₀
 /// … v_{n−2}.
 struct simplex {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   Index size = 2, free = size - 1;
 
   template <class U>
@@ -185,6 +204,7 @@ struct simplex {
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
   }
+  ///@}
 
  private:
   Eigen::VectorXd offsets() const {
@@ -196,6 +216,9 @@ struct simplex {
 /// is the Cholesky factor's lower triangle (`correlation_cholesky`); in summaries it is R below its diagonal: R₁₀, R₂₀,
 /// R₂₁, …; the Jacobian is that of these.
 struct correlation {
+  /// Of a domain: from `free` numbers u, value(u) and constrain(u) make the parameter's `size` numbers; unconstrain
+  /// takes these back, and throws std::invalid_argument outside; log_jacobian(u) is log |∂value/∂u|.
+  ///@{
   Index order = 2, free = order * (order - 1) / 2, size = free;
 
   template <class U>
@@ -243,6 +266,7 @@ struct correlation {
     for (Index i = 1; i < order; ++i)
       for (Index j = 0; j < i; ++j) names.push_back(detail::text(name, '[', i, ',', j, ']'));
   }
+  ///@}
 
  private:
   Eigen::VectorXd below(const Eigen::MatrixXd& R) const {

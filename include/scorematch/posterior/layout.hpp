@@ -17,6 +17,7 @@ class Layout;
 /// What a formula reads of x by a Layout. It lives as long as the formula runs.
 class LaidOut {
  public:
+  /// For Layout::read.
   LaidOut(const Layout& layout, const formula::Value& x, const formula::Value& jacobian)
       : log_jacobian(jacobian), layout_(&layout), x_(x) {}
 
@@ -60,6 +61,7 @@ constexpr bool require_recorded_layout() {
 /// domain::above{}.value(x[1]).
 class Layout {
  public:
+  /// The domains that a parameter can have.
   using AnyDomain = std::variant<domain::real, domain::above, domain::interval, domain::ordered, domain::simplex,
                                  domain::correlation>;
 

@@ -14,6 +14,7 @@
 
 namespace scorematch {
 
+/// Options of sample.
 struct SampleOptions {
   Index chains = 1000;  ///< ≥ 1, independent, side by side
   Index steps = 1000;   ///< ≥ 1, a chain, after the burn-in
@@ -21,8 +22,8 @@ struct SampleOptions {
   /// ≥ 0 steps before these, by which metric, step and length of trajectories are learned from all chains together
   /// (sampler/adaptation.hpp), not kept. `automatic`: 400 where the library chooses the kernel, 0 where you do.
   Index warm_up = automatic;
-  Index thin = 0;  ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
-  std::uint64_t seed = 0;
+  Index thin = 0;          ///< keep every thin-th state after the burn-in; 0: the last state of each chain alone
+  std::uint64_t seed = 0;  ///< of the random numbers; any
   /// Points (d × chains), a callable π(Stream&), or N(0, I): of these, points without a finite energy are drawn again,
   /// and a Metropolis kernel moves a point that it could not leave (in a tail so steep that its step overshoots) down
   /// the energy until it can.
@@ -35,11 +36,12 @@ struct SampleOptions {
   double max_bias = 0.1;    ///< > 0: of means in deviations, and of variances, as the scores tell it
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
-  static constexpr Index automatic = -1;
+  static constexpr Index automatic = -1;  ///< for `warm_up`: as the kernel was chosen
 
   /// The steps of a warm-up.
   Index warm_up_steps() const { return std::max<Index>(0, warm_up); }
 
+  /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require(warm_up == automatic || warm_up >= 0,
                     {"SampleOptions: warm_up is ", warm_up, "; it must be 0 or more"});
@@ -90,6 +92,7 @@ enum class SampleStatus {
   biased,         ///< an unadjusted kernel's step is too large: the scores show another variance or mean
 };
 
+/// The status in a word or two.
 inline const char* to_string(SampleStatus status) {
   switch (status) {
     case SampleStatus::complete:
@@ -112,13 +115,15 @@ inline const char* to_string(SampleStatus status) {
   return "";
 }
 
+/// The result of sample: states of chains, whatever happened.
 template <class T>
 struct [[nodiscard]] Draws {
   Matrix<T> points;            ///< d × (chains · kept): all chains' first kept state, then all chains' second, …
   Matrix<T> state;             ///< d × chains: where each chain is now
   Eigen::VectorXd acceptance;  ///< chains: the share of steps that moved (1 for unadjusted chains that stayed finite)
-  Index chains = 0, kept = 0;
-  Index non_finite = 0;    ///< steps, over all chains, whose proposal, its energy or score was not finite
+  Index chains = 0;            ///< how many
+  Index kept = 0;              ///< states of each
+  Index non_finite = 0;        ///< steps, over all chains, whose proposal, its energy or score was not finite
   Index lost_chains = 0;   ///< that diverged: grow without bound, or left the finite numbers (and stay where they were)
   Index never_moved = 0;   ///< Metropolis chains none of whose proposals was accepted
   Index came_to_rest = 0;  ///< those that moved, but not in the second half of the steps
@@ -133,7 +138,7 @@ struct [[nodiscard]] Draws {
   Index leapfrogs = 0;            ///< the kernel's, as a warm-up found it; 0 where it has none
   Metric metric = {};             ///< as a warm-up found it
   std::uint64_t next_step = 0;    ///< first_step of a call that goes on from `state`
-  SampleStatus status = SampleStatus::complete;
+  SampleStatus status = SampleStatus::complete;  ///< how it ended
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
 

@@ -19,6 +19,7 @@ namespace scorematch {
 /// and a few directions), or dense; without one A = I.
 class Metric {
  public:
+  /// How A is made up.
   enum class Form { identity, diagonal, low_rank, dense };
 
   Metric() = default;
@@ -78,7 +79,9 @@ class Metric {
     return metric;
   }
 
+  /// How A is made up.
   Form form() const { return form_; }
+  /// Whether A = I.
   bool is_identity() const { return form_ == Form::identity; }
 
   /// A Aᵀ, for a target of dimension d.
@@ -102,11 +105,13 @@ class Metric {
 
   /// The parts of A, of which `form` says how they make it up: deviations (d), root (d × d, A itself where dense) and
   /// its inverse, directions (d × r), and the square roots of their variances (r).
+  ///@{
   const Eigen::VectorXd& deviations() const { return scale_; }
   const Eigen::MatrixXd& root() const { return root_; }
   const Eigen::MatrixXd& inverse() const { return inverse_; }
   const Eigen::MatrixXd& directions() const { return directions_; }
   const Eigen::VectorXd& stretch() const { return stretch_; }
+  ///@}
 
   /// "diagonal", "dense", …
   std::string text() const {
