@@ -1,4 +1,4 @@
-// What a callable that a user gives us may return: numbers, not an expression over numbers that died with the call.
+// The result of a user's callable: it must be numbers, not an expression over numbers that died with the call.
 #pragma once
 
 #include <type_traits>

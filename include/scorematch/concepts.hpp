@@ -1,7 +1,7 @@
 // The roles of the library: its map.
 //
 //   a user's class ──┐                                     ┌── objective (explicit, implicit, sliced, denoising)
-//   a formula     ───┴─► model ─ bind<T> ─► BoundModel<T> ─┤      asks for s and curvature, returns losses and adjoints
+//   a formula     ───┴─► model ─ bind<T> ─► BoundModel<T> ─┤      needs s and curvature, returns losses and adjoints
 //                                                          └── sampler (langevin, mala)
 //
 // An objective speaks of the score s = ∇ log p and of a curvature Σ_v vᵀ(∂s/∂x)v; how these come about is the model's
@@ -78,7 +78,7 @@ struct Losses {
 }  // namespace extend
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
+// Members that users write. Any sufficient subset: the rest is derived (model/user_model.hpp).
 // ---------------------------------------------------------------------------------------------------------------------
 
 using InputPoints = Eigen::Ref<const Eigen::MatrixXd>;  ///< d × B, one column per sample
@@ -193,13 +193,13 @@ template <class M>
 concept TrainableScoreClass = ScoreClass<M> && extend::has_parameters<M> && extend::has_pull_back<M>;
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What the library's generic code is written against
+// The roles that the library's generic code is written against
 // ---------------------------------------------------------------------------------------------------------------------
 
 namespace extend {
 
-/// A model at one θ, in the arithmetic T: what objectives and samplers ask. Const calls are safe from many threads,
-/// each with a workspace of its own.
+/// A model at one θ, in the arithmetic T: the type that objectives and samplers call. Const calls are safe from many
+/// threads, each with a workspace of its own.
 ///   evaluate   fills what `points` asks for
 ///   pull_back  adds Σ over rows of ∂(adjoints · values)/∂θ to `sums`, in the model's own coordinates; it follows an
 ///              evaluate of the same points, with their `gradient` set, and the same workspace
@@ -235,7 +235,7 @@ concept BoundTrainableEnergy = BoundEnergy<B, T> &&
   bound.pull_back_energy(points, workspace, weights, sums);
 };
 
-/// What a model can do beyond its score.
+/// The abilities of a model beyond its score.
 struct Abilities {
   bool energy = false;           ///< f itself: Metropolis steps, log Z, likelihoods
   bool energy_gradient = false;  ///< ∂f/∂θ: fits by likelihood

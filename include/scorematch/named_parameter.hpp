@@ -1,4 +1,4 @@
-// What files and models agree on: a block of parameters with its name.
+// A block of parameters with its name, as files and models pass it on.
 #pragma once
 
 #include <string>

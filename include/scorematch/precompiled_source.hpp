@@ -18,7 +18,7 @@
 #define SCOREMATCH_PART_CHECK
 #endif
 
-// What precompiled*.hpp would say is elsewhere (extern) is here.
+// The definitions that precompiled*.hpp declares as elsewhere (extern) are here.
 #ifdef SCOREMATCH_PART_DOUBLE
 #define SCOREMATCH_EXTERN_DOUBLE
 #endif

@@ -1,10 +1,10 @@
 // scorematch: score matching in C++20. Everything.
 //
 /// @namespace scorematch
-/// What a program uses: models, losses, fits, samplers, log Z, divergences and files.
+/// All that a program uses: models, losses, fits, samplers, log Z, divergences and files.
 /// @namespace scorematch::extend
-/// What a loss, a kernel, a sampler or a model of one's own is written against: the roles, what passes between them,
-/// the random numbers of samples and chains, and require.
+/// Names that a loss, a kernel, a sampler or a model of one's own is written against: the roles, the data that pass
+/// between them, the random numbers of samples and chains, and require.
 /// @namespace scorematch::formula
 /// The language of formulas: values, conditions, θ, and the functions of them.
 /// @namespace scorematch::log_density

@@ -1,4 +1,4 @@
-// What a compiled formula is called with: x and theta, and the noise level and the class where it takes them.
+// The arguments of a compiled formula: x and theta, and the noise level and the class where it takes them.
 #pragma once
 
 #include <type_traits>

@@ -14,8 +14,9 @@
 
 namespace scorematch::compiled {
 
-// What computes stands in a namespace of its own: argument-dependent look-up finds in this one, where values live, the
-// operators and the language alone, so that a formula's call of its user's own product(a, b) never finds ours.
+// The functions that compute are in a namespace of their own: argument-dependent look-up finds in this one, where
+// values live, the operators and the language alone, so that a formula's call of its user's own product(a, b) never
+// finds ours.
 namespace engine {
 
 /// Calls f with the constants 0 … n − 1.

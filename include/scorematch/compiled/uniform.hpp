@@ -1,4 +1,4 @@
-// What depends on θ and constants alone, inside a compiled formula: computed once a batch, read by every lane.
+// Values that depend on θ and constants alone, inside a compiled formula: computed once a batch, read by every lane.
 //
 // A formula makes the same calls in the same order each time it runs. So it runs once when θ is bound, with `binding`
 // set: every operation on θ leaves its numbers in the next free slots. When it runs over samples the operation only
@@ -161,7 +161,7 @@ SCOREMATCH_INLINE Uniform<P, kind> make_uniform(Slots<P>& slots, unsigned mask, 
 
 }  // namespace engine
 
-/// What a compiled formula receives as `theta`: the same calls as formula::Theta, whose record has the start values.
+/// The argument `theta` of a compiled formula: the same calls as formula::Theta, whose record has the start values.
 template <int P>
 class CompiledTheta {
  public:

@@ -1,4 +1,4 @@
-// What is known of Gaussians in closed form: their log density, entropy, and divergence from each other.
+// Gaussians in closed form: their log density, entropy, and divergence from each other.
 #pragma once
 
 #include <Eigen/Cholesky>

@@ -1,4 +1,4 @@
-// What every way to log Z returns.
+// The result of every way to log Z.
 #pragma once
 
 #include <limits>

@@ -15,7 +15,7 @@
 
 namespace scorematch {
 
-/// What tells the two samples apart.
+/// The classifier that tells the two samples apart.
 enum class Classifier {
   nearest_neighbour,  ///< each sample is given the kind of its nearest other one
   logistic,           ///< log odds = b + Σ_i (v_i x_i + w_i x_i²), learned on one half, tried on the other

@@ -133,8 +133,9 @@ SlicedWasserstein sliced_wasserstein(const Samples& X, const Samples& Y, const S
 ///   SW = √( mean over directions θ of W₂²(⟨θ, X⟩, ⟨θ, Y⟩) ),   θ uniform on the unit sphere
 ///
 /// of samples X (d × N) and Y (d × M), N and M as they are. W₂² on the line is exact, by the coupling of quantiles; the
-/// directions are random. A shift by m has SW = ‖m‖/√d. What the finiteness of the samples adds is not in the standard
-/// error: two samples of one law have SW > 0 too. Compare with the SW of two halves of the real data:
+/// directions are random. A shift by m has SW = ‖m‖/√d. The standard error does not contain the part that comes from
+/// the finite number of samples: two samples of one law have SW > 0 too. Compare with the SW of two halves of the real
+/// data:
 ///
 ///   sm::sliced_wasserstein(generated, real, {.projections = 1000})
 ///

@@ -1,4 +1,4 @@
-// What the ready energies share: start values, and the triangular factor of a precision.
+// Shared by the ready energies: start values, and the triangular factor of a precision.
 #pragma once
 
 #include <algorithm>

@@ -35,7 +35,7 @@ struct Jets {
   bool operator==(const Jets&) const = default;
 };
 
-/// The rows that a sweep writes: directions first … last − 1, the value and the second row if asked. The others stand
+/// The rows that a sweep writes: directions first … last − 1, the value and the second row if asked. The others stay
 /// as an earlier sweep over the same points left them.
 struct Written {
   int first = 0, last = 0;

@@ -1,4 +1,4 @@
-// What a record shows before any sweep: passes that find where a sweep may save work. Each is a function of the record
+// Passes over a record, before any sweep, that find where a sweep may save work. Each is a function of the record
 // alone, knows nothing of blocks, and can be read by itself; Replay does what they found.
 #pragma once
 
@@ -46,7 +46,7 @@ inline std::vector<char> shared_columns(const Record& record, const std::vector<
 
 // --- terms of sums ---
 
-/// What a sum α a + β b may make of a term that it alone uses.
+/// The ways in which a sum α a + β b can read a term that it alone uses.
 struct Summand {
   bool folded = false;  ///< u a with a uniform u: the sum reads a and the factor, and u a has no value
   bool adopts = false;  ///< its adjoint is that of the sum, in the sum's storage

@@ -6,9 +6,9 @@
 // are multiplied by there is 0 too: which samples need an element is carried back with its adjoint, in rows of 1 and 0.
 // Only nodes that branches alone read (`Node::optional`) have such rows.
 //
-// What depends on θ alone is evaluated first, once a batch (UniformPart, in double); the blocks read it as plain
-// numbers and add their adjoints to it; at the end one small reverse sweep turns these into the gradient with respect
-// to θ.
+// The part that depends on θ alone is evaluated first, once a batch (UniformPart, in double); the blocks read it as
+// plain numbers and add their adjoints to it; at the end one small reverse sweep turns these into the gradient with
+// respect to θ.
 #pragma once
 
 #include <memory>
@@ -44,7 +44,7 @@ class Buffer {
   Index capacity_ = 0;
 };
 
-/// What a reverse sweep is asked for.
+/// The derivatives that a reverse sweep computes.
 struct Wanted {
   bool theta = false, x = false;
 

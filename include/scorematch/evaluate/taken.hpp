@@ -1,5 +1,6 @@
-// Branches of `where` in reverse sweeps: which samples take what only branches read. Those who take a node take its
-// operands, but for the branches that they do not choose. What only comparisons read has no adjoint.
+// Branches of `where` in reverse sweeps: which samples take the nodes that only branches read. A sample that takes a
+// node takes its operands, except the branches that it does not choose. A node that only
+// comparisons read has no adjoint.
 #pragma once
 
 #include "scorematch/evaluate/replay.hpp"

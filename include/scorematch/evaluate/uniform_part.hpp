@@ -1,4 +1,5 @@
-// What a record computes from θ and constants alone: evaluated once a batch, in double, and swept back once at its end.
+// The part of a record that depends on θ and constants alone: evaluated once a batch, in double, and swept back once at
+// its end.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What a stopped training needs to go on, in a file.
+// The state that a stopped training needs to go on, in a file.
 //
 //   scorematch-checkpoint 1\n            the format's version
 //   u64                                  how many bytes follow, without the checksum

@@ -115,7 +115,7 @@ inline const char* to_string(FitStatus status) {
   return "";
 }
 
-/// What a fit returns, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
+/// The result of a fit, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
 /// non-finite loss: those of the best pass); with held-out data those of the least held-out loss, whatever the status.
 template <class M>
 struct [[nodiscard]] Fit {
@@ -229,8 +229,8 @@ Function on_all_data(objective::LossFunction<T>& function) {
 inline constexpr Index most_in_units = 64;
 
 /// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units,
-/// unless that raises `loss`. Of `search` it takes iterations, and sets what was learned. What it tells of losses is of
-/// `loss`. Where the loss in units falls below `floor` the run is `unbounded`.
+/// unless that raises `loss`. Of `search` it takes iterations, and sets what was learned. The losses that it reports
+/// are those of `loss`. Where the loss in units falls below `floor` the run is `unbounded`.
 template <class = void>
 FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
                       const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
@@ -424,7 +424,7 @@ void require_no_held_out(const FitOptions& options, const char* method) {
                    " is set, but there are no held_out data to be checked"});
 }
 
-/// What a fit needs of a model and an objective, whatever their types are: losses as functions of θ.
+/// A model and an objective as a fit needs them, whatever their types are: losses as functions of θ.
 template <class T>
 struct FitProblem {
   using LossOn = std::function<objective::LossFunction<T>(const MatrixView<T>& data)>;
@@ -552,7 +552,7 @@ class FitSearch {
     return by_adam(loss_at(function_), metric_, units, function_.samples(), floor_, held_out_, options_, theta);
   }
 
-  // What some of the samples said of a plateau all of them must say.
+  // A plateau that some of the samples show must be one for all of them.
   void judge_plateau(FitRun& run) {
     if (run.status != FitStatus::plateau) return;
     if (objective::second_order<T>(function_, function_.samples(), scale_.deviation, {}).gain < 0)
@@ -646,7 +646,7 @@ class FitSearch {
   bool lbfgs_ = true;
 };
 
-/// What a fit returns beside its model.
+/// The result of a fit, without its model.
 struct FitOutcome {
   FitRun run = {};
   Eigen::VectorXd theta = {};

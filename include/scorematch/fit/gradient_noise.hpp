@@ -1,4 +1,4 @@
-// What the gradient's own noise says of a θ: whether a noisy search has arrived there, and how far it depends on the
+// Judges a θ by the gradient's own noise: whether a noisy search has arrived there, and how far it depends on the
 // noise drawn.
 //
 // Gradients are measured as the change of the score by the step −G⁻¹g beside the score's size (fit/metric.hpp): no

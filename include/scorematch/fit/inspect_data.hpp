@@ -1,4 +1,4 @@
-// What a fit looks at before any work: the data's units, and what in the data makes a fit doubtful.
+// A fit's look at the data before any work: their units, and all that makes a fit doubtful.
 #pragma once
 
 #include <algorithm>

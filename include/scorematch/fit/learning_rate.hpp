@@ -9,7 +9,7 @@
 
 namespace scorematch {
 
-/// What becomes of a learning rate once it has warmed up.
+/// The course of a learning rate after its warm-up.
 enum class Decay {
   cosine,               ///< half a cosine, down to `final` after the last step (Loshchilov & Hutter 2017)
   constant,             ///< it stays

@@ -81,7 +81,7 @@ HeldOut watch(objective::LossFunction<T>& function, const LossOptions& options, 
           .patience = patience};
 }
 
-/// What the loop is to do; it changes nothing of it.
+/// The plan of the loop, which does not change it.
 struct MinibatchPlan {
   const char* task = "fit";
   Index samples = 1, batch = 1;  ///< batch ≤ samples
@@ -111,7 +111,7 @@ struct MinibatchState {
   double pass_loss = 0, pass_gradient = 0;  ///< sums over this pass's minibatches
   std::vector<FitStep> history = {};
 
-  /// What the training has come to if it ends here: the average where there is one.
+  /// θ if the training ends here: the average where there is one.
   const Eigen::VectorXd& present() const { return average.size() > 0 ? average : theta; }
   /// The same, or θ of the least held-out loss.
   const Eigen::VectorXd& answer() const { return held_out.any() ? held_out.best : present(); }

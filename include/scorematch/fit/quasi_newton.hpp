@@ -176,10 +176,10 @@ class Minimiser {
     return true;
   }
 
-  /// What rounding may add to the loss.
+  /// The error of the loss by rounding.
   double rounding_at(const Point& at) const { return search_.noise * (std::abs(at.loss) + metric_.square); }
 
-  /// What rounding of θ may change the score by, beside its size.
+  /// The relative change of the score by rounding of θ.
   double resolved_at(const Point& at) const {
     double most = 0;
     for (Index i = 0; i < at.theta.size(); ++i) {
@@ -355,7 +355,7 @@ class Minimiser {
     return undamped_.damping() > 1e-4 * steepest;
   }
 
-  // What a small decrement by G says is confirmed by the curvature itself, where that can be had: the loss curves up,
+  // The curvature itself must confirm a small decrement by G, where it can be had: the loss curves up,
   // and the Newton step is small, too. If not, a saddle, or G was no guide.
   bool is_minimum(const Point& at) {
     best_.saddle = false;

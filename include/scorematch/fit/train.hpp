@@ -116,7 +116,7 @@ inline const char* to_string(TrainingStatus status) {
   return "";
 }
 
-/// What a training returns, whatever happened. `model` holds the average of θ (the last θ where there is none); with
+/// The result of a training, whatever happened. `model` holds the average of θ (the last θ where there is none); with
 /// held-out data the one of the least held-out loss. A loss that diverged or was not finite is no step: `model` then
 /// holds, without held-out data, the θ at the start of the best pass, and the checkpoint stays as it was last written.
 template <class M>
@@ -220,7 +220,7 @@ class CheckpointKeeper {
   std::string error_;
 };
 
-/// What of a training does not depend on the types of model and objective.
+/// The part of a training that does not depend on the types of model and objective.
 struct TrainingRun {
   MinibatchPlan plan = {};
   MinibatchState state = {};
@@ -315,7 +315,7 @@ inline std::string described(const std::vector<int>& labels) {
   return detail::text(labels.size(), " with digest ", digest.text());
 }
 
-/// What a training that goes on must agree with, as far as options and data tell.
+/// Facts in which a training that goes on must agree, as far as options and data tell.
 template <class T>
 std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& plan, const MatrixView<T>& data,
                            const MatrixView<T>& held_out, const std::string& loss_terms) {
@@ -343,7 +343,7 @@ std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& pla
   return facts;
 }
 
-/// What a training needs of a model and an objective, whatever their types are.
+/// A model and an objective as a training needs them, whatever their types are.
 template <class T>
 struct TrainingProblem {
   Eigen::VectorXd start = {};
@@ -352,7 +352,7 @@ struct TrainingProblem {
   std::function<std::vector<Shape>()> shapes = {};  ///< of the parameters
 };
 
-/// What a training returns beside its model.
+/// The result of a training, without its model.
 struct TrainingOutcome {
   TrainingRun run = {};
   Loss loss = {};
@@ -436,8 +436,8 @@ void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Tr
 /// Reproducible: the same bits for any number of threads, and however often it was stopped in between. A call with a
 /// checkpoint that exists goes on from it, whatever θ the model has; where no step is left it returns at once, with the
 /// same result. The file is replaced in one go: stopped at any moment, even by kill -9, it is the last one or the one
-/// before. A training goes on only as what it began as: with the same data, options, model and objective. Free to
-/// change are progress, checkpoint_every, more patience, and, unless a cosine hangs on them, more steps.
+/// before. A training goes on only with the data, options, model and objective that it began with. You may change
+/// progress and checkpoint_every, and raise patience and, unless a cosine depends on them, steps.
 ///
 /// X: d × N, one column per sample. Throws std::invalid_argument for empty data, a wrong row count, a non-finite entry
 /// (with its column), options out of range, and for a checkpoint of another training, naming what differs;

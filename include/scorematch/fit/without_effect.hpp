@@ -102,7 +102,7 @@ RowsInUnits<Real> rows_in_units(const Eigen::MatrixBase<Derived>& X) {
 }
 
 /// The combinations of rows that vanish to rounding, one a column: by Gram and Schmidt, twice, the row with the most
-/// left first. What is left of a row is judged by its own rounding.
+/// left first. The rest of a row is judged by its own rounding.
 template <class Real>
 Matrix<Real> vanishing_combinations(const RowsInUnits<Real>& data) {
   const Index q = static_cast<Index>(data.varying.size()), d = data.rows.rows(), N = data.rows.cols();

@@ -8,8 +8,9 @@
 
 namespace scorematch::formula {
 
-/// Read from the record, so that it holds for every x and θ; never sampled. What is said to depend may still not do so
-/// (x − x, a parameter that is 0), what is said not to never does. Zeros of constant vectors and matrices count.
+/// Read from the record, so that it holds for every x and θ; never sampled. A value that is said to depend may still
+/// not do so (x − x, a parameter that is 0); one that is said not to never does. Zeros of constant
+/// vectors and matrices count.
 class Dependence {
  public:
   explicit Dependence(const Record& record) : record_(&record), sets_(record.nodes.size()) {

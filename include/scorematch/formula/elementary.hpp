@@ -50,7 +50,7 @@ SCOREMATCH_INLINE V number(double x) {
 
 // --- the rows ---
 
-/// What holds for a function whose row does not say otherwise.
+/// Defaults for a function whose row does not say otherwise.
 struct Usual {
   static constexpr double defined_from = -std::numeric_limits<double>::infinity();  ///< NaN below
   static constexpr bool bends = true;                                               ///< φ'' is not 0

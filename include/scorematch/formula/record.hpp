@@ -1,7 +1,7 @@
 // The record of a formula: a short straight program of vector-valued operations.
 //
 // A formula is called once, with recording types (formula/value.hpp), and leaves this behind. The evaluators replay it
-// over blocks of samples. What depends on θ alone (`uniform`) is evaluated once a batch, not once a sample.
+// over blocks of samples. Nodes that depend on θ alone (`uniform`) are evaluated once a batch, not once a sample.
 #pragma once
 
 #include <algorithm>
@@ -42,10 +42,10 @@ enum class Operation : std::uint8_t {
 };
 
 // Whoever treats operations one by one writes a switch without a default: the warning that g++ and clang give for a
-// missing case is an error in our builds (cmake/own_programs.cmake). What is asked of a few of them alone is asked
+// missing case is an error in our builds (cmake/own_programs.cmake). Questions about a few of them alone are answered
 // here.
 
-/// What is to be known of an operation besides how it is computed.
+/// Facts about an operation besides how it is computed.
 struct OperationFacts {
   bool has_adjoint = true;  ///< else nothing is passed on to the operands: it has no slopes
   bool element_by_element =
@@ -451,7 +451,7 @@ inline bool Recorder::rests_at_zero(const Node& n) const {
 }
 
 // A branch of `where` that a sample does not take must not reach its derivatives: the reverse sweeps treat what only
-// branches read with care (evaluate/replay.hpp). What only a comparison reads has no adjoint.
+// branches read with care (evaluate/replay.hpp). A node that only a comparison reads has no adjoint.
 inline void Recorder::find_optional() {
   std::vector<char> always(record_.nodes.size(), 0), sometimes(record_.nodes.size(), 0);
   always[static_cast<std::size_t>(record_.output)] = 1;

@@ -72,7 +72,7 @@ concept Initialiser = !requires {
 } /* Eigen's own */
 &&requires(const I& initialiser, const std::string& name, Eigen::MatrixXd& block) { initialiser(name, block); };
 
-/// What a formula receives as `theta`.
+/// The argument `theta` of a formula.
 ///
 ///   theta("a")            a number, 0 at the start       theta("a", sm::start_at(1.0))
 ///   theta("v", 3)         a vector                       theta("v", Eigen::Vector3d(1, 2, 3))

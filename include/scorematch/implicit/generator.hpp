@@ -253,7 +253,7 @@ Generator generator(Index noise_dimension, Index dimension, F&& formula) {
   return Generator(formula::record(noise_dimension, formula), dimension);
 }
 
-/// What a generator makes of given noise, with its density there.
+/// Points that a generator makes of given noise, with its density there.
 template <class T>
 struct [[nodiscard]] Generated {
   Matrix<T> points;       ///< d × N

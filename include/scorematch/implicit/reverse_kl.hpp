@@ -93,7 +93,7 @@ struct ReverseKlStep {
   double gradient_norm = 0;   ///< ‖∂/∂φ‖
 };
 
-/// What training returns, whatever happened: the last generator whose gradient was finite.
+/// The result of a fit by reverse_kl, whatever happened: the last generator whose gradient was finite.
 struct [[nodiscard]] ReverseKlFit {
   Generator generator;                                ///< with the fitted φ
   ReverseKlEstimate last = {};                        ///< of `generator`, on 16 batches of new noise
@@ -377,8 +377,8 @@ ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M&
 ///   auto score = sm::score_model(2, [](auto x, auto theta) { return sm::mlp(x, theta, {.outputs = 2}) - x; });
 ///   auto fit = sm::fit(generator, sm::reverse_kl{.sigma = 0.1}, target, score);
 ///
-/// What is learned is the score of q * N(0, σ²I), so that at the end this is what agrees with p: the generator's
-/// variances are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
+/// The learned score is that of q * N(0, σ²I), so that at the end this law agrees with p: the generator's variances
+/// are σ² too small. Throws std::invalid_argument for dimensions that do not agree and options out of range.
 template <class T = double, detail::AnyModel M, detail::AnyTrainableModel S>
 LearnedReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options, const M& target, const S& score) {
   options.validate();

@@ -125,7 +125,7 @@ inline double normal_quantile(double level) {
   return 0.5 * (low + high);
 }
 
-/// What sandwiches need of the samples' gradients g.
+/// Sums over the samples' gradients g, for the sandwich.
 struct GradientSums {
   Eigen::MatrixXd products;                 ///< Σ (g − centre)(g − centre)ᵀ
   Eigen::VectorXd sizes, squares, fourths;  ///< Σ |a|, Σ a², Σ a⁴ of the influences a = K (g − centre)
@@ -283,7 +283,7 @@ Vector<Real> hessian_column(Fit& fit, const Vector<Real>& theta, Index k, double
   return difference / (up[k] - down[k]);
 }
 
-/// H by central differences of the gradient. What a tenfold step does not confirm is rounding, and set to 0.
+/// H by central differences of the gradient. An entry that a tenfold step does not confirm is rounding, and set to 0.
 ///
 /// Of H_jk and H_kj, the same number, the one counts more whose gradient has less rounding: the weight of two separated
 /// modes has a gradient, and a curvature, that is smaller than the rounding of its centres' gradients. Rounding in

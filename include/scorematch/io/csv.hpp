@@ -17,7 +17,7 @@
 
 namespace scorematch {
 
-/// What read_csv_table found.
+/// The table that read_csv_table found.
 struct CsvTable {
   Eigen::MatrixXd values;            ///< d × N, one column per sample
   std::vector<std::string> columns;  ///< the d names, one per row of `values`; "0", "1", … in a file without header
@@ -407,14 +407,14 @@ CsvTable read_csv_table(const std::string& path, const std::vector<std::string>&
 /// decimal point, whatever the locale (a decimal comma: CsvOptions::decimal). Numbers are read as the nearest double: a
 /// tiny one as 0.
 ///
-/// Not every table says what it is. What is taken without a question:
+/// Not every table says what it is. These are taken without an option:
 ///   * separators: the one of comma, semicolon and tab that the first line has most of; blanks where it has none;
 ///   * lines that begin with # are comments (cmdstan). The last one above the table names the columns if it has as many
 ///     words as that has columns and the names asked for are among them ("# x y" of np.savetxt);
 ///   * separators at the end of every line, and lines of separators alone at the end, hold no values;
 ///   * a first column without a name numbers the rows (pandas, R) and is no part of the sample unless it is asked for,
 ///     as ""; rows that begin with a name that the header lacks (R's write.table) lose it.
-/// What is an error until CsvOptions says it: a first line of numbers that may name the columns (0, 1, 2 above the
+/// These are errors until CsvOptions decides: a first line of numbers that may name the columns (0, 1, 2 above the
 /// data; years; numbers beside words), a blank line between rows, decimal commas, a # that may begin a row, a first
 /// column without a name whose numbers are not whole or repeat.
 ///

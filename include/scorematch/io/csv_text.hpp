@@ -1,4 +1,4 @@
-// What the text of a table says: its records and fields, its separator, and what a field is. read_csv (csv.hpp) makes
+// The text of a table: its records and fields, its separator, and what a field is. read_csv (csv.hpp) makes
 // samples of it.
 #pragma once
 
@@ -23,13 +23,13 @@ namespace scorematch {
 /// that look like the columns' own, 0, 1, 2, … above all: see read_csv.
 enum class CsvHeader { automatic, present, absent };
 
-/// What a missing value among the chosen columns does to read_csv: an error, or the row is left out. CsvMissing are an
+/// The effect of a missing value among the chosen columns: an error, or the row is left out. Missing are an
 /// empty field, NA, N/A, `#N/A`, `<NA>`, NaN, null, none, nil, ?, - and a lone point, in capitals or not, and what
 /// CsvOptions::missing_marks adds.
 enum class CsvMissing { error, drop_row };
 
-/// What lines that begin with # are. `automatic`: comments, left out; but one that has a value glued to its # and as
-/// many fields as the table could be a row ("#ff0000,1"), and is an error. `skip`: comments. `keep`: rows.
+/// The meaning of lines that begin with #. `automatic`: comments, left out; but one that has a value glued to its # and
+/// as many fields as the table could be a row ("#ff0000,1"), and is an error. `skip`: comments. `keep`: rows.
 enum class CsvComments { automatic, skip, keep };
 
 /// How read_csv reads a file.

@@ -187,7 +187,7 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
     }
 }
 
-/// What a .npy file holds.
+/// The contents of a .npy file.
 struct Npy {
   NpyHeader header;
   std::string_view bytes;  ///< of the numbers

@@ -12,8 +12,8 @@
 //   end
 //
 // 1 is the format's version. Numbers are finite, and the shortest text that reads back as the same double. A name is
-// the rest of its line, so it may hold spaces, but no control characters. Before the count may stand how the data were
-// standardised, a coordinate per line, its mean and its deviation:
+// the rest of its line, so it may hold spaces, but no control characters. Lines before the count may say how the data
+// were standardised, a coordinate per line, its mean and its deviation:
 //
 //   standardised 2
 //   43.92 5.45
@@ -58,7 +58,7 @@ inline bool can_be_saved(std::string_view name) {
          std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; });
 }
 
-/// What a file of parameters holds.
+/// The contents of a file of parameters.
 struct SavedParameters {
   std::vector<NamedParameter> parameters = {};
   std::optional<Standardisation> standardisation = {};

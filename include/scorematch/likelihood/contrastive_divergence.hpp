@@ -85,7 +85,7 @@ double contrast(Energy& energy, const Matrix<T>& X, const Matrix<T>& Y, Eigen::V
   return values.head(X.cols()).mean() - values.tail(Y.cols()).mean();
 }
 
-/// What the model's chains did over the second half of a fit.
+/// Moves of the model's chains over the second half of a fit.
 struct ChainMoves {
   double acceptance = 0;
   Index rounds = 0;

@@ -1,4 +1,4 @@
-// What fits of an energy itself, not of its score, share: the result, and the check of what the model must offer.
+// Shared by the fits of an energy itself, not of its score: the result, and the check of what the model must offer.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace scorematch {
 
-/// What a fit by likelihood, contrastive divergence or noise contrastive estimation returns, whatever happened.
+/// The result of a fit by likelihood, contrastive divergence or noise contrastive estimation, whatever happened.
 template <class M>
 struct [[nodiscard]] LikelihoodFit {
   M model;                                ///< with the fitted θ

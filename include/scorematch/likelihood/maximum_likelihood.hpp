@@ -223,7 +223,7 @@ void maximise(const maximum_likelihood& method, const detail::DependentMatrix<M>
   result.log_partition = expectation.log_partition();
 }
 
-/// What standard errors ask of a fit by likelihood (inference/standard_errors.hpp).
+/// A fit by likelihood, as standard errors need it (inference/standard_errors.hpp).
 template <class M>
 class ExactFit {
   using Energy = decltype(energy_function<double>(std::declval<const M&>()));

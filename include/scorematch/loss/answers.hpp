@@ -1,4 +1,4 @@
-// What an objective answers, checked once a block: that each member was set, and its shape.
+// Checks an objective's answers once a block: that each member was set, and its shape.
 //
 // Members live as long as a thread does, so a member that an objective forgets would hold the numbers of the block
 // before. Each is therefore marked first, in the rows of the first and the last sample, with a NaN that no computation
@@ -15,7 +15,7 @@
 
 namespace scorematch::objective {
 
-/// What stands where nothing was written yet, and where the objective did not ask.
+/// Marks of numbers that nobody has written yet, and of those that the objective did not ask for.
 enum class Blank { unset, unasked };
 
 template <class T>
@@ -202,7 +202,7 @@ void prepare_points(const O& objective, const extend::Samples<T>& samples, exten
   Answers<T>::require_points(points, samples.X.rows(), samples.X.cols());
 }
 
-/// objective.score, checked. What the model was not asked for is NaN in `values`.
+/// objective.score, checked. Numbers that the model was not asked for are NaN in `values`.
 template <class T, class O>
 void score_points(const O& objective, const extend::Samples<T>& samples, const extend::Points<T>& points,
                   typename O::template Notes<T>& notes, const Asked& asked, extend::ScoreValues<T>& values,

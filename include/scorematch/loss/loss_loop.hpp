@@ -30,7 +30,7 @@ struct Estimate {
   double standard_error = 0;  ///< of the mean; 0 for one sample
 };
 
-/// What a loss returns. Nothing is repaired: a non-finite number stays in view.
+/// The result of a loss. Nothing is repaired: a non-finite number stays in view.
 struct Loss {
   double value = 0;                   ///< mean over samples
   double standard_error = 0;          ///< of that mean; 0 for a single sample
@@ -108,7 +108,7 @@ void drop_padding(Index count, Index rows, extend::ScoreAdjoints<T>& bar) {
   drop(bar.curvature.data(), bar.curvature.size());
 }
 
-/// What a thread keeps between two blocks.
+/// The storage of a thread, kept between two blocks.
 template <class T>
 struct BlockState {
   extend::Room workspace, notes;  ///< the model's and the objective's

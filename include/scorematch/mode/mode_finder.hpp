@@ -299,7 +299,7 @@ class ModeFinder {
 
   void list_places() {
     std::stable_sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return a.f < b.f; });
-    // What is no minimum counts only where it is the lowest.
+    // A place that is no minimum counts only where it is the lowest.
     for (std::size_t k = places_.size(); k-- > 1;)
       if (places_[k].kind != ModeKind::minimum) places_.erase(places_.begin() + static_cast<std::ptrdiff_t>(k));
     const Index n = static_cast<Index>(places_.size());

@@ -1,4 +1,4 @@
-// What find_modes takes and returns.
+// Options and results of find_modes.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct ModesOptions {
   }
 };
 
-/// What is known of a place where no step lowers the energy.
+/// The kind of a place where no step lowers the energy.
 enum class ModeKind {
   minimum,     ///< confirmed: score 0, Hessian positive definite, f rises both ways along d directions
   singular,    ///< the Hessian is not positive definite, or not beyond its error: a flat direction, a fourth power

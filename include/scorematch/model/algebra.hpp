@@ -27,7 +27,7 @@
 
 namespace scorematch {
 
-/// What can be added and multiplied. The cheap test comes first: operators are tried on many types.
+/// A model that can be added and multiplied. The cheap test comes first: operators are tried on many types.
 template <class M>
 concept Summand = extend::has_dimension<M> && detail::AnyModel<M>;
 

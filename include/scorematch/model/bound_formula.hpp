@@ -1,4 +1,4 @@
-// What the energy and the score of a formula share when they are bound: the record, and its part that depends on θ
+// Shared by the energy and the score of a formula when they are bound: the record, and its part that depends on θ
 // alone.
 #pragma once
 

@@ -32,7 +32,7 @@ class BoundModel {
   requires(!std::same_as<B, BoundModel> && BoundScore<B, T>) explicit BoundModel(B bound)
       : held_(std::make_unique<Held<B>>(std::move(bound))) {}
 
-  /// What it can do beyond its score; without the ability energy(), energy_and_score() and pull_back_energy() throw.
+  /// The abilities beyond its score; without the ability energy(), energy_and_score() and pull_back_energy() throw.
   Abilities abilities() const { return held_->abilities(); }
 
   /// The size of x, d.
@@ -81,7 +81,7 @@ class BoundModel {
     return held_->formula_workspace(workspace);
   }
 
-  /// What it was made of, for a caller that knows the type.
+  /// The bound value that it was made of, for a caller that knows the type.
   template <class B>
   const B& as() const {
     return static_cast<const Held<B>&>(*held_).bound;

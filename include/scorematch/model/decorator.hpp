@@ -1,4 +1,4 @@
-// What models that are made of another model share: all that they do not change they pass on.
+// Base of the models that are made of another one: they pass on all that they do not change.
 #pragma once
 
 #include <concepts>
@@ -18,8 +18,8 @@ concept names_parameters = requires(const M& model) {
   { model.named_parameters() } -> std::convertible_to<std::vector<NamedParameter>>;
 };
 
-/// What θ of a combined model holds of a part: all of a library's model, all of a user's class that can be fitted, and
-/// nothing of one without pull_back, which stays as it is.
+/// The part of a combined model's θ that belongs to one of its models: all of a library's model, all of a user's class
+/// that can be fitted, and nothing of one without pull_back, which stays as it is.
 template <class M>
 Eigen::VectorXd trained_parameters(const M& model) {
   if constexpr (Model<M> || extend::has_trained_parameters<M>)

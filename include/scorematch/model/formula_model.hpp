@@ -1,4 +1,4 @@
-// What energy_model and score_model share: a record and the values of its parameters.
+// Shared by energy_model and score_model: a record and the values of its parameters.
 #pragma once
 
 #include <memory>

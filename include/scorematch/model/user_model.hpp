@@ -191,7 +191,7 @@ class UserScore {
   M model_;
 };
 
-/// What generic code accepts as a model: the library's own, or a user's class.
+/// Any model that generic code accepts: the library's own, or a user's class.
 template <class M>
 concept AnyModel = Model<M> || EnergyClass<M> || ScoreClass<M>;
 
@@ -247,7 +247,7 @@ extend::BoundModel<T> bind(const M& model) {
 
 namespace extend {
 
-/// What a model can do, told by its type.
+/// The abilities of a model, by its type.
 template <detail::AnyModel M>
 constexpr Abilities abilities_of() {
   if constexpr (!Model<M>) {

@@ -26,7 +26,7 @@ struct log_normal_sigma {
   double deviation = 1.2;  ///< > 0
 };
 
-/// What the loss at σ is multiplied by.
+/// The factor λ of the loss at σ.
 enum class Weight {
   one,            ///< λ = 1
   sigma_squared,  ///< λ = σ²: the loss is ½‖σ s + z‖², about as large at every level (Song & Ermon 2019, §4.2)

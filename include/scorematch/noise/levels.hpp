@@ -16,8 +16,8 @@
 
 namespace scorematch {
 
-/// What makes a ladder: a `std::vector<double> sigmas() const`, each level below the one before it and above 0. The
-/// library's own: geometric_levels, linear_levels, edm_levels, variance_preserving_levels, cosine_levels.
+/// A policy that makes a ladder: a `std::vector<double> sigmas() const`, each level below the one before it and above
+/// 0. The library's own: geometric_levels, linear_levels, edm_levels, variance_preserving_levels, cosine_levels.
 template <class P>
 concept LevelPolicy = requires(const P& policy) {
   { policy.sigmas() } -> std::convertible_to<std::vector<double>>;

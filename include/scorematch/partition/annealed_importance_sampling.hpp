@@ -34,7 +34,7 @@ namespace scorematch {
 ///
 /// The β and the kernel's step at each are chosen by two pilot runs, so that every ratio has about the same variance
 /// and about 57 % of the proposals are accepted; the kernel works in coordinates in which the normal law is N(0, I).
-/// What no chain reaches is not seen: a mode behind a wall, say.
+/// A mode that no chain reaches, behind a wall say, is not seen.
 template <class Kernel = mala>
 struct annealed_importance_sampling {
   Index chains = 1000;        ///< 2 … 10⁹
@@ -377,7 +377,7 @@ class AnnealedEstimate {
     return true;
   }
 
-  // What the ends are worth, and whether the way back agrees.
+  // Judges the ends, and whether the way back agrees.
   void judge(const AnnealingPlan& plan, const Vector<Real>& forward, Matrix<Real>& ends) {
     const Eigen::Array<Real, Eigen::Dynamic, 1> w = (forward.array() - forward.maxCoeff()).exp();
     std::string doubt;

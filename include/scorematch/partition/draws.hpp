@@ -19,8 +19,8 @@
 
 namespace scorematch::likelihood {
 
-/// A bound energy in the coordinates u, x = m + L u, at inverse temperature β: (1 − β) ½‖u‖² + β f(m + L u). What
-/// kernels ask a target for; keeps the energy of both ends for the weights.
+/// A bound energy in the coordinates u, x = m + L u, at inverse temperature β: (1 − β) ½‖u‖² + β f(m + L u). The
+/// target of the kernels; it keeps the energy of both ends for the weights.
 template <class T>
 class Bridge final : public extend::Target<T> {
  public:
@@ -87,7 +87,7 @@ class Bridge final : public extend::Target<T> {
   Vector<T> model_, base_;
 };
 
-/// What chains tell that went on at β = 1.
+/// Findings of chains that went on at β = 1.
 struct StayingChains {
   Eigen::MatrixXd terms;     ///< of each chain the mean along its way of s_j and of u_j s_j + 1: 2 d × chains
   Eigen::VectorXd accepted;  ///< of each the share of proposals accepted

@@ -1,4 +1,4 @@
-// What is looked for before any method integrates: where the mass of exp(−f) lies, and whether it can be finite.
+// The survey before any method integrates: where the mass of exp(−f) lies, and whether it can be finite.
 #pragma once
 
 #include <cmath>

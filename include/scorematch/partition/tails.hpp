@@ -13,7 +13,7 @@
 
 namespace scorematch::likelihood {
 
-/// What the rays met.
+/// Findings of the rays.
 struct Tails {
   std::string evidence = {};  ///< of infinite mass, a sentence on one ray; empty if the density falls along all of them
   /// The lowest point met, if it lies clearly below the minima known; else empty.

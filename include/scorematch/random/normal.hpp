@@ -1,7 +1,7 @@
 // Random numbers in bulk: a matrix of them, a row an id (a sample or a chain), a column a component.
 //
-// The number at (seed, purpose, id, step, component) is the same bits wherever the id stands among the rows, whatever
-// the number of rows and columns, on any thread: ids run along SIMD lanes, incomplete registers are filled up and their
+// The number at (seed, purpose, id, step, component) has the same bits in whichever row the id is, for any number of
+// rows and columns, on any thread: ids run along SIMD lanes, incomplete registers are filled up and their
 // surplus is thrown away, so that no number is ever computed by another text.
 #pragma once
 

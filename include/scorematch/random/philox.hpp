@@ -89,7 +89,7 @@ namespace detail {
 
 inline constexpr std::uint32_t philox_multiplier0 = 0xD2511F53, philox_multiplier1 = 0xCD9E8D57;
 
-/// What each round adds to the two words, in every lane; of each the low 32 bits count.
+/// The numbers that each round adds to the two words, in every lane; of each the low 32 bits count.
 template <class V>
 struct RoundKeys {
   V first[10], second[10];

@@ -8,13 +8,13 @@ namespace scorematch {
 /// At each level σ_i in turn, `steps` times
 ///   x ← x + h_i s(x, σ_i) + √(2 h_i τ) z,   h_i = h (σ_i/σ_L)²
 /// (Song & Ermon 2019, algorithm 1, whose ε is 2h: their α_i/2 is h_i). A step moves a chain by about the same share of
-/// the noise at every level. As h → 0 and with many steps at the last level the law is that of p_{σ_L}^{1/τ}. What is
-/// left at the larger levels decides the weights of modes that the smaller levels do not connect.
+/// the noise at every level. As h → 0 and with many steps at the last level the law is that of p_{σ_L}^{1/τ}. Where
+/// the smaller levels do not connect two modes, their weights are those that the larger levels left.
 ///
-/// The slope of a blurred density's score reaches 1/σ², so that the step's stability hangs on r = h/σ_L² alone: of what
-/// is as narrow as the noise, a level's steps leave the variance 1/(1 − r/2) times too large (the weights of two modes
-/// 0.8 : 0.2 come out as 0.79 with r = 0.1, 0.78 with 0.5, 0.71 with 1.25), and from r = 2 on they diverge. What r
-/// amounts to for the model at hand is measured on the way: GenerationStatus::coarse.
+/// The slope of a blurred density's score reaches 1/σ², so that the step's stability depends on r = h/σ_L² alone: the
+/// variance of a part as narrow as the noise comes out 1/(1 − r/2) times too large (the weights of two modes
+/// 0.8 : 0.2 come out as 0.79 with r = 0.1, 0.78 with 0.5, 0.71 with 1.25), and from r = 2 on they diverge. A run
+/// measures r for its model: GenerationStatus::coarse.
 struct annealed_langevin {
   /// Decreasing; the chains start at the first.
   Levels levels = geometric_levels{.sigma_max = 50, .sigma_min = 0.01, .levels = 50};

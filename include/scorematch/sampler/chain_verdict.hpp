@@ -62,7 +62,7 @@ struct WatchPlan {
   }
 };
 
-/// What is known of one chain at its end.
+/// Facts about one chain at its end.
 struct ChainFindings {
   bool unstable = false;    ///< h times the curvature is above 2, and the drift exceeds the noise
   bool growing = false;     ///< its way grows
@@ -95,7 +95,7 @@ struct Ways {
   }
 };
 
-/// What a block of chains is watched by.
+/// Watches a block of chains.
 template <class T>
 class ChainWatch {
  public:

@@ -33,7 +33,7 @@ struct GenerateOptions {
   /// v ≥ 0. With v = 0 the start is that of the variance-exploding papers; with 1 that of the variance-preserving ones,
   /// x_T ~ N(0, I). Where σ_max does not drown the data the variance of the (centred) data is best.
   double data_variance = 0;
-  /// What is given of each sample: d × count, NaN where a number is to be filled in. Empty: nothing is given.
+  /// The given numbers of each sample: d × count, NaN where a number is to be filled in. Empty: none is given.
   Eigen::MatrixXd known = {};
   Index resampling = 1;            ///< ≥ 1: with `known`, each step is done so many times, noise added between
   ProgressCallback progress = {};  ///< progress_line(), or your own
@@ -121,12 +121,12 @@ struct [[nodiscard]] Generation {
 
 namespace sampling {
 
-/// What is given of a block's samples: B × d, NaN where nothing is.
+/// The given numbers of a block's samples: B × d, NaN where none is given.
 template <class T>
 struct KnownValues {
   Matrix<T> values, Z;
 
-  /// What is known replaces what stands there, at the noise level σ: x_known + σ z.
+  /// Known numbers replace the chains' own, at the noise level σ: x_known + σ z.
   void impose(extend::NoisyChains<T>& chains, double sigma, const extend::ChainNoise& noise) {
     if (values.size() == 0) return;
     Z.resize(values.rows(), values.cols());

@@ -1,4 +1,4 @@
-// What the samplers of noise-conditional models share: scores at noise levels, blocks of chains, steps down a ladder.
+// Shared by the samplers of noise-conditional models: scores at noise levels, blocks of chains, steps down a ladder.
 //
 // A score s(x, σ) is that of the data blurred by σz, z ~ N(0, I). A sampler starts where the noise drowns the data, at
 // the largest σ, and goes down to the smallest; how is one header each:
@@ -30,8 +30,8 @@ namespace scorematch {
 
 namespace detail {
 
-/// What `generate` sees of the scores that a sampler asks for, to judge by. Of data blurred by σz, the score's slope is
-/// at most 1/σ² in any direction, and σ²‖s‖ is the distance to the mean of the data given x.
+/// Watches the scores that a sampler computes, so that `generate` can judge. Of data blurred by σz, the score's slope
+/// is at most 1/σ² in any direction, and σ²‖s‖ is the distance to the mean of the data given x.
 template <class T>
 class ScoreWatch {
  public:

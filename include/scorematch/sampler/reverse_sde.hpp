@@ -67,7 +67,7 @@ struct reverse_sde {
 /// noise of level σ, ‖z‖/‖s‖ is about σ, exactly so where the data are one point; with σ itself a chain needs no other
 /// chain, and its step does not depend on its state or noise, which would change the law that the step leaves as it is.
 ///
-/// As in annealed_langevin, a corrector step's stability hangs on h/σ² = 2r² alone: from r = 1 on they diverge.
+/// As in annealed_langevin, a corrector step's stability depends on h/σ² = 2r² alone: from r = 1 on they diverge.
 ///
 /// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
 struct predictor_corrector {

@@ -1,4 +1,4 @@
-// What a transition kernel sees: scores and energies of one block of chains, and the chains' own random numbers.
+// The view of a transition kernel: scores and energies of one block of chains, and the chains' own random numbers.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,8 @@ namespace scorematch {
 
 namespace extend {
 
-/// What a transition kernel asks: score, and energy where there is one, at the rows of X (B × d: rows are chains).
+/// The law that a transition kernel moves by: score, and energy where there is one, at the rows of X (B × d: rows are
+/// chains).
 template <class T>
 class Target {
  public:

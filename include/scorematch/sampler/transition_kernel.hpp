@@ -1,4 +1,4 @@
-// What a transition kernel is, and any of them as a value: so that the loops over chains are compiled once a scalar.
+// The role of a transition kernel, and any kernel as a value, so that the loops over chains are compiled once a scalar.
 #pragma once
 
 #include <concepts>
@@ -27,7 +27,7 @@ namespace extend {
 ///   leapfrogs                the length of its trajectories in steps: a warm-up then finds it, too
 ///   learn(blocks)            learns from all blocks of chains, at the end of a part of the warm-up
 ///   keeps_score              static: chains.S is the score at chains.X after each step
-/// What it keeps from step to step is in chains.own.
+/// It keeps its own state from step to step in chains.own.
 template <class K, class T = double>
 concept TransitionKernel = std::copyable<K> &&
     requires(const K& kernel, Target<T>& target, Chains<T>& chains, const ChainNoise& noise) {

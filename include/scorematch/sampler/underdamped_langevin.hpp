@@ -141,7 +141,7 @@ struct underdamped_langevin {
 
 /// A trajectory of n OBABO steps of Langevin's equation with a momentum, accepted at its end with probability
 /// min(1, e^{−Δ}), Δ the energy error of its kicks and drifts; after a rejection the momentum turns round (Horowitz
-/// 1991; Riou-Durand & Vogrinc 2022). Exact for every step. What is accepted goes on in its direction, so that a
+/// 1991; Riou-Durand & Vogrinc 2022). Exact for every step. An accepted chain goes on in its direction, so that a
 /// trajectory may be short. Costs n scores, the last with its energy.
 struct adjusted_underdamped_langevin {
   double step = 0.1;    ///< h > 0, in units of the metric
