@@ -6,7 +6,9 @@
 //   that
 //                                                   run_stan.R --check FOLDER has written
 // In the environment: SEED (1), CHAINS (64). Run it in the repository's root, with OMP_NUM_THREADS=1.
+#include <scorematch/diagnostics/effective_sample_size.hpp>
 #include <scorematch/model/values.hpp>
+#include <scorematch/sampler/hmc.hpp>
 #include <scorematch/sampler/mala.hpp>
 #include <scorematch/sampler/sample.hpp>
 
@@ -18,7 +20,6 @@
 #include <string>
 #include <vector>
 
-#include "bulk_ess.hpp"
 #include "sampling_targets.hpp"
 
 namespace {
@@ -45,33 +46,30 @@ struct Run {
   double warmup_seconds = 0, warmup_gradients = 0;
 };
 
-/// The sampler that is compared with Stan. Provisional: MALA, its step found by bisection to an acceptance of 0.57, in
-/// place of the library's one call `sample(model, {.chains = …})`, which is to replace this function's body.
+/// The sampler that is compared with Stan: the library's one call, whose warm-up is timed apart.
 template <class Model>
 Run sample_ours(const Model& model, Index chains, std::uint64_t seed) {
   Run run{.chains = chains};
+  constexpr Index steps = 1000;
   const double began = seconds_now();
-  constexpr Index pilot = 200, trials = 16, steps = 4000;
-  double log_step = std::log(0.01), width = 4;
-  Eigen::MatrixXd state = Eigen::MatrixXd::Zero(model.dimension(), chains);
-  for (Index k = 0; k < trials; ++k, width /= 1.5) {
-    const auto draws = sm::sample(
-        model, sm::mala{.step = std::exp(log_step)},
-        {.chains = chains, .steps = pilot, .seed = seed + 1000 + static_cast<std::uint64_t>(k), .start = state});
-    state = draws.state;
-    log_step += draws.acceptance.mean() > 0.57 ? width : -width;
-  }
-  const sm::mala kernel{.step = std::exp(log_step)};
-  const auto warm = sm::sample(model, kernel, {.chains = chains, .steps = steps, .seed = seed, .start = state});
+  const auto warm = sm::sample(model, {.chains = chains, .steps = 1, .seed = seed});
   const double warmed = seconds_now();
-  const auto draws = sm::sample(
-      model, kernel,
-      {.chains = chains, .steps = steps, .thin = 4, .seed = seed, .start = warm.state, .first_step = warm.next_step});
+  const auto draws = sm::sample(model, sm::hmc{.step = warm.step, .leapfrogs = warm.leapfrogs},
+                                {.chains = chains,
+                                 .steps = steps,
+                                 .thin = 1,
+                                 .seed = seed,
+                                 .start = warm.state,
+                                 .first_step = warm.next_step,
+                                 .metric = warm.metric});
   run.seconds = seconds_now() - warmed;
   run.warmup_seconds = warmed - began;
-  run.gradients = static_cast<double>(chains * steps);
-  run.warmup_gradients = static_cast<double>(chains * (pilot * trials + steps));
+  run.gradients = static_cast<double>(draws.evaluations);
+  run.warmup_gradients = static_cast<double>(warm.evaluations);
   run.points = draws.points;
+  std::fprintf(stderr, "step %.3g, %ld leapfrogs, %s metric, acceptance %.2f, %s", draws.step,
+               static_cast<long>(draws.leapfrogs), warm.metric.text().c_str(), draws.acceptance.mean(),
+               draws.text().c_str());
   return run;
 }
 
@@ -92,7 +90,7 @@ void print(const char* name, const Run& run, std::uint64_t seed) {
   const Index d = run.points.rows();
   Eigen::VectorXd bulk(d);
   for (Index j = 0; j < d; ++j) {
-    bulk[j] = targets::bulk_ess(coordinate(run, j));
+    bulk[j] = sm::diagnostics::ess_bulk(coordinate(run, j)).value;
     if (std::isnan(bulk[j])) bulk[j] = 0;
   }
   Index worst = 0;

@@ -167,7 +167,9 @@ class SampleRun {
         metric_(options.metric),
         blocks_(options.chains, [&bound, this] { return std::make_unique<RunTarget<T>>(bound, metric_); }),
         plan_(total_),
-        looks_(options.burn_in, options.steps),
+        // Where the last states alone are kept, the way there does not matter.
+        looks_(options.thin > 0 ? LookPlan(options.burn_in, options.steps)
+                                : LookPlan(total_ - options.steps / 4, options.steps / 4)),
         centre_(Eigen::VectorXd::Zero(d_)) {}
 
   void run() {
