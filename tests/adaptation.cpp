@@ -13,6 +13,7 @@
 #include <omp.h>
 #endif
 
+#include "scorematch/diagnostics/summary.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/sampler/adaptation.hpp"
@@ -62,9 +63,9 @@ TEST_CASE("The metric of independent normal coordinates is exact from two draws 
   sm::sampling::Window window(2, 4);
   for (const double shift : {0.3, -1.1}) {
     const Eigen::RowVectorXd way = shift * variance.array().sqrt() * Eigen::RowVectorXd::LinSpaced(4, 1, 2).array();
-    window.add(mean + way, -(way.array() / variance.array()).matrix(), false);
+    window.add<double>(mean + way, -(way.array() / variance.array()).matrix(), 0, false);
   }
-  const auto learned = sm::sampling::learn_metric(window, sm::Metric::Form::diagonal);
+  const auto learned = sm::sampling::MetricLearner<double>::learn(window, sm::Metric::Form::diagonal);
   const Eigen::VectorXd found = learned.metric.covariance(4).diagonal();
   // The means take digits from the draws: 1e6 beside 1e-3 leaves seven of them.
   for (Index j = 0; j < 4; ++j) CHECK(found[j] == Approx(variance[j]).epsilon(1e-6));
@@ -82,9 +83,9 @@ TEST_CASE("The metric of a correlated normal law is exact, dense and of low rank
     sm::sampling::Window window(n, d);
     for (Index i = 0; i < n; ++i) {
       const Eigen::VectorXd x = root * stream.normals(d);
-      window.add(x.transpose(), -(precision * x).transpose(), i % 2 == 0);
+      window.add<double>(x.transpose(), -(precision * x).transpose(), 0, i % 2 == 0);
     }
-    const auto learned = sm::sampling::learn_metric(window, form);
+    const auto learned = sm::sampling::MetricLearner<double>::learn(window, form);
     const double error = (learned.metric.covariance(d) - covariance).cwiseAbs().maxCoeff();
     CHECK(learned.metric.form() == form);
     if (form == sm::Metric::Form::dense) CHECK(error < 1e-3);  // what is added to both covariances, 1e-5
@@ -141,6 +142,8 @@ TEST_CASE("One call samples raw scales and offsets, from N(0, I), and says compl
     CHECK(std::abs(z.mean()) < 0.05);
     CHECK(std::abs(z.square().mean() - 1) < 0.05);
   }
+  const std::string table = draws.summary({"far", "mass", "small", "wide"}).text();
+  CHECK_THAT(table, Contains("mass") && Contains("42") && Contains("R-hat"));
   // What was found goes on in a later call.
   const auto more = sm::sample(raw, sm::hmc{.step = draws.step, .leapfrogs = draws.leapfrogs},
                                {.chains = 64,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
 #include "scorematch/sampler/barker.hpp"
 #include "scorematch/sampler/hmc.hpp"
 #include "scorematch/sampler/langevin.hpp"
@@ -16,7 +17,6 @@
 #include "scorematch/sampler/parallel_tempering.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/sampler/underdamped_langevin.hpp"
-#include "scorematch/model/score_model.hpp"
 
 namespace sm = scorematch;
 using Eigen::Index;

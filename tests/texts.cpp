@@ -51,7 +51,7 @@ TEST_CASE("A training says its steps and the loss of held-out data") {
 }
 
 TEST_CASE("Chains say how they ended, and what speaks against them") {
-  const auto good = sm::sample(sm::gaussian(1), sm::langevin{.step = 0.1}, {.chains = 10, .steps = 100, .thin = 50});
+  const auto good = sm::sample(sm::gaussian(1), sm::langevin{.step = 0.1}, {.chains = 10, .steps = 4000, .thin = 2000});
   CHECK(good.text() == "complete: 10 chains, 2 kept states of each, acceptance 1\n");
   const auto bad = sm::sample(sm::gaussian(1), sm::langevin{.step = 10}, {.chains = 10, .steps = 100});
   CHECK_THAT(bad.text(), StartsWith("diverged: 10 chains") && ContainsSubstring("\n  " + bad.evidence + "\n"));

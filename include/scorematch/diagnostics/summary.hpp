@@ -240,3 +240,15 @@ inline Summary summary(const Eigen::Ref<const Eigen::MatrixXd>& points, Index ch
 }
 
 }  // namespace scorematch::diagnostics
+
+namespace scorematch {
+
+/// Draws::summary: of whatever has `points` (d × (chains · kept)) and `chains`.
+template <class Draws>
+diagnostics::Summary summary_of(const Draws& draws, const std::vector<std::string>& names,
+                                const diagnostics::SummaryOptions& options = {}) {
+  return diagnostics::summary(diagnostics::ChainPoints{draws.points.template cast<double>(), draws.chains}, names,
+                              options);
+}
+
+}  // namespace scorematch

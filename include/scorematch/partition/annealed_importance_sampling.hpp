@@ -33,8 +33,8 @@ namespace scorematch {
 /// using bidirectional Monte Carlo", 2015).
 ///
 /// The β and the kernel's step at each are chosen by two pilot runs, so that every ratio has about the same variance
-/// and about 57 % of the proposals are accepted; the kernel works in coordinates in which the normal law is N(0, I).
-/// A mode that no chain reaches, behind a wall say, is not seen.
+/// and the kernel accepts as often as its `target_acceptance` says, or 57 % of its proposals; the kernel works in
+/// coordinates in which the normal law is N(0, I). A mode that no chain reaches, behind a wall say, is not seen.
 template <class Kernel = mala>
 struct annealed_importance_sampling {
   Index chains = 1000;        ///< 2 … 10⁹
@@ -226,6 +226,7 @@ class Annealing {
     c.reset_counts();
     Bridge<T> bridge(bound_, root_, mean_);
     sampling::BoundKernel<T> kernel = kernel_;
+    const double wanted = std::isnan(kernel.target_acceptance()) ? 0.57 : kernel.target_acceptance();
     double log_step = std::log(0.5 / std::cbrt(static_cast<double>(d)));
     plan.step.resize(plan.beta.size());
     deviation.resize(plan.beta.size());
@@ -239,7 +240,7 @@ class Annealing {
         kernel.advance(
             bridge, c,
             {options_.seed, (std::uint64_t{3} << 36) + (round << 30) + k * steps + static_cast<std::uint64_t>(t), 0});
-        log_step += 0.5 * (c.accepted.mean() - 0.57);
+        log_step += 0.5 * (c.accepted.mean() - wanted);
       }
       plan.step[k] = std::exp(log_step);
       evaluations_ += 2 * steps * count;

@@ -77,108 +77,149 @@ struct Window {
   Window(Index rows, Index dimension) : X(rows, dimension), S(rows, dimension), group(static_cast<std::size_t>(rows)) {}
   bool full() const { return count == X.rows(); }
   void clear() { count = 0; }
-  /// Rows that are finite.
-  void add(const Eigen::RowVectorXd& x, const Eigen::RowVectorXd& s, bool second_group) {
-    if (full() || !x.allFinite() || !s.allFinite()) return;
-    X.row(count) = x;
-    S.row(count) = s;
+  /// Row i of x and s (B × d), if it is finite.
+  template <class T>
+  void add(const Matrix<T>& x, const Matrix<T>& s, Index i, bool second_group) {
+    if (full()) return;
+    for (Index j = 0; j < X.cols(); ++j) {
+      X(count, j) = static_cast<double>(x(i, j));
+      S(count, j) = static_cast<double>(s(i, j));
+      if (!std::isfinite(X(count, j)) || !std::isfinite(S(count, j))) return;
+    }
     group[static_cast<std::size_t>(count)] = second_group ? 1 : 0;
     ++count;
   }
 };
 
-/// What a window tells.
+/// A metric, and what trajectories in its coordinates want.
 struct LearnedMetric {
   Metric metric;
   double widest = 1;  ///< √λ, the deviation of the widest direction in the metric's coordinates
 };
 
-/// √(Var x_j/Var s_j), the deviations of the diagonal metric; where a coordinate's score does not vary (a flat law),
-/// its own deviation; where neither does, 1.
-inline Eigen::VectorXd deviations_of(const Eigen::MatrixXd& X, const Eigen::MatrixXd& S) {
-  Eigen::VectorXd deviations(X.cols());
-  for (Index j = 0; j < X.cols(); ++j) {
-    // log: squares of scores of 1e200 overflow
-    const double x = X.col(j).norm(), s = S.col(j).norm(), n = std::sqrt(static_cast<double>(X.rows()));
-    double deviation = std::sqrt(x / s);
-    if (!(std::isfinite(deviation) && deviation > 0)) deviation = x / n;
-    if (!(std::isfinite(deviation) && deviation > 0)) deviation = 1;
-    deviations[j] = std::clamp(deviation, 1e-100, 1e100);
+/// What a window tells. A class template, so that a program compiles its decompositions only where it samples.
+template <class T>
+class MetricLearner {
+  using DoubleMatrix = detail::DependentMatrix<T>;
+  using DoubleVector = detail::DependentVector<T>;
+
+ public:
+  /// The metric of a window. `wanted`: which form; identity: the one that pays, dense where the draws suffice for it
+  /// and show directions wider than the diagonal explains.
+  static LearnedMetric learn(const Window& window, Metric::Form wanted) {
+    constexpr Index dense_up_to = 200;
+    const Index n = window.count, d = window.X.cols();
+    LearnedMetric learned;
+    if (n < 2) return learned;
+    DoubleMatrix X = window.X.topRows(n), S = window.S.topRows(n);
+    X.rowwise() -= DoubleVector(X.colwise().mean().transpose()).transpose();
+    S.rowwise() -= DoubleVector(S.colwise().mean().transpose()).transpose();
+    const DoubleVector deviations = deviations_of(X, S);
+    learned.metric = Metric::diagonal(deviations);
+    for (Index j = 0; j < d; ++j) {
+      X.col(j) /= deviations[j];
+      S.col(j) *= deviations[j];
+    }
+    const double spread = widest_variance(X, window.group), steepness = widest_variance(S, window.group);
+    learned.widest = std::sqrt(spread);
+    const bool possible = n >= 3 * d && d > 1 && varies_by_one(X) && varies_by_one(S);
+    const bool pays = possible && d <= dense_up_to && std::sqrt(spread * steepness) > 2;
+    if (wanted == Metric::Form::diagonal || !possible || (wanted == Metric::Form::identity && !pays)) return learned;
+    constexpr double nothing = 1e-5;  // added to both: a direction in which nothing varies stays as it is
+    DoubleMatrix C = X.transpose() * X / static_cast<double>(n), B = S.transpose() * S / static_cast<double>(n);
+    C.diagonal().array() += nothing;
+    B.diagonal().array() += nothing;
+    DoubleMatrix root, inverse;
+    root_of_mean(C, B, root, inverse);
+    if (!root.allFinite() || !inverse.allFinite()) return learned;
+    learned.metric =
+        wanted == Metric::Form::low_rank ? of_low_rank(deviations, root) : Metric::from_root(deviations, root, inverse);
+    learned.widest = std::sqrt(widest_variance(X * inverse.transpose(), window.group));
+    return learned;
   }
-  return deviations;
-}
 
-/// The variance of M's rows along the direction in which they vary most, found by power iteration on the rows of one
-/// group of chains and measured on those of the other: so that in many dimensions noise is not taken for a wide
-/// direction.
-inline double widest_variance(const Eigen::MatrixXd& M, const std::vector<char>& group) {
-  std::vector<Index> rows[2];
-  for (Index i = 0; i < M.rows(); ++i) rows[group[static_cast<std::size_t>(i)] == 0 ? 0 : 1].push_back(i);
-  if (rows[0].size() < 2 || rows[1].size() < 2) return 1;
-  const Eigen::MatrixXd one = M(rows[0], Eigen::all), other = M(rows[1], Eigen::all);
-  Eigen::VectorXd v(M.cols());
-  for (Index j = 0; j < v.size(); ++j) v[j] = 1 + 0.5 * std::sin(static_cast<double>(j));
-  for (int round = 0; round < 30; ++round) {
-    v = (one.transpose() * (one * v)).eval();
-    const double length = v.norm();
-    if (!(length > 0) || !std::isfinite(length)) return 1;
-    v /= length;
+ private:
+  // √(Var x_j/Var s_j)^½, the deviations of the diagonal metric; where a coordinate's score does not vary (a flat law),
+  // its own deviation; where neither does, 1.
+  static DoubleVector deviations_of(const DoubleMatrix& X, const DoubleMatrix& S) {
+    DoubleVector deviations(X.cols());
+    for (Index j = 0; j < X.cols(); ++j) {
+      const double x = X.col(j).stableNorm(), s = S.col(j).stableNorm(), n = std::sqrt(static_cast<double>(X.rows()));
+      double deviation = std::sqrt(x / s);
+      if (!(std::isfinite(deviation) && deviation > 0)) deviation = x / n;
+      if (!(std::isfinite(deviation) && deviation > 0)) deviation = 1;
+      deviations[j] = std::clamp(deviation, 1e-100, 1e100);
+    }
+    return deviations;
   }
-  return std::max(1.0, (other * v).squaredNorm() / static_cast<double>(other.rows()));
-}
 
-/// The root R of the geometric mean of C and B⁻¹, R Rᵀ = C # B⁻¹: with B = L Lᵀ and LᵀCL = V D Vᵀ it is L⁻ᵀ V D^¼.
-inline Eigen::MatrixXd root_of_mean(const Eigen::MatrixXd& C, const Eigen::MatrixXd& B) {
-  const Eigen::LLT<Eigen::MatrixXd> cholesky(B);
-  const Eigen::MatrixXd L = cholesky.matrixL();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> middle(L.transpose() * C * L);
-  const Eigen::VectorXd roots = middle.eigenvalues().cwiseMax(0).cwiseSqrt().cwiseSqrt();
-  return L.transpose().triangularView<Eigen::Upper>().solve(middle.eigenvectors() * roots.asDiagonal());
-}
-
-/// The metric of a window. `wanted`: which form; identity: the one that pays, dense where the draws suffice for it and
-/// show directions wider than the diagonal explains.
-inline LearnedMetric learn_metric(Window& window, Metric::Form wanted) {
-  constexpr Index dense_up_to = 200;
-  const Index n = window.count, d = window.X.cols();
-  LearnedMetric learned;
-  if (n < 2) return learned;
-  Eigen::MatrixXd X = window.X.topRows(n), S = window.S.topRows(n);
-  X.rowwise() -= X.colwise().mean().eval();
-  S.rowwise() -= S.colwise().mean().eval();
-  const Eigen::VectorXd deviations = deviations_of(X, S);
-  learned.metric = Metric::diagonal(deviations);
-  X = X * deviations.cwiseInverse().asDiagonal();
-  S = S * deviations.asDiagonal();
-  const double spread = widest_variance(X, window.group), steepness = widest_variance(S, window.group);
-  learned.widest = std::sqrt(spread);
   // Of a normal law's stationary draws both vary by 1 here; far from it a covariance is not worth its digits.
-  const auto near_one = [n](const Eigen::MatrixXd& M) {
-    const Eigen::ArrayXd squares = M.colwise().squaredNorm().array() / static_cast<double>(n);
-    return squares.minCoeff() > 0.01 && squares.maxCoeff() < 100;
-  };
-  const bool possible = n >= 3 * d && d > 1 && near_one(X) && near_one(S);
-  const bool pays = possible && d <= dense_up_to && std::sqrt(spread * steepness) > 2;
-  if (wanted == Metric::Form::diagonal || !possible || (wanted == Metric::Form::identity && !pays)) return learned;
-  constexpr double nothing = 1e-5;  // added to both: a direction in which nothing varies stays as it is
-  const double count = static_cast<double>(n);
-  Eigen::MatrixXd C = X.transpose() * X / count, B = S.transpose() * S / count;
-  C.diagonal().array() += nothing;
-  B.diagonal().array() += nothing;
-  const Eigen::MatrixXd root = root_of_mean(C, B);
-  if (!root.allFinite()) return learned;
-  if (wanted == Metric::Form::low_rank) {
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> parts(root * root.transpose());
-    std::vector<Index> kept;  // directions whose variance differs from 1 by more than a factor of two
-    for (Index k = 0; k < d; ++k)
-      if (parts.eigenvalues()[k] > 2 || parts.eigenvalues()[k] < 0.5) kept.push_back(k);
-    learned.metric = Metric::low_rank(deviations, parts.eigenvectors()(Eigen::all, kept), parts.eigenvalues()(kept));
-  } else {
-    learned.metric = Metric::from_root(deviations, root);
+  static bool varies_by_one(const DoubleMatrix& M) {
+    for (Index j = 0; j < M.cols(); ++j) {
+      const double variance = M.col(j).squaredNorm() / static_cast<double>(M.rows());
+      if (!(variance > 0.01 && variance < 100)) return false;
+    }
+    return true;
   }
-  X = X * root.inverse().transpose();
-  learned.widest = std::sqrt(widest_variance(X, window.group));
-  return learned;
-}
+
+  // The variance of M's rows along the direction in which they vary most, found by power iteration on the rows of one
+  // group of chains and measured on those of the other: so that in many dimensions noise is not taken for a wide
+  // direction.
+  static double widest_variance(const DoubleMatrix& M, const std::vector<char>& group) {
+    Index count[2] = {0, 0};
+    DoubleMatrix one(M.rows(), M.cols()), other(M.rows(), M.cols());
+    for (Index i = 0; i < M.rows(); ++i) {
+      const int which = group[static_cast<std::size_t>(i)] == 0 ? 0 : 1;
+      (which == 0 ? one : other).row(count[which]++) = M.row(i);
+    }
+    if (count[0] < 2 || count[1] < 2) return 1;
+    one.conservativeResize(count[0], M.cols());
+    other.conservativeResize(count[1], M.cols());
+    DoubleVector v(M.cols()), along;
+    for (Index j = 0; j < v.size(); ++j) v[j] = 1 + 0.5 * std::sin(static_cast<double>(j));
+    for (int round = 0; round < 30; ++round) {
+      along.noalias() = one * v;
+      v.noalias() = one.transpose() * along;
+      const double length = v.norm();
+      if (!(length > 0) || !std::isfinite(length)) return 1;
+      v /= length;
+    }
+    along.noalias() = other * v;
+    return std::max(1.0, along.squaredNorm() / static_cast<double>(count[1]));
+  }
+
+  // The root R of the geometric mean of C and B⁻¹, R Rᵀ = C # B⁻¹: with B = L Lᵀ and LᵀCL = V D Vᵀ it is L⁻ᵀ V D^¼, and
+  // its inverse D^−¼ Vᵀ Lᵀ.
+  static void root_of_mean(const DoubleMatrix& C, const DoubleMatrix& B, DoubleMatrix& root, DoubleMatrix& inverse) {
+    const Eigen::LLT<DoubleMatrix> cholesky(B);
+    const DoubleMatrix L = cholesky.matrixL();
+    const Eigen::SelfAdjointEigenSolver<DoubleMatrix> middle(DoubleMatrix(L.transpose() * C * L));
+    const DoubleVector roots = middle.eigenvalues().array().max(0).sqrt().sqrt().matrix();
+    inverse = middle.eigenvectors().transpose() * L.transpose();
+    root = middle.eigenvectors();
+    for (Index k = 0; k < roots.size(); ++k) {
+      root.col(k) *= roots[k];
+      inverse.row(k) /= roots[k];
+    }
+    L.transpose().template triangularView<Eigen::Upper>().solveInPlace(root);
+  }
+
+  // The directions whose variance differs from 1 by more than a factor of two.
+  static Metric of_low_rank(const DoubleVector& deviations, const DoubleMatrix& root) {
+    const Eigen::SelfAdjointEigenSolver<DoubleMatrix> parts(DoubleMatrix(root * root.transpose()));
+    DoubleMatrix directions(root.rows(), root.rows());
+    DoubleVector variances(root.rows());
+    Index kept = 0;
+    for (Index k = 0; k < root.rows(); ++k) {
+      const double variance = parts.eigenvalues()[k];
+      if (variance <= 2 && variance >= 0.5) continue;
+      directions.col(kept) = parts.eigenvectors().col(k);
+      variances[kept++] = variance;
+    }
+    directions.conservativeResize(root.rows(), kept);
+    variances.conservativeResize(kept);
+    return Metric::low_rank(deviations, directions, variances);
+  }
+};
 
 }  // namespace scorematch::sampling

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "scorematch/check.hpp"
 #include "scorematch/progress.hpp"
@@ -152,6 +153,17 @@ struct [[nodiscard]] Draws {
     return scorematch::detail::text(to_string(status), ": ", chains, " chains, ", kept,
                                     " kept states of each, acceptance ", acceptance.size() > 0 ? acceptance.mean() : 0,
                                     '\n', evidence.empty() ? "" : "  " + evidence + '\n');
+  }
+
+  /// The table of mean, error, deviation, quantiles, effective samples and R̂ of each coordinate, and a verdict:
+  ///
+  ///   std::printf("%s", draws.summary({"mu", "log tau"}).text().c_str());
+  ///
+  /// names: d of them, or none for x[0], x[1], …; options: diagnostics::SummaryOptions. It needs
+  /// scorematch/diagnostics/summary.hpp, which scorematch.hpp includes, and states that were kept (thin > 0).
+  template <class Names = std::vector<std::string>, class... Options>
+  auto summary(const Names& names = {}, const Options&... options) const {
+    return summary_of(*this, names, options...);
   }
 
   /// The kept states of one chain: d × kept.

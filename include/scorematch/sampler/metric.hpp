@@ -1,8 +1,6 @@
 // The coordinates that a kernel works in: x = A y, so that the law of y has a covariance near the identity.
 #pragma once
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -41,41 +39,69 @@ class Metric {
                          const Eigen::VectorXd& variances) {
     Metric metric = diagonal(deviations);
     metric.form_ = Form::low_rank;
-    extend::require(directions.rows() == deviations.size() && directions.cols() == variances.size(),
-                    {"Metric: directions are ", directions.rows(), " × ", directions.cols(), " with ", variances.size(),
-                     " variances; they must be ", deviations.size(), " × (number of variances)"});
-    const Index r = directions.cols();
-    extend::require((directions.transpose() * directions - Eigen::MatrixXd::Identity(r, r)).norm() <= 1e-6,
-                    {"Metric: the directions must be orthonormal"});
-    for (Index k = 0; k < r; ++k)
+    const Index d = deviations.size(), r = directions.cols();
+    extend::require(directions.rows() == d && r == variances.size(),
+                    {"Metric: directions are ", directions.rows(), " × ", r, " with ", variances.size(),
+                     " variances; they must be ", d, " × (number of variances)"});
+    for (Index a = 0; a < r; ++a)
+      for (Index b = 0; b <= a; ++b) {
+        double product = a == b ? -1 : 0;
+        for (Index j = 0; j < d; ++j) product += directions(j, a) * directions(j, b);
+        extend::require(std::abs(product) <= 1e-6, {"Metric: the directions must be orthonormal"});
+      }
+    metric.directions_ = directions;
+    metric.stretch_.resize(r);
+    for (Index k = 0; k < r; ++k) {
       extend::require(std::isfinite(variances[k]) && variances[k] > 0,
                       {"Metric: variance ", k, " is ", variances[k], "; it must be a finite number above 0"});
-    metric.directions_ = directions;
-    metric.stretch_ = variances.cwiseSqrt();
+      metric.stretch_[k] = std::sqrt(variances[k]);
+    }
     return metric;
   }
 
   /// A Aᵀ = covariance, d × d, symmetric and positive definite.
   static Metric dense(const Eigen::MatrixXd& covariance) {
-    extend::require(
-        covariance.rows() == covariance.cols() && covariance.allFinite(),
-        {"Metric: the covariance is ", covariance.rows(), " × ", covariance.cols(), "; it must be square and finite"});
-    // In units of the deviations first, whose squares may differ by more than a double resolves.
-    const Eigen::VectorXd deviations = covariance.diagonal().cwiseMax(0).cwiseSqrt();
-    Metric metric = diagonal(deviations);
-    const Eigen::VectorXd inverse = deviations.cwiseInverse();
-    const Eigen::LLT<Eigen::MatrixXd> root(inverse.asDiagonal() * covariance * inverse.asDiagonal());
-    extend::require(root.info() == Eigen::Success, {"Metric: the covariance is not positive definite"});
-    return from_root(deviations, root.matrixL());
+    const Index d = covariance.rows();
+    extend::require(d == covariance.cols(),
+                    {"Metric: the covariance is ", d, " × ", covariance.cols(), "; it must be square"});
+    Eigen::VectorXd deviations(d);
+    for (Index j = 0; j < d; ++j) deviations[j] = std::sqrt(std::max(0.0, covariance(j, j)));
+    (void)diagonal(deviations);
+    // Cholesky's root in units of the deviations, whose squares may differ by more than a double resolves.
+    Eigen::MatrixXd root(d, d);
+    root.setZero();
+    for (Index j = 0; j < d; ++j)
+      for (Index i = j; i < d; ++i) {
+        double rest = covariance(i, j) / (deviations[i] * deviations[j]);
+        for (Index k = 0; k < j; ++k) rest -= root(i, k) * root(j, k);
+        extend::require(i > j ? std::isfinite(rest) : rest > 1e-14,
+                        {"Metric: the covariance is not positive definite, or not finite"});
+        root(i, j) = i == j ? std::sqrt(rest) : rest / root(j, j);
+      }
+    Eigen::MatrixXd inverse(d, d);  // of the root, by forward substitution
+    inverse.setZero();
+    for (Index j = 0; j < d; ++j)
+      for (Index i = j; i < d; ++i) {
+        double rest = i == j ? 1 : 0;
+        for (Index k = j; k < i; ++k) rest -= root(i, k) * inverse(k, j);
+        inverse(i, j) = rest / root(i, i);
+      }
+    return from_root(deviations, root, inverse);
   }
 
-  /// A = diag(deviations) root, root d × d and of full rank.
-  static Metric from_root(const Eigen::VectorXd& deviations, const Eigen::MatrixXd& root) {
+  /// A = diag(deviations) root, root d × d and of full rank, with its inverse.
+  static Metric from_root(const Eigen::VectorXd& deviations, const Eigen::MatrixXd& root,
+                          const Eigen::MatrixXd& inverse) {
     Metric metric;
     metric.form_ = Form::dense;
     metric.scale_ = deviations;
-    metric.root_ = deviations.asDiagonal() * root;
-    metric.inverse_ = root.inverse() * deviations.cwiseInverse().asDiagonal();
+    metric.root_ = root;
+    metric.inverse_ = inverse;
+    for (Index j = 0; j < root.cols(); ++j)
+      for (Index i = 0; i < root.rows(); ++i) {
+        metric.root_(i, j) *= deviations[i];
+        metric.inverse_(i, j) /= deviations[j];
+      }
     return metric;
   }
 
@@ -86,15 +112,21 @@ class Metric {
 
   /// A Aᵀ, for a target of dimension d.
   Eigen::MatrixXd covariance(Index d) const {
-    Eigen::MatrixXd A = Eigen::MatrixXd::Identity(d, d);
-    if (form_ == Form::dense)
-      A = root_;
-    else if (form_ != Form::identity) {
-      if (form_ == Form::low_rank)
-        A += directions_ * (stretch_.array() - 1).matrix().asDiagonal() * directions_.transpose();
-      A = scale_.asDiagonal() * A;
-    }
-    return A * A.transpose();
+    Eigen::MatrixXd A(d, d), all(d, d);
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < d; ++i) {
+        A(i, j) = i == j ? 1 : 0;
+        for (Index k = 0; k < stretch_.size(); ++k)
+          A(i, j) += directions_(i, k) * (stretch_[k] - 1) * directions_(j, k);
+        if (form_ == Form::diagonal || form_ == Form::low_rank) A(i, j) *= scale_[i];
+        if (form_ == Form::dense) A(i, j) = root_(i, j);
+      }
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < d; ++i) {
+        all(i, j) = 0;
+        for (Index k = 0; k < d; ++k) all(i, j) += A(i, k) * A(j, k);
+      }
+    return all;
   }
 
   /// Throws unless it is for dimension d.
@@ -143,19 +175,23 @@ template <class T>
 class MetricMap {
  public:
   MetricMap() = default;
-  explicit MetricMap(const Metric& metric)
-      : form_(metric.form()),
-        scale_(metric.deviations().cast<T>()),
-        inverse_scale_(metric.deviations().cwiseInverse().cast<T>()),
-        root_(metric.root().cast<T>()),
-        root_transposed_(metric.root().transpose().cast<T>()),
-        inverse_(metric.inverse().cast<T>()),
-        inverse_transposed_(metric.inverse().transpose().cast<T>()),
-        directions_(metric.directions().cast<T>()),
-        wider_((metric.stretch().array() - 1).matrix().cast<T>().asDiagonal() *
-               metric.directions().transpose().cast<T>()),
-        narrower_((metric.stretch().array().inverse() - 1).matrix().cast<T>().asDiagonal() *
-                  metric.directions().transpose().cast<T>()) {}
+  explicit MetricMap(const Metric& metric) : form_(metric.form()) {
+    const Index d = metric.deviations().size(), r = metric.stretch().size();
+    scale_ = metric.deviations().template cast<T>();
+    inverse_scale_ = scale_.cwiseInverse();
+    root_ = metric.root().template cast<T>();
+    root_transposed_ = root_.transpose();
+    inverse_ = metric.inverse().template cast<T>();
+    inverse_transposed_ = inverse_.transpose();
+    directions_ = metric.directions().template cast<T>();
+    wider_.resize(r, d);
+    narrower_.resize(r, d);
+    for (Index j = 0; r > 0 && j < d; ++j)
+      for (Index k = 0; k < r; ++k) {
+        wider_(k, j) = static_cast<T>((metric.stretch()[k] - 1) * metric.directions()(j, k));
+        narrower_(k, j) = static_cast<T>((1 / metric.stretch()[k] - 1) * metric.directions()(j, k));
+      }
+  }
 
   bool is_identity() const { return form_ == Metric::Form::identity; }
 

@@ -167,9 +167,7 @@ class SampleRun {
         metric_(options.metric),
         blocks_(options.chains, [&bound, this] { return std::make_unique<RunTarget<T>>(bound, metric_); }),
         plan_(total_),
-        // Where the last states alone are kept, the way there does not matter.
-        looks_(options.thin > 0 ? LookPlan(options.burn_in, options.steps)
-                                : LookPlan(total_ - options.steps / 4, options.steps / 4)),
+        looks_(look_plan(options)),
         centre_(Eigen::VectorXd::Zero(d_)) {}
 
   void run() {
@@ -272,6 +270,13 @@ class SampleRun {
   // -------------------------------------------------------------------------------------------------------------------
   // Warm-up
   // -------------------------------------------------------------------------------------------------------------------
+
+  // Where the last states alone are kept, the way there does not matter: the last quarter of the steps is looked at.
+  static LookPlan look_plan(const SampleOptions& options) {
+    if (options.thin > 0) return LookPlan(options.burn_in, options.steps);
+    const Index last = std::max(options.steps / 4, std::min<Index>(options.steps, LookPlan::fewest));
+    return LookPlan(options.burn_in + options.steps - last, last);
+  }
 
   // Whether it was done; false: the progress callback stopped it.
   bool warm_up(const detail::Stopwatch& watch) {
@@ -404,8 +409,7 @@ class SampleRun {
       while (blocks_.cut().first(b) + blocks_.cut().size(b) <= chain) ++b;
       const extend::Chains<T>& c = blocks_[b].chains;
       const Index row = chain - blocks_.cut().first(b);
-      if (!c.lost[row])
-        window.add(c.X.row(row).template cast<double>(), c.S.row(row).template cast<double>(), chain % 2 == 1);
+      if (!c.lost[row]) window.add(c.X, c.S, row, chain % 2 == 1);
     }
   }
 
@@ -416,7 +420,6 @@ class SampleRun {
   // The metric of a window of states in the present one's coordinates; all chains go over to its coordinates.
   void learn(Window& window, StepSearch& search) {
     const MetricMap<double> old(metric_);
-    window.X.conservativeResize(window.X.rows(), d_);
     Window own(window.X.rows(), d_);
     Eigen::MatrixXd X, S;
     old.to_x(window.X, X);
@@ -427,7 +430,7 @@ class SampleRun {
     own.count = window.count;
     window.clear();
     if (own.count < 2) return;
-    LearnedMetric learned = learn_metric(own, options_.metric_form);
+    LearnedMetric learned = MetricLearner<T>::learn(own, options_.metric_form);
     widest_ = learned.widest;
     metric_ = learned.metric;
     each([&](RunTarget<T>& target, Index b) {
