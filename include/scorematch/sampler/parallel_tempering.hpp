@@ -16,8 +16,9 @@ namespace sampling {
 template <class T>
 class TemperedTarget final : public extend::Target<T> {
  public:
-  TemperedTarget(extend::Target<T>& target, double temperature)
-      : target_(&target), root_(static_cast<T>(std::sqrt(temperature))) {}
+  /// X and S are scratch, B × d.
+  TemperedTarget(extend::Target<T>& target, double temperature, Matrix<T>& X, Matrix<T>& S)
+      : target_(&target), root_(static_cast<T>(std::sqrt(temperature))), X_(X), S_(S) {}
 
   const Matrix<T>& score(Matrix<T>& Y) override {
     X_.noalias() = root_ * Y;
@@ -34,7 +35,7 @@ class TemperedTarget final : public extend::Target<T> {
  private:
   extend::Target<T>* target_;
   T root_;
-  Matrix<T> X_, S_;
+  Matrix<T>&X_, &S_;
 };
 
 }  // namespace sampling
@@ -92,7 +93,7 @@ struct parallel_tempering {
       level.X = chains.X / static_cast<T>(std::sqrt(temperature(k)));
       level.S.resize(level.X.rows(), level.X.cols());
       level.reset_counts();
-      sampling::TemperedTarget<T> tempered(target, temperature(k));
+      sampling::TemperedTarget<T> tempered(target, temperature(k), own.X, own.S);
       kernel.start(tempered, level);
     }
     chains.f = own.chains[0].f;
@@ -107,7 +108,7 @@ struct parallel_tempering {
     for (Index k = 0; k < levels(); ++k) {
       extend::ChainNoise apart = noise;  // each replica has chains of its own
       apart.first_chain += k * replica_stride;
-      sampling::TemperedTarget<T> tempered(target, temperature(k));
+      sampling::TemperedTarget<T> tempered(target, temperature(k), own.X, own.S);
       kernel.advance(tempered, own.chains[static_cast<std::size_t>(k)], apart);
     }
     swap_neighbours(own, noise);
@@ -146,6 +147,7 @@ struct parallel_tempering {
     Eigen::VectorXd swaps;                  // of k with k + 1, over all chains
     double tries = 0;                       // of each pair, over all chains
     Vector<T> u;
+    Matrix<T> X, S;  // scratch
   };
 
   // The chain itself is the replica at τ = 1, but for what the run keeps of it.

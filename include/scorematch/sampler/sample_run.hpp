@@ -201,8 +201,8 @@ class SampleRun {
     extend::Chains<T> chains;  ///< in the metric's coordinates
     ChainWatch<T> watch;
     ChainLooks looks;
-    Matrix<T> X, S,
-        look_Y;  ///< scratch: in the model's own coordinates, and the chains before a step that is looked at
+    Matrix<T> X, S;              ///< scratch: states and scores in the model's own coordinates
+    Matrix<T> look_Y, S_y;       ///< scratch: the chains before a step that is looked at, and their scores
     Vector<double> accepted;     ///< when the present window of the warm-up began
     Vector<double> probability;  ///< of each chain to accept, over its last steps of the warm-up
     Index bad_starts = 0, outside = 0;
@@ -526,8 +526,8 @@ class SampleRun {
     if (langevin_score) block.S = c.S;
     if (!kernel_.keeps_score() && !langevin_score) block.S.resize(0, 0);
     if (block.S.size() > 0 && !target.map().is_identity()) {
-      const Matrix<T> S_y = block.S;
-      target.map().score_to_x(S_y, block.S);
+      block.S_y.swap(block.S);
+      target.map().score_to_x(block.S_y, block.S);
     }
     block.looks.add(2 * look < looks_.count ? 0 : 1, to_model(target, block.look_Y, block.X), block.S, centre_);
   }

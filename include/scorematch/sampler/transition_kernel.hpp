@@ -188,7 +188,10 @@ class BoundKernel {
         return 0;
     }
     void set_leapfrogs(Index count) override {
-      if constexpr (has_leapfrogs) innermost(kernel).leapfrogs = count;
+      if constexpr (has_leapfrogs) {
+        auto& leapfrogs = innermost(kernel).leapfrogs;
+        leapfrogs = static_cast<std::remove_reference_t<decltype(leapfrogs)>>(count);
+      }
     }
     void learn(const std::vector<extend::Chains<T>*>& blocks) override {
       if constexpr (requires { kernel.learn(blocks); }) kernel.learn(blocks);
