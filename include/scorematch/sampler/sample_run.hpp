@@ -131,9 +131,14 @@ void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_
 template <class T>
 class RunTarget {
  public:
-  RunTarget(const extend::BoundModel<T>& bound, const Metric& metric) : model_(bound) { use(metric); }
+  explicit RunTarget(const extend::BoundModel<T>& bound) : model_(bound) {}
 
-  void use(const Metric& metric) { map_ = MetricMap<T>(metric); }
+  /// Goes over to the metric of this version, if it is not there yet.
+  void follow(const Metric& metric, int version) {
+    if (version == version_) return;
+    map_ = MetricMap<T>(metric);
+    version_ = version;
+  }
   extend::Target<T>& get() {
     if (map_.is_identity()) return model_;
     return in_metric_;
@@ -144,6 +149,7 @@ class RunTarget {
  private:
   detail::ModelTarget<T> model_;
   MetricMap<T> map_;
+  int version_ = -1;
   MetricTarget<T> in_metric_{model_, map_};
 };
 
@@ -165,7 +171,7 @@ class SampleRun {
         thin_(options.thin > 0 ? options.thin : options.steps),
         start_(options.start, d_, options.chains, options.seed, "SampleOptions: start"),
         metric_(options.metric),
-        blocks_(options.chains, [&bound, this] { return std::make_unique<RunTarget<T>>(bound, metric_); }),
+        blocks_(options.chains, [&bound] { return std::make_unique<RunTarget<T>>(bound); }),
         plan_(total_),
         looks_(look_plan(options)),
         centre_(Eigen::VectorXd::Zero(d_)) {}
@@ -209,9 +215,13 @@ class SampleRun {
     std::uint64_t evaluations = 0;
   };
 
+  // work(target, b) for every block, on all threads: each thread's target follows the metric, which a warm-up changes.
   template <class Work>
   void each(Work work) {
-    blocks_.each(work);
+    blocks_.each([&](RunTarget<T>& target, Index b) {
+      target.follow(metric_, version_);
+      work(target, b);
+    });
   }
 
   static Index not_finite(const Vector<T>& f, Index count) {
@@ -433,10 +443,10 @@ class SampleRun {
     LearnedMetric learned = MetricLearner<T>::learn(own, options_.metric_form);
     widest_ = learned.widest;
     metric_ = learned.metric;
+    ++version_;
     each([&](RunTarget<T>& target, Index b) {
       extend::Chains<T>& c = blocks_[b].chains;
       MetricMap<T>(old_).to_x(c.X, blocks_[b].X);
-      target.use(metric_);
       target.map().to_y(blocks_[b].X, c.X);
       kernel_.start(target.get(), c);
     });
@@ -560,7 +570,7 @@ class SampleRun {
   }
 
   void judge() {
-    RunFindings found{.ways = Ways(d_)};
+    RunFindings found{.ways = Ways(d_), .looks = {}};
     draws_.next_step = options_.first_step + static_cast<std::uint64_t>(warm_up_ + done_);
     draws_.step = kernel_.has_step() ? kernel_.step() : 0;
     draws_.leapfrogs = kernel_.leapfrogs();
@@ -635,6 +645,7 @@ class SampleRun {
   Index d_, warm_up_, total_, thin_, done_ = 0;
   StartPoints start_;
   Metric metric_, old_ = metric_;
+  int version_ = 0;  ///< of the metric
   double widest_ = 1;
   ChainLoop<T, RunTarget<T>, Block> blocks_;
   WatchPlan plan_;
