@@ -73,7 +73,9 @@ inline Eigen::VectorXd mean_autocovariance(const Eigen::Ref<const Eigen::MatrixX
   const auto put = [&](Index chain, std::vector<double>& part) {
     part.assign(size, 0.0);
     if (chain >= chains) return;
-    const double mean = x.col(chain).mean();
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) sum += x(i, chain);
+    const double mean = sum / static_cast<double>(n);
     for (Index i = 0; i < n; ++i) part[static_cast<std::size_t>(i)] = x(i, chain) - mean;
   };
   for (Index chain = 0; chain < chains; chain += 2) {

@@ -63,12 +63,60 @@ inline constexpr Index least_draws = 4;  ///< of each chain
 /// would be the same for all draws.
 inline constexpr Index least_draws_for_ess = 12;
 
-/// Whether every draw is finite.
+/// Whether `count` numbers are finite.
+inline bool all_finite(const double* numbers, Index count) {
+  for (Index i = 0; i < count; ++i)
+    if (!std::isfinite(numbers[i])) return false;
+  return true;
+}
+
+/// Whether every draw is finite. (Plain loops here and below: every program would have to compile matrix expressions.)
 inline bool all_finite(const ChainView& x) {
   for (Index c = 0; c < x.cols(); ++c)
     for (Index i = 0; i < x.rows(); ++i)
       if (!std::isfinite(x(i, c))) return false;
   return true;
+}
+
+/// Whether the draws of chain c are equal.
+inline bool chain_rests(const ChainView& x, Index c) {
+  for (Index i = 0; i < x.rows(); ++i)
+    if (!(x(i, c) == x(0, c))) return false;
+  return true;
+}
+
+/// Chain c alone: kept × 1.
+inline Eigen::MatrixXd chain_alone(const ChainView& x, Index c) {
+  Eigen::MatrixXd alone(x.rows(), 1);
+  for (Index i = 0; i < x.rows(); ++i) alone(i, 0) = x(i, c);
+  return alone;
+}
+
+/// The mean of each chain.
+inline std::vector<double> chain_means(const ChainView& x) {
+  std::vector<double> means;
+  for (Index c = 0; c < x.cols(); ++c) {
+    double sum = 0;
+    for (Index i = 0; i < x.rows(); ++i) sum += x(i, c);
+    means.push_back(sum / static_cast<double>(x.rows()));
+  }
+  return means;
+}
+
+inline double sum_of_squares(const ChainView& x) {
+  double sum = 0;
+  for (Index c = 0; c < x.cols(); ++c)
+    for (Index i = 0; i < x.rows(); ++i) sum += x(i, c) * x(i, c);
+  return sum;
+}
+
+/// Σ_i (v_i − mean)²/(count − 1).
+inline double variance_of(const std::vector<double>& numbers) {
+  const double count = static_cast<double>(numbers.size());
+  double mean = 0, squares = 0;
+  for (const double number : numbers) mean += number / count;
+  for (const double number : numbers) squares += (number - mean) * (number - mean);
+  return squares / (count - 1);
 }
 
 /// Why draws x give no number, by themselves; `least` draws of each chain are needed.
@@ -78,7 +126,7 @@ inline Reason reason_of(const ChainView& x, Index least) {
   if (x.rows() < least) return Reason::too_few_draws;
   bool all_rest = true, all_equal = true;
   for (Index c = 0; c < x.cols() && all_rest; ++c) {
-    all_rest = (x.col(c).array() == x(0, c)).all();
+    all_rest = chain_rests(x, c);
     all_equal = all_equal && x(0, c) == x(0, 0);
   }
   if (!all_rest) return Reason::none;
@@ -94,7 +142,13 @@ struct CentredDraws {
 
   /// Of finite draws.
   explicit CentredDraws(const ChainView& x) : deviations(x.rows(), x.cols()) {
-    const double low = x.minCoeff(), high = x.maxCoeff(), origin = 0.5 * low + 0.5 * high;
+    double low = x(0, 0), high = low;
+    for (Index c = 0; c < x.cols(); ++c)
+      for (Index i = 0; i < x.rows(); ++i) {
+        low = std::min(low, x(i, c));
+        high = std::max(high, x(i, c));
+      }
+    const double origin = 0.5 * low + 0.5 * high;
     std::frexp(0.5 * high - 0.5 * low, &exponent);
     const auto scaled = [&](double number) { return std::ldexp(number, -exponent); };
     double sum = 0;

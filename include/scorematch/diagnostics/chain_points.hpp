@@ -43,9 +43,12 @@ struct ChainPoints {
   /// f of every point along the chains: kept × chains.
   Eigen::MatrixXd values_of(const std::function<double(const Eigen::VectorXd&)>& f) const {
     Eigen::MatrixXd along(kept(), chains);
-    Eigen::VectorXd x;
+    Eigen::VectorXd x(points.rows());
     for (Index k = 0; k < kept(); ++k)
-      for (Index c = 0; c < chains; ++c) along(k, c) = f(x = points.col(k * chains + c));
+      for (Index c = 0; c < chains; ++c) {
+        for (Index i = 0; i < x.size(); ++i) x[i] = points(i, k * chains + c);
+        along(k, c) = f(x);
+      }
     return along;
   }
 };
@@ -79,7 +82,8 @@ inline ChainPoints chain_points(const Eigen::Ref<const Eigen::MatrixXd>& points,
   std::fill(length.begin(), length.end(), Index{0});
   for (Index column = 0; column < points.cols(); ++column) {
     const std::size_t c = place_of(chain_of[static_cast<std::size_t>(column)]);
-    result.points.col(length[c]++ * chains + static_cast<Index>(c)) = points.col(column);
+    const Index place = length[c]++ * chains + static_cast<Index>(c);
+    for (Index i = 0; i < points.rows(); ++i) result.points(i, place) = points(i, column);
   }
   return result;
 }

@@ -31,10 +31,11 @@ inline Diagnostic e_bfmi(const ChainView& energies) {
   if (reason != Reason::none) return {.reason = reason == Reason::constant_chains ? Reason::constant : reason};
   double least = std::numeric_limits<double>::infinity();
   for (Index c = 0; c < energies.cols(); ++c) {
-    if ((energies.col(c).array() == energies(0, c)).all()) return {.reason = Reason::constant};
-    const Eigen::VectorXd E = CentredDraws(energies.col(c)).deviations;
-    const Index steps = E.size() - 1;
-    least = std::min(least, (E.tail(steps) - E.head(steps)).squaredNorm() / E.squaredNorm());
+    if (chain_rests(energies, c)) return {.reason = Reason::constant};
+    const Eigen::MatrixXd E = CentredDraws(chain_alone(energies, c)).deviations;
+    double steps = 0;
+    for (Index t = 1; t < E.rows(); ++t) steps += (E(t, 0) - E(t - 1, 0)) * (E(t, 0) - E(t - 1, 0));
+    least = std::min(least, steps / sum_of_squares(E));
   }
   return {.value = least};
 }

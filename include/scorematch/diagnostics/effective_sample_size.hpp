@@ -26,10 +26,7 @@ inline double effective_size(const Eigen::MatrixXd& y) {
   const Eigen::VectorXd covariance = mean_autocovariance(y);
   const double within = covariance[0] * length / (length - 1);
   double total = covariance[0];
-  if (y.cols() > 1) {
-    const Eigen::RowVectorXd means = y.colwise().mean();
-    total += (means.array() - means.mean()).square().sum() / static_cast<double>(y.cols() - 1);
-  }
+  if (y.cols() > 1) total += variance_of(chain_means(y));
   const auto rho = [&](Index t) { return t == 0 ? 1 : 1 - (within - covariance[t]) / total; };
 
   double even = 1, odd = rho(1), sum = 0, least = even + odd;
@@ -81,7 +78,10 @@ inline Diagnostic ess_bulk(const ChainView& x) {
 
 /// The effective sample size of the indicators x ≤ quantile; `tied` where they are all equal.
 inline Diagnostic ess_below(const ChainView& x, double quantile) {
-  return effective_size_of(halves((x.array() <= quantile).cast<double>()), Reason::tied);
+  Eigen::MatrixXd below(x.rows(), x.cols());
+  for (Index c = 0; c < x.cols(); ++c)
+    for (Index i = 0; i < x.rows(); ++i) below(i, c) = x(i, c) <= quantile ? 1 : 0;
+  return effective_size_of(halves(below), Reason::tied);
 }
 
 /// Effective sample size for the p-quantile, 0 < p < 1: that of the indicators x ≤ quantile. `tied` where all draws
@@ -105,12 +105,19 @@ inline Diagnostic ess_tail(const ChainView& x) {
   return high.has_value() && low.value < high.value ? low : high;
 }
 
+/// (x − mean)² in units of 4^exponent.
+inline Eigen::MatrixXd squared_deviations(const ChainView& x) {
+  Eigen::MatrixXd squares = CentredDraws(x).deviations;
+  for (Index i = 0; i < squares.size(); ++i) squares.data()[i] *= squares.data()[i];
+  return squares;
+}
+
 /// Effective sample size for the standard deviation: that of (x − mean)², of the halves; `constant` where that is.
 /// x: kept × chains, one column per chain, at least 12 draws of each.
 inline Diagnostic ess_sd(const ChainView& x) {
   const Reason reason = reason_of(x, least_draws_for_ess);
   if (reason != Reason::none) return {.reason = reason};
-  return effective_size_of(halves(CentredDraws(x).deviations.array().square()), Reason::constant);
+  return effective_size_of(halves(squared_deviations(x)), Reason::constant);
 }
 
 /// Monte Carlo standard error of the mean: sd/√ESS, sd with S − 1 and ESS of `ess_mean`. In the units of x.
@@ -119,7 +126,7 @@ inline Diagnostic mcse_mean(const ChainView& x) {
   const Diagnostic ess = ess_mean(x);
   if (!ess.has_value()) return ess;
   const CentredDraws y(x);
-  const double variance = y.deviations.squaredNorm() / static_cast<double>(x.size() - 1);
+  const double variance = sum_of_squares(y.deviations) / static_cast<double>(x.size() - 1);
   return {.value = y.in_units(std::sqrt(variance / ess.value))};
 }
 
@@ -129,9 +136,13 @@ inline Diagnostic mcse_sd(const ChainView& x) {
   const Diagnostic ess = ess_sd(x);
   if (!ess.has_value()) return ess;
   const CentredDraws y(x);
-  const Eigen::ArrayXXd squares = y.deviations.array().square();
-  const double second = squares.mean();
-  return {.value = y.in_units(std::sqrt((squares - second).square().mean() / (4 * second * ess.value)))};
+  const double count = static_cast<double>(x.size()), second = sum_of_squares(y.deviations) / count;
+  double spread = 0;  // m₄ − m₂²
+  for (Index i = 0; i < x.size(); ++i) {
+    const double square = y.deviations.data()[i] * y.deviations.data()[i];
+    spread += (square - second) * (square - second) / count;
+  }
+  return {.value = y.in_units(std::sqrt(spread / (4 * second * ess.value)))};
 }
 
 /// Monte Carlo standard error of the p-quantile, 0 < p < 1: half the distance between the order statistics where one

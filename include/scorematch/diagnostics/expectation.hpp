@@ -74,7 +74,7 @@ inline Expectation mean_of(const ChainView& x, const ExpectationOptions& options
   Expectation result;
   const Diagnostic ess = ess_mean(x), error = mcse_mean(x), agreement = diagnostics::r_hat(x);
   result.reason = ess.reason;
-  if (x.size() > 0 && all_finite(x)) result.mean = x.minCoeff() == x.maxCoeff() ? x(0, 0) : CentredDraws(x).mean;
+  if (x.size() > 0 && all_finite(x)) result.mean = reason_of(x, 1) == Reason::constant ? x(0, 0) : CentredDraws(x).mean;
   if (result.reason != Reason::none) return result;
   result.ess = ess.value;
   result.mcse = error.value;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -99,14 +100,17 @@ class SteinKernel {
     Eigen::MatrixXd X = points;
     for (Index i = 0; i < d_; ++i) {  // offsets leave
       const double first = X(i, 0);
-      X.row(i).array() -= first;
-      X.row(i).array() -= X.row(i).mean();
+      double mean = 0;
+      for (Index n = 0; n < count_; ++n) mean += (X(i, n) -= first) / static_cast<double>(count_);
+      for (Index n = 0; n < count_; ++n) X(i, n) -= mean;
     }
     const Eigen::MatrixXd inverse = inverse_root(X, options.scale);
     for (Index k = 0; k < inverse.size(); ++k) trace_ += inverse.data()[k] * inverse.data()[k];
     if (!usable_ || !(usable_ = std::isfinite(trace_))) return;
     const Index rows = evaluate::padded_rows<double>(count_);
-    Eigen::MatrixXd block, transposed = inverse.transpose();
+    Eigen::MatrixXd block, transposed(d_, d_);
+    for (Index k = 0; k < d_; ++k)
+      for (Index i = 0; i < d_; ++i) transposed(i, k) = inverse(k, i);
     evaluate::gather_columns(X, 0, count_, rows, block);
     evaluate::gather_columns(scores, 0, count_, rows, scores_);
     score_columns_ = scores;
@@ -184,14 +188,18 @@ class SteinKernel {
  private:
   // C⁻¹, L = C Cᵀ; clears usable_ where there is none. X: d × n, of mean 0.
   Eigen::MatrixXd inverse_root(const Eigen::MatrixXd& X, KernelScale scale) {
-    Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(d_, d_);
+    Eigen::MatrixXd inverse(d_, d_);
+    for (Index j = 0; j < d_; ++j)
+      for (Index i = 0; i < d_; ++i) inverse(i, j) = i == j ? 1 : 0;
     if (scale == KernelScale::identity) return inverse;
     Eigen::VectorXd sd(d_);
-    if (scale == KernelScale::median)
-      sd.setConstant(median_distance(X));
-    else
-      for (Index i = 0; i < d_; ++i) sd[i] = std::sqrt(X.row(i).squaredNorm() / static_cast<double>(count_));
-    usable_ = sd.minCoeff() > 0;
+    const double median = scale == KernelScale::median ? median_distance(X) : 0;
+    for (Index i = 0; i < d_; ++i) {
+      double squares = 0;
+      for (Index n = 0; n < count_; ++n) squares += X(i, n) * X(i, n);
+      sd[i] = scale == KernelScale::median ? median : std::sqrt(squares / static_cast<double>(count_));
+      usable_ = usable_ && sd[i] > 0;
+    }
     if (!usable_) return inverse;
     if (scale == KernelScale::covariance) inverse = inverse_of_lower(cholesky_of_correlations(X, sd));
     for (Index j = 0; j < d_; ++j)
@@ -262,13 +270,14 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
     Eigen::MatrixXd K, room, product;
     Eigen::VectorXd sums;
   };
-  Eigen::VectorXd total = Eigen::VectorXd::Zero(W.cols());
+  Eigen::VectorXd total;
+  total.setZero(W.cols());
   evaluate::PerThread<State> states;
   evaluate::for_each_piece(
       blocks, states, [](State&) {},
       [&](State& state, Index block) {
         const Index first = block * side, rows = std::min(side, n - first);
-        state.sums = Eigen::VectorXd::Zero(W.cols());
+        state.sums.setZero(W.cols());
         for (Index column = first; column < n; column += side) {
           const Index columns = std::min(side, n - column);
           kernel.tile(first, rows, column, columns, state.K, state.room);
@@ -284,7 +293,9 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
           }
         }
       },
-      [&](State& state, Index) { total += state.sums; });
+      [&](State& state, Index) {
+        for (Index b = 0; b < total.size(); ++b) total[b] += state.sums[b];
+      });
   return total;
 }
 
@@ -321,15 +332,19 @@ inline KernelSteinDiscrepancy kernel_stein_discrepancy(const Eigen::Ref<const Ei
   KernelSteinDiscrepancy result;
   result.points = points.cols();
   result.status = KernelSteinStatus::non_finite;
-  if (!all_finite(points) || !all_finite(scores) || !all_finite(weights)) return result;
+  if (!all_finite(points) || !all_finite(scores) || !all_finite(weights.data(), weights.size())) return result;
   const SteinKernel kernel(points, scores, options);
   result.status = KernelSteinStatus::degenerate;
   if (!kernel.usable()) return result;
   const double n = static_cast<double>(points.cols());
   const bool weighted = weights.size() > 0;
-  result.v_statistic = quadratic_forms(kernel, weighted ? weights : Eigen::VectorXd::Constant(points.cols(), 1 / n))[0];
+  Eigen::MatrixXd W(points.cols(), 1);
+  for (Index i = 0; i < points.cols(); ++i) W(i, 0) = weighted ? weights[i] : 1 / n;
+  result.v_statistic = quadratic_forms(kernel, W)[0];
   result.value = std::sqrt(std::max(0.0, result.v_statistic));
-  if (!weighted && n > 1) result.u_statistic = (n * result.v_statistic - kernel.diagonal().mean()) / (n - 1);
+  const Eigen::VectorXd own = kernel.diagonal();
+  const double trace = std::accumulate(own.data(), own.data() + own.size(), 0.0);
+  if (!weighted && n > 1) result.u_statistic = (n * result.v_statistic - trace / n) / (n - 1);
   result.status = std::isfinite(result.value) ? KernelSteinStatus::computed : KernelSteinStatus::non_finite;
   return result;
 }
@@ -450,7 +465,8 @@ inline KernelSteinTest kernel_stein_test(const ChainPoints& draws, const Eigen::
   test.flip = options.flip > 0 ? options.flip : time < 1.2 ? 0.5 : 0.5 * -std::expm1(-1 / (3 * time));
   const SteinKernel kernel(draws.points, scores, options.kernel);
   const Eigen::VectorXd wild = quadratic_forms(kernel, bootstrap_signs(draws.kept(), draws.chains, test.flip, options));
-  const Index as_large = (wild.array() >= n * n * test.discrepancy.v_statistic).count();
+  const double observed = n * n * test.discrepancy.v_statistic;
+  const auto as_large = std::count_if(wild.data(), wild.data() + wild.size(), [&](double v) { return v >= observed; });
   test.p_value = static_cast<double>(1 + as_large) / static_cast<double>(1 + options.resamples);
   test.status = test.p_value <= options.false_alarm_rate ? KernelSteinVerdict::biased : KernelSteinVerdict::passed;
   return test;

@@ -14,9 +14,14 @@ namespace scorematch::diagnostics {
 /// √((B/W + n − 1)/n) of chains y (n × M), W the mean of their variances and B = n times the variance of their means.
 inline double potential_scale_reduction(const Eigen::MatrixXd& y) {
   const double n = static_cast<double>(y.rows()), M = static_cast<double>(y.cols());
-  const Eigen::RowVectorXd means = y.colwise().mean();
-  const double within = (y.rowwise() - means).squaredNorm() / ((n - 1) * M);
-  const double between = n * (means.array() - means.mean()).square().sum() / (M - 1);
+  const std::vector<double> means = chain_means(y);
+  double squares = 0;
+  for (Index c = 0; c < y.cols(); ++c)
+    for (Index i = 0; i < y.rows(); ++i) {
+      const double apart = y(i, c) - means[static_cast<std::size_t>(c)];
+      squares += apart * apart;
+    }
+  const double within = squares / ((n - 1) * M), between = n * variance_of(means);
   return std::sqrt((between / within + n - 1) / n);
 }
 
@@ -57,7 +62,10 @@ inline Diagnostic r_hat_folded(const ChainView& x) {
   const Reason reason = reason_of_r_hat(x);
   if (reason != Reason::none) return {.reason = reason};
   const double median = quantile_of_sorted(sorted_draws(x), 0.5);  // of x as it is, so that ties stay ties
-  return r_hat_of_halves(normal_scores(halves((0.5 * x.array() - 0.5 * median).abs())));
+  Eigen::MatrixXd apart(x.rows(), x.cols());
+  for (Index c = 0; c < x.cols(); ++c)
+    for (Index i = 0; i < x.rows(); ++i) apart(i, c) = std::abs(0.5 * x(i, c) - 0.5 * median);
+  return r_hat_of_halves(normal_scores(halves(apart)));
 }
 
 /// The R̂ to look at: the larger of bulk and folded (Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, §3.2).
@@ -103,22 +111,22 @@ inline Diagnostic nested_r_hat(const ChainView& x, const std::vector<Index>& sup
   if (groups < 2) return {.reason = Reason::one_chain};
   if (x.rows() < 2 && each < 2) return {.reason = Reason::too_few_draws};
   const Eigen::MatrixXd y = CentredDraws(x).deviations;
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(groups), within = mean, squares = mean;
-  const Eigen::RowVectorXd means = y.colwise().mean();
-  const auto group_of = [&](Index c) {
-    return std::lower_bound(names.begin(), names.end(), superchains[static_cast<std::size_t>(c)]) - names.begin();
+  std::vector<double> mean(names.size(), 0.0);
+  const std::vector<double> means = chain_means(y);
+  const auto group_of = [&](std::size_t c) {
+    return static_cast<std::size_t>(std::lower_bound(names.begin(), names.end(), superchains[c]) - names.begin());
   };
-  for (Index c = 0; c < x.cols(); ++c) mean[group_of(c)] += means[c] / static_cast<double>(each);
+  for (std::size_t c = 0; c < means.size(); ++c) mean[group_of(c)] += means[c] / static_cast<double>(each);
+  double within = 0;  // mean_k(W_k + B_k)
   for (Index c = 0; c < x.cols(); ++c) {
-    const Index k = group_of(c);
-    squares[k] += (means[c] - mean[k]) * (means[c] - mean[k]);
-    if (x.rows() > 1)
-      within[k] += (y.col(c).array() - means[c]).square().sum() / static_cast<double>((x.rows() - 1) * each);
+    const double of_chain = means[static_cast<std::size_t>(c)];
+    const double apart = of_chain - mean[group_of(static_cast<std::size_t>(c))];
+    if (each > 1) within += apart * apart / static_cast<double>((each - 1) * groups);
+    for (Index i = 0; i < x.rows() && x.rows() > 1; ++i)
+      within += (y(i, c) - of_chain) * (y(i, c) - of_chain) / static_cast<double>((x.rows() - 1) * x.cols());
   }
-  if (each > 1) within += squares / static_cast<double>(each - 1);
-  if (!(within.maxCoeff() > 0)) return {.reason = Reason::constant_chains};
-  const double between = (mean.array() - mean.mean()).square().sum() / static_cast<double>(groups - 1);
-  return {.value = std::sqrt(1 + between / within.mean())};
+  if (!(within > 0)) return {.reason = Reason::constant_chains};
+  return {.value = std::sqrt(1 + variance_of(mean) / within)};
 }
 
 }  // namespace scorematch::diagnostics

@@ -130,11 +130,12 @@ inline SteinTerm stein_term(const ChainView& values) {
     term.reason = ess.reason;
     if (!ess.has_value()) return term;
     term.ess = ess.value;
-    term.mcse = y.in_units(std::sqrt(y.deviations.squaredNorm() / (count - 1) / term.ess));
+    term.mcse = y.in_units(std::sqrt(sum_of_squares(y.deviations) / (count - 1) / term.ess));
   } else if (values.cols() >= 100) {
     term.reason = Reason::none;
-    const double squares = y.deviations.colwise().mean().squaredNorm() / (chains - 1) / chains;
-    term.ess = squares > 0 ? y.deviations.squaredNorm() / (count - 1) / squares : 0;
+    double squares = 0;
+    for (const double mean : chain_means(y.deviations)) squares += mean * mean / (chains - 1) / chains;
+    term.ess = squares > 0 ? sum_of_squares(y.deviations) / (count - 1) / squares : 0;
     term.mcse = y.in_units(std::sqrt(squares));
   } else {
     term.reason = Reason::too_few_draws;
@@ -155,13 +156,17 @@ inline SteinRow stein_row(std::string name, const Eigen::MatrixXd& x, const Eige
     return row;
   }
   const CentredDraws centred(x);
-  const double sd = std::sqrt(centred.deviations.squaredNorm() / static_cast<double>(x.size()));
-  const Eigen::ArrayXXd u = centred.deviations.array() / sd;
-  Eigen::ArrayXXd t(s.rows(), s.cols());
-  for (Index k = 0; k < s.size(); ++k) t.data()[k] = centred.in_units(s.data()[k] * sd);
-  row.mean = stein_term(t.matrix());
-  row.variance = stein_term((1 + u * t).matrix());
-  row.third = stein_term((2 * u + u.square() * t).matrix());
+  const double sd = std::sqrt(sum_of_squares(centred.deviations) / static_cast<double>(x.size()));
+  Eigen::MatrixXd mean(s.rows(), s.cols()), variance(s.rows(), s.cols()), third(s.rows(), s.cols());
+  for (Index k = 0; k < s.size(); ++k) {
+    const double u = centred.deviations.data()[k] / sd, t = centred.in_units(s.data()[k] * sd);
+    mean.data()[k] = t;
+    variance.data()[k] = 1 + u * t;
+    third.data()[k] = 2 * u + u * u * t;
+  }
+  row.mean = stein_term(mean);
+  row.variance = stein_term(variance);
+  row.third = stein_term(third);
   return row;
 }
 

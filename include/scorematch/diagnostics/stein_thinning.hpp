@@ -1,6 +1,7 @@
 // A few points that stand for many: those that make the kernel Stein discrepancy small.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -73,18 +74,20 @@ inline SteinThinning stein_thinning(const Eigen::Ref<const Eigen::MatrixXd>& poi
   extend::require_within(count, 1, 10'000'000, "stein_thinning: count");
   SteinThinning result;
   result.status = KernelSteinStatus::non_finite;
-  for (const ChainView& given :
-       {ChainView(points), ChainView(scores), ChainView(options.laplacians), ChainView(options.log_densities)})
-    if (!all_finite(given)) return result;
+  if (!all_finite(points) || !all_finite(scores)) return result;
+  for (const Eigen::VectorXd* given : {&options.laplacians, &options.log_densities})
+    if (!all_finite(given->data(), given->size())) return result;
   const SteinKernel kernel(points, scores, options.kernel);
   result.status = KernelSteinStatus::degenerate;
   if (!kernel.usable()) return result;
   const Eigen::VectorXd own = kernel.diagonal();
-  Eigen::VectorXd objective = 0.5 * own;
-  if (options.laplacians.size() > 0) objective += 0.5 * options.laplacians.cwiseMax(0);
+  Eigen::VectorXd objective(points.cols()), before(points.cols());  // before: Σ over the chosen of k₀
+  for (Index i = 0; i < points.cols(); ++i) {
+    objective[i] = 0.5 * own[i] + (options.laplacians.size() > 0 ? 0.5 * std::max(0.0, options.laplacians[i]) : 0);
+    before[i] = 0;
+  }
   const double entropy = 0.5 * options.entropy_weight / static_cast<double>(count);
   double sum = 0;
-  Eigen::VectorXd before = Eigen::VectorXd::Zero(points.cols());  // Σ over the chosen of k₀
   Eigen::MatrixXd column, room;
   for (Index t = 0; t < count; ++t) {
     Index best = 0;

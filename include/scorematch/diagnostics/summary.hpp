@@ -140,7 +140,7 @@ inline SummaryRow summary_row(std::string name, const ChainView& x, const std::v
   if (sorted.front() == sorted.back()) return row;
   const CentredDraws y(x);
   row.mean = y.mean;
-  row.sd = y.in_units(std::sqrt(y.deviations.squaredNorm() / static_cast<double>(x.size() - 1)));
+  row.sd = y.in_units(std::sqrt(sum_of_squares(y.deviations) / static_cast<double>(x.size() - 1)));
   return row;
 }
 
@@ -150,7 +150,8 @@ inline Index count_stuck_chains(const ChainPoints& draws) {
   for (Index c = 0; c < draws.chains && draws.kept() > 1; ++c) {
     bool rests = true;
     for (Index k = 1; k < draws.kept() && rests; ++k)
-      rests = draws.points.col(k * draws.chains + c) == draws.points.col(c);
+      for (Index i = 0; i < draws.points.rows(); ++i)
+        rests = rests && draws.points(i, k * draws.chains + c) == draws.points(i, c);
     stuck += rests ? 1 : 0;
   }
   return stuck;

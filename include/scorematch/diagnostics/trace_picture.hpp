@@ -55,7 +55,7 @@ inline Eigen::MatrixXd trace_block(const Eigen::MatrixXd& x, Index chains, Index
   for (Index k = 0; k < shown; ++k) {
     const Index step = k * x.rows() / shown;
     block(k, 0) = static_cast<double>(step);
-    block.row(k).tail(chains) = x.row(step).head(chains);
+    for (Index c = 0; c < chains; ++c) block(k, 1 + c) = x(step, c);
   }
   return block;
 }
@@ -64,9 +64,11 @@ inline Eigen::MatrixXd trace_block(const Eigen::MatrixXd& x, Index chains, Index
 /// be if all chains were of one law). Equal draws have the same rank, the mean of theirs. NaN where draws are not
 /// finite.
 inline Eigen::MatrixXd rank_block(const Eigen::MatrixXd& x, Index chains, Index bins) {
-  if (!all_finite(x)) return Eigen::MatrixXd::Constant(1, 1 + chains, std::numeric_limits<double>::quiet_NaN());
+  const bool finite = all_finite(x);
+  Eigen::MatrixXd block(finite ? bins : 1, 1 + chains);
+  for (Index k = 0; k < block.size(); ++k) block.data()[k] = finite ? 0 : std::numeric_limits<double>::quiet_NaN();
+  if (!finite) return block;
   const Eigen::MatrixXd z = normal_scores(x);
-  Eigen::MatrixXd block = Eigen::MatrixXd::Zero(bins, 1 + chains);
   for (Index b = 0; b < bins; ++b) block(b, 0) = (static_cast<double>(b) + 0.5) / static_cast<double>(bins);
   for (Index c = 0; c < chains; ++c)
     for (Index k = 0; k < x.rows(); ++k) {
@@ -82,12 +84,12 @@ inline Eigen::MatrixXd autocorrelation_block(const Eigen::MatrixXd& x, Index cha
   Eigen::MatrixXd block(shown, 1 + chains);
   for (Index t = 0; t < shown; ++t) block(t, 0) = static_cast<double>(t);
   for (Index c = 0; c < chains; ++c) {
-    if (reason_of(x.col(c), 1) != Reason::none) {
-      block.col(1 + c).setConstant(std::numeric_limits<double>::quiet_NaN());
-      continue;
-    }
-    const Eigen::VectorXd covariance = mean_autocovariance(CentredDraws(x.col(c)).deviations);
-    block.col(1 + c) = covariance.head(shown) / covariance[0];
+    const Eigen::MatrixXd alone = chain_alone(x, c);
+    const bool moves = reason_of(alone, 1) == Reason::none;
+    Eigen::VectorXd covariance;
+    if (moves) covariance = mean_autocovariance(CentredDraws(alone).deviations);
+    for (Index t = 0; t < shown; ++t)
+      block(t, 1 + c) = moves ? covariance[t] / covariance[0] : std::numeric_limits<double>::quiet_NaN();
   }
   return block;
 }
@@ -99,10 +101,11 @@ inline std::string gnuplot_quoted(const std::string& text) {
   return quoted + "'";
 }
 
-/// "[low:high]" around all finite numbers of x, for gnuplot, which ends where it finds no range by itself.
-inline std::string gnuplot_range(const Eigen::MatrixXd& x) {
+/// "[low:high]" around all finite numbers of the first chains, for gnuplot, which ends where it finds no range by
+/// itself.
+inline std::string gnuplot_range(const Eigen::MatrixXd& x, Index chains) {
   double low = std::numeric_limits<double>::infinity(), high = -low;
-  for (Index k = 0; k < x.size(); ++k)
+  for (Index k = 0; k < x.rows() * chains; ++k)
     if (std::isfinite(x.data()[k])) {
       low = std::min(low, x.data()[k]);
       high = std::max(high, x.data()[k]);
@@ -180,7 +183,7 @@ inline void write_trace_picture(const std::string& path, const ChainPoints& draw
     extend::require_within(i, 0, d - 1, "TracePictureOptions: an entry of coordinates");
     drawn.push_back(all_names[static_cast<std::size_t>(i)]);
     const Eigen::MatrixXd x = draws.coordinate(i);
-    ranges.push_back(gnuplot_range(x.leftCols(chains)));
+    ranges.push_back(gnuplot_range(x, chains));
     data += gnuplot_block("trace: kept state, a column per chain", trace_block(x, chains, options.points));
     data += gnuplot_block("ranks: share of the ranks, a column per chain", rank_block(x, chains, options.bins));
     data += gnuplot_block("autocorrelation: lag, a column per chain", autocorrelation_block(x, chains, options.lags));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "scorematch/check.hpp"
@@ -88,6 +89,17 @@ struct [[nodiscard]] FreeEnergyDifference {
 
 namespace likelihood {
 
+// Plain loops in place of matrix expressions, which every program would have to compile.
+inline double least_of(const Eigen::VectorXd& x) { return *std::min_element(x.data(), x.data() + x.size()); }
+inline double mean_of(const Eigen::VectorXd& x) {
+  return std::accumulate(x.data(), x.data() + x.size(), 0.0) / static_cast<double>(x.size());
+}
+inline Eigen::VectorXd shifted(const Eigen::VectorXd& x, double by) {
+  Eigen::VectorXd moved(x.size());
+  for (Index i = 0; i < x.size(); ++i) moved[i] = x[i] + by;
+  return moved;
+}
+
 /// 1/(1 + eˣ), for x from −∞ to ∞.
 inline double fermi(double x) { return x > 0 ? std::exp(-x) / (1 + std::exp(-x)) : 1 / (1 + std::exp(x)); }
 
@@ -96,7 +108,7 @@ struct FermiMean {
   double mean = 0, relative_variance = 0, draws = 0;
 
   FermiMean(const Eigen::VectorXd& x, double worth) {
-    const double least = x.minCoeff(), n = static_cast<double>(x.size());
+    const double least = least_of(x), n = static_cast<double>(x.size());
     if (!(least < std::numeric_limits<double>::infinity())) return;  // every φ is 0
     // φ e^least: of order 1 at the largest, however small all are
     const double shift = std::max(least, 0.0);
@@ -145,17 +157,13 @@ class BennettEquation {
     return std::abs(excess(low)) < std::abs(excess(high)) ? low : high;
   }
 
-  Eigen::VectorXd forward_arguments(double difference) const {
-    return (forward_.array() - (difference - log_ratio())).matrix();
-  }
-  Eigen::VectorXd backward_arguments(double difference) const {
-    return (backward_.array() + (difference - log_ratio())).matrix();
-  }
+  Eigen::VectorXd forward_arguments(double difference) const { return shifted(forward_, -(difference - log_ratio())); }
+  Eigen::VectorXd backward_arguments(double difference) const { return shifted(backward_, difference - log_ratio()); }
 
  private:
   // log Σ φ(x_i)
   static double log_sum(const Eigen::VectorXd& x) {
-    const double least = x.minCoeff();
+    const double least = least_of(x);
     if (!(least < std::numeric_limits<double>::infinity())) return -least;
     const double shift = std::max(least, 0.0);
     double sum = 0;
@@ -187,11 +195,15 @@ inline bool works_are_numbers(const Eigen::VectorXd& works, const char* side, Fr
 /// ⟨w_F⟩ + ⟨w_R⟩ = D(p_a‖p_b) + D(p_b‖p_a) ≥ 0. Whether it is, up to five standard errors and rounding; else says so.
 inline bool obeys_second_law(const Eigen::VectorXd& forward, const Eigen::VectorXd& backward, double worth_f,
                              double worth_b, FreeEnergyDifference& result) {
-  const double dissipated = forward.mean() + backward.mean();
+  const double mean_f = mean_of(forward), mean_b = mean_of(backward), dissipated = mean_f + mean_b;
   if (!std::isfinite(dissipated)) return true;
-  const auto variance = [](const Eigen::VectorXd& w) { return (w.array() - w.mean()).square().mean(); };
-  const double error = std::sqrt(variance(forward) / worth_f + variance(backward) / worth_b);
-  const double rounding = 1e-10 * (std::abs(forward.mean()) + std::abs(backward.mean()));
+  const auto variance = [](const Eigen::VectorXd& w, double mean) {
+    double squares = 0;
+    for (Index i = 0; i < w.size(); ++i) squares += (w[i] - mean) * (w[i] - mean);
+    return squares / static_cast<double>(w.size());
+  };
+  const double error = std::sqrt(variance(forward, mean_f) / worth_f + variance(backward, mean_b) / worth_b);
+  const double rounding = 1e-10 * (std::abs(mean_f) + std::abs(mean_b));
   if (dissipated >= -5 * error - rounding && (worth_f >= 2 || worth_b >= 2 || dissipated >= -rounding)) return true;
   result.status = BennettStatus::inconsistent;
   result.evidence =
@@ -236,16 +248,16 @@ inline FreeEnergyDifference bar(const Eigen::VectorXd& forward, const Eigen::Vec
   result.backward_draws = behind.draws;
   constexpr double fewest = 3, enough = 20;
   const double draws = std::min(ahead.draws, behind.draws);
-  const bool disjoint = forward.minCoeff() > -backward.minCoeff();  // the works' ranges do not meet
+  const double least_f = likelihood::least_of(forward), least_b = likelihood::least_of(backward);
+  const bool disjoint = least_f > -least_b;  // the works' ranges do not meet
   if (std::isnan(difference) || disjoint || !(draws >= fewest)) {
     result.status = BennettStatus::no_overlap;
-    result.evidence = disjoint
-                          ? detail::text("the least forward work is ", forward.minCoeff(),
-                                         ", the largest −work backward ", -backward.minCoeff(),
-                                         ": no draw of one side lies where the other has mass; put states between")
-                          : detail::text("only ", draws,
-                                         " effective draws lie where both sides have mass; put states between, or draw "
-                                         "more");
+    result.evidence =
+        disjoint ? detail::text("the least forward work is ", least_f, ", the largest −work backward ", -least_b,
+                                ": no draw of one side lies where the other has mass; put states between")
+                 : detail::text("only ", draws,
+                                " effective draws lie where both sides have mass; put states between, or draw "
+                                "more");
     return result;
   }
   result.value = difference;

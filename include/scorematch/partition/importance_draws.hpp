@@ -42,10 +42,11 @@ struct [[nodiscard]] ImportanceDraws {
 
   /// Points in proportion to their weights: d × count. Throws std::invalid_argument where there are no draws, and for
   /// more without replacement than have a weight.
-  Eigen::MatrixXd resampled(const ResampleOptions& options = {}) const {
+  template <class D = void>
+  detail::DependentMatrix<D> resampled(const ResampleOptions& options = {}) const {
     extend::require(status != ImportanceStatus::none, {"resampled: there are no draws: ", evidence});
-    const std::vector<Index> chosen = resample(weights.log_weights, options);
-    Eigen::MatrixXd X(points.rows(), static_cast<Index>(chosen.size()));
+    const std::vector<Index> chosen = resample<D>(weights.log_weights, options);
+    detail::DependentMatrix<D> X(points.rows(), static_cast<Index>(chosen.size()));
     for (Index i = 0; i < X.cols(); ++i) X.col(i) = points.col(chosen[static_cast<std::size_t>(i)]);
     return X;
   }

@@ -56,7 +56,11 @@ struct [[nodiscard]] ParetoSmoothed {
   std::string evidence = {};  ///< what speaks against the weights, in a sentence; empty where all is well
 
   /// w, S numbers that sum to 1.
-  Eigen::VectorXd weights() const { return log_weights.array().exp(); }
+  Eigen::VectorXd weights() const {
+    Eigen::VectorXd w(log_weights.size());
+    for (Index i = 0; i < w.size(); ++i) w[i] = std::exp(log_weights[i]);
+    return w;
+  }
 
   /// A line: the status, k̂ with its threshold and the effective sample size; then the evidence, if there is any.
   std::string text() const {
@@ -76,7 +80,9 @@ inline double with_weak_prior(double shape, Index n) {
 
 /// Replaces the log weights of the `tail` largest (relative to the largest, 0) by the fitted law's quantiles, in order;
 /// none becomes larger than the largest was. Sets shape and tail.
-inline void smooth_tail(const std::vector<Index>& order, Index tail, Eigen::VectorXd& log_w, ParetoSmoothed& result) {
+template <class D>
+void smooth_tail(const std::vector<Index>& order, Index tail, detail::DependentVector<D>& log_w,
+                 ParetoSmoothed& result) {
   const Index S = log_w.size(), first = S - tail;
   const auto at = [&](Index rank) -> double& { return log_w[order[static_cast<std::size_t>(rank)]]; };
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -85,9 +91,9 @@ inline void smooth_tail(const std::vector<Index>& order, Index tail, Eigen::Vect
     return;
   }
   const double cutoff = std::exp(at(first - 1));
-  Eigen::ArrayXd excesses(tail);
+  detail::DependentArray<D> excesses(tail);
   for (Index i = 0; i < tail; ++i) excesses[i] = std::exp(at(first + i)) - cutoff;
-  likelihood::GeneralisedPareto law = fit_generalised_pareto(excesses);
+  likelihood::GeneralisedPareto law = fit_generalised_pareto<D>(excesses);
   if (std::isnan(law.shape)) {  // the lower quartile of the excesses is 0: ties, or below the numbers
     result.shape = cutoff > 0 && at(S - 1) - at(first - 1) < 1 ? -infinity : infinity;
     return;
@@ -126,7 +132,8 @@ inline void judge_weights(ParetoSmoothed& result) {
 ///
 ///   const auto smooth = sm::pareto_smooth(log_weights);
 ///   if (smooth.status == sm::WeightStatus::reliable) mean = X * smooth.weights();
-inline ParetoSmoothed pareto_smooth(const Eigen::VectorXd& log_weights) {
+template <class D = void>
+ParetoSmoothed pareto_smooth(const detail::DependentVector<D>& log_weights) {
   const Index S = log_weights.size();
   extend::require_at_least(S, 1, "pareto_smooth: the number of log_weights");
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -147,16 +154,16 @@ inline ParetoSmoothed pareto_smooth(const Eigen::VectorXd& log_weights) {
     result.log_mean_weight = -infinity;
     return result;
   }
-  Eigen::VectorXd log_w = log_weights.array() - most;
+  detail::DependentVector<D> log_w = log_weights.array() - most;
   std::vector<Index> order(static_cast<std::size_t>(S));
   std::iota(order.begin(), order.end(), Index{0});
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return log_w[a] < log_w[b]; });
   const Index tail = static_cast<Index>(std::ceil(std::min(0.2 * size, 3 * std::sqrt(size))));
-  if (S >= 25) likelihood::smooth_tail(order, tail, log_w, result);
+  if (S >= 25) likelihood::smooth_tail<D>(order, tail, log_w, result);
   const double log_sum = std::log(log_w.array().exp().sum());
   result.log_mean_weight = most + log_sum - std::log(size);
   result.log_weights = log_w.array() - log_sum;
-  result.effective_sample_size = 1 / (2 * result.log_weights).array().exp().sum();
+  result.effective_sample_size = 1 / (2 * (log_w.array() - log_sum)).exp().sum();
   likelihood::judge_weights(result);
   return result;
 }
@@ -176,7 +183,8 @@ struct ResampleOptions {
 /// largest log w_i + Gumbel noise, which picks one after another in proportion to the weights that are left (P. S.
 /// Efraimidis and P. G. Spirakis, "Weighted random sampling with a reservoir", Inf. Process. Lett. 97, 2006). Throws
 /// std::invalid_argument for weights that are NaN, +∞ or all 0, and more draws than there are.
-inline std::vector<Index> resample(const Eigen::VectorXd& log_weights, const ResampleOptions& options = {}) {
+template <class D = void>
+std::vector<Index> resample(const detail::DependentVector<D>& log_weights, const ResampleOptions& options = {}) {
   options.validate();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const Index S = log_weights.size();
@@ -191,7 +199,7 @@ inline std::vector<Index> resample(const Eigen::VectorXd& log_weights, const Res
   Stream stream({options.seed, extend::Purpose::partition}, 0, std::uint64_t{5} << 36);
   std::vector<Index> chosen;
   if (options.replacement) {
-    const Eigen::ArrayXd w = (log_weights.array() - most).exp();
+    const detail::DependentArray<D> w = (log_weights.array() - most).exp();
     const double step = w.sum() / static_cast<double>(options.count), offset = stream.uniform();
     double sum = w[0];
     for (Index i = 0, k = 0; i < options.count; ++i) {
@@ -202,7 +210,7 @@ inline std::vector<Index> resample(const Eigen::VectorXd& log_weights, const Res
   }
   extend::require(options.count <= positive, {"resample: ", options.count, " draws without replacement from ", positive,
                                               " with a weight above 0; take fewer, or allow replacement"});
-  Eigen::VectorXd key(S);
+  detail::DependentVector<D> key(S);
   for (Index i = 0; i < S; ++i) key[i] = log_weights[i] - std::log(-std::log(stream.uniform()));
   chosen.resize(static_cast<std::size_t>(S));
   std::iota(chosen.begin(), chosen.end(), Index{0});

@@ -7,10 +7,13 @@
 //   log_jacobian(u)             log |∂value/∂u|, a number: p(u) = p(value(u)) exp(log_jacobian(u))
 //   constrain(u), unconstrain(v, name)     the same map for plain numbers and its inverse, which throws outside
 //   name_elements(name, names)  appends the parameter's elements' names
-// A further one is a struct here and an alternative of `AnyDomain` (layout.hpp).
+// `constrain` and `unconstrain` are plain loops: every program compiles them, and matrix expressions would take
+// seconds. A further one is a struct here and an alternative of `AnyDomain` (layout.hpp).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -78,12 +81,19 @@ struct above {
   SCOREMATCH_INLINE auto log_jacobian(const U& u) const {
     return sum(u);
   }
-  Eigen::VectorXd constrain(const Eigen::VectorXd& u) const { return low + u.array().exp(); }
+  Eigen::VectorXd constrain(const Eigen::VectorXd& u) const {
+    Eigen::VectorXd v(size);
+    for (Index i = 0; i < size; ++i) v[i] = low + std::exp(u[i]);
+    return v;
+  }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
-    for (Index i = 0; i < v.size(); ++i)
+    Eigen::VectorXd u(free);
+    for (Index i = 0; i < free; ++i) {
       extend::require(std::isfinite(v[i]) && v[i] > low,
                       {"Layout: ", name, " has ", v[i], "; it must be a finite number above ", low});
-    return (v.array() - low).log();
+      u[i] = std::log(v[i] - low);
+    }
+    return u;
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
@@ -108,12 +118,19 @@ struct interval {
   SCOREMATCH_INLINE auto log_jacobian(const U& u) const {
     return static_cast<double>(u.size()) * std::log(high - low) - sum(softplus(u)) - sum(softplus(-u));
   }
-  Eigen::VectorXd constrain(const Eigen::VectorXd& u) const { return low + (high - low) / (1 + (-u.array()).exp()); }
+  Eigen::VectorXd constrain(const Eigen::VectorXd& u) const {
+    Eigen::VectorXd v(size);
+    for (Index i = 0; i < size; ++i) v[i] = low + (high - low) / (1 + std::exp(-u[i]));
+    return v;
+  }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
-    for (Index i = 0; i < v.size(); ++i)
+    Eigen::VectorXd u(free);
+    for (Index i = 0; i < free; ++i) {
       extend::require(v[i] > low && v[i] < high,
                       {"Layout: ", name, " has ", v[i], "; it must be above ", low, " and below ", high});
-    return (v.array() - low).log() - (high - v.array()).log();
+      u[i] = std::log(v[i] - low) - std::log(high - v[i]);
+    }
+    return u;
   }
   void name_elements(const std::string& name, std::vector<std::string>& names) const {
     engine::name_vector(name, size, names);
@@ -178,25 +195,26 @@ struct simplex {
     return -sum(softplus(-a)) - dot(weights, softplus(a));
   }
   Eigen::VectorXd constrain(const Eigen::VectorXd& u) const {
-    const Eigen::VectorXd offset = offsets();
     Eigen::VectorXd v(size);
     double log_left = 0;
     for (Index k = 0; k < free; ++k) {
-      v[k] = std::exp(log_left - engine::softplus(offset[k] - u[k]));
-      log_left -= engine::softplus(u[k] - offset[k]);
+      const double a = u[k] - std::log(static_cast<double>(free - k));
+      v[k] = std::exp(log_left - engine::softplus(-a));
+      log_left -= engine::softplus(a);
     }
     v[free] = std::exp(log_left);
     return v;
   }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
-    extend::require((v.array() > 0).all() && std::abs(v.sum() - 1) < 1e-8,
-                    {"Layout: ", name, " has the sum ", v.sum(), " and the least element ", v.minCoeff(),
+    const double *first = v.data(), *end = first + size;
+    const double sum = std::accumulate(first, end, 0.0), least = *std::min_element(first, end);
+    extend::require(std::all_of(first, end, [](double number) { return number > 0; }) && std::abs(sum - 1) < 1e-8,
+                    {"Layout: ", name, " has the sum ", sum, " and the least element ", least,
                      "; its elements must be above 0 and their sum 1"});
-    const Eigen::VectorXd offset = offsets();
     Eigen::VectorXd u(free);
     double left = v[free];  // from the end, so that no digits cancel
     for (Index k = free - 1; k >= 0; --k) {
-      u[k] = std::log(v[k]) - std::log(left) + offset[k];
+      u[k] = std::log(v[k]) - std::log(left) + std::log(static_cast<double>(free - k));
       left += v[k];
     }
     return u;
@@ -207,7 +225,7 @@ struct simplex {
   ///@}
 
  private:
-  Eigen::VectorXd offsets() const {
+  auto offsets() const {
     return Eigen::VectorXd::NullaryExpr(free, [n = free](Index k) { return std::log(static_cast<double>(n - k)); });
   }
 };
@@ -235,7 +253,8 @@ struct correlation {
     return dot(weights, log_density::engine::log_one_minus_squared_tanh(u));
   }
   Eigen::VectorXd constrain(const Eigen::VectorXd& u) const {
-    Eigen::MatrixXd L = Eigen::MatrixXd::Identity(order, order);
+    Eigen::MatrixXd L(order, order);
+    L(0, 0) = 1;
     for (Index i = 1, f = 0; i < order; ++i) {
       double left = 1;
       for (Index j = 0; j < i; ++j, ++f) {
@@ -244,15 +263,19 @@ struct correlation {
       }
       L(i, i) = left;
     }
-    return below(L * L.transpose());
+    Eigen::VectorXd v(size);
+    for (Index i = 1, f = 0; i < order; ++i)
+      for (Index j = 0; j < i; ++j, ++f) v[f] = row_product(L, i, j, j + 1);
+    return v;
   }
   Eigen::VectorXd unconstrain(const Eigen::VectorXd& v, const std::string& name) const {
-    Eigen::MatrixXd L = Eigen::MatrixXd::Identity(order, order);
+    Eigen::MatrixXd L(order, order);
+    L(0, 0) = 1;
     Eigen::VectorXd u(free);
     for (Index i = 1, f = 0; i < order; ++i) {
       double left = 1;  // what row i has left of its length 1, squared
       for (Index j = 0; j < i; ++j, ++f) {
-        L(i, j) = (v[f] - L.row(i).head(j).dot(L.row(j).head(j))) / L(j, j);
+        L(i, j) = (v[f] - row_product(L, i, j, j)) / L(j, j);
         u[f] = std::atanh(L(i, j) / std::sqrt(left));
         left -= L(i, j) * L(i, j);
         extend::require(std::isfinite(u[f]) && left > 0,
@@ -269,11 +292,11 @@ struct correlation {
   ///@}
 
  private:
-  Eigen::VectorXd below(const Eigen::MatrixXd& R) const {
-    Eigen::VectorXd v(free);
-    for (Index i = 1, f = 0; i < order; ++i)
-      for (Index j = 0; j < i; ++j, ++f) v[f] = R(i, j);
-    return v;
+  // Σ_{k < n} L_ik L_jk
+  static double row_product(const Eigen::MatrixXd& L, Index i, Index j, Index n) {
+    double sum = 0;
+    for (Index k = 0; k < n; ++k) sum += L(i, k) * L(j, k);
+    return sum;
   }
 };
 

@@ -2,6 +2,8 @@
 // Jacobian of the maps; draws are mapped back for summaries.
 #pragma once
 
+#include <concepts>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,21 +16,21 @@ namespace scorematch {
 
 class Layout;
 
-/// What a formula reads of x by a Layout. It lives as long as the formula runs.
+/// What a formula reads of x by a Layout. It lives as long as the formula runs. V: formula::Value.
+template <class V>
 class LaidOut {
  public:
   /// For Layout::read.
-  LaidOut(const Layout& layout, const formula::Value& x, const formula::Value& jacobian)
-      : log_jacobian(jacobian), layout_(&layout), x_(x) {}
+  LaidOut(const Layout& layout, const V& x, const V& jacobian) : log_jacobian(jacobian), layout_(&layout), x_(x) {}
 
   /// The parameter of this name: a value with as many elements as it has (`correlation`: its Cholesky factor).
-  formula::Value operator[](std::string_view name) const;
+  V operator[](std::string_view name) const;
 
-  formula::Value log_jacobian;  ///< Σ log |∂parameter/∂x|: to be added to the log density of the parameters
+  V log_jacobian;  ///< Σ log |∂parameter/∂x|: to be added to the log density of the parameters
 
  private:
   const Layout* layout_;
-  formula::Value x_;
+  V x_;
 };
 
 namespace log_density::engine {
@@ -111,14 +113,15 @@ class Layout {
     if constexpr (log_density::engine::require_recorded_layout<log_density::is_recorded<X>>()) {
       extend::require(x.size() == dimension_ && dimension_ > 0,
                       {"Layout::read: x has ", x.size(), " elements; the layout has ", dimension_});
-      return LaidOut(*this, x, log_jacobian(x));
+      return LaidOut<X>(*this, x, log_jacobian(x));
     } else {
       return x;
     }
   }
 
   /// For formulas: one parameter at x.
-  formula::Value read(const formula::Value& x, std::string_view name) const {
+  template <std::same_as<formula::Value> X>
+  X read(const X& x, std::string_view name) const {
     const Block& block = find(name);
     return std::visit([&](const auto& domain) { return domain.value(x.segment(block.first, domain.free)); },
                       block.domain);
@@ -133,8 +136,7 @@ class Layout {
       std::visit(
           [&](const auto& domain) {
             for (Index n = 0; n < points.cols(); ++n)
-              values.col(n).segment(block.first_value, domain.size) =
-                  domain.constrain(points.col(n).segment(block.first, domain.free));
+              put(domain.constrain(part(points, block.first, n, domain.free)), block.first_value, n, values);
           },
           block.domain);
     return values;
@@ -149,8 +151,8 @@ class Layout {
       std::visit(
           [&](const auto& domain) {
             for (Index n = 0; n < values.cols(); ++n)
-              points.col(n).segment(block.first, domain.free) =
-                  domain.unconstrain(values.col(n).segment(block.first_value, domain.size), block.name);
+              put(domain.unconstrain(part(values, block.first_value, n, domain.size), block.name), block.first, n,
+                  points);
           },
           block.domain);
     return points;
@@ -189,8 +191,19 @@ class Layout {
         detail::text("scorematch: Layout: there is no parameter ", name, "; its parameters are ", known));
   }
 
-  formula::Value log_jacobian(const formula::Value& x) const {
-    formula::Value sum = formula::constant(x, 0.0);
+  // Elements row … row + count − 1 of a column.
+  static Eigen::VectorXd part(const Eigen::Ref<const Eigen::MatrixXd>& X, Index row, Index column, Index count) {
+    Eigen::VectorXd elements(count);
+    for (Index i = 0; i < count; ++i) elements[i] = X(row + i, column);
+    return elements;
+  }
+  static void put(const Eigen::VectorXd& elements, Index row, Index column, Eigen::MatrixXd& X) {
+    for (Index i = 0; i < elements.size(); ++i) X(row + i, column) = elements[i];
+  }
+
+  template <class X>
+  X log_jacobian(const X& x) const {
+    X sum = formula::constant(x, 0.0);
     for (const Block& block : blocks_)
       if (!std::holds_alternative<domain::real>(block.domain))
         sum = sum +
@@ -204,6 +217,9 @@ class Layout {
   Index dimension_ = 0;
 };
 
-inline formula::Value LaidOut::operator[](std::string_view name) const { return layout_->read(x_, name); }
+template <class V>
+V LaidOut<V>::operator[](std::string_view name) const {
+  return layout_->read(x_, name);
+}
 
 }  // namespace scorematch
