@@ -1,4 +1,4 @@
-// A particle on the surface of Müller and Brown, whose basins a chain does not leave: what the status says of it, what
+// A particle on the surface of Müller and Brown, whose basins chains seldom leave: what the status says of it, what
 // parallel tempering does, and what a force costs in free energy.
 //
 //   muller_brown [output folder]

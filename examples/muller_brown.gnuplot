@@ -32,7 +32,7 @@ shares(first) = sprintf("above the line through the saddle: %.1f %% of the draws
 set style textbox opaque noborder
 set arrow from -1.6,0.2 to 1.3,1.65 nohead dashtype 3 linecolor rgb "#444444"
 set label 1 shares(hmc_mean) at -1.5,2.0 boxed
-set title "hmc: each chain stays in the basin where it began"
+set title "hmc: chains seldom leave the basin where they began"
 plot $contours using 1:2 with lines linestyle 1, \
      $hmc using 1:2 with points pointtype 7 pointsize 0.3 linecolor rgb "#60ed553b"
 set label 1 shares(tempering_mean) at -1.5,2.0 boxed
