@@ -92,14 +92,14 @@ void write_picture(const std::string& folder, const MatrixXd& stays, const Matri
 int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "muller_brown_output";
   std::filesystem::create_directories(folder);
-  const auto free = particle(0), pulled = particle(force);
+  const auto unforced = particle(0), pulled = particle(force);
 
   const sm::SampleOptions run{.chains = 64, .steps = 2000, .warm_up = 400, .thin = 4, .seed = 1};
   const sm::parallel_tempering<> tempering{.temperatures = 6, .hottest = 10};  // up to kT = 100
-  const auto stays = sm::sample(free, run);
-  const auto a = sm::sample(free, tempering, run), b = sm::sample(pulled, tempering, run);
+  const auto stays = sm::sample(unforced, run);
+  const auto a = sm::sample(unforced, tempering, run), b = sm::sample(pulled, tempering, run);
 
-  std::printf("%-18s in the first basin %.4f\n", "truth, no force", true_share(free));
+  std::printf("%-18s in the first basin %.4f\n", "truth, no force", true_share(unforced));
   report("hmc", stays);
   report("parallel tempering", a);
   std::printf("%-18s in the first basin %.4f\n", "truth, pulled", true_share(pulled));
@@ -107,9 +107,9 @@ int main(int argc, char** argv) {
 
   // −log(Z_b/Z_a): what the force does to the free energy, from the draws of both and by quadrature.
   const auto difference = sm::free_energy_difference(
-      free, a.points, pulled, b.points,
-      {.effective_forward = effective(a, free, pulled), .effective_backward = effective(b, pulled, free)});
-  const auto z_a = sm::log_partition(free, sm::quadrature{}), z_b = sm::log_partition(pulled, sm::quadrature{});
+      unforced, a.points, pulled, b.points,
+      {.effective_forward = effective(a, unforced, pulled), .effective_backward = effective(b, pulled, unforced)});
+  const auto z_a = sm::log_partition(unforced, sm::quadrature{}), z_b = sm::log_partition(pulled, sm::quadrature{});
   const double exact = z_a.value - z_b.value;
   std::printf("\n%s", difference.text().c_str());
   std::printf("by quadrature %.6f ± %.1e kT; the estimate is %.2f standard errors away\n", exact, z_a.error + z_b.error,
