@@ -1,20 +1,27 @@
 // A posterior as a formula: which of two penguins' species is it, by a Bayesian logistic regression.
 //
+//   bayesian_regression [output folder]
+//
 //   y_i ~ Bernoulli(1/(1 + exp(−(intercept + x_i · beta)))),   beta_k ~ N(0, tau²),   tau ~ half-Cauchy(2.5)
 //
 // x are the free numbers in which chains move; a layout says what they mean, adds the log Jacobian of its maps, and
-// brings the draws back.
+// brings the draws back. One call draws; a table and a picture say whether the draws can be used.
 #include <scorematch/scorematch.hpp>
 
-#include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 namespace sm = scorematch;
 namespace density = sm::log_density;
 
-int main() {
+int main(int argc, char** argv) {
+  const std::string folder = argc > 1 ? argv[1] : "bayesian_regression_output";
+  std::filesystem::create_directories(folder);
+
   // Adelie (1) and Chinstrap (2) penguins by bill depth, flipper length and mass: 4 × N with the species.
   const std::vector<std::string> measured = {"bill_depth_mm", "flipper_length_mm", "body_mass_g"};
   const Eigen::MatrixXd all =
@@ -37,20 +44,23 @@ int main() {
              density::normal(beta, 0.0, tau) + density::half_cauchy(tau, 2.5) + p.log_jacobian);
   });
 
-  const auto draws = sm::sample(posterior, sm::mala{.step = 0.02}, {.chains = 200, .steps = 1500, .seed = 1});
-  std::printf("%s\n", draws.text().c_str());
+  const auto draws = sm::sample(posterior, {.chains = 64, .seed = 1});
+  std::printf("%s", draws.text().c_str());
+  std::printf("trajectories of at most %lld leapfrogs of %.2f; R-hat %.3f over the free numbers\n\n",
+              static_cast<long long>(draws.leapfrogs), draws.step, draws.r_hat);
 
-  const Eigen::MatrixXd table = layout.constrain(draws.points);
-  std::printf("%-12s %8s %8s %8s\n", "", "5 %", "median", "95 %");
-  for (sm::Index k = 0; k < layout.size(); ++k) {
-    std::vector<double> values(static_cast<std::size_t>(table.cols()));
-    for (sm::Index n = 0; n < table.cols(); ++n) values[static_cast<std::size_t>(n)] = table(k, n);
-    std::sort(values.begin(), values.end());
-    const auto quantile = [&](double p) {
-      return values[static_cast<std::size_t>(p * static_cast<double>(values.size()))];
-    };
-    std::printf("%-12s %8.2f %8.2f %8.2f\n", layout.names()[static_cast<std::size_t>(k)].c_str(), quantile(0.05),
-                quantile(0.5), quantile(0.95));
-  }
-  return draws.status == sm::SampleStatus::complete ? 0 : 1;
+  // A row for each parameter, and one for a question: a bird of the means but with a bill deeper by a deviation.
+  const sm::diagnostics::ChainPoints parameters{layout.constrain(draws.points), draws.chains};
+  const auto table = sm::diagnostics::summary(
+      parameters, layout.names(),
+      {.functions = {{"P(Chinstrap)", [](const Eigen::VectorXd& p) { return 1 / (1 + std::exp(-(p[0] + p[1]))); }}}});
+  std::printf("%s\n", table.text().c_str());
+
+  sm::diagnostics::write_trace_picture(folder + "/traces", parameters, layout.names());
+  const std::string command = "gnuplot '" + folder + "/traces.gnuplot'";
+  if (std::system((command + " 2> /dev/null").c_str()) == 0)
+    std::printf("Picture: %s/traces.png\n", folder.c_str());
+  else
+    std::printf("No gnuplot, no picture. With gnuplot installed:\n  %s\n", command.c_str());
+  return draws.status == sm::SampleStatus::complete && table.status == sm::diagnostics::SummaryStatus::good ? 0 : 1;
 }
