@@ -13,6 +13,7 @@
 #include <omp.h>
 #endif
 
+#include "scorematch/diagnostics/convergence.hpp"
 #include "scorematch/diagnostics/summary.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -142,6 +143,15 @@ TEST_CASE("One call samples raw scales and offsets, from N(0, I), and says compl
     CHECK(std::abs(z.mean()) < 0.05);
     CHECK(std::abs(z.square().mean() - 1) < 0.05);
   }
+  CHECK(draws.energies.size() == draws.points.cols());
+  for (Index i = 0; i < 64; ++i) {
+    const Eigen::Vector4d way = (draws.points.col(i) - raw.mean).cwiseQuotient(deviations);
+    CHECK(draws.energies[i] == Approx(0.5 * way.squaredNorm()).epsilon(1e-6));
+  }
+  CHECK(draws.divergent == 0);
+  // Of a normal law in four dimensions with momenta drawn anew each step, energies move freely.
+  const auto energies = Eigen::Map<const Eigen::MatrixXd>(draws.energies.data(), 64, draws.kept).transpose();
+  CHECK(sm::diagnostics::e_bfmi(energies).value > 0.3);
   const std::string table = draws.summary({"far", "mass", "small", "wide"}).text();
   CHECK_THAT(table, Contains("mass") && Contains("42") && Contains("R-hat"));
   // What was found goes on in a later call.
@@ -273,5 +283,5 @@ TEST_CASE("Bad input has a sentence") {
   Eigen::MatrixXd start = Eigen::MatrixXd::Zero(1, 8);
   start(0, 3) = -200;
   const auto draws = sm::sample(wall, sm::mala{0.1}, {.chains = 8, .steps = 100, .start = start});
-  CHECK_THAT(draws.text(), Contains("started where the energy is not finite"));
+  CHECK_THAT(draws.text(), Contains("started where the energy is not finite, the first is chain 3"));
 }

@@ -124,7 +124,9 @@ struct [[nodiscard]] Draws {
   Eigen::VectorXd acceptance;  ///< chains: the share of steps that moved (1 for unadjusted chains that stayed finite)
   Index chains = 0;            ///< how many
   Index kept = 0;              ///< states of each
-  Index non_finite = 0;        ///< steps, over all chains, whose proposal, its energy or score was not finite
+  Vector<T> energies;   ///< chains · kept: f at each column of points, of the library's Metropolis kernels; else empty
+  Index divergent = 0;  ///< steps, over all chains, whose log acceptance ratio was below −1000: the energy jumped
+  Index non_finite = 0;    ///< steps, over all chains, whose proposal, its energy or score was not finite
   Index lost_chains = 0;   ///< that diverged: grow without bound, or left the finite numbers (and stay where they were)
   Index never_moved = 0;   ///< Metropolis chains none of whose proposals was accepted
   Index came_to_rest = 0;  ///< those that moved, but not in the second half of the steps

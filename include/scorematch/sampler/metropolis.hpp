@@ -15,8 +15,9 @@ namespace scorematch::extend {
 ///
 ///   `extend::metropolis(chains, noise, [&]<class V>(V, Index i) { … return log_ratio; });`
 ///
-/// A proposal with a non-finite energy or ratio is rejected and counted. `chains.u` are the uniforms that decided;
-/// where chains.measure is set, chains.probability gets min(1, e^r), 0 for a proposal that is not finite.
+/// A proposal with a non-finite energy or ratio is rejected and counted; so is one whose energy jumps by a thousand.
+/// `chains.u` are the uniforms that decided; where chains.measure is set, chains.probability gets min(1, e^r), 0 for a
+/// proposal that is not finite.
 template <class T, class LogRatio>
 void metropolis(Chains<T>& chains, const ChainNoise& noise, LogRatio log_ratio) {
   using D = simd::Lanes<double>;
@@ -28,6 +29,7 @@ void metropolis(Chains<T>& chains, const ChainNoise& noise, LogRatio log_ratio) 
   const T *y = chains.proposal.data(), *s_there = chains.proposal_S.data(), *f_there = chains.proposal_f.data();
   const T* u = chains.u.data();
   double *accepted = chains.accepted.data(), *non_finite = chains.non_finite.data();
+  double* divergent = chains.divergent.data();
   double* probability = chains.measure ? chains.probability.data() : nullptr;
   constexpr double lowest = std::numeric_limits<double>::lowest();
   simd::for_lanes<D>(B, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
@@ -36,6 +38,7 @@ void metropolis(Chains<T>& chains, const ChainNoise& noise, LogRatio log_ratio) 
     const auto finite = (f_y - f_y == 0) & (ratio > lowest);  // NaN is not
     const auto moves = finite & (simd::log(at(u)) < ratio);
     simd::store<V>(non_finite + i, simd::load<V>(non_finite + i) + simd::select(finite, zero, one));
+    simd::store<V>(divergent + i, simd::load<V>(divergent + i) + simd::select(ratio > -1000.0, zero, one));
     simd::store<V>(accepted + i, simd::load<V>(accepted + i) + simd::select(moves, one, zero));
     if (probability != nullptr)
       simd::store<V>(probability + i, simd::select(finite, simd::exp(simd::select(ratio < zero, ratio, zero)), zero));

@@ -29,6 +29,7 @@ struct RunFindings {
   double acceptance = 0;  ///< the mean
   Ways ways;
   LooksFindings looks;
+  Index first_bad_start = -1;
   bool adjusted = true, walls = false;  ///< walls: proposals were not finite, so that Stein's identities need not hold
 };
 
@@ -124,7 +125,8 @@ void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_
     conclude_by_looks(found, max_r_hat, draws);
   }
   if (draws.bad_starts > 0)
-    tell(evidence, detail::text(share_of(draws.bad_starts, chains), " started where the energy is not finite"));
+    tell(evidence, detail::text(share_of(draws.bad_starts, chains),
+                                " started where the energy is not finite, the first is chain ", found.first_bad_start));
 }
 
 /// A thread's target: the model, in the coordinates of the metric where there is one.
@@ -180,6 +182,7 @@ class SampleRun {
     draws_.chains = options_.chains;
     draws_.points.resize(d_, options_.chains * (options_.steps / thin_));
     draws_.state.resize(d_, options_.chains);
+    if (adjusted_ && kernel_.keeps_score()) draws_.energies.resize(draws_.points.cols());
     each([&](RunTarget<T>& target, Index b) { start(target, b); });
     const detail::Stopwatch watch;
     stopped_ = !warm_up(watch);
@@ -211,7 +214,7 @@ class SampleRun {
     Matrix<T> look_Y, S_y;       ///< scratch: the chains before a step that is looked at, and their scores
     Vector<double> accepted;     ///< when the present window of the warm-up began
     Vector<double> probability;  ///< of each chain to accept, over its last steps of the warm-up
-    Index bad_starts = 0, outside = 0;
+    Index bad_starts = 0, first_bad_start = -1, outside = 0;
     std::uint64_t evaluations = 0;
   };
 
@@ -245,6 +248,8 @@ class SampleRun {
       energies(target.get(), c);
       if (start_.normal()) draw_again(target, c, first, count);
       block.bad_starts = not_finite(c.f, count);
+      for (Index i = count - 1; i >= 0; --i)
+        if (!std::isfinite(c.f[i])) block.first_bad_start = first + i;
     }
     if (knows_energy_ && start_.normal() && warm_up_ == 0) kernel_.settle(target.get(), c);
     if (!adjusted_) kernel_.start(target.get(), c);
@@ -507,9 +512,10 @@ class SampleRun {
       if (look >= 0) add_look(target, look, block);
       block.watch.after(t, plan_, c);
       const Index kept = t + 1 - options_.burn_in;
-      if (kept > 0 && kept % thin_ == 0)
-        evaluate::scatter_rows(to_model(target, c.X, block.X), count, (kept / thin_ - 1) * options_.chains + first,
-                               draws_.points);
+      if (kept <= 0 || kept % thin_ != 0) continue;
+      const Index column = (kept / thin_ - 1) * options_.chains + first;
+      evaluate::scatter_rows(to_model(target, c.X, block.X), count, column, draws_.points);
+      if (draws_.energies.size() > 0) std::copy_n(c.f.data(), count, draws_.energies.data() + column);
     }
     block.evaluations += (target.model().calls() - before) * static_cast<std::uint64_t>(count);
   }
@@ -558,6 +564,7 @@ class SampleRun {
     Matrix<T> kept(d_, options_.chains * draws_.kept);
     std::copy_n(draws_.points.data(), kept.size(), kept.data());
     draws_.points.swap(kept);
+    if (draws_.energies.size() > 0) draws_.energies.conservativeResize(draws_.points.cols());
   }
 
   void finish(RunTarget<T>& target, Index b) {
@@ -581,11 +588,13 @@ class SampleRun {
       const Block& block = blocks_[b];
       Ways ways(d_);
       draws_.bad_starts += block.bad_starts;
+      if (found.first_bad_start < 0) found.first_bad_start = block.first_bad_start;
       draws_.outside_chains += block.outside;
       draws_.evaluations += block.evaluations;
       for (Index i = 0; i < cut.size(b); ++i) {
         draws_.acceptance[cut.first(b) + i] = done_ > 0 ? block.chains.accepted[i] / static_cast<double>(done_) : 0;
         draws_.non_finite += static_cast<Index>(block.chains.non_finite[i]);
+        draws_.divergent += static_cast<Index>(block.chains.divergent[i]);
         judge_chain(block, i, found, ways);
       }
       found.ways.add(ways);

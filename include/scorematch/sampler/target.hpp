@@ -114,6 +114,7 @@ struct Chains {
   bool measure = false;        ///< the step leaves in `probability` with what probability each chain accepted: to adapt
   Vector<double> probability;  ///< B
   bool keep_score = false;     ///< the next step leaves the score where it began in S
+  Vector<double> divergent;    ///< B, steps whose log acceptance ratio was below −1000: the energy jumped
   Vector<double> non_finite;   ///< B, steps whose proposal, its energy or score was not finite
   /// Scratch, which the kernel sizes: B × d for noise, proposals and their scores, B for their energies and uniforms.
   ///@{
@@ -126,6 +127,7 @@ struct Chains {
   void reset_counts() {
     accepted.setZero(X.rows());
     non_finite.setZero(X.rows());
+    divergent.setZero(X.rows());
     lost.setConstant(X.rows(), false);
     any_lost = false;
   }
@@ -134,6 +136,7 @@ struct Chains {
   void reset_counts_of_steps() {
     accepted.setZero(X.rows());
     non_finite.setZero(X.rows());
+    divergent.setZero(X.rows());
   }
 };
 
