@@ -245,7 +245,7 @@ TEST_CASE("The leapfrog kernel rejects and counts proposals without a finite ene
     void gradient(sm::InputPoints X, sm::OutputPoints G) const { G = X; }
   };
   const auto beside = sm::sample(Hole{}, leapfrog{.step = 0.7, .leapfrogs = 2},
-                                 {.chains = 500, .steps = 20, .seed = 2, .start = MatrixXd::Zero(1, 500)});
+                                 {.chains = 500, .steps = 200, .seed = 2, .start = MatrixXd::Zero(1, 500)});
   CHECK(beside.non_finite > 0);
   CHECK(beside.state.maxCoeff() <= 1);
   CHECK(beside.status == sm::SampleStatus::complete);
