@@ -31,8 +31,9 @@ template <class D>
 void set_moments(Laplace& law) {
   const Index d = law.means.rows();
   const detail::DependentVector<D> weights = law.weights;
+  const detail::DependentMatrix<D>&means = law.means, &covariance = law.covariance;
   const detail::DependentVector<D> first = law.means.col(0);  // differences from it: means may be far from 0
-  law.mean = first + (law.means.colwise() - first) * weights;
+  law.mean = first + (means.colwise() - first) * weights;
   law.covariance.setZero(d, d);
   for (Index k = 0; k < law.means.cols(); ++k) {
     const detail::DependentMatrix<D> L = law.roots[static_cast<std::size_t>(k)];
@@ -43,9 +44,9 @@ void set_moments(Laplace& law) {
     law.root = law.roots.front();
     return;
   }
-  const detail::DependentVector<D> scale = law.covariance.diagonal().cwiseSqrt();
+  const detail::DependentVector<D> scale = covariance.diagonal().cwiseSqrt();
   const detail::DependentMatrix<D> unit =
-      scale.cwiseInverse().asDiagonal() * law.covariance * scale.cwiseInverse().asDiagonal();
+      scale.cwiseInverse().asDiagonal() * covariance * scale.cwiseInverse().asDiagonal();
   law.root = scale.asDiagonal() * detail::DependentMatrix<D>(Eigen::LLT<detail::DependentMatrix<D>>(unit).matrixL());
 }
 

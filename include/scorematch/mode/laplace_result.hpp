@@ -85,8 +85,9 @@ struct [[nodiscard]] Laplace {
     constexpr double log_two_pi = 1.8378770664093454836;
     detail::DependentMatrix<D> parts(means.cols(), X.cols());
     for (Index k = 0; k < means.cols(); ++k) {
-      const auto& L = roots[static_cast<std::size_t>(k)];
-      const detail::DependentMatrix<D> Y = L.template triangularView<Eigen::Lower>().solve(X.colwise() - means.col(k));
+      const detail::DependentMatrix<D>& L = roots[static_cast<std::size_t>(k)];
+      const detail::DependentMatrix<D> Y =
+          L.template triangularView<Eigen::Lower>().solve(X.colwise() - detail::DependentVector<D>(means.col(k)));
       const double front =
           std::log(weights[k]) - L.diagonal().array().log().sum() - 0.5 * static_cast<double>(X.rows()) * log_two_pi;
       parts.row(k) = front - 0.5 * Y.colwise().squaredNorm().array();

@@ -66,7 +66,7 @@ struct [[nodiscard]] Starts {
 
   /// A line: the status, chains, minima and how many starts were drawn again; then evidence and warnings.
   std::string text() const {
-    const Index again = (redrawn.array() > 0).count();
+    const auto again = std::count_if(redrawn.data(), redrawn.data() + redrawn.size(), [](int n) { return n > 0; });
     std::string all = scorematch::detail::text(to_string(status), ": ", points.cols(), " starts around ", minima.cols(),
                                                " minima, ", again, " of them drawn again\n");
     if (!evidence.empty()) all += "  " + evidence + '\n';
