@@ -37,7 +37,7 @@ TEST_CASE("A program linked with the precompiled library") {
   check_all(sm::energy_model(2, gaussian), X);
   check_all(sm::energy_model(2, gaussian), Eigen::MatrixXf(X.cast<float>()));
   check_all(sm::energy_model<2>(gaussian), X);
-  const auto draws = sm::sample(sm::energy_model(2, gaussian), sm::mala{.step = 0.5}, {.chains = 50, .steps = 20});
+  const auto draws = sm::sample(sm::energy_model(2, gaussian), sm::mala{.step = 0.5}, {.chains = 50, .steps = 400});
   CHECK(draws.status == sm::SampleStatus::complete);
   CHECK(sm::read_csv("examples/data/penguins.csv", {"bill_length_mm", "bill_depth_mm"}).cols() == 342);
 }
