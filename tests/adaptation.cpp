@@ -3,6 +3,7 @@
 // False alarms: figures are seeded; statuses of right runs are judged by thresholds of 1e-6 a coordinate.
 #include "catch.hpp"
 
+#include <Eigen/LU>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -66,7 +67,7 @@ TEST_CASE("The metric of independent normal coordinates is exact from two draws 
     const Eigen::RowVectorXd way = shift * variance.array().sqrt() * Eigen::RowVectorXd::LinSpaced(4, 1, 2).array();
     window.add<double>(mean + way, -(way.array() / variance.array()).matrix(), 0, false);
   }
-  const auto learned = sm::sampling::MetricLearner<double>::learn(window, sm::Metric::Form::diagonal);
+  const auto learned = sm::sampling::MetricLearner::learn(window, sm::Metric::Form::diagonal);
   const Eigen::VectorXd found = learned.metric.covariance(4).diagonal();
   // The means take digits from the draws: 1e6 beside 1e-3 leaves seven of them.
   for (Index j = 0; j < 4; ++j) CHECK(found[j] == Approx(variance[j]).epsilon(1e-6));
@@ -86,7 +87,7 @@ TEST_CASE("The metric of a correlated normal law is exact, dense and of low rank
       const Eigen::VectorXd x = root * stream.normals(d);
       window.add<double>(x.transpose(), -(precision * x).transpose(), 0, i % 2 == 0);
     }
-    const auto learned = sm::sampling::MetricLearner<double>::learn(window, form);
+    const auto learned = sm::sampling::MetricLearner::learn(window, form);
     const double error = (learned.metric.covariance(d) - covariance).cwiseAbs().maxCoeff();
     CHECK(learned.metric.form() == form);
     if (form == sm::Metric::Form::dense) CHECK(error < 1e-3);  // what is added to both covariances, 1e-5

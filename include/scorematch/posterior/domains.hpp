@@ -183,6 +183,10 @@ struct simplex {
   ///@{
   Index size = 2, free = size - 1;
 
+  /// log(free − k): u = 0 is the middle of the simplex.
+  auto offsets() const {
+    return Eigen::VectorXd::NullaryExpr(free, [n = free](Index k) { return std::log(static_cast<double>(n - k)); });
+  }
   template <class U>
   SCOREMATCH_INLINE auto value(const U& u) const {
     const auto a = u - offsets();
@@ -223,11 +227,6 @@ struct simplex {
     engine::name_vector(name, size, names);
   }
   ///@}
-
- private:
-  auto offsets() const {
-    return Eigen::VectorXd::NullaryExpr(free, [n = free](Index k) { return std::log(static_cast<double>(n - k)); });
-  }
 };
 
 /// Correlation matrices R of `order` D ≥ 2 variables, by their canonical partial correlations. In a formula the value

@@ -445,7 +445,7 @@ class SampleRun {
     own.count = window.count;
     window.clear();
     if (own.count < 2) return;
-    LearnedMetric learned = MetricLearner<T>::learn(own, options_.metric_form);
+    LearnedMetric learned = MetricLearner::learn(own, options_.metric_form);
     widest_ = learned.widest;
     metric_ = learned.metric;
     ++version_;
