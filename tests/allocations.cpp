@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -141,9 +140,10 @@ void check_losses(const std::string& name, const M& model, const O& objective) {
 template <class M, class Kernel>
 long allocations_of(const M& model, const Kernel& kernel, Index steps, Index warm_up = 0) {
   const long before = allocations;
-  const auto draws = sm::sample(model, kernel, {.chains = 300, .steps = steps, .warm_up = warm_up});
+  const auto draws =
+      sm::sample(model, kernel, {.chains = 300, .steps = steps, .warm_up = warm_up, .max_r_hat = 1e9, .max_bias = 1e9});
   const long made = allocations - before;
-  CHECK(draws.lost_chains == 0);
+  CHECK(draws.status == sm::SampleStatus::complete);  // no verdict's words are counted
   return made;
 }
 
@@ -192,7 +192,7 @@ TEST_CASE("Sampler steps allocate nothing after the first") {
     INFO(name);
     (void)allocations_of(model, kernel, 300, warm_up);
     const long few = allocations_of(model, kernel, 300, warm_up), many = allocations_of(model, kernel, 900, warm_up);
-    CHECK(std::abs(many - few) < 20);  // the words of the verdict differ
+    CHECK(many == few);
   };
   check("ula, mixture", sm::energy_model(2, mixture), sm::langevin{});
   check("ula, compiled mixture", sm::energy_model<2>(mixture), sm::langevin{});

@@ -71,7 +71,8 @@ void check_loops() {
     for (std::size_t i = 0; i < a.size(); ++i) {
       const auto from = Row::slopes(a[i], r[i], exponent);
       const double digits = 100 * static_cast<double>(std::numeric_limits<T>::epsilon());
-      CHECK(r[i] == Approx(Row::value(a[i], exponent)).epsilon(digits).margin(digits));  // lgamma is 0 at 1 and 2
+      const bool has_zeros = f.name == std::string("lgamma");  // at 1 and 2, where its error is absolute
+      CHECK(r[i] == Approx(Row::value(a[i], exponent)).epsilon(digits).margin(has_zeros ? digits : 0));
       CHECK(slopes[i] == Approx(from.first).epsilon(digits));
       CHECK(slopes[i + a.size()] == Approx(from.second).epsilon(digits));
       CHECK(slopes[i + 2 * a.size()] == Approx(from.third).epsilon(digits));

@@ -68,17 +68,19 @@ struct ChainLooks {
     score_looks = 0;
   }
 
-  /// X and S are rows in the model's coordinates; S may be empty.
+  /// X and S are rows in the model's coordinates; S may be empty. The law of the chains is p^{1/temperature}, whose
+  /// score is S/temperature.
   template <class T>
-  void add(int half, const Matrix<T>& X, const Matrix<T>& S, const Eigen::VectorXd& centre) {
+  void add(int half, const Matrix<T>& X, const Matrix<T>& S, const Eigen::VectorXd& centre, double temperature) {
     for (Index j = 0; j < X.cols(); ++j)
       for (Index i = 0; i < X.rows(); ++i) {
         const double way = static_cast<double>(X(i, j)) - centre[j];
         x[half](i, j) += way;
         xx[half](i, j) += way * way;
         if (S.size() == 0) continue;
-        s(i, j) += static_cast<double>(S(i, j));
-        xs(i, j) += way * static_cast<double>(S(i, j));
+        const double score = static_cast<double>(S(i, j)) / temperature;
+        s(i, j) += score;
+        xs(i, j) += way * score;
       }
     ++looks[half];
     if (S.size() != 0) ++score_looks;

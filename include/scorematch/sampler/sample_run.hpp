@@ -61,7 +61,8 @@ void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& dra
     tell(evidence, detail::text("by the scores, x[", looks.squeeze_at, "] has a variance that is too ",
                                 looks.squeeze > 0 ? "small" : "large", " by ", percent(looks.squeeze), " %"));
   evidence += step ? " (take a smaller step, or a Metropolis kernel)"
-                   : " (the chains are not where the model's mass is: start nearer, or take more steps)";
+                   : " (the chains are not where the model's mass is: start nearer, or take more steps; or the model's "
+                     "gradient is not its energy's)";
   draws.status = step ? SampleStatus::biased : SampleStatus::not_converged;
 }
 
@@ -545,7 +546,8 @@ class SampleRun {
       block.S_y.swap(block.S);
       target.map().score_to_x(block.S_y, block.S);
     }
-    block.looks.add(2 * look < looks_.count ? 0 : 1, to_model(target, block.look_Y, block.X), block.S, centre_);
+    block.looks.add(2 * look < looks_.count ? 0 : 1, to_model(target, block.look_Y, block.X), block.S, centre_,
+                    langevin_ ? kernel_.temperature() : 1);
   }
 
   double acceptance() const {
