@@ -230,6 +230,11 @@ TEST_CASE("A wrong run is told by its status, and a right one passes") {
             sm::SampleStatus::biased);
     }
   }
+  SECTION("a run of too few steps to tell") {
+    const auto draws = sm::sample(law, {.chains = 64, .steps = 5});
+    CHECK(draws.status == sm::SampleStatus::not_converged);
+    CHECK_THAT(draws.text(), Contains("too few steps to tell") && Contains("at least 8"));
+  }
   SECTION("right runs") {
     int complete = 0;
     constexpr int runs = 40;

@@ -89,7 +89,8 @@ enum class SampleStatus {
   diverged,  ///< at least one chain grows without bound: its step is beyond 2/curvature, or nothing holds it
   outside,   ///< at least one chain ended where the energy is not finite
   drifting,  ///< the chains still travel at the end: the start is far, the run short, or the model not normalisable
-  not_converged,  ///< the chains have not forgotten where they began, or are not where the scores' mean is 0
+  not_converged,  ///< the chains have not forgotten where they began, or are not where the scores' mean is 0, or took
+                  ///< too few steps to tell
   biased,         ///< an unadjusted kernel's step is too large: the scores show another variance or mean
 };
 

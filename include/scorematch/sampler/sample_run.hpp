@@ -30,6 +30,7 @@ struct RunFindings {
   Ways ways;
   LooksFindings looks;
   Index first_bad_start = -1;
+  bool judged = false;                  ///< as a whole
   bool adjusted = true, walls = false;  ///< walls: proposals were not finite, so that Stein's identities need not hold
 };
 
@@ -49,6 +50,9 @@ void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& dra
                                 std::abs(looks.drift),
                                 " deviations from the first half of the run to the second "
                                 "(take a longer burn-in)"));
+  if (found.judged && std::isnan(looks.r_hat))
+    tell(evidence, detail::text("too few steps to tell whether the chains have converged (take at least ",
+                                LookPlan::fewest, " after the burn-in)"));
   draws.status = evidence.empty() ? SampleStatus::complete : SampleStatus::not_converged;
   if (found.walls || (looks.shift_at < 0 && looks.squeeze_at < 0)) return;
   const bool step = !found.adjusted && evidence.empty();
@@ -602,6 +606,7 @@ class SampleRun {
       found.ways.add(ways);
     }
     found.acceptance = draws_.acceptance.mean();
+    found.judged = full_;
     found.adjusted = adjusted_;
     found.walls = draws_.non_finite > 0;
     if (full_ && !stopped_) judge_looks(found.looks);
