@@ -15,6 +15,9 @@
 // and so does an unadjusted step that is too large. Chains are independent, so that the chains' own means give the
 // errors.
 //
+// The energy is looked at like a coordinate: it tells how far out chains are, of which a symmetric law's coordinates
+// say nothing, in narrow necks and in heavy tails.
+//
 // Drift. So do differences between the chains' halves, of which the mean must be 0.
 //
 // A mean fails where it is larger than what matters (`max_bias`) and than chance explains: Student's t with ν = M − 1
@@ -51,21 +54,28 @@ struct LookPlan {
 };
 
 /// Sums over the looks at each chain of a block, in each half of the run, of x − c and its square, and of s and (x − c)
-/// s.
+/// s. Where the energy is known, it is one more coordinate, the last, without a score.
 struct ChainLooks {
-  Eigen::MatrixXd x[2], xx[2], s, xs;  // B × d
+  Eigen::MatrixXd x[2], xx[2], s, xs;  // B × d, or B × (d + 1) with the energy
   Eigen::MatrixXd start;               // B × d: where the chains began, in the model's coordinates
+  Eigen::VectorXd start_energy, look_energy;
   Index looks[2] = {0, 0}, score_looks = 0;
 
-  void reset(Index rows, Index d) {
+  void reset(Index rows, Index d, bool energy) {
     for (int half : {0, 1}) {
-      x[half].setZero(rows, d);
-      xx[half].setZero(rows, d);
+      x[half].setZero(rows, d + (energy ? 1 : 0));
+      xx[half].setZero(rows, d + (energy ? 1 : 0));
       looks[half] = 0;
     }
     s.setZero(rows, d);
     xs.setZero(rows, d);
     score_looks = 0;
+  }
+
+  /// The number that a chain's start has for coordinate j; NaN: not known.
+  double start_of(Index i, Index j) const {
+    if (j < start.cols()) return start(i, j);
+    return start_energy.size() > 0 ? start_energy[i] : std::numeric_limits<double>::quiet_NaN();
   }
 
   /// X and S are rows in the model's coordinates; S may be empty. The law of the chains is p^{1/temperature}, whose
@@ -84,6 +94,16 @@ struct ChainLooks {
       }
     ++looks[half];
     if (S.size() != 0) ++score_looks;
+  }
+
+  /// The energies of the same states, less that of `centre`.
+  void add_energies(int half, const Eigen::VectorXd& f, double centre) {
+    const Index d = x[half].cols() - 1;
+    for (Index i = 0; i < x[half].rows(); ++i) {
+      const double way = f[i] - centre;
+      x[half](i, d) += way;
+      xx[half](i, d) += way * way;
+    }
   }
 };
 
@@ -177,8 +197,8 @@ CoordinateFindings judge_coordinate(Index j, Each each) {
         ++half_count;
       }
       found.drift.add(mean[1] - mean[0]);
-      if (l.start.size() > 0) memory.add(l.start(i, j), mean[1]);
-      if (l.score_looks == 0) continue;
+      if (l.start.size() > 0) memory.add(l.start_of(i, j), mean[1]);
+      if (l.score_looks == 0 || j >= l.s.cols()) continue;
       const double n = static_cast<double>(l.score_looks);
       found.shift.add(l.s(i, j) / n);
       found.squeeze.add(1 + (l.xs(i, j) - total.mean * l.s(i, j)) / n);  // about the chains' mean

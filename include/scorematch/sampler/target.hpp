@@ -121,7 +121,7 @@ struct Chains {
   Matrix<T> Z, proposal, proposal_S;
   Vector<T> proposal_f, u;
   ///@}
-  Room own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>()
+  ChainRoom own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>(), copyable
 
   /// As many chains as X has rows, none of which has taken a step.
   void reset_counts() {
