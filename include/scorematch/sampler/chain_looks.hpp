@@ -7,6 +7,8 @@
 // Memory. Many short chains have a large R̂, although together they tell what there is to tell, if they have forgotten
 // where they began: if, over the chains, a coordinate's mean in the second half does not correlate with the coordinate
 // of the start. So a large R̂ counts where it does, and where that cannot be told (fewer than 100 chains, or one start).
+// It also counts where the chains hardly move, so that their means in the two halves correlate by more than 0.95: one
+// chain far out, whose start was like the others', is such a case.
 //
 // Stein's identities. In the stationary state, for a law whose density falls to 0 at the edge of its support,
 //   E[s_j] = 0   and   E[1 + (x_j − c) s_j] = 0
@@ -167,11 +169,12 @@ struct Pairs {
     b.add(y);
     products += before * (y - b.mean);
   }
-  /// Whether so many pairs as there are tell that nothing correlates: r² < (4/√M + 0.05)², where both vary.
-  bool independent() const {
-    if (a.count < 100 || !(a.squares > 0) || !(b.squares > 0)) return false;
-    return std::abs(products) < (4 / std::sqrt(a.count) + 0.05) * std::sqrt(a.squares) * std::sqrt(b.squares);
+  /// Whether |r| is below `limit`, where both vary.
+  bool correlate_below(double limit) const {
+    return a.squares > 0 && b.squares > 0 && std::abs(products) < limit * std::sqrt(a.squares) * std::sqrt(b.squares);
   }
+  /// Whether so many pairs as there are tell that nothing correlates: |r| < 4/√M + 0.05.
+  bool independent() const { return a.count >= 100 && correlate_below(4 / std::sqrt(a.count) + 0.05); }
 };
 
 /// Looks at all blocks, `each(work)` calling work(looks, chains) for each block with its number of chains.
@@ -179,7 +182,7 @@ template <class Each>
 CoordinateFindings judge_coordinate(Index j, Each each) {
   CoordinateFindings found;
   Moments halves, total;
-  Pairs memory;
+  Pairs memory, persistence;
   double within = 0, half_count = 0, looks = 0;
   each([&](const ChainLooks& l, Index chains) {
     for (Index i = 0; i < chains; ++i)
@@ -197,6 +200,7 @@ CoordinateFindings judge_coordinate(Index j, Each each) {
         ++half_count;
       }
       found.drift.add(mean[1] - mean[0]);
+      persistence.add(mean[0], mean[1]);
       if (l.start.size() > 0) memory.add(l.start_of(i, j), mean[1]);
       if (l.score_looks == 0 || j >= l.s.cols()) continue;
       const double n = static_cast<double>(l.score_looks);
@@ -206,7 +210,7 @@ CoordinateFindings judge_coordinate(Index j, Each each) {
   });
   if (half_count == 0) return found;
   within /= half_count;
-  found.forgotten = memory.independent();
+  found.forgotten = memory.independent() && persistence.correlate_below(0.95);
   const double between = halves.variance();
   found.deviation = std::sqrt((looks - 1) / looks * within + between);
   // (χ²_ν/ν − 1)/n for ν + 1 halves of n looks, χ² by Wilson & Hilferty 1931

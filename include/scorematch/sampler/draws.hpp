@@ -177,8 +177,9 @@ struct [[nodiscard]] Draws {
   Index outside_chains = 0;   ///< last states whose energy is not finite, where the model knows its energy
   Index drifting_chains = 0;  ///< that travel beyond what their noise explains
   Index failed_chains = 0;    ///< that the status speaks of: diverged, stuck, outside or drifting
-  Index restarted = 0;        ///< chains that never moved in a part of the warm-up, and were put where another one is
-  double r_hat = 1;  ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
+  Index restarted = 0;  ///< chains that never moved in a part of the warm-up, or left the finite numbers, and were put
+                        ///< where another is
+  double r_hat = 1;     ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
   std::uint64_t evaluations = 0;  ///< scores, each at one point, over all chains, after the warm-up
   double step = 0;                ///< the kernel's, as a warm-up found it, for a later call; 0 where it has none
   Index leapfrogs = 0;            ///< the kernel's, as a warm-up found it; 0 where it has none

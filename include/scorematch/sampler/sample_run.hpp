@@ -350,7 +350,8 @@ class SampleRun {
   // Whether it was done; false: the progress callback stopped it.
   bool warm_up(const detail::Stopwatch& watch) {
     if (warm_up_ == 0) return true;
-    const bool finds_step = kernel_.has_step() && !std::isnan(kernel_.target_acceptance());
+    const bool by_error = kernel_.has_step() && kernel_.target_error() > 0;
+    const bool finds_step = by_error || (kernel_.has_step() && !std::isnan(kernel_.target_acceptance()));
     StepSearch search(kernel_.step(), kernel_.target_acceptance());
     const std::vector<Index> ends = window_ends(warm_up_);
     Window window(std::max<Index>(std::min<Index>(10 * d_, 4000), 1000), d_);
@@ -365,7 +366,11 @@ class SampleRun {
         c.measure = finds_step;
         kernel_.advance(target.get(), c, noise(t, b));
       });
-      if (finds_step) kernel_.set_step(search.next(mean_probability()));
+      if (by_error)
+        kernel_.set_step(search.next_by_error(mean_squared_error()));
+      else if (finds_step)
+        kernel_.set_step(search.next(mean_probability()));
+      if (by_error) restart_lost();
       if (finds_step) set_length();
       if (next < ends.size()) {
         const Index length = ends[next] - begin;
@@ -389,9 +394,10 @@ class SampleRun {
 
   // Chains that are far from the mass go down the energy first, in the metric's coordinates, where a step of length 1
   // against the gradient leads a normal law to its mean; the metric is learned anew now and then. There the score of a
-  // typical state has ‖s‖² near d: a chain whose score is shorter than twice as long stays where it is.
+  // typical state has ‖s‖² near d: a chain whose score is shorter than twice as long stays where it is. Of a model
+  // without an energy ‖s‖² falls in its place.
   void descend(Window& window, StepSearch& search) {
-    if (!knows_energy_ || !adjusted_) return;
+    if (!kernel_.keeps_score()) return;
     for (int round = 0; round < 20; ++round) {
       std::vector<char> moved(static_cast<std::size_t>(blocks_.cut().count), 0);
       each([&](RunTarget<T>& target, Index b) {
@@ -419,16 +425,21 @@ class SampleRun {
         c.proposal.row(i) += static_cast<T>(length[i]) * c.S.row(i);
       }
       if (!far) break;
-      target.energy_and_score(c.proposal, c.proposal_f, c.proposal_S);
+      if (adjusted_)
+        target.energy_and_score(c.proposal, c.proposal_f, c.proposal_S);
+      else
+        c.proposal_S = target.score(c.proposal);
       for (Index i = 0; i < B; ++i) {
         if (length[i] == 0) continue;
-        if (!(c.proposal_f[i] < c.f[i]) || !c.proposal_S.row(i).allFinite()) {
+        const bool falls =
+            adjusted_ ? c.proposal_f[i] < c.f[i] : c.proposal_S.row(i).squaredNorm() < c.S.row(i).squaredNorm();
+        if (!falls || !c.proposal_S.row(i).allFinite()) {
           length[i] /= 8;
           continue;
         }
         c.X.row(i) = c.proposal.row(i);
         c.S.row(i) = c.proposal_S.row(i);
-        c.f[i] = c.proposal_f[i];
+        if (adjusted_) c.f[i] = c.proposal_f[i];
         length[i] = std::min(1.0, 2 * length[i]);
         any = true;
       }
@@ -461,6 +472,42 @@ class SampleRun {
       sum += block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
     }
     return static_cast<double>(options_.chains) / sum;
+  }
+
+  // Of the last step, over all chains, in units of the error wanted; a chain counts for at most 1000, so that no few
+  // chains far out rule the step.
+  double mean_squared_error() const {
+    double sum = 0;
+    for (Index b = 0; b < blocks_.cut().count; ++b)
+      for (Index i = 0; i < blocks_.cut().size(b); ++i) {
+        const double multiple = blocks_[b].chains.squared_error[i] / kernel_.target_error();
+        sum += multiple < 1000 ? multiple : 1000;  // so does NaN
+      }
+    return sum / static_cast<double>(options_.chains);
+  }
+
+  // Chains that left the finite numbers in the warm-up, or the mass, by a step that was too large, go where another
+  // chain is. They are the few whose energy errors are a thousand times those wanted.
+  void restart_lost() {
+    const auto astray = [&](const extend::Chains<T>& c, Index i) {
+      return c.lost[i] || !(c.squared_error[i] < 1e6 * kernel_.target_error());
+    };
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      extend::Chains<T>& c = blocks_[b].chains;
+      Index other = 0, number = 0;
+      for (Index i = 0; i < c.X.rows(); ++i) number += astray(c, i) ? 1 : 0;
+      if (number == 0 || (5 * number > c.X.rows() && !c.any_lost)) continue;
+      while (other < c.X.rows() && astray(c, other)) ++other;
+      if (other == c.X.rows()) continue;
+      for (Index i = 0; i < c.X.rows(); ++i) {
+        if (!astray(c, i)) continue;
+        c.X.row(i) = c.X.row(other);
+        c.S.row(i) = c.S.row(other);
+        c.lost[i] = false;
+        if (i < blocks_.cut().size(b)) ++draws_.restarted;
+      }
+      c.any_lost = false;
+    }
   }
 
   std::vector<extend::Chains<T>*> all_chains() {
