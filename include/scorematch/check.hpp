@@ -12,6 +12,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -93,6 +94,7 @@ inline void require_within(Index value, Index least, Index most, const char* arg
 /// Throws unless X is d × N with N ≥ 1, d = `dimension`, and every entry finite; names the first bad column.
 template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {
+  SCOREMATCH_KEEP_ORDER;  // differences of a number with itself
   require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and ", X.cols(),
                                   " columns; the model has dimension ", dimension, ", so it must be ", dimension,
                                   " × N, one column per sample", X.cols() == dimension ? " (is it transposed?)" : ""});
@@ -101,7 +103,7 @@ void require_samples(const MatrixView<T>& X, Index dimension, const char* argume
   for (Index column = 0; column < X.cols(); ++column)
     for (Index row = 0; row < X.rows(); ++row) {
       const T number = X.data()[column * X.outerStride() + row];
-      differences += number - number;
+      differences += simd::as_written(number - number);
     }
   if (differences == 0) return;
   for (Index column = 0; column < X.cols(); ++column)

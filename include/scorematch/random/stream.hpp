@@ -87,7 +87,7 @@ SCOREMATCH_INLINE detail::PhiloxWords<V> counter_at(extend::Purpose purpose, V i
 /// exact, and never 0 or scale.
 template <class V, int scale = 1, class Bits>
 SCOREMATCH_INLINE V open_uniform(Bits bits) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using T = simd::Scalar<V>;
   using Word = std::conditional_t<std::is_same_v<T, double>, std::uint64_t, std::uint32_t>;
   constexpr int mantissa_bits = std::numeric_limits<T>::digits - 1;

@@ -248,7 +248,7 @@ SCOREMATCH_INLINE V power_of_two(V shifted) {
 /// x 2ⁿ for `shifted` = n + shift, rounded once if it is denormal; n within twice the exponents of normal numbers.
 template <class V>
 SCOREMATCH_INLINE V times_power_of_two(V x, V shifted) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using F = FormatOf<V>;
   if constexpr (has_exponent_instructions<V>) {
     return machine_scale(x, shifted - F::shift);
@@ -269,7 +269,7 @@ struct Parts {
 };
 template <class V>
 SCOREMATCH_INLINE Parts<V> split(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   if constexpr (has_exponent_instructions<V>) {
     const V mantissa = machine_mantissa(x);
     return {mantissa, as_written(machine_exponent(x) - machine_exponent(mantissa))};
@@ -312,7 +312,7 @@ struct ReducedByLn2 {
 };
 template <class V>
 SCOREMATCH_INLINE ReducedByLn2<V> reduce_by_ln2(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using Log2 = Ln2<Scalar<V>>;
   const V shifted = as_written(x * Log2::reciprocal + FormatOf<V>::shift);
   const V n = as_written(shifted - FormatOf<V>::shift);
@@ -340,7 +340,7 @@ SCOREMATCH_INLINE HalfTangent<V> half_tangent(V r) {
 /// log(1 + f) = 2 artanh s = f − s(f − s²(2/3 + 2/5 s² + …)).
 template <class V>
 SCOREMATCH_INLINE V reduced_log1p(V f, V k) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   using Log2 = Ln2<T>;
   const V s = f / (T(2) + f);
@@ -371,7 +371,7 @@ inline constexpr T reciprocals_logarithms[16] = {
 /// −2 log(w/2) by w = 2^k m, m = (1 + r)/c_j with |r| ≤ 1/32: −2 k log 2 + 2 log 2c_j − 2 log(1 + r).
 template <class V>
 SCOREMATCH_INLINE V minus_two_log_of_half_by_table(V w) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   using F = FormatOf<V>;
   const Integer<V> index = bits(w) >> (F::mantissa_bits - 4);
@@ -448,7 +448,7 @@ inline constexpr T cosine_sixteenths[16] = {sixteenths<T>[4],  sixteenths<T>[5],
 /// sin 2πu and cos 2πu by the addition theorem: u = j/16 + r, and short polynomials for |r| ≤ 1/32.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine_by_table(V u) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   const V shifted = as_written(T(16) * u + FormatOf<V>::shift);
   const V r = as_written(u - T(0.0625) * as_written(shifted - FormatOf<V>::shift));
@@ -508,7 +508,7 @@ SCOREMATCH_INLINE V sqrt(V x) {
 /// eˣ. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V exp(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   // At the ends, eˣ has become 0 and ∞; without them n would leave the exponents.
@@ -519,7 +519,7 @@ SCOREMATCH_INLINE V exp(V x) {
 /// eˣ − 1, with full relative precision near 0. Error ≤ 2.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V expm1(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const auto [r, shifted] = reduce_by_ln2(is_double<V> ? clamp(x, T(-40), T(710)) : clamp(x, T(-20), T(89)));
@@ -531,7 +531,7 @@ SCOREMATCH_INLINE V expm1(V x) {
 /// The natural logarithm; −∞ at 0, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   const auto [mantissa, exponent] = split(x);
   return reduced_log1p(as_written(mantissa - Scalar<V>(1)), exponent);
@@ -550,7 +550,7 @@ SCOREMATCH_INLINE V minus_two_log_of_half(V w) {
 /// log(1 + x), with full relative precision near 0; −∞ at −1, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log1p(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V sum = as_written(T(1) + x);
@@ -565,7 +565,7 @@ SCOREMATCH_INLINE V log1p(V x) {
 /// log(1 + eˣ), without overflow. Error ≤ 2 ulp.
 template <class V>
 SCOREMATCH_INLINE V softplus(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V e = exp(-abs(x));
@@ -577,7 +577,7 @@ SCOREMATCH_INLINE V softplus(V x) {
 /// 1/(1 + e^−x), with full relative precision also where it is tiny. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE V sigmoid(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const auto [r, shifted] = reduce_by_ln2(is_double<V> ? clamp(x, T(-746), T(40)) : clamp(x, T(-104), T(20)));
@@ -595,7 +595,7 @@ struct Sigmoids {
 /// The sigmoid of x and of −x with one division, both with full relative precision. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE Sigmoids<V> sigmoids(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(746) : T(104)), abs(x));  // there e^−y has become 0
@@ -611,7 +611,7 @@ SCOREMATCH_INLINE Sigmoids<V> sigmoids(V x) {
 /// tanh |x| = ((t − 1) even + (t + 1) odd)/((t + 1) even + (t − 1) odd). Error ≤ 3.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V tanh(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(20) : T(10)), abs(x));  // there tanh rounds to 1
@@ -627,7 +627,7 @@ SCOREMATCH_INLINE V tanh(V x) {
 /// Error ≤ 2.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V erf(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(5.95) : T(3.93)), abs(x));  // there erf rounds to 1
@@ -651,7 +651,7 @@ SCOREMATCH_INLINE V erf(V x) {
 /// Error ≤ 2.5 ulp, also next to the zeros.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine(V x) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   using HalfPiOf = HalfPi<T>;
@@ -693,7 +693,7 @@ SCOREMATCH_INLINE V cos(V x) {
 /// sin 2πu and cos 2πu for 0 ≤ u < 1; the reduction to an eighth of a turn is exact. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine_of_turns(V u) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V shifted = as_written(T(4) * u + FormatOf<V>::shift);
@@ -748,7 +748,7 @@ struct TwoParts {
 /// exact.
 template <class V>
 SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   // s = f/(2 + f) = s_high + s_low, where the division is done but once.
   const auto [mantissa, k] = split(magnitude);
@@ -799,7 +799,7 @@ SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
 /// half the length, whose products are exact), for its error is that of the result times ln 2.
 template <class V>
 SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
-  SCOREMATCH_KEEP_ORDER
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   using Limits = std::numeric_limits<T>;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "scorematch/requirements.hpp"
+
 #if defined(__SANITIZE_ADDRESS__)  // g++
 #define SCOREMATCH_ADDRESS_SANITIZER 1
 #elif defined(__has_feature)  // clang
@@ -105,8 +107,8 @@ using Integer = typename Traits<V>::Integer;
 template <class V>
 inline constexpr int width = Traits<V>::width;
 
-/// The sum or difference in the brackets, which g++ then does not take apart: with -fassociative-math it would make x of
-/// (x + 1.5·2⁵²) − 1.5·2⁵². No instruction. (Not around a product alone: it could then not be fused with a sum.)
+/// The sum or difference in the brackets, which g++ then does not take apart: with -fassociative-math it would make x
+/// of (x + 1.5·2⁵²) − 1.5·2⁵². No instruction. (Not around a product alone: it could then not be fused with a sum.)
 template <class V>
 SCOREMATCH_INLINE V as_written(V x) {
 #if defined(__ASSOCIATIVE_MATH__) && !defined(__clang__)
