@@ -2,7 +2,6 @@
 // (A numerical outcome is never an exception: it is a status in the result.)
 #pragma once
 
-#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <initializer_list>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "scorematch/number_text.hpp"
 #include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
@@ -31,18 +31,23 @@ class Part {
   Part(N number) : whole_(static_cast<long long>(number)), kind_(std::is_unsigned_v<N> ? Kind::natural : Kind::whole) {}
 
   void append_to(std::string& all) const {
-    char digits[32];
-    const auto end = kind_ == Kind::real
-                         ? std::to_chars(digits, digits + sizeof digits, number_, std::chars_format::general, 10)
-                     : kind_ == Kind::natural
-                         ? std::to_chars(digits, digits + sizeof digits, static_cast<unsigned long long>(whole_))
-                         : std::to_chars(digits, digits + sizeof digits, whole_);
-    if (kind_ == Kind::words)
-      all += words_;
-    else if (kind_ == Kind::letter)
-      all += static_cast<char>(whole_);
-    else
-      all.append(digits, end.ptr);
+    switch (kind_) {
+      case Kind::words:
+        all += words_;
+        break;
+      case Kind::letter:
+        all += static_cast<char>(whole_);
+        break;
+      case Kind::real:
+        append_rounded(all, number_, 10);
+        break;
+      case Kind::whole:
+        append_shortest(all, whole_);
+        break;
+      case Kind::natural:
+        append_shortest(all, static_cast<unsigned long long>(whole_));
+        break;
+    }
   }
 
  private:
