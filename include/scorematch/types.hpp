@@ -3,6 +3,8 @@
 
 #include <Eigen/Core>
 
+#include "scorematch/simd/registers.hpp"
+
 namespace scorematch {
 
 using Eigen::Index;

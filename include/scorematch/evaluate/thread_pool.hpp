@@ -23,11 +23,11 @@ namespace scorematch::evaluate {
 /// Whether this thread works on a piece of shared work: what it calls then shares nothing out.
 inline constinit thread_local bool inside_piece = false;
 
-/// Spins for some ten microseconds, then sleeps, until ready(number); whoever changes it calls notify_all.
+/// Spins for a while, then sleeps, until ready(number); whoever changes it calls notify_all.
 template <class Ready>
-void wait_until(const std::atomic<int>& number, Ready ready) {
+void wait_until(const std::atomic<int>& number, Ready ready,
+                std::chrono::microseconds spinning = std::chrono::microseconds(50)) {
   if (ready(number.load(std::memory_order_acquire))) return;
-  constexpr std::chrono::microseconds spinning{50};
   const auto start = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < 32; ++i) {
@@ -122,7 +122,9 @@ class ThreadPool {
       if (const OpenMP* omp = openmp.load(std::memory_order_acquire)) omp->enter_worker();
       inside_piece = true;
       for (;;) {
-        wait_until(state, [](int s) { return s == posted || s == ending; });
+        constexpr std::chrono::microseconds spinning{200};
+        wait_until(
+            state, [](int s) { return s == posted || s == ending; }, spinning);
         if (state.load(std::memory_order_acquire) == ending) return;
         int begun = posted;
         if (!state.compare_exchange_strong(begun, working, std::memory_order_acq_rel)) continue;  // taken back

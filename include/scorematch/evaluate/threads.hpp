@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -18,27 +19,78 @@
 
 namespace scorematch::evaluate {
 
-/// How long pieces took the last time they were worked on. To wake a thread takes some microseconds, so what takes
-/// hardly longer is not shared out.
+/// The processor time of the calling thread, in seconds.
+inline double thread_seconds() {
+#ifdef CLOCK_THREAD_CPUTIME_ID
+  std::timespec time{};
+  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+#else
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+#endif
+}
+
+/// Whether it pays to share out the pieces of one place of the code. It does not where they take hardly longer than to
+/// wake a thread, nor where other programs keep a thread from running: it stops in the middle of a piece, and the
+/// others wait for it. What the caller computed tells how long it would have taken alone; where that is no longer, it
+/// works alone for a while, and then tries again.
 class PieceTime {
  public:
   int threads_for(Index pieces) const {
     constexpr double worth_waking = 20e-6;
     if (pieces < 2 || inside_piece || seconds_ * static_cast<double>(pieces) < worth_waking) return 1;
-    return static_cast<int>(std::min<Index>(pieces, threads()));
+    const int count = static_cast<int>(std::min<Index>(pieces, threads()));
+    return count > 1 && resting_ && Clock::now() < rest_until_ ? 1 : count;
   }
 
-  /// Calls run(k) on up to so many threads (ThreadPool::run). It must not throw.
+  /// Calls run(k) on up to so many threads (ThreadPool::run), which returns how many pieces it worked on, and must not
+  /// throw.
   template <class Run>
   void timed(Index pieces, int threads, Run& run) {
-    const auto start = std::chrono::steady_clock::now();
-    thread_pool.run({[](void* data, int k) { (*static_cast<Run*>(data))(k); }, &run}, threads);
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    if (pieces > 0) seconds_ = taken.count() * threads / static_cast<double>(pieces);
+    struct Caller {
+      Run& run;
+      bool shared;
+      double seconds;
+      Index done;
+    } caller{run, threads > 1, 0, 0};
+    const Clock::time_point start = Clock::now();
+    thread_pool.run({[](void* data, int k) {
+                       auto& c = *static_cast<Caller*>(data);
+                       if (k > 0) return (void)c.run(k);
+                       const double before = c.shared ? thread_seconds() : 0;
+                       c.done = c.run(0);
+                       c.seconds = c.shared ? thread_seconds() - before : 0;
+                     },
+                     &caller},
+                    threads);
+    const Clock::time_point end = Clock::now();
+    if (pieces == 0) return;
+    const double taken = std::chrono::duration<double>(end - start).count(), count = static_cast<double>(pieces);
+    seconds_ =
+        (threads == 1 || caller.done == 0 ? taken : caller.seconds * count / static_cast<double>(caller.done)) / count;
+    if (threads > 1 && caller.done > 0) judge(taken, seconds_ * count, end);
   }
 
  private:
-  double seconds_ = 1;  ///< of a piece on one thread
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds first_rest{100}, longest_rest{1600};
+
+  void judge(double taken, double alone, Clock::time_point now) {
+    constexpr double trial = 20e-3, enough = 0.9, hiccup = 10e-3;  // of the whole machine: says nothing of two programs
+    taken_ += std::min(taken, alone + hiccup);
+    alone_ += alone;
+    if (alone_ < trial) return;
+    resting_ = taken_ > enough * alone_;
+    rest_ = resting_ ? std::min(2 * rest_, longest_rest) : first_rest;
+    rest_until_ = now + rest_;
+    taken_ = alone_ = 0;
+  }
+
+  double seconds_ = 1;            ///< of a piece, the last time, on one thread
+  double taken_ = 0, alone_ = 0;  ///< since the last judgement: with several threads, and by one as far as is known
+  bool resting_ = false;          ///< until rest_until_
+  std::chrono::milliseconds rest_ = first_rest;
+  Clock::time_point rest_until_{};
 };
 
 /// A state a thread, kept between calls; it stays where it is. States are scratch: a copy has none.
@@ -122,7 +174,8 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
   std::atomic<int> turn{0};  // the piece to be reduced, as far as an int holds it
   FirstFailure failure;      // of a piece whose turn it was: all before it are done
   states.timed(pieces, threads, [&](int k) {
-    for (Index piece; !failure.any() && (piece = next++) < pieces;) {
+    Index count = 0;
+    for (Index piece; !failure.any() && (piece = next++) < pieces; ++count) {
       std::exception_ptr mine;
       try {
         work(states[k], piece);
@@ -135,6 +188,7 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
         failure.watch(piece, [&] { mine ? std::rethrow_exception(std::move(mine)) : reduce(states[k], piece); });
       tell(turn, static_cast<int>(static_cast<unsigned>(piece + 1)));
     }
+    return count;
   });
   failure.rethrow();
 }
@@ -146,8 +200,10 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
   std::atomic<Index> next{0};
   FirstFailure failure;
   states.timed(pieces, threads, [&](int k) {
-    for (Index piece; !failure.any() && (piece = next++) < pieces;)
+    Index count = 0;
+    for (Index piece; !failure.any() && (piece = next++) < pieces; ++count)
       failure.watch(piece, [&] { work(states[k], piece); });
+    return count;
   });
   failure.rethrow();
 }
@@ -166,8 +222,9 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
   std::atomic<int> phase{0}, done{0};
   FirstFailure failure;
   bool stop = false;  // written by the thread that ends a phase
-  states.timed(pieces, threads, [&](int) {
-    for (Index task; (task = next++) < 2 * rounds * all;) {
+  states.timed(2 * rounds * all, threads, [&](int) {
+    Index count = 0;
+    for (Index task; (task = next++) < 2 * rounds * all; ++count) {
       const int its_phase = static_cast<int>(task / all);
       const Index k = task % all, first = its_phase / 2 * all, round = std::min(all, pieces - first);
       wait_until(phase, [its_phase](int now) { return now == its_phase; });
@@ -184,6 +241,7 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
       done.store(0, std::memory_order_relaxed);
       tell(phase, its_phase + 1);
     }
+    return count;
   });
   failure.rethrow();
 }
