@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "scorematch/evaluate/thread_pool.hpp"
@@ -30,7 +31,7 @@ inline double thread_seconds() {
 #endif
 }
 
-/// Whether it pays to share out the pieces of one place of the code. It does not where they take hardly longer than to
+/// Whether it pays to share out pieces of one kind of work. It does not where they take hardly longer than to
 /// wake a thread, nor where other programs keep a thread from running: it stops in the middle of a piece, and the
 /// others wait for it. What the caller computed tells how long it would have taken alone; where that is no longer, it
 /// works alone for a while, and then tries again.
@@ -111,23 +112,32 @@ class PerThread {
   }
   State& operator[](Index thread) { return *states_[static_cast<std::size_t>(thread)]; }
 
-  /// How many threads share so many pieces; prepare(state) was called for the state of each.
-  template <class Prepare>
+  /// How many threads share so many pieces of a kind of work; prepare(state) was called for the state of each.
+  template <class Work, class Prepare>
   int prepared_for(Index pieces, Prepare prepare) {
-    const int threads = time_.threads_for(pieces);
+    const int threads = time_of<Work>().threads_for(pieces);
     grow(threads);
     for (int t = 0; t < threads; ++t) prepare((*this)[t]);
     return threads;
   }
 
-  template <class Run>
+  template <class Work, class Run>
   void timed(Index pieces, int threads, Run run) {
-    time_.timed(pieces, threads, run);
+    time_of<Work>().timed(pieces, threads, run);
   }
 
  private:
+  // The same states may serve several kinds of work, which take different times.
+  template <class Work>
+  PieceTime& time_of() {
+    static constexpr char kind = 0;
+    for (auto& [of, time] : times_)
+      if (of == &kind) return time;
+    return times_.emplace_back(&kind, PieceTime()).second;
+  }
+
   std::vector<std::unique_ptr<State>> states_;
-  PieceTime time_;
+  std::vector<std::pair<const char*, PieceTime>> times_;
 };
 
 /// The exception of the first piece, in their order, that threw. Pieces must be begun in their order, and none after a
@@ -169,11 +179,11 @@ inline void tell(std::atomic<int>& number, int value) {
 /// a piece is rethrown here, the first one's.
 template <class State, class Prepare, class Work, class Reduce>
 void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work, Reduce reduce) {
-  const int threads = states.prepared_for(pieces, prepare);
+  const int threads = states.template prepared_for<Work>(pieces, prepare);
   std::atomic<Index> next{0};
   std::atomic<int> turn{0};  // the piece to be reduced, as far as an int holds it
   FirstFailure failure;      // of a piece whose turn it was: all before it are done
-  states.timed(pieces, threads, [&](int k) {
+  states.template timed<Work>(pieces, threads, [&](int k) {
     Index count = 0;
     for (Index piece; !failure.any() && (piece = next++) < pieces; ++count) {
       std::exception_ptr mine;
@@ -196,10 +206,10 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
 /// The same where pieces leave nothing to reduce: no thread waits for another.
 template <class State, class Prepare, class Work>
 void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work) {
-  const int threads = states.prepared_for(pieces, prepare);
+  const int threads = states.template prepared_for<Work>(pieces, prepare);
   std::atomic<Index> next{0};
   FirstFailure failure;
-  states.timed(pieces, threads, [&](int k) {
+  states.template timed<Work>(pieces, threads, [&](int k) {
     Index count = 0;
     for (Index piece; !failure.any() && (piece = next++) < pieces; ++count)
       failure.watch(piece, [&] { work(states[k], piece); });
@@ -214,7 +224,7 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
 template <class State, class Prepare, class Work, class Reduce, class Add>
 void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Work work, Reduce reduce, Index size,
                     Add add) {
-  const int threads = states.prepared_for(pieces, prepare);
+  const int threads = states.template prepared_for<Work>(pieces, prepare);
   const Index all = threads, rounds = (pieces + all - 1) / all;
   // A round is two phases of `all` tasks each, the pieces and the slices. Threads take tasks in order, and begin one
   // when the phase before is done, so that a thread which comes late or is kept from running holds up no other task.
@@ -222,7 +232,7 @@ void for_each_piece(Index pieces, PerThread<State>& states, Prepare prepare, Wor
   std::atomic<int> phase{0}, done{0};
   FirstFailure failure;
   bool stop = false;  // written by the thread that ends a phase
-  states.timed(2 * rounds * all, threads, [&](int) {
+  states.template timed<Work>(2 * rounds * all, threads, [&](int) {
     Index count = 0;
     for (Index task; (task = next++) < 2 * rounds * all; ++count) {
       const int its_phase = static_cast<int>(task / all);
