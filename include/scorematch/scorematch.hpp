@@ -86,6 +86,7 @@
 #include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/sampler/underdamped_langevin.hpp"
+#include "scorematch/thread_count.hpp"
 #include "scorematch/version.hpp"
 
 #ifdef SCOREMATCH_PRECOMPILED
