@@ -15,17 +15,15 @@
 
 namespace scorematch {
 
-/// The result of a fit by likelihood, contrastive divergence or noise contrastive estimation, whatever happened.
-template <class M>
-struct [[nodiscard]] LikelihoodFit {
-  M model;                                ///< with the fitted θ
-  double loss = 0;                        ///< what was minimised, at `model`; see each method
+/// All of a LikelihoodFit but its model.
+struct [[nodiscard]] LikelihoodOutcome {
+  double loss = 0;                        ///< what was minimised, at the fitted θ; see each method
   FitStatus status = FitStatus::used_up;  ///< how it ended
   Index iterations = 0;                   ///< steps of θ
   Index evaluations = 0;                  ///< of the loss and its gradient
   Index non_finite = 0;                   ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};      ///< the course of the fit
-  LogPartition log_partition = {};        ///< of `model`, where the method learns it
+  LogPartition log_partition = {};        ///< of the fitted model, where the method learns it
   /// √(gᵀF⁻¹g), g the gradient and F the Fisher information: how far the next step would move the model, in standard
   /// deviations of what one sample tells of θ; NaN where the method does not compute it
   double decrement = std::numeric_limits<double>::quiet_NaN();
@@ -42,6 +40,12 @@ struct [[nodiscard]] LikelihoodFit {
     if (!evidence.empty()) all += "  " + evidence + '\n';
     return all;
   }
+};
+
+/// The result of a fit by likelihood, contrastive divergence or noise contrastive estimation, whatever happened.
+template <class M>
+struct [[nodiscard]] LikelihoodFit : LikelihoodOutcome {
+  M model;  ///< with the fitted θ
 };
 
 namespace detail {

@@ -284,7 +284,7 @@ class ExactFit {
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();

@@ -186,7 +186,7 @@ void minimise_contrast(NoiseContrast<Energy, Real>& contrast, Energy& energy, co
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();
