@@ -185,9 +185,8 @@ inline constexpr Index most_in_units = 64;
 /// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units,
 /// unless that raises `loss`. Of `search` it takes iterations, and sets what was learned. The losses that it reports
 /// are those of `loss`. Where the loss in units falls below `floor` the run is `unbounded`.
-template <class = void>
-FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
-                      const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
+inline FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
+                             const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
   const detail::Stopwatch watch;
   FitRun run;
   Eigen::VectorXd present, gradient;
@@ -224,9 +223,8 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double f
 }
 
 /// Minimises `loss` from θ, which becomes the best point; goes on with `run`.
-template <class = void>
-FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
-                const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
+inline FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
+                       const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
   const detail::Stopwatch watch;
   const Index before = run.evaluations, done = run.iterations, iterations = done + search.iterations;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
@@ -281,8 +279,7 @@ struct AdamUnits {
   double loss = 1;                         ///< what the loss is divided by
 };
 
-template <class = void>
-AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
+inline AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   Metric metric;
   metric_at(theta, metric);
   if (!(metric.square > 0) || !std::isfinite(metric.square)) return {};
@@ -295,9 +292,8 @@ AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
 }
 
 /// Minimises `loss_at` by minibatches of `samples`.
-template <class = void>
-FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples, double floor,
-               HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
+inline FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples,
+                      double floor, HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
   const MinibatchPlan plan{.samples = samples,
                            .batch = std::min(options.batch, samples),
                            .steps = options.iterations > 0 ? options.iterations : 5000,
@@ -347,8 +343,7 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
 }
 
 /// Throws std::invalid_argument where an option is set that the method does not look at.
-template <class = void>
-void require_used(const FitOptions& options, bool lbfgs, const char* method) {
+inline void require_used(const FitOptions& options, bool lbfgs, const char* method) {
   const FitOptions unset;
   const auto require_unset = [&](bool is_unset, const char* name) {
     extend::require(is_unset, {"FitOptions: ", name, " is set, but ", method, " does not use it"});
@@ -364,8 +359,7 @@ void require_used(const FitOptions& options, bool lbfgs, const char* method) {
 }
 
 /// The same for what watches held-out data.
-template <class = void>
-void require_no_held_out(const FitOptions& options, const char* method) {
+inline void require_no_held_out(const FitOptions& options, const char* method) {
   const FitOptions unset;
   extend::require(options.held_out.size() == 0,
                   {"FitOptions: held_out is given, but ", method, " watches no held-out data"});

@@ -209,8 +209,7 @@ struct TrainingRun {
   Eigen::VectorXd answer = {};
 };
 
-template <class = void>  // a template, so that programs that never train do not compile it
-void run_training(const TrainOptions& options, TrainingRun& run) {
+inline void run_training(const TrainOptions& options, TrainingRun& run) {
   std::unique_ptr<CheckpointKeeper> keeper;
   bool restored = false;
   if (!options.checkpoint.empty()) {
