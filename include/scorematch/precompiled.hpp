@@ -63,6 +63,7 @@ namespace scorematch {
   EXTERN template void detail::energy<T>(const extend::BoundModel<T>&, MatrixView<T>, Vector<T>&);                    \
   EXTERN template void sampling::run<T>(const extend::BoundModel<T>&, const sampling::BoundKernel<T>&,                \
                                         const SampleOptions&, Draws<T>&, sampling::Judging);                          \
+  EXTERN template void sampling::resume<T>(const extend::BoundModel<T>&, SampleOptions, Draws<T>&);                   \
   EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, langevin>(const langevin&);                      \
   EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, mala>(const mala&);                              \
   EXTERN template sampling::BoundKernel<T> sampling::bound_kernel<T, hmc>(const hmc&);                                \

@@ -73,6 +73,7 @@
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
 #include "scorematch/sampler/barker.hpp"
+#include "scorematch/sampler/corrector.hpp"
 #include "scorematch/sampler/dpm_solver.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/heun.hpp"
