@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <thread>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -25,7 +26,7 @@ struct OpenMP {
   /// How many the caller may use: `chosen`, or, if that is 0, OMP_NUM_THREADS or omp_set_num_threads; 1 inside a
   /// region.
   int (*threads)(int chosen);
-  void (*enter_worker)();  ///< called once by each thread of the library
+  void (*place)(std::thread& worker);  ///< lets a thread of the library run at all of OpenMP's places
   /// Calls run(data), which must not throw, so that Eigen's products in it start no threads: they would sum in another
   /// order.
   void (*with_serial_eigen)(void (*run)(void*), void* data);
@@ -41,9 +42,8 @@ inline int openmp_threads(int chosen) {
   return chosen > 0 ? chosen : std::min(omp_get_max_threads(), omp_get_thread_limit());
 }
 
-/// OMP_PROC_BIND ties the thread that starts the program to one place, and threads that it starts inherit that. The
-/// library's may run at all of OpenMP's places.
-inline void openmp_enter_worker() {
+/// OMP_PROC_BIND ties the thread that starts the program to one place, and threads that it starts inherit that.
+inline void openmp_place([[maybe_unused]] std::thread& worker) {
 #if defined(__linux__)
   if (omp_get_proc_bind() == omp_proc_bind_false || omp_get_num_places() == 0) return;
   cpu_set_t everywhere;
@@ -55,7 +55,7 @@ inline void openmp_enter_worker() {
     for (const int processor : processors)
       if (processor < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(processor), &everywhere);
   }
-  (void)pthread_setaffinity_np(pthread_self(), sizeof everywhere, &everywhere);
+  (void)pthread_setaffinity_np(worker.native_handle(), sizeof everywhere, &everywhere);
 #endif
 }
 
@@ -75,7 +75,7 @@ inline void openmp_with_serial_eigen(void (*run)(void*), void* data) {
   if (before > 1) omp_set_num_threads(before);
 }
 
-inline constexpr OpenMP openmp_calls{openmp_threads, openmp_enter_worker, openmp_with_serial_eigen};
+inline constexpr OpenMP openmp_calls{openmp_threads, openmp_place, openmp_with_serial_eigen};
 inline const bool openmp_is_known = (openmp.store(&openmp_calls), true);
 
 #endif
