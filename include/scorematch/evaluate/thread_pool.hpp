@@ -177,7 +177,7 @@ class ThreadPool {
           delete w;
           throw;
         }
-        if (const OpenMP* omp = openmp.load(std::memory_order_acquire)) omp->place(w->thread);
+        if (const OpenMP* omp = openmp.load(std::memory_order_acquire)) omp->place(w->thread, started_.load() + 1);
         first_.store(w, std::memory_order_release);
         w->state.store(idle, std::memory_order_release);
         started_.fetch_add(1, std::memory_order_relaxed);
