@@ -35,23 +35,23 @@ missing() {  # COMMAND…: says which is not there
 right() {
   local runner=$1 compiler=("${@:2}") program
   # shellcheck disable=SC2086
-  if missing "${compiler[0]}" ${runner%% *}; then return; fi
+  if missing "${compiler[0]}" ${runner/none/}; then return; fi
   for program in "${programs[@]}"; do
     if ! "${compiler[@]}" -std=c++20 "$optimise" -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -I"$root/include" \
-      -isystem "$eigen" "$root/tests/toolchains/$program.cpp" -o "$work/$program" >"$work/log" 2>&1; then
+      -isystem "$eigen" "$root/tests/toolchains/$program.cpp" -o "$work/$program$ending" >"$work/log" 2>&1; then
       row FAILED "$program does not compile: $(grep -m 1 -E 'error|undefined' "$work/log")"
       failed=1
       return
     fi
     # shellcheck disable=SC2086
-    if [ "$runner" != none ] && ! (cd "$work" && OMP_NUM_THREADS=2 $runner "$(ls "$program"*)") >"$work/log" 2>&1; then
+    if [ "$runner" != none ] && ! (cd "$work" && OMP_NUM_THREADS=2 $runner "./$program$ending") >"$work/log" 2>&1; then
       row FAILED "$program: $(grep -m 1 . "$work/log" || echo "no output")"
       failed=1
       return
     fi
     rm -f "$work/$program"*
   done
-  row right "$("${compiler[0]}" --version | head -n 1)"
+  row "$([ "$runner" = none ] && echo compiles || echo right)" "$("${compiler[0]}" --version | head -n 1)"
 }
 
 # refused SENTENCE COMPILER…: it says this sentence, and at most one thing more: that the compilation ends there.
@@ -77,30 +77,31 @@ needs_sse="scorematch needs arithmetic in the precision of the type: on 32-bit x
 needs_no_avx="scorematch cannot use AVX with g++ for Windows: compile without -march=native and -mavx, or with clang++"
 
 run_row() {
+  local ending=
   case $name in
-    gcc) right env g++ ;;
-    gcc-fast) right env g++ "${fast[@]}" ;;
-    gcc-fast-avx512) right env g++ "${fast[@]}" -march=x86-64-v4 -Wno-maybe-uninitialized ;;
-    gcc-O3) optimise=-O3 right env g++ ;;
+    gcc) right "" g++ ;;
+    gcc-fast) right "" g++ "${fast[@]}" ;;
+    gcc-fast-avx512) right "" g++ "${fast[@]}" -march=x86-64-v4 -Wno-maybe-uninitialized ;;
+    gcc-O3) optimise=-O3 right "" g++ ;;
     gcc-finite) refused "$needs_nan" g++ -std=c++20 -Ofast ;;
     gcc-c++17) refused "$needs_20" g++ -std=c++17 ;;
     gcc-rows) refused "$needs_columns" g++ -std=c++20 -DEIGEN_DEFAULT_TO_ROW_MAJOR ;;
-    clang) right env clang++-16 ;;
-    clang-19) right env clang++-19 ;;
-    clang-fast) right env clang++-16 "${fast[@]}" ;;
+    clang) right "" clang++-16 ;;
+    clang-19) right "" clang++-19 ;;
+    clang-fast) right "" clang++-16 "${fast[@]}" ;;
     clang-finite) refused "$needs_nan" clang++-16 -std=c++20 -ffast-math ;;
     clang-c++17) refused "$needs_20" clang++-16 -std=c++17 ;;
     clang-rows) refused "$needs_columns" clang++-16 -std=c++20 -DEIGEN_DEFAULT_TO_ROW_MAJOR ;;
-    libc++) right env clang++-16 -stdlib=libc++ ;;
+    libc++) right "" clang++-16 -stdlib=libc++ ;;
     arm64) right qemu-aarch64 aarch64-linux-gnu-g++ -static ;;
     arm64-fast) right qemu-aarch64 aarch64-linux-gnu-g++ -static "${fast[@]}" ;;
     armhf) right qemu-arm arm-linux-gnueabihf-g++ -static -Wno-psabi ;;
-    i686) right env i686-linux-gnu-g++ -static "${sse[@]}" ;;
+    i686) right "" i686-linux-gnu-g++ -static "${sse[@]}" ;;
     i686-x87) refused "$needs_sse" i686-linux-gnu-g++ -std=c++20 ;;
     s390x) right qemu-s390x s390x-linux-gnu-g++ -static ;;
-    mingw) right "$(command -v wine64 >/dev/null && echo wine64 || echo none)" x86_64-w64-mingw32-g++-posix -static ;;
+    mingw) ending=.exe right "$(command -v wine64 || echo none)" x86_64-w64-mingw32-g++-posix -static ;;
     mingw-avx) refused "$needs_no_avx" x86_64-w64-mingw32-g++-posix -std=c++20 -mavx2 ;;
-    emscripten) right node em++ -fexceptions -sALLOW_MEMORY_GROWTH=1 -sNODERAWFS=1 ;;
+    emscripten) ending=.js right node em++ -fexceptions -sALLOW_MEMORY_GROWTH=1 -sNODERAWFS=1 ;;
     *)
       echo "toolchains.sh: \"$name\" is no toolchain; ${rows[*]} are" >&2
       exit 2

@@ -12,7 +12,7 @@
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
-#include "scorematch/sampler/langevin.hpp"
+#include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 
 namespace sm = scorematch;
@@ -56,7 +56,7 @@ void fit_and_sample() {
   const VectorXd width = (-MatrixXd(fit.model.parameter("log_inverse_width")).array()).exp();
   check((centre - mean).norm() < 1e-5 && (width - deviation).norm() < 1e-5, "the fit is not at its minimum");
 
-  const auto draws = sm::sample(fit.model, sm::langevin{.step = 0.02}, {.chains = 400, .steps = 800, .seed = 1});
+  const auto draws = sm::sample(fit.model, sm::mala{.step = 0.3}, {.chains = 400, .steps = 1500, .seed = 1});
   check(draws.status == sm::SampleStatus::complete, std::string("the draws are ") + to_string(draws.status));
   const VectorXd middle = draws.points.rowwise().mean();  // six standard errors; chains start within reach
   check(std::abs(middle[1] - mean[1]) < 6 * deviation[1] / 20, "the draws are not the model's");
