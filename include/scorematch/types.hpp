@@ -5,6 +5,8 @@
 
 #include <Eigen/Core>
 
+#include "scorematch/simd/registers.hpp"
+
 namespace scorematch {
 
 using Eigen::Index;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "scorematch/requirements.hpp"
+#include "scorematch/simd/registers.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)  // g++
 #define SCOREMATCH_ADDRESS_SANITIZER 1
@@ -47,15 +48,6 @@
 #endif
 
 namespace scorematch::simd {
-
-// The widest register that the target's instruction set holds.
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-inline constexpr std::size_t register_bytes = 64;
-#elif defined(__AVX__)
-inline constexpr std::size_t register_bytes = 32;
-#else
-inline constexpr std::size_t register_bytes = 16;
-#endif
 
 template <class T>
 struct LanesOf;
