@@ -23,6 +23,11 @@ void must_both_have_the_OpenMP_flag_or_neither_and_this_file_has_it();
 #else
 void must_both_have_the_OpenMP_flag_or_neither_and_this_file_lacks_it();
 #endif
+#ifdef SCOREMATCH_USE_BLAS
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it();
+#else
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it();
+#endif
 
 static bool agree() {  // a copy in each file: the linker would keep one of an inline function's
   must_be_linked_together_so_link_scorematch_precompiled_or_include_precompiled_source_hpp_once();
@@ -35,6 +40,11 @@ static bool agree() {  // a copy in each file: the linker would keep one of an i
   must_both_have_the_OpenMP_flag_or_neither_and_this_file_has_it();
 #else
   must_both_have_the_OpenMP_flag_or_neither_and_this_file_lacks_it();
+#endif
+#ifdef SCOREMATCH_USE_BLAS
+  must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it();
+#else
+  must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it();
 #endif
   return true;
 }

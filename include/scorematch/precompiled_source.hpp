@@ -62,6 +62,11 @@ void must_both_have_the_OpenMP_flag_or_neither_and_this_file_has_it() {}
 #else
 void must_both_have_the_OpenMP_flag_or_neither_and_this_file_lacks_it() {}
 #endif
+#ifdef SCOREMATCH_USE_BLAS
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it() {}
+#else
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it() {}
+#endif
 
 }  // namespace scorematch::program_and_precompiled_engine
 #endif
