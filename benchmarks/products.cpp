@@ -1,27 +1,25 @@
-// Matrix products alone: ours, Eigen's general product and, where a BLAS is linked, its own, in turn on one thread.
+// Matrix products alone: ours, Eigen's general product and, where one is linked, a BLAS's, in turn on one thread.
 //
 //   benchmark_products [ROUNDS [FIRST SECOND]]
+//   benchmark_products count WHICH TYPE ROWS INNER COLUMNS CALLS FIRST SECOND
 //
-// The shapes are those of the reference workloads (rows × inner × columns). A round runs each of the three for some
-// milliseconds on the same data, one after the other, so that a disturbance meets all of them; a figure is the best of
-// the rounds, in GFLOP/s. SCOREMATCH_CACHES (evaluate/caches.hpp) gives the library other caches than the machine's.
+// A round runs each for about a millisecond on the same data, one after the other, so that a disturbance meets all of
+// them. The rates are those of the best round, in GFLOP/s; a ratio to the better of Eigen and the BLAS is the median
+// over rounds. FIRST and SECOND are bytes of caches that the library is told instead of the machine's. `count` runs one
+// of `packed`, `unpacked`, `eigen` and `blas` so many times, for a tool that counts (scripts/product_caches.sh).
+// Set OPENBLAS_NUM_THREADS=1; benchmarks/README.md says why OPENBLAS_CORETYPE may be needed.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <string>
 #include <vector>
 
 #include "scorematch/evaluate/gemm.hpp"
 #include "scorematch/types.hpp"
 
 #ifdef SCOREMATCH_BENCHMARK_BLAS
-extern "C" {
-void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*, const int*,
-            const double*, const int*, const double*, double*, const int*);
-void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*,
-            const float*, const int*, const float*, float*, const int*);
-}
+#include "scorematch/evaluate/blas.hpp"
 #endif
 
 namespace {
@@ -29,107 +27,143 @@ namespace {
 namespace sm = scorematch;
 using sm::Index;
 
-#ifdef SCOREMATCH_BENCHMARK_BLAS
-constexpr bool has_blas = true;
-void gemm(int m, int n, int k, const double* a, const double* b, double* c) {
-  const double one = 1, zero = 0;
-  dgemm_("N", "N", &m, &n, &k, &one, a, &m, b, &k, &zero, c, &m);
-}
-void gemm(int m, int n, int k, const float* a, const float* b, float* c) {
-  const float one = 1, zero = 0;
-  sgemm_("N", "N", &m, &n, &k, &one, a, &m, b, &k, &zero, c, &m);
-}
-#else
-constexpr bool has_blas = false;
-template <class T>
-void gemm(int, int, int, const T*, const T*, T*) {}
-#endif
+enum Which { packed, unpacked, eigen, blas, gradient, packing, whiches };
+constexpr const char* names[] = {"packed", "unpacked", "eigen", "blas"};
 
 struct Shape {
   Index rows, inner, columns;
+
+  double flop() const {
+    return 2 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns);
+  }
 };
 
-/// Seconds a call, of as many calls as take some milliseconds.
-template <class Call>
-double seconds(const Call& call, long calls) {
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
-  for (long i = 0; i < calls; ++i) call();
-  return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(calls);
-}
+/// C = A B with its operands, and AᵀC added up in double: a gradient's.
+template <class T>
+class Products {
+  using Gemm = sm::evaluate::Gemm<T>;
+
+ public:
+  explicit Products(const Shape& shape)
+      : s_(shape),
+        A_(sm::Matrix<T>::Constant(s_.rows, s_.inner, T(0.5))),
+        B_(sm::Matrix<T>::Constant(s_.inner, s_.columns, T(1e-3))),
+        C_(sm::Matrix<T>::Zero(s_.rows, s_.columns)),
+        sums_(Eigen::MatrixXd::Zero(s_.inner, s_.columns)),
+        packed_(Gemm::packed_right_size(s_.columns, s_.inner)),
+        room_(Gemm::transposed_room) {
+    run(packing);
+  }
+
+  void run(Which which) {
+    sm::evaluate::RightFactor<T> right{B_.data(), 1, s_.inner};
+    switch (which) {
+      case packed:
+        right.packed = packed_.data();
+        [[fallthrough]];
+      case unpacked:
+        return Gemm::multiply(s_.rows, s_.columns, s_.inner, A_.data(), s_.rows, right, C_.data(), s_.rows, false);
+      case eigen:
+        C_.noalias() = A_ * B_;
+        return;
+      case blas:
+#ifdef SCOREMATCH_BENCHMARK_BLAS
+        sm::evaluate::blas::multiply<T>('N', 'N', s_.rows, s_.columns, s_.inner, 1, A_.data(), s_.rows, B_.data(),
+                                        s_.inner, 0, C_.data(), s_.rows);
+#endif
+        return;
+      case gradient:
+        return Gemm::multiply_transposed(s_.inner, s_.columns, s_.rows, A_.data(), s_.rows, C_.data(), s_.rows,
+                                         sums_.data(), room_.data());
+      case packing:
+        for (Index strip = 0; strip < Gemm::right_strips(s_.columns); ++strip)
+          Gemm::pack_right(s_.columns, s_.inner, right, strip, packed_.data());
+        return;
+      case whiches:
+        return;
+    }
+  }
+
+ private:
+  Shape s_;
+  sm::Matrix<T> A_, B_, C_;
+  Eigen::MatrixXd sums_;
+  sm::Vector<T> packed_, room_;
+};
+
+#ifdef SCOREMATCH_BENCHMARK_BLAS
+constexpr bool has_blas = true;
+#else
+constexpr bool has_blas = false;
+#endif
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 template <class T>
-void run(const Shape& s, int rounds) {
-  sm::Matrix<T> A = sm::Matrix<T>::Constant(s.rows, s.inner, T(0.5)),
-                B = sm::Matrix<T>::Constant(s.inner, s.columns, T(1e-3)), C(s.rows, s.columns);
-  const double flop = 2.0 * static_cast<double>(s.rows * s.inner) * static_cast<double>(s.columns);
-  const long calls = std::max(1L, static_cast<long>(1e-3 * 50e9 / flop));
-  using Gemm = sm::evaluate::Gemm<T>;
-  sm::Vector<T> packed(Gemm::packed_right_size(s.columns, s.inner));
-  const sm::evaluate::RightFactor<T> right{B.data(), 1, s.inner}, packed_right{B.data(), 1, s.inner, packed.data()};
-  const auto pack = [&] {
-    for (Index strip = 0; strip < Gemm::right_strips(s.columns); ++strip)
-      Gemm::pack_right(s.columns, s.inner, right, strip, packed.data());
-  };
-  pack();
-  // as a gradient's: AᵀC has inner × columns numbers in double
-  sm::Matrix<double> sums = sm::Matrix<double>::Zero(s.inner, s.columns);
-  std::vector<T> room(static_cast<std::size_t>(Gemm::transposed_room) + 64);
-  std::vector<double> times[6];
-  const auto time = [&](int what, const auto& call) { times[what].push_back(seconds(call, calls)); };
-  for (int round = 0; round < rounds; ++round) {
-    time(0,
-         [&] { Gemm::multiply(s.rows, s.columns, s.inner, A.data(), s.rows, packed_right, C.data(), s.rows, false); });
-#ifndef NOEIGEN
-    time(1, [&] { C.noalias() = A * B; });
-#endif
-    time(2, [&] {
-      gemm(static_cast<int>(s.rows), static_cast<int>(s.columns), static_cast<int>(s.inner), A.data(), B.data(),
-           C.data());
-    });
-    time(3, [&] { Gemm::multiply(s.rows, s.columns, s.inner, A.data(), s.rows, right, C.data(), s.rows, false); });
-    time(5, pack);
-    time(4, [&] {
-      Gemm::multiply_transposed(s.inner, s.columns, s.rows, A.data(), s.rows, C.data(), s.rows, sums.data(),
-                                room.data());
-    });
-  }
-  std::printf("%-4s %5ld x %4ld x %4ld", sizeof(T) == 8 ? "f64" : "f32", static_cast<long>(s.rows),
-              static_cast<long>(s.inner), static_cast<long>(s.columns));
-  for (int what : {0, 1, 2, 3, 4, 5})
-    std::printf(" %7.1f", !times[what].empty() && (has_blas || what != 2)
-                              ? flop / *std::min_element(times[what].begin(), times[what].end()) / 1e9
-                              : 0);
-  for (int what : {0, 3, 4}) {
-    std::vector<double> ratios;
-    for (std::size_t round = 0; round < times[0].size(); ++round) {
-      double best = 1e9;
-      for (int peer : {1, 2})
-        if (!times[peer].empty() && (has_blas || peer != 2)) best = std::min(best, times[peer][round]);
-      ratios.push_back(best / times[what][round]);
+void compare(const Shape& shape, int rounds) {
+  using Clock = std::chrono::steady_clock;
+  Products<T> products(shape);
+  const int calls = std::max(1, static_cast<int>(50e6 / shape.flop()));
+  std::vector<double> rates[whiches];
+  for (int round = 0; round < rounds; ++round)
+    for (int which = 0; which < whiches; ++which) {
+      const auto start = Clock::now();
+      for (int i = 0; i < calls; ++i) products.run(static_cast<Which>(which));
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      rates[which].push_back(which == blas && !has_blas ? 0 : shape.flop() * calls / seconds / 1e9);
     }
-    std::printf(" %6.2f", median(ratios));
+  std::printf("%s %5ld x %4ld x %4ld", sizeof(T) == sizeof(double) ? "f64" : "f32", static_cast<long>(shape.rows),
+              static_cast<long>(shape.inner), static_cast<long>(shape.columns));
+  for (const Which which : {packed, unpacked, eigen, blas, gradient, packing})
+    std::printf(" %8.1f", *std::max_element(rates[which].begin(), rates[which].end()));
+  std::printf("  ");
+  for (const Which which : {packed, unpacked, gradient}) {
+    std::vector<double> ratios;
+    for (std::size_t round = 0; round < rates[which].size(); ++round)
+      ratios.push_back(rates[which][round] / std::max(rates[eigen][round], rates[blas][round]));
+    std::printf(" %5.2f", median(ratios));
   }
   std::printf("\n");
   std::fflush(stdout);
 }
 
+template <class T>
+void count(const std::string& which, const Shape& shape, int calls) {
+  Products<T> products(shape);
+  for (int k = 0; k < 4; ++k)
+    if (which == names[k])
+      for (int i = 0; i < calls; ++i) products.run(static_cast<Which>(k));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 15;
-  if (argc > 3) sm::evaluate::caches() = {std::atoi(argv[2]), std::atoi(argv[3])};
+  const auto bytes = [&](int i) { return static_cast<Index>(std::atol(argv[i])); };
+  if (argc == 10 && std::string(argv[1]) == "count") {
+    sm::evaluate::caches() = {bytes(8), bytes(9)};
+    const Shape shape{bytes(4), bytes(5), bytes(6)};
+    const int calls = std::atoi(argv[7]);
+    if (std::string(argv[3]) == "f64")
+      count<double>(argv[2], shape, calls);
+    else
+      count<float>(argv[2], shape, calls);
+    return 0;
+  }
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 31;
+  if (argc > 3) sm::evaluate::caches() = {bytes(2), bytes(3)};
+  std::printf("caches of %ld and %ld KB; packing is given as if it were the product\n",
+              static_cast<long>(sm::evaluate::caches().first / 1024),
+              static_cast<long>(sm::evaluate::caches().second / 1024));
   std::printf(
-      "type rows x inner x columns     ours   Eigen    BLAS unpacked     AᵀB   median of rounds: ours, unpacked, AᵀB "
-      "over the best\n");
-  for (int repeat = 0; repeat < 1; ++repeat)
-    for (const Shape& s : {Shape{384, 64, 64}, {1056, 256, 256}, {256, 785, 1024}, {128, 1024, 1024}, {384, 10, 64}}) {
-      run<double>(s, rounds);
-      run<float>(s, rounds);
-    }
+      "type rows inner columns     packed unpacked    Eigen     BLAS gradient  packing   ratios: packed, "
+      "unpacked, gradient\n");
+  for (const Shape& shape :
+       {Shape{384, 64, 64}, {1056, 256, 256}, {256, 785, 1024}, {128, 1024, 1024}, {384, 10, 64}}) {
+    compare<double>(shape, rounds);
+    compare<float>(shape, rounds);
+  }
 }
