@@ -112,9 +112,9 @@ class Gemm {
     }
     T* tile = room + together * depth;
     for (Index l = 0; l < k; l += depth) {
-      const Index kk = std::min(depth, k - l), wide = columns_of(n, kk);
-      for (Index first = 0; first < m; first += together) {
-        const Index end = std::min(m, first + together);
+      const Index kk = std::min(depth, k - l), wide = columns_of(n, kk), group = n > wide ? together : panel;
+      for (Index first = 0; first < m; first += group) {
+        const Index end = std::min(m, first + group);
         for (Index row = first; row < end; row += panel)
           turn(std::min(panel, end - row), kk, a + row * lda + l, lda, room + (row - first) * depth);
         for (Index j = 0; j < n; j += wide)
