@@ -3,7 +3,8 @@
 # built in the user's build, with the user's compiler and flags, when something links it. Expects scorematch_sources,
 # the folder of precompiled_*.cpp.
 
-# Programs and engine must agree on OpenMP: the engine links it, and so does what links the engine.
+# OpenMP says how many threads there are by default (thread_count.hpp): the engine links it, and so does what links the
+# engine. A program and its engine need not agree.
 if(NOT DEFINED SCOREMATCH_OPENMP)
   set(SCOREMATCH_OPENMP AUTO CACHE STRING
     "scorematch::precompiled and what links it use OpenMP: ON, OFF, or AUTO = if it is found")

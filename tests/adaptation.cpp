@@ -25,6 +25,8 @@
 #include "scorematch/sampler/parallel_tempering.hpp"
 #include "scorematch/sampler/sample.hpp"
 
+#include "fixtures.hpp"
+
 namespace sm = scorematch;
 using Catch::Contains;
 using Eigen::Index;
@@ -169,6 +171,40 @@ TEST_CASE("One call samples raw scales and offsets, from N(0, I), and says compl
   CHECK(std::abs(more.acceptance.mean() - draws.acceptance.mean()) < 0.05);
 }
 
+TEST_CASE("A run goes on bit for bit where it stopped, with its momenta, replicas, metric and kernel") {
+  const auto law = standard_normal(3);
+  const sm::SampleOptions whole = {.chains = 70, .steps = 60, .burn_in = 4, .warm_up = 40, .thin = 2, .seed = 5};
+  sm::SampleOptions half = whole;
+  half.steps = 30;
+  const auto check = [&](const char* name, auto all, auto first) {
+    INFO(name);
+    const auto rest = sm::sample(law, {.steps = 30, .thin = 2, .resume = first.resume_point});
+    const Eigen::Index split = first.points.cols();
+    CHECK(all.points.leftCols(split) == first.points);
+    CHECK(all.points.rightCols(split) == rest.points);
+    CHECK(all.state == rest.state);
+    CHECK(all.next_step == rest.next_step);
+    // The chains of a result go on as often as one likes.
+    CHECK(sm::sample(law, {.steps = 30, .resume = first.resume_point}).state == rest.state);
+  };
+  check("the library's choice", sm::sample(law, whole), sm::sample(law, half));
+  const auto kernels = [&](const char* name, const auto& kernel) {
+    check(name, sm::sample(law, kernel, whole), sm::sample(law, kernel, half));
+  };
+  kernels("underdamped_langevin", sm::underdamped_langevin{});
+  kernels("adjusted_underdamped_langevin", sm::adjusted_underdamped_langevin{});
+  kernels("parallel_tempering", sm::parallel_tempering<sm::mala>{.temperatures = 3, .hottest = 5});
+
+  const auto first = sm::sample(law, half);
+  fixtures::refuses([&] { (void)sm::sample(law, sm::hmc{}, {.resume = first.resume_point}); }, "without a kernel");
+  fixtures::refuses([&] { (void)sm::sample<float>(law, {.resume = first.resume_point}); }, "another arithmetic");
+  fixtures::refuses([&] { (void)sm::sample(standard_normal(2), {.resume = first.resume_point}); }, "dimension 3");
+  half.progress = [](const sm::Progress& now) { return now.done < 10; };
+  const auto stopped = sm::sample(law, half);
+  CHECK(stopped.status == sm::SampleStatus::stopped);
+  fixtures::refuses([&] { (void)sm::sample(law, {.resume = stopped.resume_point}); }, "stopped in the warm-up");
+}
+
 TEST_CASE("One call samples a hundred correlated dimensions with few scores a draw") {
   constexpr Index d = 100;
   Eigen::VectorXd precision(d);
@@ -193,6 +229,12 @@ TEST_CASE("One call samples a hundred correlated dimensions with few scores a dr
 
 TEST_CASE("A wrong run is told by its status, and a right one passes") {
   const auto law = standard_normal(3);
+  SECTION("tails that are crossed slowly, of which the symmetric coordinates say nothing") {
+    const auto heavy = sm::energy_model(10, [](const auto& x, auto) { return 5.5 * log(1 + dot(x, x)); });
+    const auto draws = sm::sample(heavy, {.chains = 64, .steps = 500});
+    CHECK(draws.status == sm::SampleStatus::not_converged);
+    CHECK_THAT(draws.text(), Contains("R-hat of the energy is"));
+  }
   SECTION("one far start, which the chains do not leave") {
     const auto draws =
         sm::sample(law, sm::mala{1e-7}, {.chains = 64, .steps = 1000, .start = Eigen::MatrixXd::Constant(3, 64, 50.0)});

@@ -11,16 +11,15 @@
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(SCOREMATCH_SANITIZED)
 
 #include <malloc.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "scorematch/evaluate/threads.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -108,12 +107,8 @@ sm::Matrix<T> points(Index n) {
   return sm::Stream({1, sm::extend::Purpose::user}).normals(2 * n).reshaped(2, n).template cast<T>();
 }
 
-// One thread: the OpenMP runtimes allocate for regions of their own.
-void use_one_thread() {
-#ifdef _OPENMP
-  omp_set_num_threads(1);
-#endif
-}
+// One thread: with several a thread may work for the first time, and make its storage, in any call.
+void use_one_thread() { sm::set_threads(1); }
 
 template <class T, class M, class O>
 void check_losses(const std::string& name, const M& model, const O& objective) {
@@ -184,6 +179,29 @@ TEST_CASE("Losses and gradients allocate nothing after the first calls") {
   check_losses<double>(
       "sliced, network, sphere", sm::energy_model(2, network),
       sm::sliced_score_matching{.projections = 2, .kind = sm::Projection::sphere, .exact_norm = false});
+}
+
+TEST_CASE("Work that threads share out allocates nothing after the first time") {
+  sm::set_threads(3);
+  sm::evaluate::PerThread<double> states;
+  const auto prepare = [](double&) {};
+  std::atomic<int> begun{0}, sum{0};
+  sm::evaluate::for_each_piece(3, states, prepare, [&](double&, Index) {
+    for (++begun; begun < 3;) std::this_thread::yield();
+  });
+  const long before = allocations;
+  for (int again = 0; again < 100; ++again) {
+    const auto work = [&](double&, Index) {
+      for (int i = 0; i < 1000; ++i) ++sum;
+    };
+    const auto reduce = [&](double&, Index) { ++sum; };
+    sm::evaluate::for_each_piece(8, states, prepare, work);
+    sm::evaluate::for_each_piece(8, states, prepare, work, reduce);
+    sm::evaluate::for_each_piece(8, states, prepare, work, reduce, 10, [&](double&, Index, Index, Index) { ++sum; });
+  }
+  const long made = allocations - before;
+  CHECK(made == 0);
+  sm::set_threads(0);
 }
 
 TEST_CASE("Sampler steps allocate nothing after the first") {

@@ -371,6 +371,30 @@ TEST_CASE("The summary is not good where it cannot be") {
   fixtures::refuses([&] { (void)status(x, {.functions = {{"f", {}}}}); }, "'f'");
 }
 
+TEST_CASE("Heavy tails are told, of which no mean settles, and light ones pass") {
+  // x = F⁻¹(Φ(z)) of independent z; k = 1/ν for Student's t. With 2000 draws, 134 in a tail, k̂ has a deviation of some
+  // (1 + k)/√134: the laws below are 3.4 of them or more from 0.7, on either side (1 in 3000 each, one-sided).
+  const auto map = [](std::uint64_t seed, auto quantile) {
+    return MatrixXd(independent(500, 4, seed).unaryExpr([&](double z) { return quantile(dg::normal_probability(z)); }));
+  };
+  const auto index_of = [](const MatrixXd& x) { return dg::summary(interleaved({x}), 4).rows[0].tail_index; };
+  const auto status = [](const MatrixXd& x) { return dg::summary(interleaved({x}), 4).status; };
+  const MatrixXd cauchy = map(3, [](double p) { return std::tan(3.14159265358979323846 * (p - 0.5)); });
+  const MatrixXd exponential = map(4, [](double p) { return -std::log1p(-p); });
+  const MatrixXd pareto_2 = map(5, [](double p) { return -1e6 - 1e-3 / (p * p); });  // the lower tail, k = 2
+  CHECK(index_of(cauchy) == Approx(1).margin(0.35));
+  CHECK(std::abs(index_of(exponential)) < 0.3);
+  CHECK(index_of(independent(500, 4, 5)) < 0.3);
+  CHECK(status(exponential) == dg::SummaryStatus::good);
+  CHECK(status(cauchy) == dg::SummaryStatus::heavy_tails);
+  CHECK(status(pareto_2) == dg::SummaryStatus::heavy_tails);
+  CHECK_THAT(dg::summary(interleaved({cauchy}), 4, {"c"}).text(), Catch::Matchers::ContainsSubstring("the tail of c"));
+  CHECK(dg::mean_of(cauchy).status == dg::ExpectationStatus::heavy_tails);
+  CHECK(dg::mean_of(exponential).status == dg::ExpectationStatus::estimated);
+  // Whole numbers, many of them equal: their tails are of no law, and say nothing.
+  CHECK(status(independent(500, 4, 6).array().round().matrix()) == dg::SummaryStatus::good);
+}
+
 TEST_CASE("Tables of other programs are put in order by the numbers of chains") {
   MatrixXd table(1, 6);
   table << 10, 11, 20, 12, 21, 22;

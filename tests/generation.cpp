@@ -29,6 +29,7 @@
 #include "scorematch/sampler/heun.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/reverse_sde.hpp"
+#include "scorematch/sampler/underdamped_langevin.hpp"
 
 namespace sm = scorematch;
 using Catch::Matchers::ContainsSubstring;
@@ -252,6 +253,29 @@ TEST_CASE("With many levels the law is that of the data, its variance times the 
   // 10 000 numbers: the standard deviation of their variance is 0.014 of it; the bias of the steps is below 0.01
   CHECK(sde.points.squaredNorm() / 10000 == Approx(temperature * v).epsilon(0.066));
   CHECK(pc.points.squaredNorm() / 10000 == Approx(temperature * v).epsilon(0.066));
+}
+
+TEST_CASE("Another corrector brings chains to the law of each level") {
+  // Sixty steps forget what the predictor left; BAOAB's variance is exact, v + σ² after the last level.
+  constexpr Index count = 20000;
+  const double v = 0.7;
+  const sm::Levels levels = {3.0, 1.0};
+  const sm::predictor_corrector sampler{
+      .levels = levels, .corrector_steps = 60, .denoise = false, .corrector = sm::underdamped_langevin{.step = 0.5}};
+  const auto end = sm::generate(gaussian(1, v), sampler, {.count = count});
+  CHECK(end.points.squaredNorm() / count == Approx(v + 1).epsilon(5 * std::sqrt(2.0 / count)));
+  // Langevin's, given, is the one that signal_to_noise names.
+  const auto named = sm::generate(gaussian(2, v), sm::predictor_corrector{.levels = levels}, {.count = 100});
+  const auto given = sm::generate(
+      gaussian(2, v), sm::predictor_corrector{.levels = levels, .corrector = sm::langevin{.step = 2 * 0.16 * 0.16}},
+      {.count = 100});
+  CHECK((named.points - given.points).cwiseAbs().maxCoeff() < 1e-14);
+  const auto refused = [&](const sm::predictor_corrector& wrong, const char* why) {
+    CHECK_THROWS_WITH(sm::generate(gaussian(1, v), wrong), ContainsSubstring(why));
+  };
+  refused({.signal_to_noise = 0.3, .corrector = sm::langevin{}}, "leave signal_to_noise out");
+  refused({.temperature = 0.5, .corrector = sm::langevin{}}, "temperature is 0.5, but the corrector's is 1");
+  refused({.corrector = sm::langevin{.step = -1}}, "step is -1");
 }
 
 TEST_CASE("Annealed Langevin at a temperature leaves that power of the density, weights included") {

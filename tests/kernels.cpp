@@ -115,6 +115,24 @@ TEST_CASE("Splittings of the underdamped equation have their exact variance on N
   CHECK(chosen.step == Approx(1));
 }
 
+TEST_CASE("The energy errors of a step are those that its bias stands for") {
+  constexpr Index n = 40000;
+  for (const sm::Splitting splitting : {sm::Splitting::baoab, sm::Splitting::obabo}) {
+    const auto kernel = sm::underdamped_langevin::with_bias(0.2, 0.5, splitting);
+    const auto draws = sm::sample(standard_normal(1), kernel,
+                                  {.chains = n, .steps = 2, .burn_in = 60, .thin = 1, .start = normals(1, n, 4)});
+    const Eigen::ArrayXd x = draws.points.row(0).head(n).array(), next = draws.points.row(0).tail(n).array();
+    const Eigen::ArrayXd errors = (kernel.step * kernel.step / 8 * (next.square() - x.square())).square();
+    const double chance = std::sqrt((errors - errors.mean()).square().mean() / n);
+    CHECK(std::abs(errors.mean() - kernel.target_error()) < 5 * chance);
+    // On a normal law a warm-up therefore ends at the step for the bias, in whatever units.
+    const auto tuned = sm::sample(sm::score_model(2, [](auto y, auto) { return -Eigen::Vector2d(1e6, 1e-6) * y; }),
+                                  kernel, {.chains = 256, .steps = 100, .warm_up = 200});
+    CHECK(tuned.step == Approx(kernel.step).epsilon(0.02));
+    CHECK(tuned.restarted == 0);
+  }
+}
+
 TEST_CASE("BAOAB diffuses freely with constant (h/2) coth(γh/2)") {
   const auto flat = sm::score_model(1, [](auto x, auto) { return 0.0 * x; });
   constexpr Index n = 20000, steps = 400;

@@ -2,7 +2,7 @@
 //
 //   #include <scorematch/precompiled_source.hpp>
 //
-// and all files, this one too, are compiled with -DSCOREMATCH_PRECOMPILED and the same -march and -fopenmp. The target
+// and all files, this one too, are compiled with -DSCOREMATCH_PRECOMPILED and the same -march. The target
 // scorematch::precompiled does the same in several files (src/), each of which asks for a part.
 #pragma once
 
@@ -57,11 +57,6 @@ template void must_have_the_same_march_flag_and_this_file_has_registers_and_alig
                                                                                                EIGEN_MAX_ALIGN_BYTES>();
 template void
 must_have_the_same_Eigen_and_this_file_has_version<EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION>();
-#ifdef _OPENMP
-void must_both_have_the_OpenMP_flag_or_neither_and_this_file_has_it() {}
-#else
-void must_both_have_the_OpenMP_flag_or_neither_and_this_file_lacks_it() {}
-#endif
 
 }  // namespace scorematch::program_and_precompiled_engine
 #endif

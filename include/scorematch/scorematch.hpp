@@ -73,6 +73,7 @@
 #include "scorematch/progress.hpp"
 #include "scorematch/sampler/annealed_langevin.hpp"
 #include "scorematch/sampler/barker.hpp"
+#include "scorematch/sampler/corrector.hpp"
 #include "scorematch/sampler/dpm_solver.hpp"
 #include "scorematch/sampler/generate.hpp"
 #include "scorematch/sampler/heun.hpp"
@@ -85,6 +86,7 @@
 #include "scorematch/sampler/reverse_sde.hpp"
 #include "scorematch/sampler/sample.hpp"
 #include "scorematch/sampler/underdamped_langevin.hpp"
+#include "scorematch/thread_count.hpp"
 #include "scorematch/version.hpp"
 
 #ifdef SCOREMATCH_PRECOMPILED

@@ -9,6 +9,7 @@
 #include "scorematch/check.hpp"
 #include "scorematch/diagnostics/chain_points.hpp"
 #include "scorematch/diagnostics/convergence.hpp"
+#include "scorematch/diagnostics/tail_index.hpp"
 #include "scorematch/diagnostics/text_table.hpp"
 #include "scorematch/types.hpp"
 
@@ -26,10 +27,11 @@ struct ExpectationOptions {
   }
 };
 
-/// How good a mean is: the first of no_number, chains_disagree, few_draws that holds, else estimated.
+/// How good a mean is: the first of no_number, chains_disagree, few_draws, heavy_tails that holds, else estimated.
 enum class ExpectationStatus {
   estimated,        ///< the error is that of enough draws, of chains that agree
   few_draws,        ///< ESS is below min_ess
+  heavy_tails,      ///< f's tail index is above 0.7: the mean does not settle, and its error says too little
   chains_disagree,  ///< R̂ is above max_r_hat
   no_number,        ///< `reason` says why there is no error, or no mean
 };
@@ -41,6 +43,8 @@ inline const char* to_string(ExpectationStatus status) {
       return "estimated";
     case ExpectationStatus::few_draws:
       return "few draws";
+    case ExpectationStatus::heavy_tails:
+      return "heavy tails";
     case ExpectationStatus::chains_disagree:
       return "chains disagree";
     case ExpectationStatus::no_number:
@@ -56,7 +60,8 @@ struct [[nodiscard]] Expectation {
   double ess = mean;                                       ///< effective sample size for the mean
   double r_hat = mean;  ///< NaN for one chain, of which nobody knows whether another would agree
   ExpectationStatus status = ExpectationStatus::no_number;  ///< how good the mean is
-  Reason reason = Reason::none;                             ///< why a number is missing
+  double tail_index = mean;  ///< k̂ of f's heavier tail: moments of order below 1/k̂ are finite; −∞: none to tell
+  Reason reason = Reason::none;  ///< why a number is missing
 
   /// A line: mean ± error, ESS, R̂, and the status.
   std::string text() const {
@@ -79,8 +84,10 @@ inline Expectation mean_of(const ChainView& x, const ExpectationOptions& options
   result.ess = ess.value;
   result.mcse = error.value;
   result.r_hat = agreement.value;
+  result.tail_index = tail_index(sorted_draws(x), std::fmin(ess.value, static_cast<double>(x.size())));
   result.status = agreement.value > options.max_r_hat ? ExpectationStatus::chains_disagree
                   : ess.value < options.min_ess       ? ExpectationStatus::few_draws
+                  : result.tail_index > heaviest_tail ? ExpectationStatus::heavy_tails
                                                       : ExpectationStatus::estimated;
   return result;
 }

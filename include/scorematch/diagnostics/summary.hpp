@@ -12,6 +12,7 @@
 #include "scorematch/check.hpp"
 #include "scorematch/diagnostics/chain_points.hpp"
 #include "scorematch/diagnostics/convergence.hpp"
+#include "scorematch/diagnostics/tail_index.hpp"
 #include "scorematch/diagnostics/text_table.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/types.hpp"
@@ -44,10 +45,11 @@ struct SummaryOptions {
   }
 };
 
-/// What the table says: the first of stuck, chains_disagree, no_number, few_draws that holds, else good.
+/// What the table says: the first of stuck, chains_disagree, no_number, few_draws, heavy_tails that holds, else good.
 enum class SummaryStatus {
   good,             ///< every R̂ is at most max_r_hat, and every bulk and tail ESS at least min_ess
   few_draws,        ///< an ESS is below min_ess
+  heavy_tails,      ///< a tail index is above 0.7: the mean, its error and sd do not settle; quantiles do
   no_number,        ///< of some row a diagnostic has no number: `SummaryRow::reason` says why
   chains_disagree,  ///< an R̂ is above max_r_hat
   stuck,            ///< a chain never moved
@@ -60,6 +62,8 @@ inline const char* to_string(SummaryStatus status) {
       return "good";
     case SummaryStatus::few_draws:
       return "few draws";
+    case SummaryStatus::heavy_tails:
+      return "heavy tails";
     case SummaryStatus::chains_disagree:
       return "chains disagree";
     case SummaryStatus::stuck:
@@ -83,7 +87,8 @@ struct SummaryRow {
   double ess_bulk = mean;                                  ///< effective sample size for the middle of the law
   double ess_tail = mean;                                  ///< the less of those of the 5 % and 95 % quantiles
   double r_hat = mean;                                     ///< nested, where superchains are given
-  Reason reason = Reason::none;                            ///< why a number is missing
+  double tail_index = mean;  ///< k̂ of the heavier tail: moments of order below 1/k̂ are finite; −∞: none to tell
+  Reason reason = Reason::none;  ///< why a number is missing
 };
 
 /// The table, its verdict, and what speaks against the draws.
@@ -138,6 +143,7 @@ inline SummaryRow summary_row(std::string name, const ChainView& x, const std::v
   row.mean = sorted.front();
   if (sorted.size() > 1) row.sd = 0;
   if (sorted.front() == sorted.back()) return row;
+  row.tail_index = tail_index(sorted, std::fmin(row.ess_bulk, static_cast<double>(x.size())));
   const CentredDraws y(x);
   row.mean = y.mean;
   row.sd = y.in_units(std::sqrt(sum_of_squares(y.deviations) / static_cast<double>(x.size() - 1)));
@@ -159,12 +165,13 @@ inline Index count_stuck_chains(const ChainPoints& draws) {
 
 /// The status of the rows and its evidence.
 inline void judge(Summary& summary, const SummaryOptions& options) {
-  const SummaryRow *nameless = nullptr, *apart = nullptr, *few = nullptr;
+  const SummaryRow *nameless = nullptr, *apart = nullptr, *few = nullptr, *heavy = nullptr;
   Index nameless_rows = 0;
   double r_hat = 0, ess = std::numeric_limits<double>::infinity();
   for (const SummaryRow& row : summary.rows) {
     if (row.reason != Reason::none && nameless_rows++ == 0) nameless = &row;
     const double least = std::fmin(row.ess_bulk, row.ess_tail);
+    if (row.tail_index > heaviest_tail && (!heavy || row.tail_index > heavy->tail_index)) heavy = &row;
     if (row.r_hat > r_hat) {
       r_hat = row.r_hat;
       apart = &row;
@@ -193,6 +200,11 @@ inline void judge(Summary& summary, const SummaryOptions& options) {
     summary.status = SummaryStatus::few_draws;
     summary.evidence = scorematch::detail::text("ESS of ", few->name, " is ", with_digits(ess, 3), ", below ",
                                                 options.min_ess, ": run longer");
+  } else if (heavy) {
+    summary.status = SummaryStatus::heavy_tails;
+    summary.evidence = scorematch::detail::text(
+        "the tail of ", heavy->name, " is so heavy (Pareto k-hat ", with_digits(heavy->tail_index, 2), ", above ",
+        heaviest_tail, ") that its mean and sd do not settle: use the median and the quantiles");
   } else {
     summary.status = SummaryStatus::good;
     summary.evidence = scorematch::detail::text("R-hat at most ", with_digits(r_hat, 4), ", ESS at least ",

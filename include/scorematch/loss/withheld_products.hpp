@@ -27,7 +27,7 @@ class WithheldProducts {
 
   std::vector<std::vector<evaluate::TransposedProduct<T>>> products_;  ///< of each matrix, those of a round
   std::vector<Strip> strips_;
-  evaluate::Pieces pieces_;
+  evaluate::Pieces sweeps_, passes_;
 };
 
 // A few blocks are swept with their products withheld; then each part of the matrices is passed over once for all of
@@ -49,7 +49,7 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
     for (Index first = 0; first < matrices->list[k].cols; first += width) strips_.push_back({k, first});
   for (Index round = 0; round < call.blocks; round += together) {
     const Index swept = std::min(together, call.blocks - round);
-    pieces_.each(swept, true, [&](Index k) {
+    sweeps_.each(swept, true, [&](Index k) {
       auto& s = loop.threads_[k];
       loop.prepare(s, call);
       loop.reset(s);
@@ -70,7 +70,7 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
         products_[static_cast<std::size_t>(left.matrices[p])].push_back(left.products[p]);
     }
     const double factor = round + together < call.blocks ? 1 : scale;
-    pieces_.each(static_cast<Index>(strips_.size()), true, [&](Index i) {
+    passes_.each(static_cast<Index>(strips_.size()), true, [&](Index i) {
       const auto [k, first] = strips_[static_cast<std::size_t>(i)];
       const evaluate::ProductMatrix& matrix = matrices->list[k];
       evaluate::Gemm<T>::add_transposed(products_[k], matrix.rows, first, std::min(width, matrix.cols - first),

@@ -44,6 +44,14 @@ EnergyModel energy_model(Index dimension, classes of, F&& formula) {
   return EnergyModel(formula::record(dimension, formula, of.count));
 }
 
+/// The dimension forgotten, or after the formula: one error.
+template <class F, class... Rest>
+requires(!std::convertible_to<F, Index>) EnergyModel energy_model(F&&, Rest&&...) {
+  static_assert(std::convertible_to<F, Index>,
+                "energy_model takes the dimension first: energy_model(2, [](auto x, auto theta) { … })");
+  return EnergyModel(formula::Record{});
+}
+
 /// An EnergyModel of fixed dimension D whose formula F is also compiled into the loops over samples.
 template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {

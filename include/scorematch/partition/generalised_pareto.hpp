@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "scorematch/types.hpp"
 
@@ -24,24 +25,33 @@ struct GeneralisedPareto {
 /// The fit to `excesses` ≥ 0, ascending, at least 5 of them: the mean of θ = −k/σ under a profile likelihood (J. Zhang
 /// and M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics
 /// 51, 2009, equations 5–9; their k is −k here). NaN where the lower quartile of the excesses is 0.
-template <class D = void>
-GeneralisedPareto fit_generalised_pareto(const detail::DependentArray<D>& excesses) {
+inline GeneralisedPareto fit_generalised_pareto(const Eigen::Ref<const Eigen::ArrayXd>& excesses) {
   const Index n = excesses.size();
   if (n < 5) return {};
-  const double quartile = excesses[static_cast<Index>(0.25 * static_cast<double>(n) + 0.5) - 1],
+  const double count = static_cast<double>(n), quartile = excesses[static_cast<Index>(0.25 * count + 0.5) - 1],
                largest = excesses[n - 1];
   if (!(quartile > 0)) return {};
-  const Index grid = 30 + static_cast<Index>(std::sqrt(static_cast<double>(n)));
-  detail::DependentArray<D> theta(grid), log_likelihood(grid);
-  const auto shape = [&](double b) { return (1 - b * excesses).log().mean(); };
+  const Index grid = 30 + static_cast<Index>(std::sqrt(count));
+  const auto shape = [&](double b) {
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) sum += std::log(1 - b * excesses[i]);
+    return sum / count;
+  };
+  std::vector<double> theta, log_likelihood;
   for (Index j = 0; j < grid; ++j) {
-    theta[j] =
-        1 / largest + (1 - std::sqrt(static_cast<double>(grid) / (static_cast<double>(j) + 0.5))) / (3 * quartile);
-    const double k = shape(theta[j]);
-    log_likelihood[j] = static_cast<double>(n) * (std::log(-theta[j] / k) - k - 1);
+    theta.push_back(1 / largest +
+                    (1 - std::sqrt(static_cast<double>(grid) / (static_cast<double>(j) + 0.5))) / (3 * quartile));
+    const double k = shape(theta.back());
+    log_likelihood.push_back(count * (std::log(-theta.back() / k) - k - 1));
   }
-  const detail::DependentArray<D> posterior = (log_likelihood - log_likelihood.maxCoeff()).exp();
-  const double mean = (theta * posterior).sum() / posterior.sum();
+  const double most = *std::max_element(log_likelihood.begin(), log_likelihood.end());
+  double weights = 0, weighted = 0;
+  for (std::size_t j = 0; j < theta.size(); ++j) {
+    const double weight = std::exp(log_likelihood[j] - most);
+    weights += weight;
+    weighted += weight * theta[j];
+  }
+  const double mean = weighted / weights;
   GeneralisedPareto fit;
   fit.shape = shape(mean);
   fit.scale = -fit.shape / mean;

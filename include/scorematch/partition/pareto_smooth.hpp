@@ -93,7 +93,7 @@ void smooth_tail(const std::vector<Index>& order, Index tail, detail::DependentV
   const double cutoff = std::exp(at(first - 1));
   detail::DependentArray<D> excesses(tail);
   for (Index i = 0; i < tail; ++i) excesses[i] = std::exp(at(first + i)) - cutoff;
-  likelihood::GeneralisedPareto law = fit_generalised_pareto<D>(excesses);
+  likelihood::GeneralisedPareto law = fit_generalised_pareto(excesses);
   if (std::isnan(law.shape)) {  // the lower quartile of the excesses is 0: ties, or below the numbers
     result.shape = cutoff > 0 && at(S - 1) - at(first - 1) < 1 ? -infinity : infinity;
     return;

@@ -29,7 +29,7 @@ double pareto_shape(const detail::DependentVector<D>& log_weights) {
   detail::DependentArray<D> x(tail);  // ascending excesses over the tail's beginning
   for (Index i = 0; i < tail; ++i)
     x[i] = std::exp(sorted[sorted.size() - static_cast<std::size_t>(tail - i)] - most) - least;
-  const double shape = fit_generalised_pareto<D>(x).shape;
+  const double shape = fit_generalised_pareto(x).shape;
   return std::isnan(shape) ? none : shape;
 }
 

@@ -8,7 +8,10 @@
 //
 // Step. Dual averaging (Nesterov 2009; Hoffman & Gelman 2014, §3.2) of the harmonic mean over all chains of their
 // probabilities to accept, to the kernel's target, anew with each metric. The harmonic mean (Hoffman, Radul & Sountsov
-// 2021) lets no few chains be stuck where the law is narrow, while most accept.
+// 2021) lets no few chains be stuck where the law is narrow, while most accept. Of an unadjusted kernel with a bias:
+// stochastic approximation of the step whose mean squared energy error is the one that goes with the bias, as it grows
+// with the sixth power of the step (Robnik, De Luca, Silverstein & Seljak 2023 choose the step of microcanonical
+// dynamics so).
 //
 // Length. In the metric's coordinates the widest direction has variance λ, found by power iteration; a trajectory with
 // times spread evenly up to 2.8 √λ makes the coordinates' worst autocorrelation least for its cost (for normal laws,
@@ -41,7 +44,7 @@ class StepSearch {
   StepSearch(double step, double target) : target_(target) { restart(step); }
 
   void restart(double step) {
-    centre_ = std::log(step);
+    centre_ = now_ = std::log(step);
     gap_ = mean_ = 0;
     count_ = 0;
   }
@@ -52,17 +55,29 @@ class StepSearch {
     ++count_;
     const double t = static_cast<double>(count_), weight = 1 / (t + t0);
     gap_ += weight * (target_ - acceptance - gap_);
-    const double now = centre_ - std::clamp(std::sqrt(t) / gamma * gap_, -300.0, 300.0);
-    const double share = std::pow(t, -kappa);
-    mean_ = share * now + (1 - share) * mean_;
-    return std::exp(now);
+    return average(centre_ - std::clamp(std::sqrt(t) / gamma * gap_, -300.0, 300.0), std::pow(t, -kappa));
+  }
+
+  /// Learns that steps of the present length had this multiple of the energy error wanted, squared; the next one's
+  /// length.
+  double next_by_error(double multiple) {
+    ++count_;
+    const double t = static_cast<double>(count_), rate = 1 / std::sqrt(std::max(1.0, t / 10));
+    const double log_multiple = multiple > 0 ? std::log(multiple) : multiple == 0 ? -6.0 : 6.0;  // 6: of NaN
+    return average(now_ - rate * std::clamp(log_multiple, -6.0, 6.0) / 6, std::pow(t, -0.75));
   }
 
   /// The average, to go on with.
   double found() const { return count_ > 0 ? std::exp(mean_) : std::exp(centre_); }
 
  private:
-  double target_, centre_ = 0, gap_ = 0, mean_ = 0;
+  double average(double now, double share) {
+    now_ = now;
+    mean_ = share * now + (1 - share) * mean_;
+    return std::exp(now);
+  }
+
+  double target_, centre_ = 0, now_ = 0, gap_ = 0, mean_ = 0;
   Index count_ = 0;
 };
 

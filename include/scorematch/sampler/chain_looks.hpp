@@ -7,6 +7,8 @@
 // Memory. Many short chains have a large R̂, although together they tell what there is to tell, if they have forgotten
 // where they began: if, over the chains, a coordinate's mean in the second half does not correlate with the coordinate
 // of the start. So a large R̂ counts where it does, and where that cannot be told (fewer than 100 chains, or one start).
+// It also counts where the chains hardly move, so that their means in the two halves correlate by more than 0.95: one
+// chain far out, whose start was like the others', is such a case.
 //
 // Stein's identities. In the stationary state, for a law whose density falls to 0 at the edge of its support,
 //   E[s_j] = 0   and   E[1 + (x_j − c) s_j] = 0
@@ -14,6 +16,9 @@
 // and the second by which part its variance is too small: chains that all wait at one place show it, whatever their R̂,
 // and so does an unadjusted step that is too large. Chains are independent, so that the chains' own means give the
 // errors.
+//
+// The energy is looked at like a coordinate: it tells how far out chains are, of which a symmetric law's coordinates
+// say nothing, in narrow necks and in heavy tails.
 //
 // Drift. So do differences between the chains' halves, of which the mean must be 0.
 //
@@ -51,21 +56,28 @@ struct LookPlan {
 };
 
 /// Sums over the looks at each chain of a block, in each half of the run, of x − c and its square, and of s and (x − c)
-/// s.
+/// s. Where the energy is known, it is one more coordinate, the last, without a score.
 struct ChainLooks {
-  Eigen::MatrixXd x[2], xx[2], s, xs;  // B × d
+  Eigen::MatrixXd x[2], xx[2], s, xs;  // B × d, or B × (d + 1) with the energy
   Eigen::MatrixXd start;               // B × d: where the chains began, in the model's coordinates
+  Eigen::VectorXd start_energy, look_energy;
   Index looks[2] = {0, 0}, score_looks = 0;
 
-  void reset(Index rows, Index d) {
+  void reset(Index rows, Index d, bool energy) {
     for (int half : {0, 1}) {
-      x[half].setZero(rows, d);
-      xx[half].setZero(rows, d);
+      x[half].setZero(rows, d + (energy ? 1 : 0));
+      xx[half].setZero(rows, d + (energy ? 1 : 0));
       looks[half] = 0;
     }
     s.setZero(rows, d);
     xs.setZero(rows, d);
     score_looks = 0;
+  }
+
+  /// The number that a chain's start has for coordinate j; NaN: not known.
+  double start_of(Index i, Index j) const {
+    if (j < start.cols()) return start(i, j);
+    return start_energy.size() > 0 ? start_energy[i] : std::numeric_limits<double>::quiet_NaN();
   }
 
   /// X and S are rows in the model's coordinates; S may be empty. The law of the chains is p^{1/temperature}, whose
@@ -84,6 +96,16 @@ struct ChainLooks {
       }
     ++looks[half];
     if (S.size() != 0) ++score_looks;
+  }
+
+  /// The energies of the same states, less that of `centre`.
+  void add_energies(int half, const Eigen::VectorXd& f, double centre) {
+    const Index d = x[half].cols() - 1;
+    for (Index i = 0; i < x[half].rows(); ++i) {
+      const double way = f[i] - centre;
+      x[half](i, d) += way;
+      xx[half](i, d) += way * way;
+    }
   }
 };
 
@@ -147,11 +169,12 @@ struct Pairs {
     b.add(y);
     products += before * (y - b.mean);
   }
-  /// Whether so many pairs as there are tell that nothing correlates: r² < (4/√M + 0.05)², where both vary.
-  bool independent() const {
-    if (a.count < 100 || !(a.squares > 0) || !(b.squares > 0)) return false;
-    return std::abs(products) < (4 / std::sqrt(a.count) + 0.05) * std::sqrt(a.squares) * std::sqrt(b.squares);
+  /// Whether |r| is below `limit`, where both vary.
+  bool correlate_below(double limit) const {
+    return a.squares > 0 && b.squares > 0 && std::abs(products) < limit * std::sqrt(a.squares) * std::sqrt(b.squares);
   }
+  /// Whether so many pairs as there are tell that nothing correlates: |r| < 4/√M + 0.05.
+  bool independent() const { return a.count >= 100 && correlate_below(4 / std::sqrt(a.count) + 0.05); }
 };
 
 /// Looks at all blocks, `each(work)` calling work(looks, chains) for each block with its number of chains.
@@ -159,7 +182,7 @@ template <class Each>
 CoordinateFindings judge_coordinate(Index j, Each each) {
   CoordinateFindings found;
   Moments halves, total;
-  Pairs memory;
+  Pairs memory, persistence;
   double within = 0, half_count = 0, looks = 0;
   each([&](const ChainLooks& l, Index chains) {
     for (Index i = 0; i < chains; ++i)
@@ -177,8 +200,9 @@ CoordinateFindings judge_coordinate(Index j, Each each) {
         ++half_count;
       }
       found.drift.add(mean[1] - mean[0]);
-      if (l.start.size() > 0) memory.add(l.start(i, j), mean[1]);
-      if (l.score_looks == 0) continue;
+      persistence.add(mean[0], mean[1]);
+      if (l.start.size() > 0) memory.add(l.start_of(i, j), mean[1]);
+      if (l.score_looks == 0 || j >= l.s.cols()) continue;
       const double n = static_cast<double>(l.score_looks);
       found.shift.add(l.s(i, j) / n);
       found.squeeze.add(1 + (l.xs(i, j) - total.mean * l.s(i, j)) / n);  // about the chains' mean
@@ -186,7 +210,7 @@ CoordinateFindings judge_coordinate(Index j, Each each) {
   });
   if (half_count == 0) return found;
   within /= half_count;
-  found.forgotten = memory.independent();
+  found.forgotten = memory.independent() && persistence.correlate_below(0.95);
   const double between = halves.variance();
   found.deviation = std::sqrt((looks - 1) / looks * within + between);
   // (χ²_ν/ν − 1)/n for ν + 1 halves of n looks, χ² by Wilson & Hilferty 1931

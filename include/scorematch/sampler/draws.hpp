@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scorematch/check.hpp"
@@ -14,6 +16,38 @@
 #include "scorematch/types.hpp"
 
 namespace scorematch {
+
+/// Where the chains of a run stopped, with all that decides how they go on: their coordinates, momenta and replicas,
+/// the kernel as it was tuned, metric, seed and step. `Draws::resume_point`, for `SampleOptions::resume`.
+class ResumePoint {
+ public:
+  ResumePoint() = default;
+  /// Of a run in the arithmetic T, whose state is `held`; null: there is none, because of what `missing` says.
+  template <class T>
+  static ResumePoint of(std::shared_ptr<const T> held, const char* missing = "") {
+    ResumePoint point;
+    point.held_ = std::move(held);
+    point.type_ = &tag_of<T>;
+    point.missing_ = missing;
+    return point;
+  }
+  /// Whether it is that of a run.
+  bool given() const { return type_ != nullptr; }
+  /// The state of a run. Throws std::invalid_argument if there is none, or if it is of another arithmetic.
+  template <class T>
+  const T& state() const {
+    extend::require(held_ != nullptr, {"SampleOptions: resume has no chains: ", missing_});
+    extend::require(type_ == &tag_of<T>,
+                    {"SampleOptions: resume is of a run in another arithmetic (sample<float>, or sample<double>)"});
+    return *static_cast<const T*>(held_.get());
+  }
+
+ private:
+  template <class T>
+  static constexpr char tag_of = 0;  // its address tells types apart
+  std::shared_ptr<const void> held_;
+  const char *type_ = nullptr, *missing_ = "";
+};
 
 /// Options of sample.
 struct SampleOptions {
@@ -29,8 +63,11 @@ struct SampleOptions {
   /// and a Metropolis kernel moves a point that it could not leave (in a tail so steep that its step overshoots) down
   /// the energy until it can.
   ChainStart start = {};
-  std::uint64_t first_step = 0;  ///< to go on exactly where a result stopped: its next_step, with start = its state
-  Metric metric = {};            ///< the coordinates that the kernel works in; a warm-up begins there
+  std::uint64_t first_step = 0;  ///< number of the first step, by which random numbers are found: a result's next_step
+  /// A result's resume_point: sample(model, options) then goes on bit for bit where that run stopped, by its kernel. Of
+  /// the other options steps, burn_in, thin, max_r_hat, max_bias and progress count, and there is no warm-up.
+  ResumePoint resume = {};
+  Metric metric = {};  ///< the coordinates that the kernel works in; a warm-up begins there
   /// The form of the metric that a warm-up learns; identity: the one that pays.
   Metric::Form metric_form = Metric::Form::identity;
   double max_r_hat = 1.05;  ///< > 1: chains whose means differ more, by split R̂ of any coordinate, are `not_converged`
@@ -41,6 +78,11 @@ struct SampleOptions {
 
   /// The steps of a warm-up.
   Index warm_up_steps() const { return std::max<Index>(0, warm_up); }
+
+  /// Chooses thin, where it is 0, so that up to 65536 states are kept, evenly spaced.
+  void keep_many() {
+    if (thin == 0) thin = std::clamp<Index>(chains * steps / 65536, 1, steps);
+  }
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -135,13 +177,15 @@ struct [[nodiscard]] Draws {
   Index outside_chains = 0;   ///< last states whose energy is not finite, where the model knows its energy
   Index drifting_chains = 0;  ///< that travel beyond what their noise explains
   Index failed_chains = 0;    ///< that the status speaks of: diverged, stuck, outside or drifting
-  Index restarted = 0;        ///< chains that never moved in a part of the warm-up, and were put where another one is
-  double r_hat = 1;  ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
+  Index restarted = 0;  ///< chains that never moved in a part of the warm-up, or left the finite numbers, and were put
+                        ///< where another is
+  double r_hat = 1;     ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
   std::uint64_t evaluations = 0;  ///< scores, each at one point, over all chains, after the warm-up
   double step = 0;                ///< the kernel's, as a warm-up found it, for a later call; 0 where it has none
   Index leapfrogs = 0;            ///< the kernel's, as a warm-up found it; 0 where it has none
   Metric metric = {};             ///< as a warm-up found it
-  std::uint64_t next_step = 0;    ///< first_step of a call that goes on from `state`
+  std::uint64_t next_step = 0;    ///< the number of the step that comes next
+  ResumePoint resume_point = {};  ///< SampleOptions::resume of a call that goes on where this one stopped
   SampleStatus status = SampleStatus::complete;  ///< how it ended
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well

@@ -1,6 +1,8 @@
 // The diffusion run backwards, and the same with Langevin correctors between its steps.
 #pragma once
 
+#include "scorematch/sampler/corrector.hpp"
+#include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/noise_conditional.hpp"
 
 namespace scorematch {
@@ -69,16 +71,25 @@ struct reverse_sde {
 ///
 /// As in annealed_langevin, a corrector step's stability depends on h/σ² = 2r² alone: from r = 1 on they diverge.
 ///
+/// Another corrector is any unadjusted kernel, in units of σ: `.corrector = sm::underdamped_langevin{.step = 0.3}`. Its
+/// momenta go on from level to level.
+///
 /// The temperature τ multiplies the variance of all noise; what law that makes: reverse_sde.
 struct predictor_corrector {
   Levels levels = edm_levels{.levels = 200};  ///< decreasing; the chains start at the first
   Index corrector_steps = 1;                  ///< ≥ 1, a level
-  double signal_to_noise = 0.16;              ///< r > 0, well below 1
+  double signal_to_noise = default_ratio;     ///< r > 0, well below 1; of Langevin's corrector
   double temperature = 1;                     ///< τ > 0
   bool denoise = true;                        ///< end with x + σ² s(x, σ) at the last σ
+  Corrector corrector = {};                   ///< in place of Langevin's, at the temperature τ
+
+  static constexpr double default_ratio = 0.16;  ///< of signal_to_noise, as Song et al. 2021 choose it
 
   template <class T>
-  struct Notes {};
+  struct Notes {
+    extend::Chains<T> chains;  // in units of σ
+    Matrix<T> X, S;            // scratch
+  };
 
   /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).
   ///@{
@@ -88,32 +99,61 @@ struct predictor_corrector {
     extend::require_positive(temperature, "predictor_corrector: temperature");
     sampling::require_step_count(levels.size(), corrector_steps, "predictor_corrector: corrector_steps");
     sampling::require_steps(levels, denoise, "predictor_corrector");
+    if (!corrector.given()) return;
+    const sampling::BoundKernel<double>& kernel = corrector.kernel<double>();
+    kernel.validate();
+    extend::require(signal_to_noise == default_ratio,
+                    {"predictor_corrector: signal_to_noise is ", signal_to_noise,
+                     ", but the corrector that is given has a step of its own; leave signal_to_noise out"});
+    extend::require((kernel.is_langevin() ? kernel.temperature() : 1) == temperature,
+                    {"predictor_corrector: temperature is ", temperature, ", but the corrector's is ",
+                     kernel.is_langevin() ? kernel.temperature() : 1.0, "; they must be the same"});
   }
 
   double starts_at() const { return levels.largest(); }
-  double langevin_ratio() const { return 2 * signal_to_noise * signal_to_noise; }
+  double langevin_ratio() const {
+    if (!corrector.given()) return 2 * signal_to_noise * signal_to_noise;
+    const sampling::BoundKernel<double>& kernel = corrector.kernel<double>();
+    return kernel.is_langevin() ? kernel.step() : std::numeric_limits<double>::quiet_NaN();
+  }
   Index step_count() const { return sampling::steps_down(levels, denoise); }
   extend::NoiseStep at(Index step) const { return sampling::step_down(levels, step); }
 
   template <class T>
-  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>&, Index step,
+  void advance(extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains, Notes<T>& notes, Index step,
                const extend::ChainNoise& noise) const {
     const extend::NoiseStep now = at(step);
     extend::ChainNoise draw = noise;
     draw.step = noise.step * static_cast<std::uint64_t>(1 + corrector_steps);
     sampling::reverse_step(target, chains, now, temperature, draw);
     if (now.next == 0) return;
-    Matrix<T>&S = target.scratch(0), &Z = target.scratch(1), &next = target.scratch(2);
-    const double h = 2 * signal_to_noise * signal_to_noise * now.next * now.next;
-    for (Index k = 0; k < corrector_steps; ++k) {
-      ++draw.step;
-      target.score(chains, chains.X, now.next, S);
-      draw.normals(Z);
-      extend::combine<T>(next, {{1, chains.X}, {h, S}, {std::sqrt(2 * h * temperature), Z}});
-      chains.move(next);
-    }
+    if (corrector.given())
+      correct(corrector.kernel<T>(), target, chains, notes, now.next, draw);
+    else
+      correct(langevin{langevin_ratio(), temperature}, target, chains, notes, now.next, draw);
   }
   ///@}
+
+ private:
+  // The steps of a kernel at the level σ; `draw` is the step before, which drew noise.
+  template <class T, class Kernel>
+  void correct(const Kernel& kernel, extend::NoiseConditionalTarget<T>& target, extend::NoisyChains<T>& chains,
+               Notes<T>& notes, double sigma, extend::ChainNoise& draw) const {
+    extend::Chains<T>& c = notes.chains;
+    sampling::LevelTarget<T> level(target, chains, sigma, notes.X, notes.S);
+    extend::combine<T>(c.X, {{1 / sigma, chains.X}});
+    c.reset_counts();
+    kernel.start(level, c);
+    for (Index k = 0; k < corrector_steps; ++k) {
+      ++draw.step;
+      kernel.advance(level, c, draw);
+    }
+    Matrix<T>& next = target.scratch(2);
+    extend::combine<T>(next, {{sigma, c.X}});
+    for (Index i = 0; i < next.rows() && c.any_lost; ++i)
+      if (c.lost[i]) next.row(i).setConstant(std::numeric_limits<T>::quiet_NaN());
+    chains.move(next);
+  }
 };
 
 }  // namespace scorematch

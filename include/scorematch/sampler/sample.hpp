@@ -43,20 +43,26 @@ requires(!std::same_as<Kernel, SampleOptions>) Draws<T> sample(const M& model, c
 /// A model with an energy is sampled by hmc, exactly; one with a score alone by underdamped_langevin with the step that
 /// has a bias of 1 % of the variance on a normal law. Metric, step and length of trajectories are in the result
 /// (`metric`, `step`, `leapfrogs`). With thin = 0 up to 65536 states are kept, evenly spaced; `warm_up` must be at
-/// least 20 steps unless a `metric` is given.
+/// least 20 steps. With `resume` the chains of a run, of this or any kernel, go on where it stopped, bit for bit:
+///
+///   const auto more = sm::sample(model, {.steps = 5000, .resume = draws.resume_point});
 template <class T = double, class M>
 Draws<T> sample(const M& model, SampleOptions options = {}) {
   Draws<T> draws;
   if constexpr (detail::check_model<M>()) {
+    const extend::BoundModel<T> bound = detail::bind<T>(model);
+    if (options.resume.given()) {
+      sampling::resume<T>(bound, options, draws);
+      return draws;
+    }
     if (options.warm_up == SampleOptions::automatic) options.warm_up = 400;
     extend::require(
         options.warm_up >= 20,
         {"SampleOptions: warm_up is ", options.warm_up,
          "; sample(model, options) tunes its kernel in the warm-up and needs at least 20 steps of it (to go "
-         "on with a tuned kernel, call sample(model, sm::hmc{.step = …, .leapfrogs = …}, options))"});
+         "on with chains that are tuned, give .resume = draws.resume_point)"});
     options.validate();
-    if (options.thin == 0) options.thin = std::clamp<Index>(options.chains * options.steps / 65536, 1, options.steps);
-    const extend::BoundModel<T> bound = detail::bind<T>(model);
+    options.keep_many();
     const double step = std::pow(static_cast<double>(std::max<Index>(1, bound.dimension())), -0.25);
     if constexpr (detail::KnowsEnergy<M>)
       sampling::run<T>(bound, sampling::bound_kernel<T>(hmc{.step = step, .leapfrogs = 3}), options, draws,

@@ -39,14 +39,20 @@ template <class T>
 void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& draws) {
   const LooksFindings& looks = found.looks;
   std::string& evidence = draws.evidence;
+  const auto name = [&](Index j) {
+    return j < draws.state.rows() ? detail::text("x[", j, "]") : std::string("the energy");
+  };
   const auto percent = [](double share) { return std::round(1000 * std::abs(share)) / 10; };
   if (looks.remembering > max_r_hat)
     tell(evidence,
-         detail::text("the chains differ: split R-hat of x[", looks.remembering_at, "] is ", looks.remembering,
-                      " (take more steps, a longer burn-in, or, where chains are in different modes, a "
-                      "kernel that goes between them)"));
+         detail::text("the chains differ: split R-hat of ", name(looks.remembering_at), " is ", looks.remembering,
+                      looks.remembering_at < draws.state.rows()
+                          ? " (take more steps, a longer burn-in, or, where chains are in different modes, a "
+                            "kernel that goes between them)"
+                          : " (take more steps; heavy tails and narrow necks are crossed slowly, and are "
+                            "better written in other coordinates)"));
   if (looks.drift_at >= 0)
-    tell(evidence, detail::text("the chains still move together: the mean of x[", looks.drift_at, "] went ",
+    tell(evidence, detail::text("the chains still move together: the mean of ", name(looks.drift_at), " went ",
                                 std::abs(looks.drift),
                                 " deviations from the first half of the run to the second "
                                 "(take a longer burn-in)"));
@@ -73,12 +79,11 @@ void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& dra
 /// Chooses the status, and says why; `steps` were done.
 template <class T>
 void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_hat, Draws<T>& draws) {
-  const Index late = steps - steps / 2;
-  const bool long_enough = steps >= 50;
-  const Index chains = draws.chains;
-  const bool never = draws.never_moved > 0 &&
-                     (draws.never_moved == chains || long_enough || !rests_by_chance(found.acceptance, steps, chains)),
-             rests = draws.came_to_rest > 0 && !stopped && !rests_by_chance(found.acceptance, late, chains);
+  const Index late = steps - steps / 2, chains = draws.chains;
+  const bool never = steps > 0 && draws.never_moved > 0 &&
+                     (draws.never_moved == chains || steps >= 50 || !rests_by_chance(found.acceptance, steps, chains)),
+             rests =
+                 steps > 0 && draws.came_to_rest > 0 && !stopped && !rests_by_chance(found.acceptance, late, chains);
   const bool together = found.ways.together();
   if (together) draws.drifting_chains = chains - draws.lost_chains;
   std::string& evidence = draws.evidence;
@@ -134,6 +139,16 @@ void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_
                                 " started where the energy is not finite, the first is chain ", found.first_bad_start));
 }
 
+/// What decides how chains go on.
+template <class T>
+struct RunState {
+  BoundKernel<T> kernel;
+  Index chains = 0, dimension = 0;
+  std::uint64_t seed = 0, next_step = 0;
+  Metric metric;
+  std::vector<extend::Chains<T>> blocks;  // X in the metric's coordinates, S, f, lost, own
+};
+
 /// A thread's target: the model, in the coordinates of the metric where there is one.
 template <class T>
 class RunTarget {
@@ -164,10 +179,11 @@ template <class T>
 class SampleRun {
  public:
   SampleRun(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
-            Judging judging, Draws<T>& draws)
+            Judging judging, Draws<T>& draws, const RunState<T>* resumed = nullptr)
       : kernel_(kernel),
         options_(options),
         draws_(draws),
+        resumed_(resumed),
         full_(judging == Judging::full),
         adjusted_(kernel.adjusted()),
         knows_energy_(bound.abilities().energy),
@@ -187,10 +203,11 @@ class SampleRun {
     draws_.chains = options_.chains;
     draws_.points.resize(d_, options_.chains * (options_.steps / thin_));
     draws_.state.resize(d_, options_.chains);
-    if (adjusted_ && kernel_.keeps_score()) draws_.energies.resize(draws_.points.cols());
+    if (knows_energies()) draws_.energies.resize(draws_.points.cols());
     each([&](RunTarget<T>& target, Index b) { start(target, b); });
     const detail::Stopwatch watch;
     stopped_ = !warm_up(watch);
+    const bool ready = !stopped_;
     if (stopped_) total_ = 0;
     each([&](RunTarget<T>& target, Index b) { begin(target, b); });
     if (!stopped_)
@@ -206,6 +223,9 @@ class SampleRun {
     drop_unkept();
     each([&](RunTarget<T>& target, Index b) { finish(target, b); });
     judge();
+    if (full_)
+      draws_.resume_point =
+          ready ? resume_point() : ResumePoint::of<RunState<T>>(nullptr, "its run was stopped in the warm-up");
   }
 
  private:
@@ -232,6 +252,22 @@ class SampleRun {
     });
   }
 
+  // Takes the chains, which the run no longer needs.
+  ResumePoint resume_point() {
+    auto state = std::make_shared<RunState<T>>(
+        RunState<T>{kernel_, options_.chains, d_, options_.seed, draws_.next_step, metric_, {}});
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      extend::Chains<T>&from = blocks_[b].chains, &to = state->blocks.emplace_back();
+      to.X.swap(from.X);
+      to.S.swap(from.S);
+      to.f.swap(from.f);
+      to.lost.swap(from.lost);
+      to.any_lost = from.any_lost;
+      to.own = std::move(from.own);
+    }
+    return ResumePoint::of<RunState<T>>(std::move(state));
+  }
+
   static Index not_finite(const Vector<T>& f, Index count) {
     Index number = 0;
     for (Index i = 0; i < count; ++i) number += std::isfinite(f[i]) ? 0 : 1;
@@ -245,6 +281,12 @@ class SampleRun {
   void start(RunTarget<T>& target, Index b) {
     Block& block = blocks_[b];
     extend::Chains<T>& c = block.chains;
+    if (resumed_) {
+      c = resumed_->blocks[static_cast<std::size_t>(b)];
+      c.reset_counts_of_steps();
+      if (looks_.count > 0) remember_start(target, block);
+      return;
+    }
     const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
     gather(target, first, count, c.X);
     c.S.resize(c.X.rows(), d_);
@@ -258,7 +300,12 @@ class SampleRun {
     }
     if (knows_energy_ && start_.normal() && warm_up_ == 0) kernel_.settle(target.get(), c);
     if (!adjusted_) kernel_.start(target.get(), c);
-    if (full_ && looks_.count > 0) block.looks.start = to_model(target, c.X, block.X).template cast<double>();
+    if (full_ && looks_.count > 0) remember_start(target, block);
+  }
+
+  void remember_start(RunTarget<T>& target, Block& block) const {
+    block.looks.start = to_model(target, block.chains.X, block.X).template cast<double>();
+    if (knows_energies()) block.looks.start_energy = block.chains.f.template cast<double>();
   }
 
   void gather(RunTarget<T>& target, Index first, Index count, Matrix<T>& Y, std::uint64_t attempt = 0) const {
@@ -301,7 +348,8 @@ class SampleRun {
   // Whether it was done; false: the progress callback stopped it.
   bool warm_up(const detail::Stopwatch& watch) {
     if (warm_up_ == 0) return true;
-    const bool finds_step = kernel_.has_step() && !std::isnan(kernel_.target_acceptance());
+    const bool by_error = kernel_.has_step() && kernel_.target_error() > 0;
+    const bool finds_step = by_error || (kernel_.has_step() && !std::isnan(kernel_.target_acceptance()));
     StepSearch search(kernel_.step(), kernel_.target_acceptance());
     const std::vector<Index> ends = window_ends(warm_up_);
     Window window(std::max<Index>(std::min<Index>(10 * d_, 4000), 1000), d_);
@@ -316,7 +364,11 @@ class SampleRun {
         c.measure = finds_step;
         kernel_.advance(target.get(), c, noise(t, b));
       });
-      if (finds_step) kernel_.set_step(search.next(mean_probability()));
+      if (by_error)
+        kernel_.set_step(search.next_by_error(mean_squared_error()));
+      else if (finds_step)
+        kernel_.set_step(search.next(mean_probability()));
+      if (by_error) restart_lost();
       if (finds_step) set_length();
       if (next < ends.size()) {
         const Index length = ends[next] - begin;
@@ -340,9 +392,10 @@ class SampleRun {
 
   // Chains that are far from the mass go down the energy first, in the metric's coordinates, where a step of length 1
   // against the gradient leads a normal law to its mean; the metric is learned anew now and then. There the score of a
-  // typical state has ‖s‖² near d: a chain whose score is shorter than twice as long stays where it is.
+  // typical state has ‖s‖² near d: a chain whose score is shorter than twice as long stays where it is. Of a model
+  // without an energy ‖s‖² falls in its place.
   void descend(Window& window, StepSearch& search) {
-    if (!knows_energy_ || !adjusted_) return;
+    if (!kernel_.keeps_score()) return;
     for (int round = 0; round < 20; ++round) {
       std::vector<char> moved(static_cast<std::size_t>(blocks_.cut().count), 0);
       each([&](RunTarget<T>& target, Index b) {
@@ -370,16 +423,21 @@ class SampleRun {
         c.proposal.row(i) += static_cast<T>(length[i]) * c.S.row(i);
       }
       if (!far) break;
-      target.energy_and_score(c.proposal, c.proposal_f, c.proposal_S);
+      if (adjusted_)
+        target.energy_and_score(c.proposal, c.proposal_f, c.proposal_S);
+      else
+        c.proposal_S = target.score(c.proposal);
       for (Index i = 0; i < B; ++i) {
         if (length[i] == 0) continue;
-        if (!(c.proposal_f[i] < c.f[i]) || !c.proposal_S.row(i).allFinite()) {
+        const bool falls =
+            adjusted_ ? c.proposal_f[i] < c.f[i] : c.proposal_S.row(i).squaredNorm() < c.S.row(i).squaredNorm();
+        if (!falls || !c.proposal_S.row(i).allFinite()) {
           length[i] /= 8;
           continue;
         }
         c.X.row(i) = c.proposal.row(i);
         c.S.row(i) = c.proposal_S.row(i);
-        c.f[i] = c.proposal_f[i];
+        if (adjusted_) c.f[i] = c.proposal_f[i];
         length[i] = std::min(1.0, 2 * length[i]);
         any = true;
       }
@@ -412,6 +470,42 @@ class SampleRun {
       sum += block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
     }
     return static_cast<double>(options_.chains) / sum;
+  }
+
+  // Of the last step, over all chains, in units of the error wanted; a chain counts for at most 1000, so that no few
+  // chains far out rule the step.
+  double mean_squared_error() const {
+    double sum = 0;
+    for (Index b = 0; b < blocks_.cut().count; ++b)
+      for (Index i = 0; i < blocks_.cut().size(b); ++i) {
+        const double multiple = blocks_[b].chains.squared_error[i] / kernel_.target_error();
+        sum += multiple < 1000 ? multiple : 1000;  // so does NaN
+      }
+    return sum / static_cast<double>(options_.chains);
+  }
+
+  // Chains that left the finite numbers in the warm-up, or the mass, by a step that was too large, go where another
+  // chain is. They are the few whose energy errors are a thousand times those wanted.
+  void restart_lost() {
+    const auto astray = [&](const extend::Chains<T>& c, Index i) {
+      return c.lost[i] || !(c.squared_error[i] < 1e6 * kernel_.target_error());
+    };
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      extend::Chains<T>& c = blocks_[b].chains;
+      Index other = 0, number = 0;
+      for (Index i = 0; i < c.X.rows(); ++i) number += astray(c, i) ? 1 : 0;
+      if (number == 0 || (5 * number > c.X.rows() && !c.any_lost)) continue;
+      while (other < c.X.rows() && astray(c, other)) ++other;
+      if (other == c.X.rows()) continue;
+      for (Index i = 0; i < c.X.rows(); ++i) {
+        if (!astray(c, i)) continue;
+        c.X.row(i) = c.X.row(other);
+        c.S.row(i) = c.S.row(other);
+        c.lost[i] = false;
+        if (i < blocks_.cut().size(b)) ++draws_.restarted;
+      }
+      c.any_lost = false;
+    }
   }
 
   std::vector<extend::Chains<T>*> all_chains() {
@@ -500,8 +594,10 @@ class SampleRun {
     c.measure = false;
     if (warm_up_ > 0) c.reset_counts_of_steps();
     if (full_) block.watch.start(c, !adjusted_ && langevin_);
-    if (full_ && looks_.count > 0) block.looks.reset(c.X.rows(), d_);
-    if (b == 0) centre_ = to_model(target, c.X, block.X).row(0).transpose().template cast<double>();
+    if (full_ && looks_.count > 0) block.looks.reset(c.X.rows(), d_, knows_energies());
+    if (b != 0) return;
+    centre_ = to_model(target, c.X, block.X).row(0).transpose().template cast<double>();
+    if (knows_energies()) energy_centre_ = static_cast<double>(c.f[0]);
   }
 
   void advance(RunTarget<T>& target, Index b, Index from, Index until) {
@@ -532,9 +628,13 @@ class SampleRun {
     return room;
   }
 
+  // Whether the energy of each state is known.
+  bool knows_energies() const { return adjusted_ && kernel_.keeps_score(); }
+
   // A look is at the state before a step: there the score is known, or the step computes it.
   void before_look(extend::Chains<T>& c, Block& block) const {
     block.look_Y = c.X;
+    if (knows_energies()) block.looks.look_energy = c.f.template cast<double>();
     if (kernel_.keeps_score())
       block.S = c.S;
     else
@@ -550,8 +650,10 @@ class SampleRun {
       block.S_y.swap(block.S);
       target.map().score_to_x(block.S_y, block.S);
     }
-    block.looks.add(2 * look < looks_.count ? 0 : 1, to_model(target, block.look_Y, block.X), block.S, centre_,
+    const int half = 2 * look < looks_.count ? 0 : 1;
+    block.looks.add(half, to_model(target, block.look_Y, block.X), block.S, centre_,
                     langevin_ ? kernel_.temperature() : 1);
+    if (knows_energies()) block.looks.add_energies(half, block.looks.look_energy, energy_centre_);
   }
 
   double acceptance() const {
@@ -616,7 +718,7 @@ class SampleRun {
 
   void judge_looks(LooksFindings& found) const {
     if (looks_.count == 0) return;
-    for (Index j = 0; j < d_; ++j)
+    for (Index j = 0; j < d_ + (knows_energies() ? 1 : 0); ++j)
       found.add(judge_coordinate(j,
                                  [&](auto look) {
                                    for (Index b = 0; b < blocks_.cut().count; ++b)
@@ -657,6 +759,7 @@ class SampleRun {
   BoundKernel<T> kernel_;
   const SampleOptions& options_;
   Draws<T>& draws_;
+  const RunState<T>* resumed_;  ///< where another run stopped, if this one goes on from there
   bool full_, adjusted_, knows_energy_, langevin_;
   Index d_, warm_up_, total_, thin_, done_ = 0;
   StartPoints start_;
@@ -667,16 +770,41 @@ class SampleRun {
   WatchPlan plan_;
   LookPlan looks_;
   Eigen::VectorXd centre_;
+  double energy_centre_ = 0;
   bool stopped_ = false;
 };
 
 template <class T>
 void run(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
          Draws<T>& draws, Judging judging) {
+  extend::require(
+      !options.resume.given(),
+      {"SampleOptions: resume goes on by the kernel that made it: call sample(model, options), without a kernel"});
   kernel.validate();
   options.validate();
   options.validate_for(bound.dimension());
   SampleRun<T>(bound, kernel, options, judging, draws).run();
+}
+
+/// Goes on where another run stopped.
+template <class T>
+void resume(const extend::BoundModel<T>& bound, SampleOptions options, Draws<T>& draws) {
+  const RunState<T>& state = options.resume.template state<RunState<T>>();
+  extend::require(state.dimension == bound.dimension(), {"SampleOptions: resume is of a model of dimension ",
+                                                         state.dimension, "; this one has ", bound.dimension()});
+  extend::require(
+      !state.kernel.adjusted() || bound.abilities().energy,
+      {"SampleOptions: resume is of a Metropolis kernel, which accepts by the energy; this model has none"});
+  options.chains = state.chains;
+  options.warm_up = 0;
+  options.seed = state.seed;
+  options.first_step = state.next_step;
+  options.start = {};
+  options.metric = state.metric;
+  options.validate();
+  options.keep_many();
+  options.validate_for(bound.dimension());
+  SampleRun<T>(bound, state.kernel, options, Judging::full, draws, &state).run();
 }
 
 }  // namespace scorematch::sampling

@@ -113,15 +113,16 @@ struct Chains {
   bool any_lost = false;       ///< whether any of them is lost
   bool measure = false;        ///< the step leaves in `probability` with what probability each chain accepted: to adapt
   Vector<double> probability;  ///< B
-  bool keep_score = false;     ///< the next step leaves the score where it began in S
-  Vector<double> divergent;    ///< B, steps whose log acceptance ratio was below −1000: the energy jumped
-  Vector<double> non_finite;   ///< B, steps whose proposal, its energy or score was not finite
+  Vector<double> squared_error;  ///< B, of a kernel with `target_error`: the step's energy error, squared, over d
+  bool keep_score = false;       ///< the next step leaves the score where it began in S
+  Vector<double> divergent;      ///< B, steps whose log acceptance ratio was below −1000: the energy jumped
+  Vector<double> non_finite;     ///< B, steps whose proposal, its energy or score was not finite
   /// Scratch, which the kernel sizes: B × d for noise, proposals and their scores, B for their energies and uniforms.
   ///@{
   Matrix<T> Z, proposal, proposal_S;
   Vector<T> proposal_f, u;
   ///@}
-  Room own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>()
+  ChainRoom own;  ///< what a kernel keeps from step to step (momenta, say): chains.own.of<MyState>(), copyable
 
   /// As many chains as X has rows, none of which has taken a step.
   void reset_counts() {

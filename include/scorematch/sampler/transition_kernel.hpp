@@ -24,6 +24,8 @@ namespace extend {
 ///   settle(target, chains)   moves default starts that its step could not leave
 ///   target_acceptance        static: the mean acceptance at which its `step` is best; a warm-up then finds the step,
 ///                            from chains.probability, which extend::metropolis writes
+///   target_error()           of an unadjusted kernel: the mean squared energy error, over d, at which its `step` is
+///                            right, 0 if any is; a warm-up then finds the step, from chains.squared_error
 ///   leapfrogs                the length of its trajectories in steps: a warm-up then finds it, too
 ///   learn(blocks)            learns from all blocks of chains, at the end of a part of the warm-up
 ///   keeps_score              static: chains.S is the score at chains.X after each step
@@ -103,6 +105,8 @@ class BoundKernel {
 
   /// The mean acceptance that its step is best at; NaN where it says none.
   double target_acceptance() const { return held_->target_acceptance(); }
+  /// The mean squared energy error, over d, that its step is right at; 0 where it says none.
+  double target_error() const { return held_->target_error(); }
   /// Leapfrogs of the longest trajectory; 0 where it has none.
   Index leapfrogs() const { return held_->leapfrogs(); }
   void set_leapfrogs(Index count) { held_->set_leapfrogs(count); }
@@ -124,6 +128,7 @@ class BoundKernel {
     virtual double temperature() const = 0;
     virtual void set_step(double step) = 0;
     virtual double target_acceptance() const = 0;
+    virtual double target_error() const = 0;
     virtual Index leapfrogs() const = 0;
     virtual void set_leapfrogs(Index count) = 0;
     virtual void learn(const std::vector<extend::Chains<T>*>& blocks) = 0;
@@ -180,6 +185,12 @@ class BoundKernel {
         return Inner::target_acceptance;
       else
         return none;
+    }
+    double target_error() const override {
+      if constexpr (requires { kernel.target_error(); })
+        return kernel.target_error();
+      else
+        return 0;
     }
     Index leapfrogs() const override {
       if constexpr (has_leapfrogs)

@@ -83,6 +83,9 @@ struct underdamped_langevin {
   double step = 0.1;    ///< h > 0, in units of the metric; unstable from 2/√(largest curvature) on
   double friction = 1;  ///< γ > 0, an inverse time: 1 forgets the momentum within one deviation's way
   Splitting splitting = Splitting::baoab;  ///< the order of the parts of a step
+  /// b ≥ 0, the relative bias of a variance for which a warm-up finds the step, by the energy errors of the steps
+  /// (`target_error`); 0: the step is as you give it.
+  double bias = 0;
 
   /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
   ///@{
@@ -90,10 +93,20 @@ struct underdamped_langevin {
   ///@}
 
   /// With the step whose relative bias of a variance is `bias` by OBABO on a Gaussian with the metric's covariance:
-  /// h = 2 √(b/(1 + b)). BAOAB's is smaller.
+  /// h = 2 √(b/(1 + b)). BAOAB's is smaller. A warm-up goes on from there, to the step that has the same energy errors.
   static underdamped_langevin with_bias(double bias, double friction = 1, Splitting splitting = Splitting::baoab) {
     extend::require_positive(bias, "underdamped_langevin: bias");
-    return {2 * std::sqrt(bias / (1 + bias)), friction, splitting};
+    return {2 * std::sqrt(bias / (1 + bias)), friction, splitting, bias};
+  }
+
+  /// The mean of Δ²/d on a Gaussian with the metric's covariance, at the step that with_bias gives it. Δ is the energy
+  /// error of a step, by the trapezoid rule for the force's work h²/8 (‖s(x')‖² − ‖s(x)‖²), which needs no energy. With
+  /// ρ the correlation of x' with x and v the variance of x, E Δ² = (h⁴/16) v² (1 − ρ²): of OBABO ρ = 1 − h²/2 and
+  /// v = 1/(1 − h²/4), of BAOAB ρ = 1 − (1 + e^{−γh}) h²/4 and v = 1.
+  double target_error() const {
+    const double h2 = 4 * bias / (1 + bias), v = splitting == Splitting::obabo ? 1 / (1 - h2 / 4) : 1;
+    const double loss = splitting == Splitting::obabo ? h2 / 2 : (1 + std::exp(-friction * std::sqrt(h2))) * h2 / 4;
+    return h2 * h2 / 16 * v * v * loss * (2 - loss);
   }
 
   /// The members of a TransitionKernel, as the role says of each (sampler/transition_kernel.hpp).
@@ -101,6 +114,8 @@ struct underdamped_langevin {
   void validate() const {
     extend::require_positive(step, "underdamped_langevin: step");
     extend::require_positive(friction, "underdamped_langevin: friction");
+    extend::require(bias >= 0 && std::isfinite(bias),
+                    {"underdamped_langevin: bias is ", bias, "; it must be a finite number, 0 or more"});
   }
 
   template <class T>
@@ -133,10 +148,28 @@ struct underdamped_langevin {
                       noise.step + 1, p.cols(), chains.Z.data(), p.rows());
       Steps::refresh(std::exp(-friction * step / 2), chains.Z, p);
     }
+    if (chains.measure) measure_errors(chains);
     extend::take_step(chains, (chains.proposal - chains.proposal).isZero(0) && chains.proposal_S.allFinite());
     chains.S.swap(chains.proposal_S);
+    if (!chains.any_lost) return;
+    for (Index i = 0; i < p.rows(); ++i)  // so that a chain that a warm-up puts elsewhere has finite momenta there
+      if (chains.lost[i]) p.row(i).setZero();
   }
   ///@}
+
+ private:
+  // Δ²/d of each chain.
+  template <class T>
+  void measure_errors(extend::Chains<T>& chains) const {
+    const Index d = chains.S.cols();
+    chains.squared_error.setZero(chains.S.rows());
+    for (Index j = 0; j < d; ++j)
+      for (Index i = 0; i < chains.S.rows(); ++i) {
+        const double before = static_cast<double>(chains.S(i, j)), after = static_cast<double>(chains.proposal_S(i, j));
+        chains.squared_error[i] += step * step / 8 * (after - before) * (after + before);
+      }
+    for (double& error : chains.squared_error) error *= error / static_cast<double>(d);
+  }
 };
 
 /// A trajectory of n OBABO steps of Langevin's equation with a momentum, accepted at its end with probability
