@@ -12,17 +12,6 @@
 #include "scorematch/formula/elementary.hpp"
 #include "scorematch/simd/lanes.hpp"
 
-// SCOREMATCH_INLINE for the steps of a formula. g++ optimises each function by itself before it is inlined, where
-// `live` is not known and branches come by the hundred; threading jumps through them took a third of the compile time,
-// and is done again where all is known.
-#if defined(__clang__) || SCOREMATCH_ADDRESS_SANITIZER
-#define SCOREMATCH_STEP SCOREMATCH_INLINE
-#define SCOREMATCH_STEP_LAMBDA SCOREMATCH_INLINE_LAMBDA
-#else
-#define SCOREMATCH_STEP [[gnu::always_inline, gnu::optimize("no-thread-jumps", "no-tree-vrp")]] inline
-#define SCOREMATCH_STEP_LAMBDA __attribute__((always_inline, optimize("no-thread-jumps", "no-tree-vrp")))
-#endif
-
 namespace scorematch::compiled {
 
 // The functions that compute are in a namespace of their own: argument-dependent look-up finds in this one, where
@@ -32,8 +21,10 @@ namespace engine {
 
 /// Calls f with the constants 0 … n − 1.
 template <int n, class F>
-SCOREMATCH_STEP void each(F f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) SCOREMATCH_STEP_LAMBDA { (f(std::integral_constant<int, i>{}), ...); }
+SCOREMATCH_INLINE void each(F f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) SCOREMATCH_INLINE_LAMBDA {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
   (std::make_integer_sequence<int, n>{});
 }
 
@@ -53,22 +44,22 @@ struct Jet {
   V at[(1 + P) * rows];  ///< what is not live is not written
   std::uint64_t live = 0;
 
-  SCOREMATCH_STEP bool has(int q, int r) const { return (live >> (q * rows + r) & 1) != 0; }
-  SCOREMATCH_STEP V get(int q, int r) const { return at[q * rows + r]; }
-  SCOREMATCH_STEP void add(int q, int r, V term) {
+  SCOREMATCH_INLINE bool has(int q, int r) const { return (live >> (q * rows + r) & 1) != 0; }
+  SCOREMATCH_INLINE V get(int q, int r) const { return at[q * rows + r]; }
+  SCOREMATCH_INLINE void add(int q, int r, V term) {
     at[q * rows + r] = has(q, r) ? at[q * rows + r] + term : term;
     live |= std::uint64_t{1} << (q * rows + r);
   }
 
   /// The number a, constant in x and θ.
-  SCOREMATCH_STEP static Jet constant(double a) {
+  SCOREMATCH_INLINE static Jet constant(double a) {
     Jet jet;
     jet.add(0, 0, simd::broadcast<V>(static_cast<T>(a)));
     return jet;
   }
 
   /// x_i
-  SCOREMATCH_STEP static Jet input(V x, int i) {
+  SCOREMATCH_INLINE static Jet input(V x, int i) {
     Jet jet;
     jet.add(0, 0, x);
     jet.add(0, 1 + i, simd::broadcast<V>(T(1)));
@@ -80,10 +71,10 @@ namespace engine {
 
 /// alpha a + beta b
 template <class J>
-SCOREMATCH_STEP J combined(const J& a, double alpha, const J& b, double beta) {
+SCOREMATCH_INLINE J combined(const J& a, double alpha, const J& b, double beta) {
   using T = typename J::T;
   J r;
-  each<(1 + J::P) * J::rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+  each<(1 + J::P) * J::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
     if (a.has(0, k))
       r.add(0, k, alpha == 1 ? a.get(0, k) : alpha == -1 ? -a.get(0, k) : static_cast<T>(alpha) * a.get(0, k));
     if (b.has(0, k))
@@ -95,13 +86,13 @@ SCOREMATCH_STEP J combined(const J& a, double alpha, const J& b, double beta) {
 // Adds to group q of r what groups qa of a and qb of b make:
 //   r_c = a b_c + a_c b,   r_L = a b_L + a_L b + 2 Σ_c a_c b_c
 template <class J>
-SCOREMATCH_STEP void add_product(J& r, int q, const J& a, int qa, const J& b, int qb) {
-  each<J::rows>([&](auto row) SCOREMATCH_STEP_LAMBDA {
+SCOREMATCH_INLINE void add_product(J& r, int q, const J& a, int qa, const J& b, int qb) {
+  each<J::rows>([&](auto row) SCOREMATCH_INLINE_LAMBDA {
     if (a.has(qa, 0) && b.has(qb, row)) r.add(q, row, a.get(qa, 0) * b.get(qb, row));
     if (row > 0 && a.has(qa, row) && b.has(qb, 0)) r.add(q, row, a.get(qa, row) * b.get(qb, 0));
   });
   if constexpr (J::second)
-    each<J::D>([&](auto c) SCOREMATCH_STEP_LAMBDA {
+    each<J::D>([&](auto c) SCOREMATCH_INLINE_LAMBDA {
       if (!a.has(qa, 1 + c) || !b.has(qb, 1 + c)) return;
       const typename J::V cross = a.get(qa, 1 + c) * b.get(qb, 1 + c);
       r.add(q, J::laplacian, cross + cross);
@@ -109,10 +100,10 @@ SCOREMATCH_STEP void add_product(J& r, int q, const J& a, int qa, const J& b, in
 }
 
 template <class J>
-SCOREMATCH_STEP J product(const J& a, const J& b) {
+SCOREMATCH_INLINE J product(const J& a, const J& b) {
   J r;
   add_product(r, 0, a, 0, b, 0);
-  each<J::P>([&](auto p) SCOREMATCH_STEP_LAMBDA {
+  each<J::P>([&](auto p) SCOREMATCH_INLINE_LAMBDA {
     add_product(r, 1 + p, a, 0, b, 1 + p);
     add_product(r, 1 + p, a, 1 + p, b, 0);
   });
@@ -121,12 +112,12 @@ SCOREMATCH_STEP J product(const J& a, const J& b) {
 
 /// The slopes of r = φ(a) where a, if it depends on x, may not move where it is 0.
 template <class J>
-SCOREMATCH_STEP elementary::Slopes<typename J::V> slopes_at_edge(const elementary::Slopes<typename J::V>& slopes,
-                                                                 const J& a, typename J::V r) {
+SCOREMATCH_INLINE elementary::Slopes<typename J::V> slopes_at_edge(const elementary::Slopes<typename J::V>& slopes,
+                                                                   const J& a, typename J::V r) {
   using V = typename J::V;
   V moves_by = V{};
   bool moves = false;
-  each<J::D>([&](auto c) SCOREMATCH_STEP_LAMBDA {
+  each<J::D>([&](auto c) SCOREMATCH_INLINE_LAMBDA {
     if (!a.has(0, 1 + c)) return;
     moves_by += simd::abs(a.get(0, 1 + c));
     moves = true;
@@ -142,7 +133,7 @@ SCOREMATCH_STEP elementary::Slopes<typename J::V> slopes_at_edge(const elementar
 ///   r_c = φ' a_c           ∂r_c = φ'' ∂a a_c + φ' ∂a_c
 ///   r_L = φ' a_L + φ'' Σ a_c²   ∂r_L = ∂a (φ'' a_L + φ''' Σ a_c²) + φ' ∂a_L + 2 φ'' Σ a_c ∂a_c
 template <class Row, class J>
-SCOREMATCH_STEP J apply(const J& a, const elementary::Exponent& exponent = {}) {
+SCOREMATCH_INLINE J apply(const J& a, const elementary::Exponent& exponent = {}) {
   using V = typename J::V;
   J r;
   const V value = Row::value(a.get(0, 0), exponent);
@@ -154,7 +145,7 @@ SCOREMATCH_STEP J apply(const J& a, const elementary::Exponent& exponent = {}) {
   constexpr bool bends = Row::bends, twists = Row::twists;
   V squares = V{};
   bool moves = false;
-  each<J::D>([&](auto c) SCOREMATCH_STEP_LAMBDA {
+  each<J::D>([&](auto c) SCOREMATCH_INLINE_LAMBDA {
     if (!a.has(0, 1 + c)) return;
     r.add(0, 1 + c, first * a.get(0, 1 + c));
     if constexpr (J::second)
@@ -165,19 +156,19 @@ SCOREMATCH_STEP J apply(const J& a, const elementary::Exponent& exponent = {}) {
     if (a.has(0, J::laplacian)) r.add(0, J::laplacian, first * a.get(0, J::laplacian));
     if (moves && bends) r.add(0, J::laplacian, second * squares);
   }
-  each<J::P>([&](auto p) SCOREMATCH_STEP_LAMBDA {
+  each<J::P>([&](auto p) SCOREMATCH_INLINE_LAMBDA {
     constexpr int q = 1 + decltype(p)::value;
     if (a.has(q, 0)) {
       r.add(q, 0, first * a.get(q, 0));
       const V bend = second * a.get(q, 0);
       if constexpr (bends)
-        each<J::rows - 1>([&](auto row) SCOREMATCH_STEP_LAMBDA {
+        each<J::rows - 1>([&](auto row) SCOREMATCH_INLINE_LAMBDA {
           if (a.has(0, 1 + row)) r.add(q, 1 + row, bend * a.get(0, 1 + row));
         });
       if constexpr (J::second && twists)
         if (moves) r.add(q, J::laplacian, third * a.get(q, 0) * squares);
     }
-    each<J::rows - 1>([&](auto row) SCOREMATCH_STEP_LAMBDA {
+    each<J::rows - 1>([&](auto row) SCOREMATCH_INLINE_LAMBDA {
       if (!a.has(q, 1 + row)) return;
       r.add(q, 1 + row, first * a.get(q, 1 + row));
       if constexpr (J::second && bends)
@@ -192,9 +183,9 @@ SCOREMATCH_STEP J apply(const J& a, const elementary::Exponent& exponent = {}) {
 
 /// a where the mask holds, else b.
 template <class Mask, class J>
-SCOREMATCH_STEP J chosen(Mask mask, const J& a, const J& b) {
+SCOREMATCH_INLINE J chosen(Mask mask, const J& a, const J& b) {
   J r;
-  each<(1 + J::P) * J::rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+  each<(1 + J::P) * J::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
     const typename J::V zero = {};
     if (a.has(0, k) || b.has(0, k))
       r.add(0, k, simd::select(mask, a.has(0, k) ? a.get(0, k) : zero, b.has(0, k) ? b.get(0, k) : zero));

@@ -44,7 +44,7 @@ struct Slots {
   std::vector<std::unique_ptr<Line[]>>* scratch = nullptr;  ///< null once it is known how much there must be
   Index lines = 0;                                          ///< of scratch, taken so far
 
-  SCOREMATCH_STEP Index take(Index count) {
+  SCOREMATCH_INLINE Index take(Index count) {
     const Index at = next;
     next += count * width;
     if (binding) grow();
@@ -53,7 +53,7 @@ struct Slots {
 
   /// Scratch for `count` lanes, until the formula has run.
   template <class V>
-  SCOREMATCH_STEP V* take_lanes(Index count) {
+  SCOREMATCH_INLINE V* take_lanes(Index count) {
     const Index needed = (count * static_cast<Index>(sizeof(V)) + 63) / 64;
     if (scratch != nullptr) add_scratch(needed);
     V* at = reinterpret_cast<V*>(free);
@@ -100,34 +100,36 @@ struct Uniform {
   unsigned mask;  ///< the tangents that may not be zero
   Index row_count = 1, col_count = 1;
 
-  SCOREMATCH_STEP Index rows() const { return is_scalar ? 1 : row_count; }
-  SCOREMATCH_STEP Index cols() const { return is_scalar ? 1 : col_count; }
-  SCOREMATCH_STEP Index size() const { return rows() * cols(); }
-  SCOREMATCH_STEP Index place(Index i) const { return first + (is_scalar ? 0 : size() == 1 ? 0 : i) * Slots<P>::width; }
+  SCOREMATCH_INLINE Index rows() const { return is_scalar ? 1 : row_count; }
+  SCOREMATCH_INLINE Index cols() const { return is_scalar ? 1 : col_count; }
+  SCOREMATCH_INLINE Index size() const { return rows() * cols(); }
+  SCOREMATCH_INLINE Index place(Index i) const {
+    return first + (is_scalar ? 0 : size() == 1 ? 0 : i) * Slots<P>::width;
+  }
 
   typename Slots<P>::Number number(Index i) const { return slots->read(place(i), mask); }
 
   /// Element i for lanes of samples.
   template <class J>
-  SCOREMATCH_STEP J lifted(Index i) const {
+  SCOREMATCH_INLINE J lifted(Index i) const {
     using T = typename J::T;
     using V = typename J::V;
     J jet;
     const double* from = slots->numbers + place(i);
     jet.add(0, 0, simd::broadcast<V>(static_cast<T>(from[0])));
-    each<P>([&](auto p) SCOREMATCH_STEP_LAMBDA {
+    each<P>([&](auto p) SCOREMATCH_INLINE_LAMBDA {
       if (mask >> p & 1) jet.add(1 + p, 0, simd::broadcast<V>(static_cast<T>(from[1 + p])));
     });
     return jet;
   }
 
-  SCOREMATCH_STEP Uniform<P, Kind::number> operator[](Index i) const {
+  SCOREMATCH_INLINE Uniform<P, Kind::number> operator[](Index i) const {
     if (slots->binding)
       extend::require(i >= 0 && i < size(), {"a formula takes element ", i, " of a vector of size ", size(),
                                              "; allowed are 0 to ", size() - 1});
     return {slots, place(i), mask};
   }
-  SCOREMATCH_STEP Uniform<P, Kind::vector> segment(Index from, Index count) const {
+  SCOREMATCH_INLINE Uniform<P, Kind::vector> segment(Index from, Index count) const {
     if (slots->binding)
       extend::require(from >= 0 && from < size() && count >= 1 && count <= size() - from,
                       {"a formula takes elements ", from, " to ", formula::last_element(from, count),
@@ -150,7 +152,8 @@ template <int P, class Element>
 
 /// rows × cols numbers, of which element(i) is the i-th: called while θ is bound, not afterwards.
 template <Kind kind, int P, class Element>
-SCOREMATCH_STEP Uniform<P, kind> make_uniform(Slots<P>& slots, unsigned mask, Index rows, Index cols, Element element) {
+SCOREMATCH_INLINE Uniform<P, kind> make_uniform(Slots<P>& slots, unsigned mask, Index rows, Index cols,
+                                                Element element) {
   const Index at = slots.take(rows * cols);
   if (slots.binding) write_elements(slots, at, rows * cols, element);
   return {&slots, at, mask, rows, cols};
@@ -164,17 +167,17 @@ class CompiledTheta {
  public:
   explicit CompiledTheta(Slots<P>& slots) : slots_(&slots) {}
 
-  SCOREMATCH_STEP bool binding() const { return slots_->binding; }
+  SCOREMATCH_INLINE bool binding() const { return slots_->binding; }
 
   template <class... Start>
-  SCOREMATCH_STEP auto operator()(std::string_view name, const Start&... start) const {
+  SCOREMATCH_INLINE auto operator()(std::string_view name, const Start&... start) const {
     return declared(name, start...);
   }
 
  private:
-  SCOREMATCH_STEP auto declared(std::string_view name) const { return parameter<Kind::number>(name, 1, 1); }
+  SCOREMATCH_INLINE auto declared(std::string_view name) const { return parameter<Kind::number>(name, 1, 1); }
   template <class A, class... Rest>
-  SCOREMATCH_STEP auto declared(std::string_view name, const A& a, const Rest&... rest) const {
+  SCOREMATCH_INLINE auto declared(std::string_view name, const A& a, const Rest&... rest) const {
     if constexpr (std::is_integral_v<A>)
       return vector(name, static_cast<Index>(a), rest...);
     else if constexpr (requires { typename A::PlainObject; })
@@ -182,11 +185,11 @@ class CompiledTheta {
     else
       return parameter<Kind::number>(name, 1, 1);
   }
-  SCOREMATCH_STEP auto vector(std::string_view name, Index rows) const {
+  SCOREMATCH_INLINE auto vector(std::string_view name, Index rows) const {
     return parameter<Kind::vector>(name, rows, 1);
   }
   template <class A, class... Rest>
-  SCOREMATCH_STEP auto vector(std::string_view name, Index rows, const A& a, const Rest&...) const {
+  SCOREMATCH_INLINE auto vector(std::string_view name, Index rows, const A& a, const Rest&...) const {
     if constexpr (std::is_integral_v<A>)
       return parameter<Kind::matrix>(name, rows, static_cast<Index>(a));
     else
@@ -194,7 +197,7 @@ class CompiledTheta {
   }
 
   template <Kind kind>
-  SCOREMATCH_STEP Uniform<P, kind> parameter(std::string_view name, Index rows, Index cols) const {
+  SCOREMATCH_INLINE Uniform<P, kind> parameter(std::string_view name, Index rows, Index cols) const {
     Slots<P>& s = *slots_;
     const Index count = rows * cols;
     const int base = s.tangents;
@@ -233,12 +236,12 @@ class CompiledTheta {
 template <class Inner>
 class NamedTheta {
  public:
-  SCOREMATCH_STEP NamedTheta(std::string_view prefix, const Inner& inner) : prefix_(prefix), inner_(inner) {}
+  SCOREMATCH_INLINE NamedTheta(std::string_view prefix, const Inner& inner) : prefix_(prefix), inner_(inner) {}
 
-  SCOREMATCH_STEP bool binding() const { return inner_.binding(); }
+  SCOREMATCH_INLINE bool binding() const { return inner_.binding(); }
 
   template <class... Start>
-  SCOREMATCH_STEP auto operator()(std::string_view name, const Start&... start) const {
+  SCOREMATCH_INLINE auto operator()(std::string_view name, const Start&... start) const {
     return binding() ? declared(name, start...) : inner_(name, start...);
   }
 
@@ -253,11 +256,11 @@ class NamedTheta {
 };
 
 template <int P>
-SCOREMATCH_STEP NamedTheta<CompiledTheta<P>> named(std::string_view prefix, const CompiledTheta<P>& theta) {
+SCOREMATCH_INLINE NamedTheta<CompiledTheta<P>> named(std::string_view prefix, const CompiledTheta<P>& theta) {
   return {prefix, theta};
 }
 template <class Inner>
-SCOREMATCH_STEP NamedTheta<NamedTheta<Inner>> named(std::string_view prefix, const NamedTheta<Inner>& theta) {
+SCOREMATCH_INLINE NamedTheta<NamedTheta<Inner>> named(std::string_view prefix, const NamedTheta<Inner>& theta) {
   return {prefix, theta};
 }
 

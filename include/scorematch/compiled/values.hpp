@@ -30,9 +30,9 @@ struct Number {
   J jet;
   Slots<J::P>* slots;
 
-  SCOREMATCH_STEP Index size() const { return 1; }
-  SCOREMATCH_STEP J element(Index) const { return jet; }
-  SCOREMATCH_STEP Number operator[](Index) const { return *this; }
+  SCOREMATCH_INLINE Index size() const { return 1; }
+  SCOREMATCH_INLINE J element(Index) const { return jet; }
+  SCOREMATCH_INLINE Number operator[](Index) const { return *this; }
 };
 
 /// Common to vectors: elements and segments.
@@ -41,14 +41,14 @@ struct VectorMembers {
   static constexpr bool is_mixed = true, is_scalar = false;
   using Jet = J;
 
-  SCOREMATCH_STEP Number<J> operator[](Index i) const {
+  SCOREMATCH_INLINE Number<J> operator[](Index i) const {
     const Vector& v = static_cast<const Vector&>(*this);
     if (v.slots->binding)
       extend::require(i >= 0 && i < v.size(), {"a formula takes element ", i, " of a vector of size ", v.size(),
                                                "; allowed are 0 to ", v.size() - 1});
     return {v.element(i), v.slots};
   }
-  SCOREMATCH_STEP auto segment(Index first, Index count) const;
+  SCOREMATCH_INLINE auto segment(Index first, Index count) const;
 };
 
 /// A vector of n elements, n known to the compiler and small, in registers.
@@ -59,9 +59,9 @@ struct Few : VectorMembers<Few<J, n>, J> {
   J at[n];
   Slots<J::P>* slots;
 
-  SCOREMATCH_STEP explicit Few(Slots<J::P>* s) : slots(s) {}
-  SCOREMATCH_STEP Index size() const { return n; }
-  SCOREMATCH_STEP J element(Index i) const { return at[i]; }
+  SCOREMATCH_INLINE explicit Few(Slots<J::P>* s) : slots(s) {}
+  SCOREMATCH_INLINE Index size() const { return n; }
+  SCOREMATCH_INLINE J element(Index i) const { return at[i]; }
 };
 
 /// x
@@ -72,8 +72,8 @@ struct Input : VectorMembers<Input<J>, J> {
   typename J::V x[J::D];
   Slots<J::P>* slots;
 
-  SCOREMATCH_STEP Index size() const { return J::D; }
-  SCOREMATCH_STEP J element(Index i) const { return J::input(x[i], static_cast<int>(i)); }
+  SCOREMATCH_INLINE Index size() const { return J::D; }
+  SCOREMATCH_INLINE J element(Index i) const { return J::input(x[i], static_cast<int>(i)); }
 };
 
 /// A vector that keeps its elements, in the formula's scratch. The same rows are live in all of them. A row is factor ·
@@ -89,7 +89,7 @@ struct Local : VectorMembers<Local<J>, J> {
     Index stride;  ///< 0: one number for all elements
     T factor;
 
-    SCOREMATCH_STEP V operator[](Index i) const { return factor == 1 ? at[i * stride] : factor * at[i * stride]; }
+    SCOREMATCH_INLINE V operator[](Index i) const { return factor == 1 ? at[i * stride] : factor * at[i * stride]; }
   };
 
   Slots<J::P>* slots;
@@ -97,17 +97,17 @@ struct Local : VectorMembers<Local<J>, J> {
   std::uint64_t live = 0;
   Row row[rows];
 
-  SCOREMATCH_STEP Local(Slots<J::P>* s, Index size) : slots(s), n(size) {}
-  SCOREMATCH_STEP Index size() const { return n; }
-  SCOREMATCH_STEP bool has(int k) const { return (live >> k & 1) != 0; }
-  SCOREMATCH_STEP J element(Index i) const {
+  SCOREMATCH_INLINE Local(Slots<J::P>* s, Index size) : slots(s), n(size) {}
+  SCOREMATCH_INLINE Index size() const { return n; }
+  SCOREMATCH_INLINE bool has(int k) const { return (live >> k & 1) != 0; }
+  SCOREMATCH_INLINE J element(Index i) const {
     J jet;
-    each<rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (has(k)) jet.add(0, k, row[k][i]);
     });
     return jet;
   }
-  SCOREMATCH_STEP void set(int k, const Row& numbers) {
+  SCOREMATCH_INLINE void set(int k, const Row& numbers) {
     row[k] = numbers;
     live |= std::uint64_t{1} << k;
   }
@@ -124,18 +124,18 @@ struct Builder {
   V* at;
   std::uint64_t live = 0;
 
-  SCOREMATCH_STEP Builder(Slots<J::P>* s, Index room)
+  SCOREMATCH_INLINE Builder(Slots<J::P>* s, Index room)
       : slots(s), capacity(room), at(s->template take_lanes<V>(room * rows)) {}
 
-  SCOREMATCH_STEP J element(Index i) const {
+  SCOREMATCH_INLINE J element(Index i) const {
     J jet;
-    each<rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (live >> k & 1) jet.add(0, k, at[i * rows + k]);
     });
     return jet;
   }
-  SCOREMATCH_STEP void put(Index i, const J& jet) {
-    each<rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+  SCOREMATCH_INLINE void put(Index i, const J& jet) {
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (jet.has(0, k))
         at[i * rows + k] = jet.get(0, k);
       else if (live >> k & 1)
@@ -145,17 +145,17 @@ struct Builder {
     live |= added;
     if (added != 0 && n > 1) clear_others(i, added);
   }
-  SCOREMATCH_STEP void push(const J& jet) {
+  SCOREMATCH_INLINE void push(const J& jet) {
     if (n == capacity) make_room();
     put(n++, jet);
   }
   template <class Part>
-  SCOREMATCH_STEP void append(const Part& part) {
+  SCOREMATCH_INLINE void append(const Part& part) {
     for (Index i = 0; i < part.size(); ++i) push(element_of<J>(part, i));
   }
-  SCOREMATCH_STEP Local<J> finish() const {
+  SCOREMATCH_INLINE Local<J> finish() const {
     Local<J> vector(slots, n);
-    each<rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+    each<rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (live >> k & 1) vector.set(k, {at + k, rows, 1});
     });
     return vector;
@@ -182,10 +182,10 @@ namespace engine {
 
 /// The vector of make(0), …, make(n − 1): in registers where `extent` says how many there are, else in scratch.
 template <class J, int extent, class F>
-SCOREMATCH_STEP auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
+SCOREMATCH_INLINE auto vector_of(Index n, Slots<J::P>* slots, const F& make) {
   if constexpr (extent > 0) {
     Few<J, extent> few(slots);
-    each<extent>([&](auto i) SCOREMATCH_STEP_LAMBDA { few.at[i] = make(Index{i}); });
+    each<extent>([&](auto i) SCOREMATCH_INLINE_LAMBDA { few.at[i] = make(Index{i}); });
     return few;
   } else {
     Builder<J> kept(slots, n);
@@ -220,7 +220,7 @@ concept IsOperand = IsValue<A> || IsNumber<A> || IsEigen<A>;
 namespace engine {
 
 template <class A, class B>
-SCOREMATCH_STEP auto* common_slots(const A& a, const B& b) {
+SCOREMATCH_INLINE auto* common_slots(const A& a, const B& b) {
   if constexpr (IsValue<A>)
     return a.slots;
   else
@@ -229,9 +229,9 @@ SCOREMATCH_STEP auto* common_slots(const A& a, const B& b) {
 
 /// A number or an Eigen object as a uniform value; values stay what they are.
 template <class A, int P>
-SCOREMATCH_STEP decltype(auto) as_value(const A& a, Slots<P>* slots) {
+SCOREMATCH_INLINE decltype(auto) as_value(const A& a, Slots<P>* slots) {
   if constexpr (IsNumber<A>) {
-    return make_uniform<Kind::number>(*slots, 0, 1, 1, [&](Index) SCOREMATCH_STEP_LAMBDA {
+    return make_uniform<Kind::number>(*slots, 0, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
       return Slots<P>::Number::constant(static_cast<double>(a));
     });
   } else if constexpr (IsEigen<A>) {
@@ -240,7 +240,7 @@ SCOREMATCH_STEP decltype(auto) as_value(const A& a, Slots<P>* slots) {
                ? Kind::vector
                : Kind::matrix >
                      (*slots, 0, row ? a.cols() : a.rows(), row ? Index{1} : a.cols(),
-                      [&](Index i) SCOREMATCH_STEP_LAMBDA {
+                      [&](Index i) SCOREMATCH_INLINE_LAMBDA {
                         const auto plain = a.derived().eval();
                         return Slots<P>::Number::constant(static_cast<double>(plain(i % a.rows(), i / a.rows())));
                       });
@@ -250,7 +250,7 @@ SCOREMATCH_STEP decltype(auto) as_value(const A& a, Slots<P>* slots) {
 }
 
 template <class J, class A>
-SCOREMATCH_STEP J element_of(const A& a, Index i) {
+SCOREMATCH_INLINE J element_of(const A& a, Index i) {
   if constexpr (IsUniform<A>)
     return a.template lifted<J>(i);
   else if constexpr (A::extent == 1)
@@ -285,7 +285,7 @@ void require_sizes(const A& a, const B& b) {
 
 /// Row k of an operand, for vectors of size n.
 template <class J, class A>
-SCOREMATCH_STEP bool has_row(const A& a, int k) {
+SCOREMATCH_INLINE bool has_row(const A& a, int k) {
   if constexpr (IsUniform<A>)
     return k == 0 || (k % J::rows == 0 && (a.mask >> (k / J::rows - 1) & 1) != 0);
   else if constexpr (A::extent == 1)
@@ -295,7 +295,7 @@ SCOREMATCH_STEP bool has_row(const A& a, int k) {
 }
 
 template <class J, class A>
-SCOREMATCH_STEP typename J::V row_at(const A& a, int k, Index i) {
+SCOREMATCH_INLINE typename J::V row_at(const A& a, int k, Index i) {
   if constexpr (IsUniform<A>)
     return simd::broadcast<typename J::V>(static_cast<typename J::T>(a.slots->numbers[a.place(i) + k / J::rows]));
   else if constexpr (A::extent == 1)
@@ -305,7 +305,7 @@ SCOREMATCH_STEP typename J::V row_at(const A& a, int k, Index i) {
 }
 
 template <class J, class A>
-SCOREMATCH_STEP typename Local<J>::Row scaled_row(const A& a, int k, Index n, typename J::T factor) {
+SCOREMATCH_INLINE typename Local<J>::Row scaled_row(const A& a, int k, Index n, typename J::T factor) {
   using V = typename J::V;
   if constexpr (!IsUniform<A> && A::extent != 1) {
     return {a.row[k].at, a.n == 1 ? 0 : a.row[k].stride, a.row[k].factor * factor};
@@ -319,13 +319,13 @@ SCOREMATCH_STEP typename Local<J>::Row scaled_row(const A& a, int k, Index n, ty
 
 /// alpha a + beta b, one of them at least a Local, the other a Local, a Number or uniform.
 template <class J, class A, class B>
-SCOREMATCH_STEP Local<J> combined_rows(const A& a, double alpha, const B& b, double beta) {
+SCOREMATCH_INLINE Local<J> combined_rows(const A& a, double alpha, const B& b, double beta) {
   using T = typename J::T;
   using V = typename J::V;
   auto* slots = a.slots;
   Local<J> r(slots, std::max(a.size(), b.size()));
   V* sums[Local<J>::rows];
-  each<Local<J>::rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+  each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
     const bool in_a = has_row<J>(a, k), in_b = has_row<J>(b, k);
     if (in_a && in_b) {
       sums[k] = slots->template take_lanes<V>(r.n);
@@ -336,11 +336,11 @@ SCOREMATCH_STEP Local<J> combined_rows(const A& a, double alpha, const B& b, dou
       r.set(k, scaled_row<J>(b, k, r.n, static_cast<T>(beta)));
     }
   });
-  const auto times = [](double factor, V number) SCOREMATCH_STEP_LAMBDA {
+  const auto times = [](double factor, V number) SCOREMATCH_INLINE_LAMBDA {
     return factor == 1 ? number : factor == -1 ? -number : static_cast<T>(factor) * number;
   };
   for (Index i = 0; i < r.n; ++i)
-    each<Local<J>::rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+    each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
       if (has_row<J>(a, k) && has_row<J>(b, k))
         sums[k][i] = times(alpha, row_at<J>(a, k, i)) + times(beta, row_at<J>(b, k, i));
     });
@@ -348,9 +348,9 @@ SCOREMATCH_STEP Local<J> combined_rows(const A& a, double alpha, const B& b, dou
 }
 
 template <class J>
-SCOREMATCH_STEP Local<J> rescaled(const Local<J>& a, double alpha) {
+SCOREMATCH_INLINE Local<J> rescaled(const Local<J>& a, double alpha) {
   Local<J> r = a;
-  each<Local<J>::rows>([&](auto k) SCOREMATCH_STEP_LAMBDA {
+  each<Local<J>::rows>([&](auto k) SCOREMATCH_INLINE_LAMBDA {
     if (r.has(k)) r.row[k].factor *= static_cast<typename J::T>(alpha);
   });
   return r;
@@ -361,14 +361,14 @@ SCOREMATCH_STEP Local<J> rescaled(const Local<J>& a, double alpha) {
 struct Combine {
   double alpha, beta;
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a, const J& b) const {
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
     return combined(a, alpha, b, beta);
   }
 };
 struct Scale {
   double alpha;
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a) const {
+  SCOREMATCH_INLINE J operator()(const J& a) const {
     J none;
     return combined(a, alpha, none, 0);
   }
@@ -378,7 +378,7 @@ namespace engine {
 
 /// op(jet, jet) element by element.
 template <class A, class B, class Op>
-SCOREMATCH_STEP auto elementwise(const A& a, const B& b, Op op) {
+SCOREMATCH_INLINE auto elementwise(const A& a, const B& b, Op op) {
   auto* slots = a.slots;
   if (slots->binding) require_sizes(a, b);
   if constexpr (IsUniform<A> && IsUniform<B>) {
@@ -386,18 +386,19 @@ SCOREMATCH_STEP auto elementwise(const A& a, const B& b, Op op) {
     return make_uniform < A::kind >= B::kind
                ? A::kind
                : B::kind > (*slots, a.mask | b.mask, larger ? a.rows() : b.rows(), larger ? a.cols() : b.cols(),
-                            [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(a.number(i), b.number(i)); });
+                            [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i), b.number(i)); });
   } else {
     using J = typename JetOf<A, B>::type;
     if constexpr (A::is_scalar && B::is_scalar) {
       return Number<J>{op(element_of<J>(a, 0), element_of<J>(b, 0)), slots};
     } else if constexpr (constexpr int extent = joint_extent<A, B>; extent > 0) {
-      return vector_of<J, extent>(
-          extent, slots, [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); });
+      return vector_of<J, extent>(extent, slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+        return op(element_of<J>(a, i), element_of<J>(b, i));
+      });
     } else if constexpr (std::is_same_v<Op, Combine>) {
       return combined_rows<J>(a, op.alpha, b, op.beta);
     } else {
-      return vector_of<J, 0>(std::max(a.size(), b.size()), slots, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+      return vector_of<J, 0>(std::max(a.size(), b.size()), slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return op(element_of<J>(a, i), element_of<J>(b, i));
       });
     }
@@ -406,34 +407,34 @@ SCOREMATCH_STEP auto elementwise(const A& a, const B& b, Op op) {
 
 /// op(jet) element by element.
 template <class A, class Op>
-SCOREMATCH_STEP auto elementwise(const A& a, Op op) {
+SCOREMATCH_INLINE auto elementwise(const A& a, Op op) {
   if constexpr (IsUniform<A>) {
     return make_uniform<A::kind>(*a.slots, a.mask, a.rows(), a.cols(),
-                                 [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(a.number(i)); });
+                                 [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i)); });
   } else {
     using J = typename A::Jet;
     if constexpr (A::is_scalar)
       return Number<J>{op(a.jet), a.slots};
     else if constexpr (A::extent > 0)
       return vector_of<J, A::extent>(A::extent, a.slots,
-                                     [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(a.element(i)); });
+                                     [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
     else if constexpr (std::is_same_v<Op, Scale>)
       return rescaled(a, op.alpha);
     else
-      return vector_of<J, 0>(a.size(), a.slots, [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(a.element(i)); });
+      return vector_of<J, 0>(a.size(), a.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.element(i)); });
   }
 }
 
 }  // namespace engine
 
 template <class Vector, class J>
-SCOREMATCH_STEP auto VectorMembers<Vector, J>::segment(Index first, Index count) const {
+SCOREMATCH_INLINE auto VectorMembers<Vector, J>::segment(Index first, Index count) const {
   const Vector& v = static_cast<const Vector&>(*this);
   if (v.slots->binding)
     extend::require(first >= 0 && first < v.size() && count >= 1 && count <= v.size() - first,
                     {"a formula takes elements ", first, " to ", formula::last_element(first, count),
                      " of a vector of size ", v.size()});
-  return vector_of<J, 0>(count, v.slots, [&](Index i) SCOREMATCH_STEP_LAMBDA { return v.element(first + i); });
+  return vector_of<J, 0>(count, v.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return v.element(first + i); });
 }
 
 // --- arithmetic ---
@@ -443,7 +444,7 @@ concept Operands = IsOperand<A> && IsOperand<B> &&(IsValue<A> || IsValue<B>);
 
 struct Multiply {
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a, const J& b) const {
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
     return product(a, b);
   }
 };
@@ -451,27 +452,27 @@ template <class Row>
 struct Apply {
   elementary::Exponent exponent = {};
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a) const {
+  SCOREMATCH_INLINE J operator()(const J& a) const {
     return apply<Row>(a, exponent);
   }
 };
 
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator+(const A& a, const B& b) {
+requires Operands<A, B> SCOREMATCH_INLINE auto operator+(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   return elementwise(as_value(a, slots), as_value(b, slots), Combine{1, 1});
 }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator-(const A& a, const B& b) {
+requires Operands<A, B> SCOREMATCH_INLINE auto operator-(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   return elementwise(as_value(a, slots), as_value(b, slots), Combine{1, -1});
 }
 template <IsValue A>
-SCOREMATCH_STEP auto operator-(const A& a) {
+SCOREMATCH_INLINE auto operator-(const A& a) {
   return elementwise(a, Scale{-1});
 }
 template <IsValue A>
-SCOREMATCH_STEP auto operator+(const A& a) {
+SCOREMATCH_INLINE auto operator+(const A& a) {
   return a;
 }
 
@@ -479,18 +480,18 @@ namespace engine {
 
 // Σ_i f(i), the first term apart, so that what is zero is known.
 template <int extent, class F>
-SCOREMATCH_STEP auto total(Index n, F f) {
+SCOREMATCH_INLINE auto total(Index n, F f) {
   auto sum = f(Index{0});
-  const auto add = [&](Index i) SCOREMATCH_STEP_LAMBDA { sum = combined(sum, 1, f(i), 1); };
+  const auto add = [&](Index i) SCOREMATCH_INLINE_LAMBDA { sum = combined(sum, 1, f(i), 1); };
   if constexpr (extent > 0 && extent <= 16)
-    each<extent - 1>([&](auto i) SCOREMATCH_STEP_LAMBDA { add(1 + i); });
+    each<extent - 1>([&](auto i) SCOREMATCH_INLINE_LAMBDA { add(1 + i); });
   else
     for (Index i = 1; i < n; ++i) add(i);
   return sum;
 }
 
 template <class A, class B>
-SCOREMATCH_STEP auto matrix_times(const A& a, const B& b) {
+SCOREMATCH_INLINE auto matrix_times(const A& a, const B& b) {
   auto* slots = a.slots;
   const Index rows = a.rows(), inner = a.cols();
   if (slots->binding)
@@ -498,9 +499,9 @@ SCOREMATCH_STEP auto matrix_times(const A& a, const B& b) {
                     {"a formula multiplies a ", rows, " × ", inner, " matrix by a vector of size ", b.size(),
                      "; the matrix needs as many columns"});
   if constexpr (IsUniform<B>) {
-    return make_uniform<B::kind>(*slots, a.mask | b.mask, rows, b.cols(), [&](Index i) SCOREMATCH_STEP_LAMBDA {
+    return make_uniform<B::kind>(*slots, a.mask | b.mask, rows, b.cols(), [&](Index i) SCOREMATCH_INLINE_LAMBDA {
       const Index row = i % rows, col = i / rows;
-      return total<0>(inner, [&](Index l) SCOREMATCH_STEP_LAMBDA {
+      return total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
         return product(a.number(l * rows + row), b.number(col * inner + l));
       });
     });
@@ -509,12 +510,12 @@ SCOREMATCH_STEP auto matrix_times(const A& a, const B& b) {
     Builder<J> r(slots, rows);
     if constexpr (B::extent > 0) {
       for (Index row = 0; row < rows; ++row)
-        r.push(total<B::extent>(inner, [&](Index l) SCOREMATCH_STEP_LAMBDA {
+        r.push(total<B::extent>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
           return product(a.template lifted<J>(l * rows + row), b.element(l));
         }));
     } else {
       for (Index row = 0; row < rows; ++row)
-        r.push(total<0>(inner, [&](Index l) SCOREMATCH_STEP_LAMBDA {
+        r.push(total<0>(inner, [&](Index l) SCOREMATCH_INLINE_LAMBDA {
           return product(a.template lifted<J>(l * rows + row), b.element(l));
         }));
     }
@@ -524,7 +525,7 @@ SCOREMATCH_STEP auto matrix_times(const A& a, const B& b) {
 
 // A matrix with one column is a vector, and a vector of size 1 a number: these meet element by element.
 template <class A, class B>
-SCOREMATCH_STEP auto product_of(const A& a, const B& b) {
+SCOREMATCH_INLINE auto product_of(const A& a, const B& b) {
   if constexpr (IsUniform<A> && !B::is_scalar) {
     if constexpr (A::kind == Kind::matrix) {
       using Product = decltype(matrix_times(a, b));
@@ -548,7 +549,7 @@ SCOREMATCH_STEP auto product_of(const A& a, const B& b) {
 }  // namespace engine
 
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator*(const A& a, const B& b) {
+requires Operands<A, B> SCOREMATCH_INLINE auto operator*(const A& a, const B& b) {
   if constexpr (IsNumber<A> && IsMixed<B>) {
     return elementwise(b, Scale{static_cast<double>(a)});
   } else if constexpr (IsNumber<B> && IsMixed<A>) {
@@ -560,7 +561,7 @@ requires Operands<A, B> SCOREMATCH_STEP auto operator*(const A& a, const B& b) {
 }
 
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator/(const A& a, const B& b) {
+requires Operands<A, B> SCOREMATCH_INLINE auto operator/(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   if constexpr (IsNumber<B> && IsMixed<A>)
     return elementwise(a, Scale{1 / static_cast<double>(b)});
@@ -570,19 +571,19 @@ requires Operands<A, B> SCOREMATCH_STEP auto operator/(const A& a, const B& b) {
 }
 
 template <IsValue A, IsOperand B>
-SCOREMATCH_STEP A& operator+=(A& a, const B& b) {
+SCOREMATCH_INLINE A& operator+=(A& a, const B& b) {
   return a = a + b;
 }
 template <IsValue A, IsOperand B>
-SCOREMATCH_STEP A& operator-=(A& a, const B& b) {
+SCOREMATCH_INLINE A& operator-=(A& a, const B& b) {
   return a = a - b;
 }
 template <IsValue A, IsOperand B>
-SCOREMATCH_STEP A& operator*=(A& a, const B& b) {
+SCOREMATCH_INLINE A& operator*=(A& a, const B& b) {
   return a = a * b;
 }
 template <IsValue A, IsOperand B>
-SCOREMATCH_STEP A& operator/=(A& a, const B& b) {
+SCOREMATCH_INLINE A& operator/=(A& a, const B& b) {
   return a = a / b;
 }
 
@@ -590,22 +591,22 @@ SCOREMATCH_STEP A& operator/=(A& a, const B& b) {
 
 #define SCOREMATCH_COMPILED(name)                     \
   template <IsValue A>                                \
-  SCOREMATCH_STEP auto name(const A& a) {             \
+  SCOREMATCH_INLINE auto name(const A& a) {           \
     return elementwise(a, Apply<elementary::name>{}); \
   }
 SCOREMATCH_FUNCTIONS_OF_ONE_VALUE(SCOREMATCH_COMPILED)
 #undef SCOREMATCH_COMPILED
 
 template <IsValue A, std::integral N>
-SCOREMATCH_STEP auto pow(const A& a, N n) {
+SCOREMATCH_INLINE auto pow(const A& a, N n) {
   return elementwise(a, Apply<elementary::integer_power>{{.whole = static_cast<int>(n)}});
 }
 template <IsValue A, std::floating_point N>
-SCOREMATCH_STEP auto pow(const A& a, N p) {
+SCOREMATCH_INLINE auto pow(const A& a, N p) {
   return elementwise(a, Apply<elementary::power>{{.real = static_cast<double>(p)}});
 }
 template <IsValue A, IsValue B>
-SCOREMATCH_STEP auto pow(const A& a, const B& p) {
+SCOREMATCH_INLINE auto pow(const A& a, const B& p) {
   return exp(p * elementwise(a, Apply<elementary::log_of_base>{}));
 }
 
@@ -615,8 +616,8 @@ SCOREMATCH_STEP auto pow(const A& a, const B& p) {
 template <class A>
 class Condition {
  public:
-  SCOREMATCH_STEP explicit Condition(const A& holds) : holds_(holds) {}
-  SCOREMATCH_STEP const A& holds() const { return holds_; }
+  SCOREMATCH_INLINE explicit Condition(const A& holds) : holds_(holds) {}
+  SCOREMATCH_INLINE const A& holds() const { return holds_; }
 
   template <class T>
   requires std::same_as<T, bool>
@@ -634,7 +635,7 @@ class Condition {
 template <bool or_equal>
 struct Less {
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a, const J& b) const {
+  SCOREMATCH_INLINE J operator()(const J& a, const J& b) const {
     using V = typename J::V;
     const V one = simd::broadcast<V>(typename J::T(1)), zero = V{}, x = a.get(0, 0), y = b.get(0, 0);
     J r;
@@ -646,7 +647,7 @@ struct Less {
 namespace engine {
 
 template <bool or_equal, class A, class B>
-SCOREMATCH_STEP auto compared(const A& a, const B& b) {
+SCOREMATCH_INLINE auto compared(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
   return Condition(elementwise(as_value(a, slots), as_value(b, slots), Less<or_equal>{}));
 }
@@ -654,23 +655,23 @@ SCOREMATCH_STEP auto compared(const A& a, const B& b) {
 }  // namespace engine
 
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator<(const A& a, const B& b) { return compared<false>(a, b); }
+requires Operands<A, B> SCOREMATCH_INLINE auto operator<(const A& a, const B& b) { return compared<false>(a, b); }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator>(const A& a, const B& b) { return compared<false>(b, a); }
+requires Operands<A, B> SCOREMATCH_INLINE auto operator>(const A& a, const B& b) { return compared<false>(b, a); }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator<=(const A& a, const B& b) { return compared<true>(a, b); }
+requires Operands<A, B> SCOREMATCH_INLINE auto operator<=(const A& a, const B& b) { return compared<true>(a, b); }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto operator>=(const A& a, const B& b) { return compared<true>(b, a); }
+requires Operands<A, B> SCOREMATCH_INLINE auto operator>=(const A& a, const B& b) { return compared<true>(b, a); }
 template <class A, class B>
-SCOREMATCH_STEP auto operator&&(const Condition<A>& a, const Condition<B>& b) {
+SCOREMATCH_INLINE auto operator&&(const Condition<A>& a, const Condition<B>& b) {
   return Condition(a.holds() * b.holds());
 }
 template <class A, class B>
-SCOREMATCH_STEP auto operator||(const Condition<A>& a, const Condition<B>& b) {
+SCOREMATCH_INLINE auto operator||(const Condition<A>& a, const Condition<B>& b) {
   return Condition(a.holds() + b.holds() - a.holds() * b.holds());
 }
 template <class A>
-SCOREMATCH_STEP auto operator!(const Condition<A>& a) {
+SCOREMATCH_INLINE auto operator!(const Condition<A>& a) {
   return Condition(1 - a.holds());
 }
 
@@ -684,10 +685,10 @@ void require_sizes(const C& c, Index size, Index n) {
 }
 
 template <class C, class A, class B>
-SCOREMATCH_STEP auto chosen_values(const C& c, const A& a, const B& b) {
+SCOREMATCH_INLINE auto chosen_values(const C& c, const A& a, const B& b) {
   constexpr bool uniform = IsUniform<C> && IsUniform<A> && IsUniform<B>;
   const auto choose = []<class J>(const J& mask, const J& x, const J& y)
-                          SCOREMATCH_STEP_LAMBDA { return chosen(mask.get(0, 0) != 0, x, y); };
+                          SCOREMATCH_INLINE_LAMBDA { return chosen(mask.get(0, 0) != 0, x, y); };
   const Index n = std::max(c.size(), std::max(a.size(), b.size()));
   if (c.slots->binding) {
     require_sizes(a, b);
@@ -696,7 +697,7 @@ SCOREMATCH_STEP auto chosen_values(const C& c, const A& a, const B& b) {
   if constexpr (uniform) {
     return make_uniform < C::is_scalar && A::is_scalar && B::is_scalar
                ? Kind::number
-               : Kind::vector > (*c.slots, a.mask | b.mask, n, 1, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+               : Kind::vector > (*c.slots, a.mask | b.mask, n, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
                    return choose(c.number(i), a.number(i), b.number(i));
                  });
   } else {
@@ -704,15 +705,15 @@ SCOREMATCH_STEP auto chosen_values(const C& c, const A& a, const B& b) {
         C, typename std::conditional_t<IsMixed<A>, std::type_identity<A>, std::type_identity<B>>::type>::type;
     constexpr int extent = joint_extent<C, A> == 1 ? B::extent : joint_extent<C, A>;
     const auto choice = [choose](const J& mask, const J& x, const J& y)
-                            SCOREMATCH_STEP_LAMBDA { return choose(mask, x, y); };
+                            SCOREMATCH_INLINE_LAMBDA { return choose(mask, x, y); };
     if constexpr (C::is_scalar && A::is_scalar && B::is_scalar)
       return Number<J>{choice(element_of<J>(c, 0), element_of<J>(a, 0), element_of<J>(b, 0)), c.slots};
     else if constexpr (extent > 1)
-      return vector_of<J, extent>(n, c.slots, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+      return vector_of<J, extent>(n, c.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return choice(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
       });
     else
-      return vector_of<J, 0>(n, c.slots, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+      return vector_of<J, 0>(n, c.slots, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         return choice(element_of<J>(c, i), element_of<J>(a, i), element_of<J>(b, i));
       });
   }
@@ -721,14 +722,14 @@ SCOREMATCH_STEP auto chosen_values(const C& c, const A& a, const B& b) {
 }  // namespace engine
 
 template <class C, IsOperand A, IsOperand B>
-SCOREMATCH_STEP auto where(const Condition<C>& condition, const A& a, const B& b) {
+SCOREMATCH_INLINE auto where(const Condition<C>& condition, const A& a, const B& b) {
   auto* slots = condition.holds().slots;
   return chosen_values(condition.holds(), as_value(a, slots), as_value(b, slots));
 }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto max(const A& a, const B& b) { return where(a < b, b, a); }
+requires Operands<A, B> SCOREMATCH_INLINE auto max(const A& a, const B& b) { return where(a < b, b, a); }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto min(const A& a, const B& b) { return where(b < a, b, a); }
+requires Operands<A, B> SCOREMATCH_INLINE auto min(const A& a, const B& b) { return where(b < a, b, a); }
 
 // --- reductions ---
 
@@ -736,19 +737,19 @@ namespace engine {
 
 /// Σ_i f(element i) of values that are uniform (as numbers) or not (as jets).
 template <class A, class B, class Op>
-SCOREMATCH_STEP auto reduced(const A& a, const B& b, Op op) {
+SCOREMATCH_INLINE auto reduced(const A& a, const B& b, Op op) {
   auto* slots = a.slots;
   if constexpr (IsUniform<A> && IsUniform<B>) {
     const Index n = a.size();
-    return make_uniform<Kind::number>(*slots, a.mask | b.mask, 1, 1, [&](Index) SCOREMATCH_STEP_LAMBDA {
-      return total<0>(n, [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(a.number(i), b.number(i)); });
+    return make_uniform<Kind::number>(*slots, a.mask | b.mask, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
+      return total<0>(n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(a.number(i), b.number(i)); });
     });
   } else {
     using J = typename JetOf<A, B>::type;
     constexpr int extent = IsMixed<A> && A::extent > 0 ? A::extent : B::extent;
     return Number<J>{
         total<extent>(a.size(),
-                      [&](Index i) SCOREMATCH_STEP_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); }),
+                      [&](Index i) SCOREMATCH_INLINE_LAMBDA { return op(element_of<J>(a, i), element_of<J>(b, i)); }),
         slots};
   }
 }
@@ -757,23 +758,23 @@ SCOREMATCH_STEP auto reduced(const A& a, const B& b, Op op) {
 
 struct First {
   template <class J>
-  SCOREMATCH_STEP J operator()(const J& a, const J&) const {
+  SCOREMATCH_INLINE J operator()(const J& a, const J&) const {
     return a;
   }
 };
 
 template <IsValue A>
-SCOREMATCH_STEP auto sum(const A& a) {
+SCOREMATCH_INLINE auto sum(const A& a) {
   return reduced(a, a, First{});
 }
 template <IsValue A>
-SCOREMATCH_STEP auto mean(const A& a) {
+SCOREMATCH_INLINE auto mean(const A& a) {
   return sum(a) / static_cast<double>(a.size());
 }
 template <class A, class B>
-requires Operands<A, B> SCOREMATCH_STEP auto dot(const A& a, const B& b) {
+requires Operands<A, B> SCOREMATCH_INLINE auto dot(const A& a, const B& b) {
   auto* slots = common_slots(a, b);
-  const auto run = [&](const auto& u, const auto& v) SCOREMATCH_STEP_LAMBDA {
+  const auto run = [&](const auto& u, const auto& v) SCOREMATCH_INLINE_LAMBDA {
     if (slots->binding)
       extend::require(u.size() == v.size(), {"a formula takes dot of vectors of sizes ", u.size(), " and ", v.size(),
                                              "; the sizes must agree"});
@@ -782,11 +783,11 @@ requires Operands<A, B> SCOREMATCH_STEP auto dot(const A& a, const B& b) {
   return run(as_value(a, slots), as_value(b, slots));
 }
 template <IsValue A>
-SCOREMATCH_STEP auto squared_norm(const A& a) {
+SCOREMATCH_INLINE auto squared_norm(const A& a) {
   return sum(square(a));
 }
 template <IsValue A>
-SCOREMATCH_STEP auto norm(const A& a) {
+SCOREMATCH_INLINE auto norm(const A& a) {
   return sqrt(squared_norm(a));
 }
 
@@ -795,12 +796,12 @@ namespace engine {
 // m + log Σ exp(a_i − m) with m the largest of the values. With a Laplacian, m is a plane that has the largest one's
 // slopes too, for Σ w a_c² − (Σ w a_c)² would cancel where one term outweighs the others.
 template <class J, class Element>
-SCOREMATCH_STEP J log_sum_exp_of(Index n, Element element) {
+SCOREMATCH_INLINE J log_sum_exp_of(Index n, Element element) {
   using V = typename J::V;
   using T = typename J::T;
-  const auto plane = [](const J& a) SCOREMATCH_STEP_LAMBDA {
+  const auto plane = [](const J& a) SCOREMATCH_INLINE_LAMBDA {
     J part;
-    each<1 + (J::second ? J::D : 0)>([&](auto row) SCOREMATCH_STEP_LAMBDA {
+    each<1 + (J::second ? J::D : 0)>([&](auto row) SCOREMATCH_INLINE_LAMBDA {
       if (a.has(0, row)) part.add(0, row, a.get(0, row));
     });
     return part;
@@ -813,41 +814,41 @@ SCOREMATCH_STEP J log_sum_exp_of(Index n, Element element) {
   const auto finite = simd::abs(largest.get(0, 0)) < simd::broadcast<V>(std::numeric_limits<T>::infinity());
   const J shift = chosen(finite, largest, J::constant(0));
   const J sum = total<0>(
-      n, [&](Index i) SCOREMATCH_STEP_LAMBDA { return apply<elementary::exp>(combined(element(i), 1, shift, -1)); });
+      n, [&](Index i) SCOREMATCH_INLINE_LAMBDA { return apply<elementary::exp>(combined(element(i), 1, shift, -1)); });
   return combined(apply<elementary::log>(sum), 1, shift, 1);
 }
 
 }  // namespace engine
 
 template <IsValue A>
-SCOREMATCH_STEP auto log_sum_exp(const A& a) {
+SCOREMATCH_INLINE auto log_sum_exp(const A& a) {
   if constexpr (IsUniform<A>)
-    return make_uniform<Kind::number>(*a.slots, a.mask, 1, 1, [&](Index) SCOREMATCH_STEP_LAMBDA {
+    return make_uniform<Kind::number>(*a.slots, a.mask, 1, 1, [&](Index) SCOREMATCH_INLINE_LAMBDA {
       using Number = typename std::remove_pointer_t<decltype(a.slots)>::Number;
-      return log_sum_exp_of<Number>(a.size(), [&](Index i) SCOREMATCH_STEP_LAMBDA { return a.number(i); });
+      return log_sum_exp_of<Number>(a.size(), [&](Index i) SCOREMATCH_INLINE_LAMBDA { return a.number(i); });
     });
   else
     return Number<typename A::Jet>{
-        log_sum_exp_of<typename A::Jet>(a.size(), [&](Index i) SCOREMATCH_STEP_LAMBDA { return a.element(i); }),
+        log_sum_exp_of<typename A::Jet>(a.size(), [&](Index i) SCOREMATCH_INLINE_LAMBDA { return a.element(i); }),
         a.slots};
 }
 
 // --- structure ---
 
 template <IsValue A>
-SCOREMATCH_STEP Index size(const A& a) {
+SCOREMATCH_INLINE Index size(const A& a) {
   return a.size();
 }
 template <IsValue A>
-SCOREMATCH_STEP auto segment(const A& a, Index first, Index count) {
+SCOREMATCH_INLINE auto segment(const A& a, Index first, Index count) {
   return a.segment(first, count);
 }
 template <IsValue A>
-SCOREMATCH_STEP auto head(const A& a, Index count) {
+SCOREMATCH_INLINE auto head(const A& a, Index count) {
   return a.segment(0, count);
 }
 template <IsValue A>
-SCOREMATCH_STEP auto tail(const A& a, Index count) {
+SCOREMATCH_INLINE auto tail(const A& a, Index count) {
   return a.segment(count < 0 ? 0 : a.size() - count, count);
 }
 
@@ -862,16 +863,16 @@ struct FirstMixed<A, Rest...> {
 
 /// The elements of a, then of b, and so on.
 template <IsValue A, IsOperand... Rest>
-SCOREMATCH_STEP auto concat(const A& a, const Rest&... rest) {
+SCOREMATCH_INLINE auto concat(const A& a, const Rest&... rest) {
   if constexpr (IsMixed<A> || (IsMixed<Rest> || ...)) {
     Builder<typename FirstMixed<A, Rest...>::Jet> all(a.slots, 8);
     all.append(a);
     (all.append(as_value(rest, a.slots)), ...);
     return all.finish();
   } else {
-    const auto joined = [&](const auto&... parts) SCOREMATCH_STEP_LAMBDA {
+    const auto joined = [&](const auto&... parts) SCOREMATCH_INLINE_LAMBDA {
       const Index n = (parts.size() + ... + 0);
-      return make_uniform<Kind::vector>(*a.slots, (parts.mask | ... | 0u), n, 1, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+      return make_uniform<Kind::vector>(*a.slots, (parts.mask | ... | 0u), n, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
         auto found = a.number(0);
         (((i >= 0 && i < parts.size() ? (found = parts.number(i), 0) : 0), i -= parts.size()), ...);
         return found;
@@ -923,7 +924,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
       if (slots->binding) extend::require(k < 64, {"the compiled path stacks at most 64 values of theta"});
       places[k] = part.first, sizes[k] = part.size(), size += part.size(), mask |= part.mask;
     }
-    return make_uniform<Kind::vector>(*slots, mask, size, 1, [&](Index i) SCOREMATCH_STEP_LAMBDA {
+    return make_uniform<Kind::vector>(*slots, mask, size, 1, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
       int k = 0;
       for (; i >= sizes[k]; ++k) i -= sizes[k];
       return slots->read(places[k] + i * std::remove_pointer_t<decltype(slots)>::width, mask);
@@ -934,7 +935,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
 // --- matrices of θ and constants ---
 
 template <IsUniform A>
-SCOREMATCH_STEP auto column(const A& a, Index k) {
+SCOREMATCH_INLINE auto column(const A& a, Index k) {
   if (a.slots->binding)
     extend::require(k >= 0 && k < a.cols(), {"a formula takes column ", k, " of a matrix; it has ", a.cols()});
   return Uniform<std::remove_pointer_t<decltype(a.slots)>::width - 1, Kind::vector>{a.slots, a.place(k * a.rows()),
@@ -942,13 +943,14 @@ SCOREMATCH_STEP auto column(const A& a, Index k) {
 }
 
 template <IsUniform A>
-SCOREMATCH_STEP auto transpose(const A& a) {
+SCOREMATCH_INLINE auto transpose(const A& a) {
   const Index rows = a.cols(), cols = a.rows();
-  return make_uniform<A::kind>(*a.slots, a.mask, rows, cols,
-                               [&](Index i) SCOREMATCH_STEP_LAMBDA { return a.number((i % rows) * cols + i / rows); });
+  return make_uniform<A::kind>(*a.slots, a.mask, rows, cols, [&](Index i) SCOREMATCH_INLINE_LAMBDA {
+    return a.number((i % rows) * cols + i / rows);
+  });
 }
 template <IsOperand A, IsValue B>
-SCOREMATCH_STEP auto quadratic_form(const A& a, const B& v) {
+SCOREMATCH_INLINE auto quadratic_form(const A& a, const B& v) {
   return dot(v, a * v);
 }
 
