@@ -4,6 +4,7 @@
 #include "scorematch/model/compiled_energy.hpp"
 #include "scorematch/model/formula_energy.hpp"
 #include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/user_model.hpp"
 
 namespace scorematch {
 
@@ -71,7 +72,7 @@ class CompiledEnergyModel : public EnergyModel {
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   detail::CompiledEnergy<T, D, F> at() const {
-    return detail::CompiledEnergy<T, D, F>(record_, formula_, theta_);
+    return detail::CompiledEnergy<T, D, F>(detail::bind<T, EnergyModel>(*this), record_, formula_, theta_);
   }
 
   /// The formula, as it was given.
