@@ -55,6 +55,7 @@ struct annealed_importance_sampling {
     extend::require_within(chains, 2, 1'000'000'000, "annealed_importance_sampling: chains");
     extend::require_within(temperatures, 2, 1'000'000'000, "annealed_importance_sampling: temperatures");
     kernel.validate();
+    extend::require_no_temperature(kernel, "annealed_importance_sampling");
   }
 };
 

@@ -70,8 +70,10 @@ struct SampleOptions {
   Metric metric = {};  ///< the coordinates that the kernel works in; a warm-up begins there
   /// The form of the metric that a warm-up learns; identity: the one that pays.
   Metric::Form metric_form = Metric::Form::identity;
-  double max_r_hat = 1.05;  ///< > 1: chains whose means differ more, by split R̂ of any coordinate, are `not_converged`
-  double max_bias = 0.1;    ///< > 0: of means in deviations, and of variances, as the scores tell it
+  /// > 1: chains whose means differ more, by split R̂ of any coordinate, and beyond chance (which few chains leave much
+  /// room to, sampler/chain_looks.hpp), are `not_converged`.
+  double max_r_hat = 1.05;
+  double max_bias = 0.1;           ///< > 0: of means in deviations, and of variances, as the scores tell it
   ProgressCallback progress = {};  ///< progress_line(), or your own
 
   static constexpr Index automatic = -1;  ///< for `warm_up`: as the kernel was chosen
@@ -81,7 +83,7 @@ struct SampleOptions {
 
   /// Chooses thin, where it is 0, so that up to 65536 states are kept, evenly spaced.
   void keep_many() {
-    if (thin == 0) thin = std::clamp<Index>(chains * steps / 65536, 1, steps);
+    if (thin == 0) thin = std::clamp<Index>((chains * steps + 65535) / 65536, 1, steps);
   }
 
   /// Throws std::invalid_argument unless every option is in its range.

@@ -56,13 +56,14 @@ struct parallel_tempering {
   /// Of a TransitionKernel (sampler/transition_kernel.hpp).
   ///@{
   static constexpr bool adjusted = true;
-  static constexpr bool keeps_score = requires { Kernel::keeps_score; };
+  static constexpr bool keeps_score = extend::keeps_score<Kernel>;
   ///@}
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     static_assert(Kernel::adjusted, "parallel_tempering takes a Metropolis kernel: hmc, mala, barker or your own");
     kernel.validate();
+    extend::require_no_temperature(kernel, "parallel_tempering");
     extend::require_within(temperatures, 2, 1000, "parallel_tempering: temperatures");
     extend::require(std::isfinite(hottest) && hottest > 1,
                     {"parallel_tempering: hottest is ", hottest, "; it must be a finite number above 1"});
@@ -158,6 +159,7 @@ struct parallel_tempering {
     chains.f.swap(replica.f);
     chains.accepted.swap(replica.accepted);
     chains.non_finite.swap(replica.non_finite);
+    chains.divergent.swap(replica.divergent);
     chains.probability.swap(replica.probability);
     std::swap(chains.measure, replica.measure);
   }

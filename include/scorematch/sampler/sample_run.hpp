@@ -30,8 +30,9 @@ struct RunFindings {
   Ways ways;
   LooksFindings looks;
   Index first_bad_start = -1;
-  bool judged = false;                  ///< as a whole
-  bool adjusted = true, walls = false;  ///< walls: proposals were not finite, so that Stein's identities need not hold
+  bool judged = false;  ///< as a whole
+  bool adjusted = true,
+       walls = false;  ///< walls: of 100 proposals one was not finite: Stein's identities need not hold
 };
 
 /// The status of chains that took all their steps, each by itself without a fault.
@@ -81,7 +82,7 @@ template <class T>
 void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_hat, Draws<T>& draws) {
   const Index late = steps - steps / 2, chains = draws.chains;
   const bool never = steps > 0 && draws.never_moved > 0 &&
-                     (draws.never_moved == chains || steps >= 50 || !rests_by_chance(found.acceptance, steps, chains)),
+                     (draws.never_moved == chains || !rests_by_chance(found.acceptance, steps, chains)),
              rests =
                  steps > 0 && draws.came_to_rest > 0 && !stopped && !rests_by_chance(found.acceptance, late, chains);
   const bool together = found.ways.together();
@@ -284,6 +285,7 @@ class SampleRun {
     if (resumed_) {
       c = resumed_->blocks[static_cast<std::size_t>(b)];
       c.reset_counts_of_steps();
+      require_same_model(target, block);
       if (looks_.count > 0) remember_start(target, block);
       return;
     }
@@ -301,6 +303,26 @@ class SampleRun {
     if (knows_energy_ && start_.normal() && warm_up_ == 0) kernel_.settle(target.get(), c);
     if (!adjusted_) kernel_.start(target.get(), c);
     if (full_ && looks_.count > 0) remember_start(target, block);
+  }
+
+  // Scores, and energies, that the chains brought along are this model's, up to rounding.
+  void require_same_model(RunTarget<T>& target, Block& block) const {
+    if (!kernel_.keeps_score()) return;
+    extend::Chains<T>& c = block.chains;
+    if (adjusted_)
+      target.get().energy_and_score(c.X, c.proposal_f, c.proposal_S);
+    else
+      c.proposal_S = target.get().score(c.X);
+    const double rounding = std::sqrt(static_cast<double>(std::numeric_limits<T>::epsilon()));
+    bool same = true;
+    for (Index i = 0; i < c.X.rows(); ++i) {
+      const auto differ = [&](double a, double b) { return std::abs(a - b) > rounding * (1 + std::abs(a)); };
+      if (c.lost[i]) continue;
+      for (Index j = 0; j < d_; ++j) same = same && !differ(c.S(i, j), c.proposal_S(i, j));
+      if (adjusted_) same = same && !differ(c.f[i], c.proposal_f[i]);
+    }
+    extend::require(same, {"SampleOptions: resume is of another model: its chains have other energies or scores here "
+                           "(with other parameters begin anew, from .start = draws.state)"});
   }
 
   void remember_start(RunTarget<T>& target, Block& block) const {
@@ -352,7 +374,7 @@ class SampleRun {
     const bool finds_step = by_error || (kernel_.has_step() && !std::isnan(kernel_.target_acceptance()));
     StepSearch search(kernel_.step(), kernel_.target_acceptance());
     const std::vector<Index> ends = window_ends(warm_up_);
-    Window window(std::max<Index>(std::min<Index>(10 * d_, 4000), 1000), d_);
+    Window window(std::max({Index{1000}, std::min<Index>(10 * d_, 4000), 4 * d_}), d_);
     starts_into(window);
     if (window.count > 1) learn(window, search);
     descend(window, search);
@@ -372,7 +394,10 @@ class SampleRun {
       if (finds_step) set_length();
       if (next < ends.size()) {
         const Index length = ends[next] - begin;
-        if (t + 1 > begin + length / 2) collect(window, length - length / 2, t);
+        if (t + 1 > begin + length / 2) {
+          refresh_scores();
+          collect(window, length - length / 2, t);
+        }
         if (t + 1 == ends[next]) {
           restart_frozen(t + 1 - begin);
           kernel_.learn(all_chains());
@@ -523,12 +548,21 @@ class SampleRun {
       while (blocks_.cut().first(b) + blocks_.cut().size(b) <= chain) ++b;
       const extend::Chains<T>& c = blocks_[b].chains;
       const Index row = chain - blocks_.cut().first(b);
-      if (!c.lost[row]) window.add(c.X, c.S, row, chain % 2 == 1);
+      // Two groups of chains; of one chain, stretches of eight steps in turn.
+      const Index group = wanted > 1 ? chain * wanted / options_.chains : t / 8;
+      if (!c.lost[row]) window.add(c.X, c.S, row, group % 2 == 1);
     }
   }
 
+  // Kernels that keep no score have the one of another state in S, or none.
+  void refresh_scores() {
+    if (kernel_.keeps_score()) return;
+    each([&](RunTarget<T>& target, Index b) { blocks_[b].chains.S = target.get().score(blocks_[b].chains.X); });
+  }
+
   void starts_into(Window& window) {
-    if (knows_energy_ || kernel_.keeps_score()) collect(window, 1);
+    refresh_scores();
+    collect(window, 1);
   }
 
   // The metric of a window of states in the present one's coordinates; all chains go over to its coordinates.
@@ -594,10 +628,10 @@ class SampleRun {
     c.measure = false;
     if (warm_up_ > 0) c.reset_counts_of_steps();
     if (full_) block.watch.start(c, !adjusted_ && langevin_);
-    if (full_ && looks_.count > 0) block.looks.reset(c.X.rows(), d_, knows_energies());
+    if (full_ && looks_.count > 0) block.looks.reset(c.X.rows(), d_, knows_energies(), looks_.batches(options_.chains));
     if (b != 0) return;
     centre_ = to_model(target, c.X, block.X).row(0).transpose().template cast<double>();
-    if (knows_energies()) energy_centre_ = static_cast<double>(c.f[0]);
+    if (knows_energies() && std::isfinite(c.f[0])) energy_centre_ = static_cast<double>(c.f[0]);
   }
 
   void advance(RunTarget<T>& target, Index b, Index from, Index until) {
@@ -644,6 +678,7 @@ class SampleRun {
   void add_look(RunTarget<T>& target, Index look, Block& block) {
     extend::Chains<T>& c = block.chains;
     const bool langevin_score = !kernel_.keeps_score() && langevin_ && !adjusted_;
+    c.keep_score = false;
     if (langevin_score) block.S = c.S;
     if (!kernel_.keeps_score() && !langevin_score) block.S.resize(0, 0);
     if (block.S.size() > 0 && !target.map().is_identity()) {
@@ -651,7 +686,7 @@ class SampleRun {
       target.map().score_to_x(block.S_y, block.S);
     }
     const int half = 2 * look < looks_.count ? 0 : 1;
-    block.looks.add(half, to_model(target, block.look_Y, block.X), block.S, centre_,
+    block.looks.add(look, looks_.count, to_model(target, block.look_Y, block.X), block.S, centre_,
                     langevin_ ? kernel_.temperature() : 1);
     if (knows_energies()) block.looks.add_energies(half, block.looks.look_energy, energy_centre_);
   }
@@ -710,7 +745,7 @@ class SampleRun {
     found.acceptance = draws_.acceptance.mean();
     found.judged = full_;
     found.adjusted = adjusted_;
-    found.walls = draws_.non_finite > 0;
+    found.walls = static_cast<double>(draws_.non_finite) > 0.01 * static_cast<double>(done_ * options_.chains);
     if (full_ && !stopped_) judge_looks(found.looks);
     draws_.r_hat = found.looks.r_hat;
     conclude(found, stopped_, done_, options_.max_r_hat, draws_);

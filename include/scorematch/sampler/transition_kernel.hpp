@@ -19,8 +19,8 @@ namespace extend {
 ///   validate   throws on options out of range
 ///   start      what has to be known at the present points before the first step
 ///   advance    one step of each chain: a pure function of target, chains and the step's noise
-/// A kernel that has `step` and `temperature` is taken for Langevin's: its chains are judged by what follows. One may
-/// have
+/// A kernel that has `step` and `temperature` is taken for Langevin's: its chains are judged by what follows, and where
+/// chains.keep_score is set its step leaves the score where it began in chains.S. One may have
 ///   settle(target, chains)   moves default starts that its step could not leave
 ///   target_acceptance        static: the mean acceptance at which its `step` is best; a warm-up then finds the step,
 ///                            from chains.probability, which extend::metropolis writes
@@ -38,6 +38,23 @@ concept TransitionKernel = std::copyable<K> &&
   kernel.start(target, chains);
   kernel.advance(target, chains, noise);
 };
+
+/// Whether chains.S is the score at chains.X after each step of a kernel.
+template <class K>
+inline constexpr bool keeps_score = false;
+template <class K>
+requires requires {
+  { K::keeps_score } -> std::convertible_to<bool>;
+}
+inline constexpr bool keeps_score<K> = K::keeps_score;
+
+/// Throws unless a kernel that `whole` gives temperatures to has none of its own.
+template <class K>
+void require_no_temperature(const K& kernel, const char* whole) {
+  if constexpr (requires { kernel.temperature == 1.0; })
+    require(kernel.temperature == 1.0, {whole, ": the kernel's own temperature is ", kernel.temperature,
+                                        "; it must be 1, for the kernel is given powers of the density"});
+}
 
 }  // namespace extend
 
@@ -207,14 +224,7 @@ class BoundKernel {
     void learn(const std::vector<extend::Chains<T>*>& blocks) override {
       if constexpr (requires { kernel.learn(blocks); }) kernel.learn(blocks);
     }
-    bool keeps_score() const override {
-      if constexpr (requires {
-                      { K::keeps_score } -> std::convertible_to<bool>;
-                    })
-        return K::keeps_score;
-      else
-        return false;
-    }
+    bool keeps_score() const override { return extend::keeps_score<K>; }
 
     K kernel;
   };

@@ -232,13 +232,13 @@ struct adjusted_underdamped_langevin {
   ///@}
 
  private:
-  // The noise of refresh n of a step: the chain's own for the first, of another family after it.
+  // The noise of refresh n of a step: the chain's own for the first, of another seed for each after it.
   template <class T>
   void noise_of(const extend::ChainNoise& noise, Index n, Matrix<T>& Z) const {
     if (n == 0) return noise.normals(Z);
-    fill_normals<T>({noise.seed, extend::Purpose::fresh_momentum}, extend::Ids::from(noise.first_chain), Z.rows(),
-                    noise.step * static_cast<std::uint64_t>(leapfrogs) + static_cast<std::uint64_t>(n), Z.cols(),
-                    Z.data(), Z.rows());
+    const std::uint64_t seed = noise.seed + static_cast<std::uint64_t>(n) * 0x9E3779B97F4A7C15;
+    fill_normals<T>({seed, extend::Purpose::fresh_momentum}, extend::Ids::from(noise.first_chain), Z.rows(), noise.step,
+                    Z.cols(), Z.data(), Z.rows());
   }
 
   // A chain that was rejected is where it was, so that its energy is not the proposal's.
