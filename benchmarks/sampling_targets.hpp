@@ -97,7 +97,7 @@ inline auto banana(const std::string& folder) {
 }
 
 /// Stochastic volatility, non-centred, d = T + 3: x = (μ, logit p, log σ, z), φ = 2p − 1, y_t ~ N(0, exp h_t),
-/// h_1 = μ + σ z_1/√(1 − φ²), h_t = μ + φ (h_{t−1} − μ) + σ z_t, z_t ~ N(0, 1), μ ~ N(0, 5²), p ~ Beta(20, 1.5),
+/// h_1 = μ + σ z_1, h_t = μ + φ (h_{t−1} − μ) + σ z_t, z_t ~ N(0, 1), μ ~ N(0, 5²), p ~ Beta(20, 1.5),
 /// log σ ~ N(−1.2, 0.5²).
 inline auto stochastic_volatility(const std::string& folder) {
   const Eigen::VectorXd square_y = read(folder, "stochastic_volatility.csv", {"y"}).row(0).array().square();
@@ -106,7 +106,7 @@ inline auto stochastic_volatility(const std::string& folder) {
     const auto z = tail(x, T);
     const auto phi = 2.0 * sigmoid(x[1]) - 1.0;
     const auto noise = exp(x[2]) * z;
-    auto h = noise[0] / sqrt(1.0 - square(phi));
+    auto h = noise[0];
     const auto path = sm::stack(static_cast<int>(T),
                                 [&](int t) {
                                   if (t > 0) h = phi * h + noise[t];

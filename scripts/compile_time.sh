@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How long two programs of the library take to compile, against an empty one that includes Eigen/Dense: program.cpp of 20
+# How long three programs of the library take to compile, against an empty one that includes Eigen/Dense: program.cpp of 20
 # lines, and many.cpp of three models with four uses each; from the headers alone and for the target
 # scorematch::precompiled, including all headers or those that they use. Medians of the processor time of $ROUNDS runs
 # each (an odd number, 5 by default) with $CXX -O2 (default g++), taken in turn so that a busy machine slows all. The
@@ -22,9 +22,11 @@ seconds_to_compile() {  # PROGRAM [OPTION…]
 }
 
 variants=("program" "program -DOWN_HEADERS" "program -DSCOREMATCH_PRECOMPILED"
-  "program -DSCOREMATCH_PRECOMPILED -DOWN_HEADERS" "many" "many -DSCOREMATCH_PRECOMPILED")
+  "program -DSCOREMATCH_PRECOMPILED -DOWN_HEADERS" "many" "many -DSCOREMATCH_PRECOMPILED"
+  "inference" "inference -DSCOREMATCH_PRECOMPILED")
 names=("20 lines, all headers" "20 lines, headers it uses" "20 lines, all headers, precompiled"
-  "20 lines, headers it uses, precompiled" "three models, four uses" "three models, four uses, precompiled")
+  "20 lines, headers it uses, precompiled" "three models, four uses" "three models, four uses, precompiled"
+  "likelihoods and errors of three models" "the same, precompiled")
 rounds=${ROUNDS:-5}
 for _ in $(seq "$rounds"); do
   seconds_to_compile empty >>"$times/empty"

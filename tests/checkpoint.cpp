@@ -32,8 +32,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using fixtures::normals;
 using sm::Decay;
+using sm::FitStatus;
 using sm::Index;
-using sm::TrainingStatus;
 
 namespace {
 
@@ -157,7 +157,7 @@ TEST_CASE("A training that is killed goes on to the same bits as one that was no
   options.checkpoint = file.path;
   const auto rest = sm::train(network(), denoising, victims_data(), options);
   CHECK(rest.resumed_at >= 17);
-  CHECK(rest.status == TrainingStatus::finished);
+  CHECK(rest.status == FitStatus::finished);
   CHECK(rest.model.parameters() == whole.model.parameters());
   CHECK(rest.held_out_loss == whole.held_out_loss);
   CHECK(rest.loss.value == whole.loss.value);
@@ -442,7 +442,7 @@ TEST_CASE("A checkpoint at the end of a link is replaced there; one that cannot 
     return true;
   };
   const auto training = sm::train(network(), denoising, X, losing);
-  CHECK(training.status == TrainingStatus::finished);
+  CHECK(training.status == FitStatus::finished);
   CHECK_THAT(training.checkpoint_error, ContainsSubstring(path) && ContainsSubstring("cannot be written"));
   REQUIRE(warnings.size() == 6);
   CHECK(warnings[1].empty());

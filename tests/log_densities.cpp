@@ -8,35 +8,23 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/values.hpp"
 #include "scorematch/posterior/domains.hpp"
 #include "scorematch/posterior/log_density.hpp"
 #include "scorematch/random/stream.hpp"
+#include "value_functions.hpp"
 
 namespace sm = scorematch;
 namespace ld = sm::log_density;
+using fixtures::at;
+using fixtures::Function;
+using fixtures::infinity;
+using fixtures::model_of;
+using fixtures::pi;
+using fixtures::Value;
+using fixtures::Values;
 
 namespace {
-
-using Values = std::vector<double>;
-constexpr double pi = 3.141592653589793, infinity = std::numeric_limits<double>::infinity();
-
-// A function of recorded values: one type for all, which compiles faster. The compiled path:
-// constrained_parameters.cpp.
-using Value = sm::formula::Value;
-using Function = std::function<Value(const Value&)>;
-
-// A function as a model, whose energy it is.
-sm::EnergyModel model_of(sm::Index dimension, const Function& f) {
-  return sm::energy_model(dimension, [&](Value x, sm::formula::Theta) { return f(x); });
-}
-
-// f at one point.
-double at(const Function& f, const Values& x) {
-  const Eigen::MatrixXd X = Eigen::Map<const Eigen::VectorXd>(x.data(), static_cast<sm::Index>(x.size()));
-  return sm::energy_of(model_of(X.rows(), f), X)[0];
-}
 
 // Σ exp f over a grid of d dimensions from −`reach` to `reach`, times the cells' volume: the trapezoidal rule, whose
 // error falls exponentially for functions that are analytic and vanish at the ends.

@@ -37,6 +37,7 @@ namespace {
 struct Number {
   std::string name;
   std::string said;  ///< what a message about it must name
+  double meant = 0;  ///< a value below 0 that stands for something
   std::variant<double*, Index*, int*, std::uint64_t*, char*> place;
 };
 
@@ -121,7 +122,7 @@ void walk_numbers(const std::string& name, const std::vector<Number>& numbers, c
             const std::string call = name + ": " + number.name + " = " + sm::detail::text(value);
             *place = value;
             watch.begin(call);
-            attempt(call, number.said, is_nonsense(value), f);
+            attempt(call, number.said, is_nonsense(value) && static_cast<double>(value) != number.meant, f);
           }
           *place = before;
         },
@@ -133,6 +134,7 @@ struct Member {
   const char* name;
   std::variant<double Options::*, Index Options::*, int Options::*, std::uint64_t Options::*, char Options::*> place;
   const char* said = name;
+  double meant = 0;
 };
 
 /// The walk through these members of `base`, which f makes a call with.
@@ -142,7 +144,7 @@ void walk(const std::string& name, const Options& base, std::initializer_list<Me
   Options options = base;
   std::vector<Number> numbers;
   for (const Member<Options>& member : members) {
-    numbers.push_back({member.name, member.said, {}});
+    numbers.push_back({member.name, member.said, member.meant, {}});
     std::visit([&](auto place) { numbers.back().place = &(options.*place); }, member.place);
   }
   walk_numbers(name, numbers, [&] { f(Options(options)); });  // a copy: progress callbacks count
@@ -339,6 +341,31 @@ TEST_CASE("SampleOptions, langevin, mala") {
   using M = sm::mala;
   walk("mala", M{}, {{"step", &M::step}, {"temperature", &M::temperature}},
        [&](const M& kernel) { (void)sm::sample(energy, kernel, base); });
+}
+
+TEST_CASE("SampleOptions: the warm-up, the metric, and when chains agree") {
+  using O = sm::SampleOptions;
+  const std::initializer_list<Member<O>> members = {
+      {"warm_up", &O::warm_up, "warm_up", O::automatic}, {"max_r_hat", &O::max_r_hat}, {"max_bias", &O::max_bias}};
+  const O base{.chains = 4, .steps = 20, .warm_up = 20, .progress = stop_soon()};
+  walk("mala SampleOptions", base, members, [](const O& o) { (void)sm::sample(energy, sm::mala{.step = 0.1}, o); });
+  walk("SampleOptions alone", base, members, [](const O& o) { (void)sm::sample(energy, o); });
+  struct Deviations {
+    double first = 1, second = 0.5;
+  };
+  walk("Metric::diagonal", Deviations{},
+       {{"first", &Deviations::first, "deviation 0"}, {"second", &Deviations::second, "deviation 1"}},
+       [&](const Deviations& deviations) {
+         O o = base;
+         o.metric = sm::Metric::diagonal(Eigen::Vector2d(deviations.first, deviations.second));
+         (void)sm::sample(energy, sm::langevin{.step = 0.1}, o);
+       });
+  using Form = sm::Metric::Form;
+  for (const Form form : {Form::identity, Form::diagonal, Form::low_rank, Form::dense}) {
+    O o = base;
+    o.metric_form = form;
+    CHECK_NOTHROW(sm::sample(energy, sm::mala{.step = 0.1}, o));
+  }
 }
 
 TEST_CASE("Runs that would take for ever are stopped by their progress callback") {

@@ -28,9 +28,9 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using fixtures::normals;
 using fixtures::refuses;
+using sm::FitStatus;
 using sm::GeneratorStructure;
 using sm::Index;
-using sm::ReverseKlStatus;
 
 namespace {
 
@@ -153,7 +153,7 @@ TEST_CASE("An affine generator becomes its Gaussian target exactly") {
   const Target p;
   const auto start = affine(MatrixXd::Identity(2, 2), VectorXd::Zero(2));
   const sm::ReverseKlFit fit = sm::fit(start, sm::reverse_kl{.iterations = 2500, .batch = 64}, p.energy());
-  CHECK(fit.status == ReverseKlStatus::used_up);
+  CHECK(fit.status == FitStatus::used_up);
   CHECK(fit.iterations == 2500);
   const MatrixXd A = fit.generator.parameter("A"), b = fit.generator.parameter("b");
   CHECK((b - p.mean).norm() < 1e-6);
@@ -216,7 +216,7 @@ TEST_CASE("A learned score beside the generator: q * N(0, σ²I) becomes the tar
   const MatrixXd expected = p.covariance - sigma * sigma * MatrixXd::Identity(2, 2);
   const auto check = [&](const sm::Generator& generator, double margin) {
     const auto fit = sm::fit(generator, options, p.energy(), linear);
-    CHECK(fit.status == ReverseKlStatus::used_up);
+    CHECK(fit.status == FitStatus::used_up);
     CHECK(fit.iterations == 1500);
     const MatrixXd X = sm::generate(fit.generator, 20000, 7);
     const VectorXd mean = X.rowwise().mean();
@@ -266,7 +266,7 @@ TEST_CASE("Training that cannot go on says why, and keeps the last generator tha
   REQUIRE(folded.structure() == GeneratorStructure::triangular);
   CHECK_FALSE(sm::generate_with_density(folded, normals(1, 50, 8)).invertible);
   const auto by_fold = sm::fit(folded, sm::reverse_kl{.iterations = 10}, standard);
-  CHECK(by_fold.status == ReverseKlStatus::not_invertible);
+  CHECK(by_fold.status == FitStatus::not_invertible);
   CHECK(std::string(to_string(by_fold.status)) == "not invertible");
   CHECK(by_fold.iterations == 0);
   CHECK(by_fold.generator.parameters() == folded.parameters());
@@ -276,7 +276,7 @@ TEST_CASE("Training that cannot go on says why, and keeps the last generator tha
       sm::energy_model(1, [](auto x, auto) { return log(x[0]) + x[0]; });  // NaN below 0, with a finite slope
   const auto scaled = sm::generator(1, 1, [](auto z, auto theta) { return exp(theta("s")) * z; });
   const auto by_wall = sm::fit(scaled, sm::reverse_kl{.iterations = 10}, half);
-  CHECK(by_wall.status == ReverseKlStatus::non_finite);
+  CHECK(by_wall.status == FitStatus::non_finite);
   CHECK(by_wall.generator.parameters() == scaled.parameters());
   CHECK_FALSE(std::isfinite(by_wall.last.value));
 
@@ -284,7 +284,7 @@ TEST_CASE("Training that cannot go on says why, and keeps the last generator tha
   const auto stopped = sm::fit(
       scaled, sm::reverse_kl{.iterations = 10, .progress = [](const sm::Progress& now) { return now.done < 4; }},
       standard);
-  CHECK(stopped.status == ReverseKlStatus::stopped);
+  CHECK(stopped.status == FitStatus::stopped);
   CHECK(stopped.iterations == 4);
 }
 

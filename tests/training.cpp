@@ -27,8 +27,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using fixtures::normals;
 using sm::Decay;
+using sm::FitStatus;
 using sm::Index;
-using sm::TrainingStatus;
 
 namespace {
 
@@ -129,7 +129,7 @@ TEST_CASE("A training takes Adam's steps with the schedule, the clipping and the
     CHECK(last.model.parameters()[0] == Approx(a).epsilon(1e-10));
     CHECK(training.model.parameters()[0] == Approx(mean).epsilon(1e-10));
     CHECK(std::abs(a - mean) > 1e-3);
-    CHECK(training.status == TrainingStatus::finished);
+    CHECK(training.status == FitStatus::finished);
     CHECK(training.steps == 40);
     CHECK(training.loss.value == sm::loss(training.model, implicit, X).value);
   }
@@ -191,7 +191,7 @@ TEST_CASE("A training that is stopped anywhere goes on to the same bits") {
                                  .patience = 100,
                                  .seed = 5};
   const auto whole = sm::train(network(), denoising, X, options);
-  CHECK(whole.status == TrainingStatus::finished);
+  CHECK(whole.status == FitStatus::finished);
   CHECK(whole.resumed_at == 0);
   sm::TrainOptions at_the_end = options;  // where no step is left there is nothing to stop
   at_the_end.progress = until(60);
@@ -205,7 +205,7 @@ TEST_CASE("A training that is stopped anywhere goes on to the same bits") {
     for (const Index stop : stops) {
       stopping.progress = until(stop);
       const auto part = sm::train(network(), denoising, X, stopping);
-      CHECK(part.status == TrainingStatus::stopped);
+      CHECK(part.status == FitStatus::stopped);
       CHECK(part.steps == stop);
       CHECK(part.resumed_at == before);
       auto loaded = network();
@@ -279,7 +279,7 @@ TEST_CASE("More steps and more patience: the training that had them from the sta
   const auto stopped = sm::train(wide, implicit, X, early);
   CHECK(end.done == stopped.steps);
   CHECK(end.of == end.done);  // a progress line ends
-  CHECK(stopped.status == TrainingStatus::early_stopped);
+  CHECK(stopped.status == FitStatus::early_stopped);
   CHECK(stopped.steps < 600);
   CHECK(sm::loss(stopped.model, implicit, held_out).value == stopped.held_out_loss);
   same_bits(sm::train(wide, implicit, X, early), stopped);
@@ -494,7 +494,7 @@ TEST_CASE("A training: every outcome is a status with finite parameters") {
   SECTION("a wall on the way: the checkpoint is the last good one") {
     options.checkpoint_every = 0;
     const auto training = sm::train(walled(0.25), implicit, X, options);
-    CHECK(training.status == TrainingStatus::non_finite);
+    CHECK(training.status == FitStatus::non_finite);
     CHECK(training.non_finite == 1);
     CHECK(training.steps > 0);
     CHECK(training.model.parameters()[0] > 0);
@@ -507,7 +507,7 @@ TEST_CASE("A training: every outcome is a status with finite parameters") {
   }
   SECTION("not a number at the start") {
     const auto training = sm::train(walled(-1), implicit, X, options);
-    CHECK(training.status == TrainingStatus::non_finite);
+    CHECK(training.status == FitStatus::non_finite);
     CHECK(training.model.parameters()[0] == -1);
     CHECK(std::isnan(training.loss.value));
     CHECK(training.steps == 0);
@@ -519,11 +519,11 @@ TEST_CASE("A training: every outcome is a status with finite parameters") {
         sm::energy_model(2, [](auto x, auto theta) { return 0.5 * exp(theta("t")) * squared_norm(x); });
     options.learning_rate.peak = 1;
     const auto training = sm::train(collapsing, implicit, zeros, options);
-    CHECK(training.status == TrainingStatus::diverged);
+    CHECK(training.status == FitStatus::diverged);
     CHECK(training.model.parameters().allFinite());
     CHECK(std::isfinite(training.loss.value));
   }
-  for (const auto status : {TrainingStatus::finished, TrainingStatus::stopped, TrainingStatus::early_stopped,
-                            TrainingStatus::diverged, TrainingStatus::non_finite})
+  for (const auto status :
+       {FitStatus::finished, FitStatus::stopped, FitStatus::early_stopped, FitStatus::diverged, FitStatus::non_finite})
     CHECK_FALSE(std::string(sm::to_string(status)).empty());
 }

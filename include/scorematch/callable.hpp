@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include <Eigen/Core>
+#include "scorematch/types.hpp"
 
 namespace scorematch {
 

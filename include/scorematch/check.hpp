@@ -2,7 +2,6 @@
 // (A numerical outcome is never an exception: it is a status in the result.)
 #pragma once
 
-#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <initializer_list>
@@ -12,6 +11,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "scorematch/number_text.hpp"
+#include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -30,18 +31,23 @@ class Part {
   Part(N number) : whole_(static_cast<long long>(number)), kind_(std::is_unsigned_v<N> ? Kind::natural : Kind::whole) {}
 
   void append_to(std::string& all) const {
-    char digits[32];
-    const auto end = kind_ == Kind::real
-                         ? std::to_chars(digits, digits + sizeof digits, number_, std::chars_format::general, 10)
-                     : kind_ == Kind::natural
-                         ? std::to_chars(digits, digits + sizeof digits, static_cast<unsigned long long>(whole_))
-                         : std::to_chars(digits, digits + sizeof digits, whole_);
-    if (kind_ == Kind::words)
-      all += words_;
-    else if (kind_ == Kind::letter)
-      all += static_cast<char>(whole_);
-    else
-      all.append(digits, end.ptr);
+    switch (kind_) {
+      case Kind::words:
+        all += words_;
+        break;
+      case Kind::letter:
+        all += static_cast<char>(whole_);
+        break;
+      case Kind::real:
+        append_rounded(all, number_, 10);
+        break;
+      case Kind::whole:
+        append_shortest(all, whole_);
+        break;
+      case Kind::natural:
+        append_shortest(all, static_cast<unsigned long long>(whole_));
+        break;
+    }
   }
 
  private:
@@ -93,6 +99,7 @@ inline void require_within(Index value, Index least, Index most, const char* arg
 /// Throws unless X is d × N with N ≥ 1, d = `dimension`, and every entry finite; names the first bad column.
 template <class T>
 void require_samples(const MatrixView<T>& X, Index dimension, const char* argument) {
+  SCOREMATCH_KEEP_ORDER;  // differences of a number with itself
   require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and ", X.cols(),
                                   " columns; the model has dimension ", dimension, ", so it must be ", dimension,
                                   " × N, one column per sample", X.cols() == dimension ? " (is it transposed?)" : ""});
@@ -101,7 +108,7 @@ void require_samples(const MatrixView<T>& X, Index dimension, const char* argume
   for (Index column = 0; column < X.cols(); ++column)
     for (Index row = 0; row < X.rows(); ++row) {
       const T number = X.data()[column * X.outerStride() + row];
-      differences += number - number;
+      differences += simd::as_written(number - number);
     }
   if (differences == 0) return;
   for (Index column = 0; column < X.cols(); ++column)

@@ -119,28 +119,8 @@ SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::recording::dot_product
                                                                                        const formula::Value&);
 SCOREMATCH_EXTERN_DOUBLE template formula::Value formula::Theta::declare<start_at>(const std::string&, Index, Index,
                                                                                    const start_at&) const;
-SCOREMATCH_EXTERN_DOUBLE template void fitting::run_training<void>(const TrainOptions&, fitting::TrainingRun&);
-SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_lbfgs<void>(const fitting::Function&,
-                                                                          const fitting::MetricAt&, fitting::HeldOut&,
-                                                                          const FitOptions&, const fitting::Search&,
-                                                                          Eigen::VectorXd&, fitting::FitRun);
-SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::begin_in_units<void>(const fitting::Function&,
-                                                                                const fitting::MetricAt&, double,
-                                                                                const fitting::Function&,
-                                                                                const FitOptions&, fitting::Search&,
-                                                                                Eigen::VectorXd&);
-SCOREMATCH_EXTERN_DOUBLE template fitting::FitRun fitting::by_adam<void>(const fitting::LossAt&,
-                                                                         const fitting::MetricAt&,
-                                                                         const fitting::AdamUnits&, Index, double,
-                                                                         fitting::HeldOut&, const FitOptions&,
-                                                                         Eigen::VectorXd&);
 SCOREMATCH_EXTERN_DOUBLE template class fitting::inner::CarriedStart<void>;
 SCOREMATCH_EXTERN_DOUBLE template formula::Record formula::Recorder::finish<void>(int);
-SCOREMATCH_EXTERN_DOUBLE template fitting::Minimum fitting::minimise<void>(const fitting::Function&,
-                                                                           const fitting::MetricAt&,
-                                                                           const Eigen::VectorXd&,
-                                                                           const fitting::Search&,
-                                                                           const fitting::Observer&);
 SCOREMATCH_EXTERN_DOUBLE template CsvTable read_csv_table<void>(const std::string&, const std::vector<std::string>&,
                                                                 const CsvOptions&);
 

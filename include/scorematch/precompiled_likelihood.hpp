@@ -1,18 +1,14 @@
-// The part of scorematch::precompiled that asks an energy itself, in double: log Z, maximum likelihood, generators, and
-// the linear algebra of closed forms and standard errors.
+// The part of scorematch::precompiled that asks an energy itself, in double: log Z, maximum likelihood, generators.
 #pragma once
 
-#include "scorematch/fit/symmetric_system.hpp"
 #include "scorematch/implicit/generator.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/partition/annealed_importance_sampling.hpp"
 #include "scorematch/partition/importance_sampling.hpp"
 #include "scorematch/partition/quadrature.hpp"
 #include "scorematch/precompiled.hpp"
-
-#ifndef SCOREMATCH_EXTERN_LIKELIHOOD
-#define SCOREMATCH_EXTERN_LIKELIHOOD extern
-#endif
+#include "scorematch/precompiled_inference.hpp"
 
 namespace scorematch {
 
@@ -29,11 +25,15 @@ SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::anneal<double>(const exte
                                                                       const likelihood::AnnealingOptions&,
                                                                       const Eigen::VectorXd&, const Eigen::MatrixXd&,
                                                                       const Eigen::MatrixXd&, LogPartition&);
-SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<EnergyModel>(const maximum_likelihood&,
-                                                                             const Eigen::MatrixXd&, const FitOptions&,
-                                                                             LikelihoodFit<EnergyModel>&);
-SCOREMATCH_EXTERN_LIKELIHOOD template fitting::ScaledSpectrum fitting::scaled_spectrum<void>(const Eigen::MatrixXd&);
-SCOREMATCH_EXTERN_LIKELIHOOD template Eigen::MatrixXd fitting::sparse_basis<void>(Eigen::MatrixXd);
+SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::maximise<double>(const maximum_likelihood&,
+                                                                        likelihood::EnergyFunction<double>&,
+                                                                        const likelihood::ModelAtStart&,
+                                                                        const Eigen::MatrixXd&, const FitOptions&,
+                                                                        Eigen::VectorXd&, LikelihoodOutcome&);
+SCOREMATCH_EXTERN_LIKELIHOOD template class likelihood::ExactFit<double>;
+SCOREMATCH_EXTERN_LIKELIHOOD template void likelihood::minimise_contrast<double>(
+    const noise_contrastive_estimation&, likelihood::EnergyFunction<double>&, const likelihood::ModelAtStart&,
+    const Eigen::MatrixXd&, const FitOptions&, Eigen::VectorXd&, LikelihoodOutcome&);
 SCOREMATCH_EXTERN_LIKELIHOOD template void detail::generate<double>(const Generator&, MatrixView<double>, bool,
                                                                     Generated<double>&);
 

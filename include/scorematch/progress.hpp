@@ -7,8 +7,14 @@
 #include <limits>
 #include <string>
 
+#if defined(_WIN32)
+#include <io.h>
+
+#include <chrono>
+#else
 #include <time.h>
 #include <unistd.h>
+#endif
 
 #include "scorematch/types.hpp"
 
@@ -37,6 +43,14 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 
 namespace detail {
 
+inline bool is_terminal(int descriptor) {
+#if defined(_WIN32)
+  return ::_isatty(descriptor) != 0;
+#else
+  return ::isatty(descriptor) != 0;
+#endif
+}
+
 /// "48 s", "12 min", "3 h 07 min"
 struct Duration {
   explicit Duration(double seconds) {
@@ -60,7 +74,7 @@ inline ProgressCallback progress_line() {
     double next = 0.5;
     bool drawn = false;
   };
-  return [state = State{}, terminal = ::isatty(2) != 0](const Progress& p) mutable {
+  return [state = State{}, terminal = detail::is_terminal(2)](const Progress& p) mutable {
     const bool last = p.done >= p.of;
     if (p.seconds < state.next && !(last && state.drawn)) return true;
     state.next = p.seconds + (terminal ? 0.1 : 10);
@@ -85,9 +99,13 @@ class Stopwatch {
 
  private:
   static double now() {  // POSIX's clock: <chrono> would cost a third of a second to compile
+#if defined(_WIN32)
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+#else
     timespec time{};
     ::clock_gettime(CLOCK_MONOTONIC, &time);
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+#endif
   }
 
   double start_ = now();

@@ -1,6 +1,8 @@
 // The matrix types that every room shares.
 #pragma once
 
+#include "scorematch/requirements.hpp"
+
 #include <Eigen/Core>
 
 #include "scorematch/simd/registers.hpp"

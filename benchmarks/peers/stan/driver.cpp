@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "../../bulk_ess.hpp"
+double bulk_ess(const double* draws, long kept, long chains);  // bulk_ess.cpp
 
 namespace {
 
@@ -82,7 +82,7 @@ int sample(const char* name, stan_model& model, unsigned seed) {
   Eigen::VectorXd bulk(d), mean(d), sd(d);
   for (Eigen::Index j = 0; j < d; ++j) {
     const Eigen::MatrixXd& x = all[static_cast<std::size_t>(j)];
-    bulk[j] = targets::bulk_ess(x);
+    bulk[j] = bulk_ess(x.data(), x.rows(), x.cols());
     if (std::isnan(bulk[j])) bulk[j] = 0;
     mean[j] = x.mean();
     sd[j] = std::sqrt((x.array() - mean[j]).square().sum() / static_cast<double>(x.size() - 1));

@@ -62,14 +62,19 @@ compiled <- function(name) {
   dir.create(folder, recursive = TRUE, showWarnings = FALSE)
   with(list2env(data_of[[name]]()), stan_rdump(ls(), path_of(name, ".data.R"), envir = environment()))
   model <- file.path(sources, paste0(name, ".stan"))
-  made_of <- unlist(lapply(c(model, file.path(sources, "driver.cpp")), readLines))
+  driver <- file.path(sources, c("driver.cpp", "bulk_ess.cpp"))
+  made_of <- unlist(lapply(c(model, driver), readLines))
   record <- path_of(name, ".sources")
   if (file.exists(path_of(name)) && file.exists(record) && identical(readLines(record), made_of)) return(path_of(name))
   header <- file.path(normalizePath(folder), paste0(name, ".hpp"))
   cat(stanc(model, model_name = name)$cppcode, file = header)
   compiler <- Sys.getenv("CXX", "g++")
-  status <- system2(compiler, c(flags, shQuote(paste0("-DSTAN_MODEL=\"", header, "\"")), header_flags(),
-                                file.path(sources, "driver.cpp"), "-o", path_of(name), "-ltbb"))
+  ess <- path_of(name, ".bulk_ess.o")
+  status <- system2(compiler, c("-std=c++20", "-O2", "-march=native", "-w", "-Iinclude", header_flags(), "-c", driver[2],
+                                "-o", ess))
+  if (status != 0) stop("bulk_ess.cpp does not compile")
+  status <- system2(compiler, c(flags, shQuote(paste0("-DSTAN_MODEL=\"", header, "\"")), header_flags(), driver[1], ess,
+                                "-o", path_of(name), "-ltbb"))
   if (status != 0) stop(name, " does not compile")
   writeLines(made_of, record)
   path_of(name)

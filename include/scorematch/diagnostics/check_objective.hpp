@@ -4,15 +4,19 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "scorematch/diagnostics/difference_ladder.hpp"
 #include "scorematch/loss/loss.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/room.hpp"
 
 namespace scorematch {
 
@@ -36,30 +40,46 @@ struct [[nodiscard]] ObjectiveReport {
 
 namespace diagnostics {
 
-struct NoModel {};
+/// What at_point answers in two dimensions.
+struct PointAnswer {
+  double value = 0, curvature_bar = 0;
+  std::array<double, 2> s_bar{};
+  std::vector<double> terms = {};
+};
 
-/// An objective at the points X, with a model's values or pseudo-random ones.
-template <class O, class M>
+/// An objective, perhaps with a model, as its check needs them, whatever their types are.
+struct CheckedObjective {
+  explicit CheckedObjective(objective::BoundObjective<double> bound) : objective(std::move(bound)) {}
+
+  objective::BoundObjective<double> objective;
+  bool half_squared_score = false;  ///< what the objective says of itself
+  std::function<PointAnswer(const std::array<double, 2>& s, double curvature)> at_point = {};  ///< empty: it has none
+  /// A model's values; empty: pseudo-random ones.
+  std::function<void(const extend::Points<double>&, extend::ScoreValues<double>&)> values = {};
+  /// The mean loss with its θ-gradient, of a model that can be trained; else empty.
+  std::function<Loss(const Eigen::VectorXd& theta)> loss_at = {};
+  Eigen::VectorXd theta = {};  ///< where the gradient is compared
+};
+
+/// An objective at the points X. A template, so that programs that check no objective do not compile it.
+template <class Real>
 class ObjectiveCheck {
-  // Eigen's types as if they depended on O: programs that check no objective do not compile them.
-  using MatrixXd = detail::DependentMatrix<O>;
-  using VectorXd = detail::DependentVector<O>;
-  using Notes = typename O::template Notes<double>;
-  static constexpr bool has_model = !std::is_same_v<M, NoModel>;
+  using MatrixXd = Matrix<Real>;
+  using VectorXd = Vector<Real>;
 
   /// The objective's answer for some of the samples, in some order.
   struct Answer {
     Index count = 0, rows = 0;  ///< of samples; with padding
     extend::Samples<double> samples;
     extend::Points<double> points;
-    Notes notes;
+    extend::Room notes;
     extend::ScoreValues<double> values;
     extend::Losses<double> losses;
   };
 
  public:
-  ObjectiveCheck(const O& objective, const M& model, const MatrixXd& X)
-      : objective_(objective), model_(model), X_(X), d_(X.rows()), B_(X.cols()) {
+  ObjectiveCheck(const CheckedObjective& checked, const MatrixXd& X)
+      : checked_(checked), objective_(checked.objective), X_(X), d_(X.rows()), B_(X.cols()) {
     for (Index i = 0; i < B_; ++i) order_.push_back(i);
   }
 
@@ -79,9 +99,9 @@ class ObjectiveCheck {
     check_adjoint("bar.curvature", all, &extend::ScoreValues<double>::curvature,
                   &extend::ScoreAdjoints<double>::curvature, 1);
     check_promises(all);
-    check_half_squared_score(all);
-    check_at_point();
-    if constexpr (has_model) check_gradient();
+    if (checked_.half_squared_score) check_half_squared_score(all);
+    if (checked_.at_point) check_at_point();
+    if (checked_.loss_at) check_gradient();
     report_.passed = all_right(report_.entries);
     return report_;
   }
@@ -99,9 +119,8 @@ class ObjectiveCheck {
   }
 
   objective::Asked asked(const Answer& a) const {
-    Index levels = 0;
-    if constexpr (requires { objective_.level_names(); }) levels = static_cast<Index>(objective_.level_names().size());
-    return {a.rows, a.count, static_cast<Index>(objective_.term_names().size()), levels, true};
+    return {a.rows, a.count, static_cast<Index>(objective_.term_names().size()),
+            static_cast<Index>(objective_.level_names().size()), true};
   }
 
   // Samples are the columns `columns` of X; the values are those of the same samples and runs whatever the order.
@@ -113,10 +132,8 @@ class ObjectiveCheck {
     objective::gather_samples<double>(X_, {columns.data(), columns.size()}, 0, count, rows, draw, a.samples);
     objective::prepare_points(objective_, a.samples, a.points, a.notes);
     a.points.gradient = true;
-    if constexpr (has_model) {
-      const auto bound = detail::bind<double>(model_);
-      typename std::remove_const_t<decltype(bound)>::Workspace workspace;
-      bound.evaluate(a.points, workspace, a.values);
+    if (checked_.values) {
+      checked_.values(a.points, a.values);
     } else {
       const Index asked_rows = a.points.X.rows();
       const auto fill = [&](auto& numbers, Index cols, std::uint64_t what) {
@@ -275,131 +292,119 @@ class ObjectiveCheck {
 
   // Closed forms rely on it.
   void check_half_squared_score(const Answer& all) {
-    if constexpr (requires {
-                    { objective_.half_squared_score() } -> std::same_as<bool>;
-                  }) {
-      if (!objective_.half_squared_score()) return;
-      const bool asks_s = all.points.along != extend::Along::given || all.points.score;
-      Answer moved = answer_with(all);
-      moved.values = all.values;
-      MatrixXd change = MatrixXd::Zero(all.points.X.rows(), d_);
-      Stream stream({.seed = 4});
-      if (asks_s)
-        for (Index j = 0; j < d_; ++j)
-          for (Index i = 0; i < change.rows(); ++i) change(i, j) = stream.normal() * unit_of(all.values.S(i, j));
-      if (asks_s) moved.values.S += change;
-      if (all.points.along != extend::Along::none) moved.values.curvature.array() += 1;
-      if (all.points.along == extend::Along::given) moved.values.slopes.array() += 1;
-      score(moved);
-      bool holds = asks_s;
-      if (asks_s) {
-        const MatrixXd expected = all.losses.bar.S + change;
-        holds = (moved.losses.bar.S - expected).norm() <= 1e-9 * (1 + expected.norm());
-      }
-      if (all.points.along != extend::Along::none)
-        holds = holds && (moved.losses.bar.curvature - all.losses.bar.curvature).norm() <=
-                             1e-9 * (1 + all.losses.bar.curvature.norm());
-      if (all.points.along == extend::Along::given)
-        holds = holds &&
-                (moved.losses.bar.slopes - all.losses.bar.slopes).norm() <= 1e-9 * (1 + all.losses.bar.slopes.norm());
-      if (holds)
-        pass("half_squared_score");
-      else
-        fail("half_squared_score",
-             "half_squared_score() is true, but the loss is not ½‖s‖² plus what is linear in s and the curvature: "
-             "closed_form would be wrong");
+    const bool asks_s = all.points.along != extend::Along::given || all.points.score;
+    Answer moved = answer_with(all);
+    moved.values = all.values;
+    MatrixXd change = MatrixXd::Zero(all.points.X.rows(), d_);
+    Stream stream({.seed = 4});
+    if (asks_s)
+      for (Index j = 0; j < d_; ++j)
+        for (Index i = 0; i < change.rows(); ++i) change(i, j) = stream.normal() * unit_of(all.values.S(i, j));
+    if (asks_s) moved.values.S += change;
+    if (all.points.along != extend::Along::none) moved.values.curvature.array() += 1;
+    if (all.points.along == extend::Along::given) moved.values.slopes.array() += 1;
+    score(moved);
+    bool holds = asks_s;
+    if (asks_s) {
+      const MatrixXd expected = all.losses.bar.S + change;
+      holds = (moved.losses.bar.S - expected).norm() <= 1e-9 * (1 + expected.norm());
     }
+    if (all.points.along != extend::Along::none)
+      holds = holds && (moved.losses.bar.curvature - all.losses.bar.curvature).norm() <=
+                           1e-9 * (1 + all.losses.bar.curvature.norm());
+    if (all.points.along == extend::Along::given)
+      holds = holds &&
+              (moved.losses.bar.slopes - all.losses.bar.slopes).norm() <= 1e-9 * (1 + all.losses.bar.slopes.norm());
+    if (holds)
+      pass("half_squared_score");
+    else
+      fail("half_squared_score",
+           "half_squared_score() is true, but the loss is not ½‖s‖² plus what is linear in s and the curvature: "
+           "closed_form would be wrong");
   }
 
-  // What fused loops take instead of `score`, in two dimensions.
+  // What fused loops take instead of `score`, in two dimensions and with pseudo-random values.
   void check_at_point() {
-    using Terms = std::remove_cvref_t<decltype(objective_.term_names())>;
-    if constexpr (requires { std::tuple_size<Terms>::value; }) {
-      constexpr std::size_t terms = std::tuple_size_v<Terms>;
-      std::array<double, 2> s{}, s_bar{};
-      std::array<double, terms> term{};
-      double curvature = 0, value = 0, curvature_bar = 0;
-      if constexpr (requires { objective_.at_point(s, curvature, value, term, s_bar, curvature_bar); }) {
-        const MatrixXd plane = Stream({.seed = 5}).normals(8).reshaped(2, 4);
-        const NoModel none;
-        ObjectiveCheck<O, NoModel> flat(objective_, none, plane);
-        flat.check_at_point_of(*this, s, curvature, value, term, s_bar, curvature_bar);
-      }
-    }
-  }
-
- public:  // of the check of another model
-  template <class Other, class S, class Terms>
-  void check_at_point_of(Other& other, S& s, double& curvature, double& value, Terms& term, S& s_bar,
-                         double& curvature_bar) {
-    Answer all;
-    ask(order_, 0, all);
-    bool agrees = all.points.along == extend::Along::axes && all.points.X.rows() == all.rows;
-    for (Index i = 0; i < B_ && agrees; ++i) {
-      s = {all.values.S(i, 0), all.values.S(i, 1)};
-      curvature = all.values.curvature[i];
-      objective_.at_point(s, curvature, value, term, s_bar, curvature_bar);
-      agrees = close(value, all.losses.value[i]) && close(curvature_bar, all.losses.bar.curvature[i]) &&
-               close(s_bar[0], all.losses.bar.S(i, 0)) && close(s_bar[1], all.losses.bar.S(i, 1));
-      for (std::size_t k = 0; k < term.size(); ++k)
-        agrees = agrees && close(term[k], all.losses.terms(i, static_cast<Index>(k)));
-    }
-    other.report_at_point(agrees);
-  }
-  void report_at_point(bool agrees) {
-    if (agrees)
+    CheckedObjective alone(objective_);
+    const MatrixXd plane = Stream({.seed = 5}).normals(8).reshaped(2, 4);
+    if (ObjectiveCheck(alone, plane).agrees_at_points(checked_))
       pass("at_point");
     else
       fail("at_point", "at_point and score, along the axes, must give the same loss, terms and derivatives");
   }
 
- private:
-  // All together: the gradient with respect to θ, as fits see it.
-  void check_gradient() {
-    if constexpr (detail::AnyTrainableModel<M>) {
-      const VectorXd theta = model_.parameters();
-      if (theta.size() == 0) return report_.entries.push_back({{}, "gradient", "the model has no parameters"});
-      M other = model_;
-      const auto loss_at = [&](const VectorXd& at) {
-        other.set_parameters(at);
-        return loss_and_gradient(other, objective_, X_);
-      };
-      const Loss present = loss_at(theta);
-      Ladder ladder(rungs, Rung(theta.size(), 1));
-      for (int rung = 0; rung < rungs; ++rung)
-        for (Index k = 0; k < theta.size(); ++k) {
-          const double h = step_of(rung) * unit_of(theta[k]);
-          const auto value = [&](double step) {
-            VectorXd at = theta;
-            at[k] += step;
-            return Eigen::RowVectorXd::Constant(1, loss_at(at).value);
-          };
-          ladder[static_cast<std::size_t>(rung)].add(k, value(h), value(-h),
-                                                     Eigen::RowVectorXd::Constant(1, present.value), h);
-        }
-      compare_with(ladder, "gradient", present.gradient, "theta").column = -1;
+  bool agrees_at_points(const CheckedObjective& checked) const {
+    Answer all;
+    ask(order_, 0, all);
+    bool agrees = all.points.along == extend::Along::axes && all.points.X.rows() == all.rows;
+    for (Index i = 0; i < B_ && agrees; ++i) {
+      const PointAnswer point = checked.at_point({all.values.S(i, 0), all.values.S(i, 1)}, all.values.curvature[i]);
+      agrees = close(point.value, all.losses.value[i]) && close(point.curvature_bar, all.losses.bar.curvature[i]) &&
+               close(point.s_bar[0], all.losses.bar.S(i, 0)) && close(point.s_bar[1], all.losses.bar.S(i, 1));
+      for (std::size_t k = 0; k < point.terms.size(); ++k)
+        agrees = agrees && close(point.terms[k], all.losses.terms(i, static_cast<Index>(k)));
     }
+    return agrees;
   }
 
-  const O& objective_;
-  const M& model_;
+  // All together: the gradient with respect to θ, as fits see it.
+  void check_gradient() {
+    const VectorXd& theta = checked_.theta;
+    if (theta.size() == 0) return report_.entries.push_back({{}, "gradient", "the model has no parameters"});
+    const Loss present = checked_.loss_at(theta);
+    Ladder ladder(rungs, Rung(theta.size(), 1));
+    for (int rung = 0; rung < rungs; ++rung)
+      for (Index k = 0; k < theta.size(); ++k) {
+        const double h = step_of(rung) * unit_of(theta[k]);
+        const auto value = [&](double step) {
+          VectorXd at = theta;
+          at[k] += step;
+          return Eigen::RowVectorXd::Constant(1, checked_.loss_at(at).value);
+        };
+        ladder[static_cast<std::size_t>(rung)].add(k, value(h), value(-h),
+                                                   Eigen::RowVectorXd::Constant(1, present.value), h);
+      }
+    compare_with(ladder, "gradient", present.gradient, "theta").column = -1;
+  }
+
+  const CheckedObjective& checked_;
+  const objective::BoundObjective<double>& objective_;
   const MatrixXd X_;
   Index d_, B_;
   std::vector<Index> order_;
   ObjectiveReport report_;
 };
 
-/// As scorematch::check_objective, for X in double; NoModel{} for pseudo-random values.
-template <class O, class M>
-ObjectiveReport check_objective(const O& objective, const M& model, const detail::DependentMatrix<O>& X) {
+/// An objective by itself, once it accepts X. Where `terms`, the list of term names, has a size that is known when it
+/// is compiled, the objective may have at_point.
+template <class O>
+CheckedObjective checked(const O& objective, MatrixView<double> X) {
   static_assert(
       extend::Objective<O, double>,
       "an objective must provide  validate, deterministic, term_names, prepare and score  as in concepts.hpp");
   objective.validate();
   if constexpr (requires { objective.validate_for(X.rows(), X.cols()); }) objective.validate_for(X.rows(), X.cols());
-  if constexpr (requires(MatrixView<double> data) { objective.template validate_data<double>(data); })
-    objective.template validate_data<double>(MatrixView<double>(X));
-  return ObjectiveCheck<O, M>(objective, model, X).run();
+  if constexpr (requires { objective.template validate_data<double>(X); }) objective.template validate_data<double>(X);
+  CheckedObjective result{objective::BoundObjective<double>(objective)};
+  if constexpr (requires {
+                  { objective.half_squared_score() } -> std::same_as<bool>;
+                })
+    result.half_squared_score = objective.half_squared_score();
+  using Terms = std::remove_cvref_t<decltype(objective.term_names())>;
+  if constexpr (requires { std::tuple_size<Terms>::value; }) {
+    using Numbers = std::array<double, std::tuple_size_v<Terms>>;
+    if constexpr (requires(std::array<double, 2> s, double number, Numbers terms) {
+                    objective.at_point(s, number, number, terms, s, number);
+                  })
+      result.at_point = [&objective](std::array<double, 2> s, double curvature) {
+        PointAnswer answer;
+        Numbers terms{};
+        objective.at_point(s, curvature, answer.value, terms, answer.s_bar, answer.curvature_bar);
+        answer.terms.assign(terms.begin(), terms.end());
+        return answer;
+      };
+  }
+  return result;
 }
 
 }  // namespace diagnostics
@@ -421,9 +426,9 @@ ObjectiveReport check_objective(const O& objective, const M& model, const detail
 /// Throws std::invalid_argument for an empty X, a non-finite entry (with its column), and what the objective refuses.
 template <class O, class Derived>
 ObjectiveReport check_objective(const O& objective, const Eigen::MatrixBase<Derived>& X) {
-  const detail::DependentMatrix<O> points = X.template cast<double>();
+  const Matrix<double> points = X.template cast<double>();
   extend::require_samples<double>(points, points.rows(), "X");
-  return diagnostics::check_objective(objective, diagnostics::NoModel{}, points);
+  return diagnostics::ObjectiveCheck<double>(diagnostics::checked(objective, points), points).run();
 }
 
 /// The same with the score, slopes and curvature of a model, and
@@ -432,9 +437,25 @@ template <class O, class M, class Derived>
 ObjectiveReport check_objective(const O& objective, const M& model, const Eigen::MatrixBase<Derived>& X) {
   ObjectiveReport report;
   if constexpr (detail::check_model<M>()) {
-    const detail::DependentMatrix<O> points = X.template cast<double>();
+    const Matrix<double> points = X.template cast<double>();
     extend::require_samples<double>(points, static_cast<Index>(model.dimension()), "X");
-    report = diagnostics::check_objective(objective, model, points);
+    diagnostics::CheckedObjective checked = diagnostics::checked(objective, points);
+    const extend::BoundModel<double> bound = detail::bind<double>(model);
+    checked.values = [&bound](const extend::Points<double>& at, extend::ScoreValues<double>& values) {
+      extend::Room workspace;
+      bound.evaluate(at, workspace, values);
+    };
+    if constexpr (detail::AnyTrainableModel<M>) {
+      checked.theta = model.parameters();
+      checked.loss_at = [function = std::make_shared<objective::LossFunction<double>>(
+                             objective::loss_function<double>(model, objective, points))](const Eigen::VectorXd& at) {
+        Loss loss;
+        function->bind(at);
+        function->evaluate({}, true, loss);
+        return loss;
+      };
+    }
+    report = diagnostics::ObjectiveCheck<double>(checked, points).run();
   }
   return report;
 }

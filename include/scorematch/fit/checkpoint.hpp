@@ -13,8 +13,6 @@
 // Noise and the order of minibatches have no state: they follow from seeds and the number of steps.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -29,12 +27,11 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/fit/minibatches.hpp"
+#include "scorematch/io/byte_order.hpp"
 #include "scorematch/io/file.hpp"
 #include "scorematch/named_parameter.hpp"
 
 namespace scorematch::fitting {
-
-static_assert(std::endian::native == std::endian::little, "checkpoints are written by little-endian machines");
 
 inline constexpr int checkpoint_version = 1;
 inline constexpr std::string_view checkpoint_magic = "scorematch-checkpoint ";
@@ -52,11 +49,11 @@ class Digest {
     std::size_t at = 0;
     for (std::uint64_t word; at + sizeof word <= bytes.size(); at += sizeof word) {
       std::memcpy(&word, bytes.data() + at, sizeof word);
-      add(word);
+      add(io::little_endian(word));
     }
     std::uint64_t rest = 0;
     std::memcpy(&rest, bytes.data() + at, bytes.size() - at);
-    add(rest);
+    add(io::little_endian(rest));
     add(bytes.size());
   }
 
@@ -141,20 +138,28 @@ class ByteWriter {
   }
 
  private:
-  void put(Index number) { raw(&number, sizeof number); }
-  void put(double number) { raw(&number, sizeof number); }
+  void put(Index number) { put_word(std::int64_t{number}); }
+  void put(double number) { put_word(number); }
   void put(const std::string& text) {
     put(static_cast<Index>(text.size()));
     bytes_ += text;
   }
   void put(const Eigen::VectorXd& numbers) {
     put(numbers.size());
-    raw(numbers.data(), static_cast<std::size_t>(numbers.size()) * sizeof(double));
+    if constexpr (io::is_little_endian)
+      raw(numbers.data(), static_cast<std::size_t>(numbers.size()) * sizeof(double));
+    else
+      for (const double number : numbers) put_word(number);
   }
   template <class Element>
   void put(std::vector<Element>& elements) {
     put(static_cast<Index>(elements.size()));
     for (Element& element : elements) visit(*this, element);
+  }
+  template <class Word>
+  void put_word(Word word) {
+    word = io::little_endian(word);
+    raw(&word, sizeof word);
   }
   void raw(const void* from, std::size_t size) { bytes_.append(static_cast<const char*>(from), size); }
 
@@ -175,8 +180,12 @@ class ByteReader {
   [[noreturn]] void malformed() const { io::file_error(path_, "is a malformed checkpoint"); }
 
  private:
-  void get(Index& number) { std::memcpy(&number, take(sizeof number), sizeof number); }
-  void get(double& number) { std::memcpy(&number, take(sizeof number), sizeof number); }
+  void get(Index& number) {
+    const auto word = get_word<std::int64_t>();
+    number = static_cast<Index>(word);
+    if (number != word) malformed();  // on a machine of 32 bits
+  }
+  void get(double& number) { number = get_word<double>(); }
   void get(std::string& text) {
     const std::size_t size = count(1);
     text.assign(take(size), size);
@@ -184,14 +193,24 @@ class ByteReader {
   void get(Eigen::VectorXd& numbers) {
     const std::size_t size = count(sizeof(double));
     numbers.resize(static_cast<Index>(size));
-    if (size > 0) std::memcpy(numbers.data(), take(size * sizeof(double)), size * sizeof(double));
+    if constexpr (io::is_little_endian) {
+      if (size > 0) std::memcpy(numbers.data(), take(size * sizeof(double)), size * sizeof(double));
+    } else {
+      for (double& number : numbers) number = get_word<double>();
+    }
   }
   template <class Element>
   void get(std::vector<Element>& elements) {
-    elements.resize(count(2 * sizeof(Index)));
+    elements.resize(count(2 * sizeof(std::int64_t)));
     for (Element& element : elements) visit(*this, element);
   }
 
+  template <class Word>
+  Word get_word() {
+    Word word;
+    std::memcpy(&word, take(sizeof word), sizeof word);
+    return io::little_endian(word);
+  }
   std::size_t count(std::size_t least_size) {
     Index number = 0;
     get(number);
@@ -216,10 +235,7 @@ class CheckpointFile {
 
   const std::string& path() const { return path_; }
 
-  bool exists() const {
-    struct ::stat found;
-    return ::lstat(path_.c_str(), &found) == 0;
-  }
+  bool exists() const { return io::exists(path_); }
 
   void pack(Checkpoint& checkpoint, MinibatchState& state) {
     bytes_ = checkpoint_magic;
@@ -236,11 +252,11 @@ class CheckpointFile {
   void write(const Eigen::VectorXd& answer) {
     ByteWriter out(bytes_);
     out(answer);
-    const std::uint64_t size = bytes_.size() - head_ - sizeof size;
+    const std::uint64_t size = io::little_endian(std::uint64_t{bytes_.size() - head_ - sizeof(std::uint64_t)});
     std::memcpy(bytes_.data() + head_, &size, sizeof size);
     Digest digest;
     digest.add_bytes(std::string_view(bytes_).substr(head_));
-    const std::uint64_t checksum = digest.value();
+    const std::uint64_t checksum = io::little_endian(digest.value());
     bytes_.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
     io::OutputFile file(path_);
     file.write(bytes_);
@@ -265,13 +281,14 @@ class CheckpointFile {
     const std::string_view rest = std::string_view(file).substr(static_cast<std::size_t>(stop + 1 - file.data()));
     std::uint64_t size = 0, checksum = 0;
     if (rest.size() >= sizeof size) std::memcpy(&size, rest.data(), sizeof size);
+    size = io::little_endian(size);
     if (rest.size() < 2 * sizeof size || size > rest.size() - 2 * sizeof size)
       io::file_error(path_, "is a truncated checkpoint: it has ", file.size(), " bytes and should have more");
-    const std::string_view summed = rest.substr(0, sizeof size + size);
+    const std::string_view summed = rest.substr(0, sizeof size + static_cast<std::size_t>(size));
     std::memcpy(&checksum, rest.data() + summed.size(), sizeof checksum);
     Digest digest;
     digest.add_bytes(summed);
-    if (checksum != digest.value() || rest.size() != summed.size() + sizeof checksum)
+    if (io::little_endian(checksum) != digest.value() || rest.size() != summed.size() + sizeof checksum)
       io::file_error(path_, "is a damaged checkpoint: its checksum is not that of its content");
 
     ByteReader in(path_, summed.substr(sizeof size));

@@ -32,8 +32,7 @@ namespace fitting {
 
 /// Equal numbers (rounded ones, counts) spread evenly over what is nearer to them than to other numbers. `x` ascends;
 /// some numbers differ.
-template <class = void>
-std::vector<double> spread_ties(const std::vector<double>& x) {
+inline std::vector<double> spread_ties(const std::vector<double>& x) {
   std::vector<double> spread = x;
   for (std::size_t from = 0, to; from < x.size(); from = to) {
     to = from;
@@ -54,8 +53,7 @@ struct GapLaws {
   double outward = 0, inward = 0;
   double largest = 0;  ///< gap, beside their mean
 };
-template <class = void>
-GapLaws gap_laws(const std::vector<double>& y, std::size_t k) {
+inline GapLaws gap_laws(const std::vector<double>& y, std::size_t k) {
   double gaps = 0, from_edge = 0, to_edge = 0, orders = 0, largest = 0;
   for (std::size_t i = 1; i <= k; ++i) {
     const double gap = y[i] - y[i - 1];
@@ -74,8 +72,7 @@ GapLaws gap_laws(const std::vector<double>& y, std::size_t k) {
 /// looked at. Windows hold the two smallest values whole, however many samples have them: within equal numbers all gaps
 /// are alike. Where a window holds a small cluster, with both its tails, its outer parts tell; where it ends beyond
 /// one, gaps grow inward.
-template <class = void>
-detail::SharpEdge lower_edge(const std::vector<double>& x) {
+inline detail::SharpEdge lower_edge(const std::vector<double>& x) {
   detail::SharpEdge best;
   best.at = x.front();
   const std::vector<double> y = spread_ties(x);
@@ -136,8 +133,7 @@ std::vector<SharpEdge> sharp_edges(const Eigen::MatrixBase<Derived>& X) {
 }
 
 /// In words, one line per edge: "row 2 ends sharply at its smallest value, 0 …". Rows may have names.
-template <class = void>
-std::string describe_edges(const std::vector<SharpEdge>& edges, const std::vector<std::string>& names = {}) {
+inline std::string describe_edges(const std::vector<SharpEdge>& edges, const std::vector<std::string>& names = {}) {
   std::string all;
   for (const SharpEdge& edge : edges) {
     const auto row = static_cast<std::size_t>(edge.row);

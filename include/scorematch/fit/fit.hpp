@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "scorematch/fit/fit_status.hpp"
 #include "scorematch/fit/gradient_noise.hpp"
 #include "scorematch/fit/inspect_data.hpp"
 #include "scorematch/fit/minibatches.hpp"
@@ -67,53 +68,6 @@ struct FitOptions {
                     {"FitOptions: held_out has no columns; at least one sample is needed (or leave it empty, 0 × 0)"});
   }
 };
-
-/// How a fit ended.
-enum class FitStatus {
-  converged,  ///< lbfgs: the next step would change the score by less than FitOptions::tolerance of its size (or by
-              ///< what rounding of θ does), and, of up to 60 parameters, the loss curves up there; adam: the gradient
-              ///< is within its own standard error, and the next step would change the score by less than a tenth
-  used_up,    ///< all iterations allowed were taken: the usual end of adam, which cannot tell how far it is; lbfgs had
-              ///< not converged
-  stopped,    ///< by the progress callback
-  stalled,  ///< lbfgs: no further decrease can be resolved at working precision, a wall of non-finite losses is in the
-            ///< way, the search ended at a saddle, or a number of θ ran off to where it changes nothing (see
-            ///< Fit::warnings)
-  noisy,    ///< the least loss of one draw of the noise, but other draws would change the score by more than a third of
-            ///< its size
-  plateau,  ///< the loss is stationary, but no lower than that of a score which is 0 everywhere: nothing was learned
-  early_stopped,  ///< the held-out loss had stopped to improve
-  diverged,       ///< the loss falls without bound
-  non_finite,     ///< the loss or its gradient was not finite where the fit started, or, in adam, where it went
-  stuck,          ///< contrastive divergence: chains of the model do not move, so that nothing was learned from them
-};
-
-/// The status in a word or two.
-inline const char* to_string(FitStatus status) {
-  switch (status) {
-    case FitStatus::converged:
-      return "converged";
-    case FitStatus::used_up:
-      return "iterations used up";
-    case FitStatus::stopped:
-      return "stopped";
-    case FitStatus::stalled:
-      return "stalled";
-    case FitStatus::noisy:
-      return "noisy";
-    case FitStatus::plateau:
-      return "plateau";
-    case FitStatus::early_stopped:
-      return "early-stopped";
-    case FitStatus::diverged:
-      return "diverged";
-    case FitStatus::non_finite:
-      return "non-finite";
-    case FitStatus::stuck:
-      return "stuck";
-  }
-  return "";
-}
 
 /// The result of a fit, whatever happened. `model` holds the best finite parameters seen (adam: the last; before a
 /// non-finite loss: those of the best pass); with held-out data those of the least held-out loss, whatever the status.
@@ -231,9 +185,8 @@ inline constexpr Index most_in_units = 64;
 /// Begins a run: moves θ to the minimum of `in_units`, the same loss with each coordinate in the data's own units,
 /// unless that raises `loss`. Of `search` it takes iterations, and sets what was learned. The losses that it reports
 /// are those of `loss`. Where the loss in units falls below `floor` the run is `unbounded`.
-template <class = void>
-FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
-                      const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
+inline FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double floor, const Function& loss,
+                             const FitOptions& options, Search& search, Eigen::VectorXd& theta) {
   const detail::Stopwatch watch;
   FitRun run;
   Eigen::VectorXd present, gradient;
@@ -270,9 +223,8 @@ FitRun begin_in_units(const Function& in_units, const MetricAt& metric, double f
 }
 
 /// Minimises `loss` from θ, which becomes the best point; goes on with `run`.
-template <class = void>
-FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
-                const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
+inline FitRun by_lbfgs(const Function& loss, const MetricAt& metric, HeldOut& held_out, const FitOptions& options,
+                       const Search& search, Eigen::VectorXd& theta, FitRun run = {}) {
   const detail::Stopwatch watch;
   const Index before = run.evaluations, done = run.iterations, iterations = done + search.iterations;
   Eigen::VectorXd present;  // θ of the evaluation that the observer is told of
@@ -327,8 +279,7 @@ struct AdamUnits {
   double loss = 1;                         ///< what the loss is divided by
 };
 
-template <class = void>
-AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
+inline AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   Metric metric;
   metric_at(theta, metric);
   if (!(metric.square > 0) || !std::isfinite(metric.square)) return {};
@@ -341,9 +292,8 @@ AdamUnits adam_units(const MetricAt& metric_at, const Eigen::VectorXd& theta) {
 }
 
 /// Minimises `loss_at` by minibatches of `samples`.
-template <class = void>
-FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples, double floor,
-               HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
+inline FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits& units, Index samples,
+                      double floor, HeldOut& held_out, const FitOptions& options, Eigen::VectorXd& theta) {
   const MinibatchPlan plan{.samples = samples,
                            .batch = std::min(options.batch, samples),
                            .steps = options.iterations > 0 ? options.iterations : 5000,
@@ -374,9 +324,9 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
   }
   MinibatchState state{.theta = theta, .held_out = held_out};
   MinibatchLoop loop(plan, of_phi, state);
-  const MinibatchEnd end = loop.run([](double) { return std::string(); });
-  if (end == MinibatchEnd::all_steps) loop.close();
-  theta = in_theta(end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite ? state.best_pass : state.theta);
+  const FitStatus end = loop.run();
+  if (end == FitStatus::used_up) loop.close();
+  theta = in_theta(end == FitStatus::diverged || end == FitStatus::non_finite ? state.best_pass : state.theta);
   held_out = std::move(state.held_out);
   if (held_out.any()) held_out.best = in_theta(held_out.best);
   FitRun run;
@@ -384,12 +334,8 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
   run.iterations = state.adam.step;
   run.evaluations = loop.evaluations();
   run.non_finite = loop.non_finite();
-  run.status = end == MinibatchEnd::early_stopped ? FitStatus::early_stopped
-               : end == MinibatchEnd::diverged    ? FitStatus::diverged
-               : end == MinibatchEnd::non_finite  ? FitStatus::non_finite
-               : end == MinibatchEnd::stopped     ? FitStatus::stopped
-                                                  : FitStatus::used_up;
-  if (end == MinibatchEnd::all_steps &&
+  run.status = end;
+  if (end == FitStatus::used_up &&
       arrived(loss_at, metric_at, samples, static_cast<std::uint64_t>(plan.steps) + 1,
               plan.steps * plan.batch / (10 * samples), theta, run.decrement))  // a tenth of the fit's own evaluations
     run.status = FitStatus::converged;
@@ -397,8 +343,7 @@ FitRun by_adam(const LossAt& loss_at, const MetricAt& metric_at, const AdamUnits
 }
 
 /// Throws std::invalid_argument where an option is set that the method does not look at.
-template <class = void>
-void require_used(const FitOptions& options, bool lbfgs, const char* method) {
+inline void require_used(const FitOptions& options, bool lbfgs, const char* method) {
   const FitOptions unset;
   const auto require_unset = [&](bool is_unset, const char* name) {
     extend::require(is_unset, {"FitOptions: ", name, " is set, but ", method, " does not use it"});
@@ -414,8 +359,7 @@ void require_used(const FitOptions& options, bool lbfgs, const char* method) {
 }
 
 /// The same for what watches held-out data.
-template <class = void>
-void require_no_held_out(const FitOptions& options, const char* method) {
+inline void require_no_held_out(const FitOptions& options, const char* method) {
   const FitOptions unset;
   extend::require(options.held_out.size() == 0,
                   {"FitOptions: held_out is given, but ", method, " watches no held-out data"});

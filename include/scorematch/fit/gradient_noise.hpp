@@ -67,9 +67,8 @@ class GradientSample {
 /// gradient is within its standard error over the samples (T² ≤ 6 times what chance gives: a false alarm in some 1 % of
 /// fits). `draws` limits how often the noise is drawn; `decrement` becomes that of the mean gradient. Without the whole
 /// metric, and so beyond `most_dense` parameters, no step can be told to be small: never.
-template <class = void>
-bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t first_draw, Index draws,
-             const Eigen::VectorXd& theta, double& decrement) {
+inline bool arrived(const LossAt& loss_at, const MetricAt& metric_at, Index samples, std::uint64_t first_draw,
+                    Index draws, const Eigen::VectorXd& theta, double& decrement) {
   constexpr double small = 0.1, noise_wanted = 0.03;  // of the score's size
   const Index groups = std::min<Index>(32, samples), p = theta.size();
   if (groups < 2 || p > most_dense) return false;
@@ -108,8 +107,7 @@ inline constexpr double too_noisy = 1.0 / 3;
 
 /// How far another draw of the noise would move the optimum, as a change of the score beside its size: by the spread of
 /// the gradient over draws. 0 beyond `most_dense` parameters, where no step can be told.
-template <class = void>
-double noise_of_optimum(const LossAt& loss_at, const MetricAt& metric_at, const Eigen::VectorXd& theta) {
+inline double noise_of_optimum(const LossAt& loss_at, const MetricAt& metric_at, const Eigen::VectorXd& theta) {
   constexpr std::uint64_t draws = 12;
   if (theta.size() > most_dense) return 0;
   GradientSample sample(metric_at, theta);

@@ -1,4 +1,5 @@
-// The loop over minibatches that fit() and train() share, and the watch over held-out data that ends it early.
+// Descents on minibatches: fit() by Adam, train() and contrastive divergence share their order, the means over a pass,
+// and the watch over held-out data that ends them early. The steps themselves are those of fit/adam_loop.hpp.
 //
 // It knows losses as functions of θ only, so that it is compiled once whatever the model and the objective are.
 #pragma once
@@ -7,13 +8,13 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "scorematch/fit/adam.hpp"
-#include "scorematch/fit/learning_rate.hpp"
+#include "scorematch/fit/adam_loop.hpp"
 #include "scorematch/loss/loss_loop.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
@@ -84,11 +85,11 @@ HeldOut watch(objective::LossFunction<T>& function, const LossOptions& options, 
 /// The plan of the loop, which does not change it.
 struct MinibatchPlan {
   const char* task = "fit";
+  const char* value_name = "loss";
   Index samples = 1, batch = 1;  ///< batch ≤ samples
   Index steps = 1;
   LearningRate learning_rate = {};
-  double clip = 0;                   ///< the gradient's norm at most; 0: no limit
-  double average = 0;                ///< decay of the moving average of θ; 0: none
+  double clip = 0, average = 0;      ///< as in AdamPlan
   std::uint64_t seed = 0;            ///< of the minibatches' order, and of which labels are dropped
   std::span<const int> labels = {};  ///< of all samples, or none
   double label_dropout = 0;          ///< probability that one use of a label is replaced by −1
@@ -97,6 +98,7 @@ struct MinibatchPlan {
   ProgressCallback progress = {};
 
   Index per_pass() const { return (samples + batch - 1) / batch; }
+  AdamPlan by_adam() const { return {task, value_name, steps, learning_rate, clip, average, progress}; }
 };
 
 /// All that decides what the loop does next: together with the plan it is the training, whenever it was stopped.
@@ -117,15 +119,15 @@ struct MinibatchState {
   const Eigen::VectorXd& answer() const { return held_out.any() ? held_out.best : present(); }
 };
 
-enum class MinibatchEnd { all_steps, stopped, early_stopped, diverged, non_finite };
-
-class MinibatchLoop {
+class MinibatchLoop final : Descent {
  public:
+  /// Is called after each step, with the seconds since the beginning and the state as it then is; what it returns is a
+  /// warning for the progress callback, "" for none.
+  using Keep = std::function<std::string(double seconds)>;
+
   /// `state` starts with θ, `state.held_out` with what it watches; or it is one that was kept.
   MinibatchLoop(const MinibatchPlan& plan, LossAt loss_at, MinibatchState& state)
       : plan_(plan), loss_at_(std::move(loss_at)), s_(state) {
-    s_.adam.rate = plan.learning_rate;
-    s_.adam.steps = plan.steps;
     if (s_.adam.step > 0) return;
     if (plan.average > 0) s_.average = s_.theta;
     s_.best_pass = s_.theta;
@@ -146,62 +148,15 @@ class MinibatchLoop {
              with_gradient, loss);
   }
 
-  /// Takes what steps are left. keep(seconds) is called after each, with the state as it then is; what it returns is a
-  /// warning for the progress callback, "" for none. Where a loss or its gradient is not finite, or the loss falls
-  /// without bound, that step is not taken and the state stays; what the training has come to is then `best_pass`.
-  template <class Keep>
-  MinibatchEnd run(Keep keep) {
-    const detail::Stopwatch watch;
-    const Index began = s_.adam.step;
-    while (!s_.held_out.ran_out()) {
-      const Index i = s_.adam.step, in_pass = i % plan_.per_pass();
-      if (i >= plan_.steps) return MinibatchEnd::all_steps;
-      evaluate(i, true, loss_);
-      ++evaluations_;
-      const double gradient_norm = norm_.of(loss_.gradient);
-      const bool finite = std::isfinite(loss_.value) && std::isfinite(gradient_norm);
-      if (!finite || loss_.value < plan_.floor) {
-        if (!finite) ++non_finite_;
-        return finite || loss_.value < 0 ? MinibatchEnd::diverged : MinibatchEnd::non_finite;
-      }
-      if (in_pass == 0) {
-        s_.at_pass = s_.present();
-        s_.pass_loss = s_.pass_gradient = 0;
-      }
-      step(gradient_norm);
-      s_.pass_loss += loss_.value * static_cast<double>(count_of(i));
-      s_.pass_gradient += gradient_norm;
-      const bool pass_ends = in_pass + 1 == plan_.per_pass();
-      if (pass_ends) {
-        note_pass();
-        const double mean = s_.history.back().loss;
-        if (mean < s_.best_pass_loss) {
-          s_.best_pass_loss = mean;
-          s_.best_pass = s_.at_pass;
-        }
-      }
-      if (s_.held_out.watching() && (plan_.check_every > 0 ? (i + 1) % plan_.check_every == 0 : pass_ends)) {
-        if (!noted()) s_.history.push_back({i + 1, loss_.value, gradient_norm});
-        s_.held_out.check(s_.present(), s_.history.back());
-        held_out_loss_ = s_.history.back().held_out;
-      }
-      const std::string warning = keep(watch.seconds());
-      const bool ends = s_.held_out.ran_out() || i + 1 == plan_.steps;  // after the last step nothing can be stopped
-      if (plan_.progress &&
-          !plan_.progress({.task = plan_.task,
-                           .done = i + 1,
-                           .of = ends ? i + 1 : plan_.steps,
-                           .value = loss_.value,
-                           .value_name = "loss",
-                           .seconds = watch.seconds(),
-                           .began = began,
-                           .held_out = held_out_loss_,
-                           .warning = warning}) &&
-          !ends)
-        return MinibatchEnd::stopped;
-    }
-    return MinibatchEnd::early_stopped;
+  /// Takes what steps are left. Where a loss or its gradient is not finite, or the loss falls without bound, that step
+  /// is not taken and the state stays; what the training has come to is then `best_pass`.
+  FitStatus run(Keep keep = {}) {
+    keep_ = std::move(keep);
+    return descend(plan_.by_adam(), *this, s_.adam, s_.theta, s_.average);
   }
+
+  /// The mean loss over the present pass so far.
+  double pass_mean() const { return s_.pass_loss / static_cast<double>(seen_in_pass()); }
 
   /// After all steps: notes a pass that they left incomplete, and checks the held-out data once more, unless the last
   /// step did. A training that went on instead would do neither.
@@ -213,6 +168,50 @@ class MinibatchLoop {
   }
 
  private:
+  bool ran_out() const override { return s_.held_out.ran_out(); }
+
+  Slope slope(Index i, const Eigen::VectorXd&) override {
+    evaluate(i, true, loss_);
+    ++evaluations_;
+    return {loss_.value, loss_.gradient};
+  }
+
+  std::optional<FitStatus> obstacle(Index i, double value, double gradient_norm) override {
+    const bool finite = std::isfinite(value) && std::isfinite(gradient_norm);
+    if (!finite) ++non_finite_;
+    if (!finite || value < plan_.floor) return finite || value < 0 ? FitStatus::diverged : FitStatus::non_finite;
+    if (i % plan_.per_pass() == 0) {
+      s_.at_pass = s_.present();
+      s_.pass_loss = s_.pass_gradient = 0;
+    }
+    return {};
+  }
+
+  void taken(Index i, double value, double gradient_norm, double seconds) override {
+    s_.pass_loss += value * static_cast<double>(count_of(i));
+    s_.pass_gradient += gradient_norm;
+    const bool pass_ends = (i + 1) % plan_.per_pass() == 0;
+    if (pass_ends) {
+      note_pass();
+      const double mean = s_.history.back().loss;
+      if (mean < s_.best_pass_loss) {
+        s_.best_pass_loss = mean;
+        s_.best_pass = s_.at_pass;
+      }
+    }
+    if (s_.held_out.watching() && (plan_.check_every > 0 ? (i + 1) % plan_.check_every == 0 : pass_ends)) {
+      if (!noted()) s_.history.push_back({i + 1, value, gradient_norm});
+      s_.held_out.check(s_.present(), s_.history.back());
+      held_out_loss_ = s_.history.back().held_out;
+    }
+    if (keep_) warning_ = keep_(seconds);
+  }
+
+  void complete(Progress& progress) const override {
+    progress.held_out = held_out_loss_;
+    progress.warning = warning_;
+  }
+
   Index first_of(Index i) const { return i % plan_.per_pass() * plan_.batch; }
   Index count_of(Index i) const { return std::min(plan_.batch, plan_.samples - first_of(i)); }
 
@@ -232,30 +231,22 @@ class MinibatchLoop {
     return labels_;
   }
 
+  Index seen_in_pass() const { return first_of(s_.adam.step - 1) + count_of(s_.adam.step - 1); }
   bool noted() const { return !s_.history.empty() && s_.history.back().evaluations == s_.adam.step; }
 
   // The means over this pass so far.
   void note_pass() {
     const Index i = s_.adam.step - 1;
     if (!noted()) s_.history.push_back({.evaluations = i + 1});
-    s_.history.back().loss = s_.pass_loss / static_cast<double>(first_of(i) + count_of(i));
+    s_.history.back().loss = pass_mean();
     s_.history.back().gradient_norm = s_.pass_gradient / static_cast<double>(i % plan_.per_pass() + 1);
-  }
-
-  void step(double gradient_norm) {
-    const double scale = plan_.clip > 0 && gradient_norm > plan_.clip ? plan_.clip / gradient_norm : 1;
-    if (plan_.average > 0) {
-      const double t = static_cast<double>(s_.adam.step + 1);
-      s_.adam.update(loss_.gradient, s_.theta, scale, s_.average, 1 - std::min(plan_.average, (1 + t) / (10 + t)));
-    } else {
-      s_.adam.update(loss_.gradient, s_.theta, scale);
-    }
   }
 
   const MinibatchPlan& plan_;
   LossAt loss_at_;
   MinibatchState& s_;
-  Norm norm_;
+  Keep keep_;
+  std::string warning_;
   Loss loss_;
   std::vector<Index> order_;
   Index order_of_ = -1;      ///< the pass

@@ -627,9 +627,8 @@ class Minimiser {
 }  // namespace inner
 
 /// Minimises `function` from `start`. Exceptions of function, metric and observer reach the caller.
-template <class = void>  // a template, so that programs that never fit do not compile it
-Minimum minimise(const Function& function, const MetricAt& metric, const Eigen::VectorXd& start, const Search& search,
-                 const Observer& observer) {
+inline Minimum minimise(const Function& function, const MetricAt& metric, const Eigen::VectorXd& start,
+                        const Search& search, const Observer& observer) {
   return inner::Minimiser(function, metric, search, observer).run(start);
 }
 

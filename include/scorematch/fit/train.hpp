@@ -15,6 +15,7 @@
 
 #include "scorematch/fit/checkpoint.hpp"
 #include "scorematch/fit/data_scale.hpp"
+#include "scorematch/fit/fit_status.hpp"
 #include "scorematch/fit/learning_rate.hpp"
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/loss/loss.hpp"
@@ -90,44 +91,18 @@ struct TrainOptions {
   }
 };
 
-/// How a training ended.
-enum class TrainingStatus {
-  finished,       ///< all steps are taken
-  stopped,        ///< by the progress callback: the same call goes on from the checkpoint
-  early_stopped,  ///< the held-out loss had stopped to improve
-  diverged,       ///< the loss fell without bound
-  non_finite,     ///< a minibatch's loss or gradient was not finite
-};
-
-/// The status in a word or two.
-inline const char* to_string(TrainingStatus status) {
-  switch (status) {
-    case TrainingStatus::finished:
-      return "finished";
-    case TrainingStatus::stopped:
-      return "stopped";
-    case TrainingStatus::early_stopped:
-      return "early-stopped";
-    case TrainingStatus::diverged:
-      return "diverged";
-    case TrainingStatus::non_finite:
-      return "non-finite";
-  }
-  return "";
-}
-
 /// The result of a training, whatever happened. `model` holds the average of θ (the last θ where there is none); with
 /// held-out data the one of the least held-out loss. A loss that diverged or was not finite is no step: `model` then
 /// holds, without held-out data, the θ at the start of the best pass, and the checkpoint stays as it was last written.
 template <class M>
 struct [[nodiscard]] Training {
-  M model;         ///< with the trained θ
-  Loss loss = {};  ///< of `model` on the whole data set, at the objective's draw 0; no gradient
-  TrainingStatus status = TrainingStatus::finished;  ///< how it ended
-  Index steps = 0;                                   ///< taken in all
-  Index resumed_at = 0;                              ///< of these, found in the checkpoint
-  Index non_finite = 0;               ///< minibatches of this call whose loss or gradient was not finite: 0 or 1
-  std::vector<FitStep> history = {};  ///< the course of the training, earlier calls' too
+  M model;                                 ///< with the trained θ
+  Loss loss = {};                          ///< of `model` on the whole data set, at the objective's draw 0; no gradient
+  FitStatus status = FitStatus::finished;  ///< how it ended
+  Index steps = 0;                         ///< taken in all
+  Index resumed_at = 0;                    ///< of these, found in the checkpoint
+  Index non_finite = 0;                    ///< minibatches of this call whose loss or gradient was not finite: 0 or 1
+  std::vector<FitStep> history = {};       ///< the course of the training, earlier calls' too
   double held_out_loss = std::numeric_limits<double>::quiet_NaN();  ///< of `model`; NaN without held-out data
   /// Why the last attempt to write the checkpoint failed (a full disk, say); empty where it did not. A training goes on
   /// without, and tries again.
@@ -228,14 +203,13 @@ struct TrainingRun {
   Checkpoint head = {};
   double same_loss = 0;  ///< tolerance for a loss to count as the same
 
-  TrainingStatus status = TrainingStatus::finished;
+  FitStatus status = FitStatus::finished;
   Index resumed_at = 0, non_finite = 0;
   std::string checkpoint_error = {};
   Eigen::VectorXd answer = {};
 };
 
-template <class = void>  // a template, so that programs that never train do not compile it
-void run_training(const TrainOptions& options, TrainingRun& run) {
+inline void run_training(const TrainOptions& options, TrainingRun& run) {
   std::unique_ptr<CheckpointKeeper> keeper;
   bool restored = false;
   if (!options.checkpoint.empty()) {
@@ -254,15 +228,15 @@ void run_training(const TrainOptions& options, TrainingRun& run) {
       keeper->write_packed({});
     }
   }
-  const MinibatchEnd end =
+  const FitStatus end =
       loop.run([&](double seconds) { return keeper ? keeper->after_step(seconds, loop, state) : std::string(); });
 
-  const bool broken = end == MinibatchEnd::diverged || end == MinibatchEnd::non_finite;
+  const bool broken = end == FitStatus::diverged || end == FitStatus::non_finite;
   const bool write = keeper && !broken && state.adam.step > run.resumed_at;
   if (write) keeper->pack(loop, state);
   const Eigen::VectorXd* answer = broken && !state.held_out.any() ? &state.best_pass : &state.answer();
   bool closing_improved = false;
-  if (end == MinibatchEnd::all_steps) {
+  if (end == FitStatus::used_up) {
     const double before = state.held_out.best_loss;
     loop.close();
     closing_improved = state.held_out.best_loss < before;
@@ -272,23 +246,7 @@ void run_training(const TrainOptions& options, TrainingRun& run) {
   run.answer = *answer;
   run.non_finite = loop.non_finite();
   if (keeper) run.checkpoint_error = keeper->error();
-  switch (end) {
-    case MinibatchEnd::all_steps:
-      run.status = TrainingStatus::finished;
-      break;
-    case MinibatchEnd::stopped:
-      run.status = TrainingStatus::stopped;
-      break;
-    case MinibatchEnd::early_stopped:
-      run.status = TrainingStatus::early_stopped;
-      break;
-    case MinibatchEnd::diverged:
-      run.status = TrainingStatus::diverged;
-      break;
-    case MinibatchEnd::non_finite:
-      run.status = TrainingStatus::non_finite;
-      break;
-  }
+  run.status = end == FitStatus::used_up ? FitStatus::finished : end;
 }
 
 /// A number as its shortest text that reads back as the same.

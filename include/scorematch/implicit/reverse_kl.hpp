@@ -7,13 +7,17 @@
 // the generator is affine or triangular; else it is learned by denoising score matching beside it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "scorematch/evaluate/padded_block.hpp"
-#include "scorematch/fit/adam.hpp"
+#include "scorematch/fit/adam_loop.hpp"
+#include "scorematch/fit/fit_status.hpp"
 #include "scorematch/implicit/generator.hpp"
 #include "scorematch/loss/loss.hpp"
 #include "scorematch/model/user_model.hpp"
@@ -34,29 +38,6 @@ struct [[nodiscard]] ReverseKlEstimate {
   Index samples = 0;                    ///< draws of the generator
   bool invertible = true;               ///< as in Generated; true where the generator's score is learned
 };
-
-/// How a fit by reverse_kl ended.
-enum class ReverseKlStatus {
-  used_up,         ///< all iterations were taken: the usual end
-  stopped,         ///< by the progress callback
-  not_invertible,  ///< a slope of the generator changed its sign, or became 0: log q is not known any more
-  non_finite,      ///< the gradient, or a term of the value that is known, was not finite
-};
-
-/// The status in a word or two.
-inline const char* to_string(ReverseKlStatus status) {
-  switch (status) {
-    case ReverseKlStatus::used_up:
-      return "iterations used up";
-    case ReverseKlStatus::stopped:
-      return "stopped";
-    case ReverseKlStatus::not_invertible:
-      return "not invertible";
-    case ReverseKlStatus::non_finite:
-      return "non-finite";
-  }
-  return "";
-}
 
 /// Fits a generator q to an energy f by the gradient of D(q‖p) = E_q[log q + f] + log Z, estimated from the generator's
 /// draws (the study note's equations 1.19–1.22): fit(generator, reverse_kl{}, target).
@@ -95,10 +76,10 @@ struct ReverseKlStep {
 
 /// The result of a fit by reverse_kl, whatever happened: the last generator whose gradient was finite.
 struct [[nodiscard]] ReverseKlFit {
-  Generator generator;                                ///< with the fitted φ
-  ReverseKlEstimate last = {};                        ///< of `generator`, on 16 batches of new noise
-  ReverseKlStatus status = ReverseKlStatus::used_up;  ///< how it ended
-  Index iterations = 0;                               ///< taken
+  Generator generator;                      ///< with the fitted φ
+  ReverseKlEstimate last = {};              ///< of `generator`, on 16 batches of new noise
+  FitStatus status = FitStatus::used_up;    ///< how it ended
+  Index iterations = 0;                     ///< taken
   std::vector<ReverseKlStep> history = {};  ///< a hundred of the iterations, the first and the last among them
 };
 
@@ -285,38 +266,63 @@ void require_target(const Generator& generator, const M& target, const char* who
                    ", the generator makes points of ", generator.dimension(), "; they must agree"});
 }
 
-/// The loop. step(i, φ, estimate) estimates at φ; last(estimate) does so once more, with errors, at the end.
-template <class Step, class Last>
-void train(const reverse_kl& options, Step step, Last last, ReverseKlFit& result) {
-  const detail::Stopwatch watch;
-  fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = options.iterations};
-  Eigen::VectorXd phi = result.generator.parameters(), before = phi;
-  const Index stride = std::max<Index>(1, options.iterations / 100);
-  ReverseKlEstimate estimate;
-  for (Index i = 0; i < options.iterations; ++i) {
-    step(i, phi, estimate);
-    const double gradient_norm = estimate.gradient.norm();
-    if (i % stride == 0 || i + 1 == options.iterations)
-      result.history.push_back({i, estimate.value, estimate.standard_error, gradient_norm});
-    bool finite = std::isfinite(gradient_norm);
-    for (const Estimate& term : estimate.terms) finite = finite && std::isfinite(term.value);
-    if (!finite || !estimate.invertible) {
-      result.status = estimate.invertible ? ReverseKlStatus::non_finite : ReverseKlStatus::not_invertible;
-      phi = before;
-      break;
-    }
-    before = phi;
-    adam.update(estimate.gradient, phi);
-    ++result.iterations;
-    if (options.progress &&
-        !options.progress({"generator", i + 1, options.iterations, estimate.value, "log q + f", watch.seconds()}) &&
-        i + 1 < options.iterations) {
-      result.status = ReverseKlStatus::stopped;
-      break;
-    }
+/// Estimates at φ, whatever the target and the generator are.
+struct Estimates {
+  std::function<void(Index i, const Eigen::VectorXd& phi, ReverseKlEstimate&)> of_step = {};
+  std::function<void(const Eigen::VectorXd& phi, ReverseKlEstimate&)> last = {};  ///< at the end, with errors
+};
+
+/// The descent of a generator.
+class GeneratorDescent final : public fitting::Descent {
+ public:
+  GeneratorDescent(const Estimates& estimates, const Eigen::VectorXd& start, Index iterations,
+                   std::vector<ReverseKlStep>& history)
+      : estimates_(estimates), iterations_(iterations), history_(history), before_(start) {}
+
+  Slope slope(Index i, const Eigen::VectorXd& phi) override {
+    present_ = phi;
+    estimates_.of_step(i, phi, estimate_);
+    return {estimate_.value, estimate_.gradient};
   }
+
+  std::optional<FitStatus> obstacle(Index i, double value, double gradient_norm) override {
+    if (i % std::max<Index>(1, iterations_ / 100) == 0 || i + 1 == iterations_)
+      history_.push_back({i, value, estimate_.standard_error, gradient_norm});
+    if (!estimate_.invertible) return FitStatus::not_invertible;
+    bool finite = std::isfinite(gradient_norm);  // the value itself may be unknown
+    for (const Estimate& term : estimate_.terms) finite = finite && std::isfinite(term.value);
+    if (!finite) return FitStatus::non_finite;
+    before_ = present_;
+    return {};
+  }
+
+  void taken(Index, double, double, double) override {}
+
+  /// φ of the last estimate that was no obstacle, or the start.
+  const Eigen::VectorXd& before() const { return before_; }
+
+ private:
+  const Estimates& estimates_;
+  Index iterations_;
+  std::vector<ReverseKlStep>& history_;
+  ReverseKlEstimate estimate_;
+  Eigen::VectorXd before_, present_;
+};
+
+inline void train(const reverse_kl& options, const Estimates& estimates, ReverseKlFit& result) {
+  fitting::Adam adam;
+  Eigen::VectorXd phi = result.generator.parameters(), none;
+  GeneratorDescent descent(estimates, phi, options.iterations, result.history);
+  result.status = fitting::descend({.task = "generator",
+                                    .value_name = "log q + f",
+                                    .steps = options.iterations,
+                                    .learning_rate = {.peak = options.learning_rate},
+                                    .progress = options.progress},
+                                   descent, adam, phi, none);
+  result.iterations = adam.step;
+  if (result.status != FitStatus::used_up && result.status != FitStatus::stopped) phi = descent.before();
   result.generator.set_parameters(phi);
-  last(phi, result.last);
+  estimates.last(phi, result.last);
 }
 
 }  // namespace implicit
@@ -363,10 +369,10 @@ ReverseKlFit fit(const Generator& generator, const reverse_kl& options, const M&
   };
   implicit::train(
       options,
-      [&](Index i, const Eigen::VectorXd& phi, ReverseKlEstimate& out) { estimate(i, options.batch, false, phi, out); },
-      [&](const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
-        estimate(options.iterations, 16 * options.batch, true, phi, out);
-      },
+      {.of_step = [&](Index i, const Eigen::VectorXd& phi,
+                      ReverseKlEstimate& out) { estimate(i, options.batch, false, phi, out); },
+       .last = [&](const Eigen::VectorXd& phi,
+                   ReverseKlEstimate& out) { estimate(options.iterations, 16 * options.batch, true, phi, out); }},
       result);
   return result;
 }
@@ -400,6 +406,7 @@ LearnedReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options
                      .steps = options.first_score_steps + options.iterations * options.score_steps};
   std::uint64_t step = 0;  // of all draws
   Loss loss;
+  // Part of the gradient, no fit of its own: it takes all its steps, and if it fails the generator's gradient tells.
   const auto learn = [&](Index steps) {
     for (Index k = 0; k < steps; ++k) {
       estimator.draw(key, step, draws);
@@ -413,15 +420,16 @@ LearnedReverseKlFit<S> fit(const Generator& generator, const reverse_kl& options
     estimator.map().bind(phi);
     estimator.estimate(key, step++, samples, with_error, out);
   };
-  implicit::train(
-      options,
-      [&](Index i, const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
-        estimator.map().bind(phi);
-        learn(i == 0 ? options.first_score_steps : options.score_steps);
-        estimate(options.batch, false, phi, out);
-      },
-      [&](const Eigen::VectorXd& phi, ReverseKlEstimate& out) { estimate(16 * options.batch, true, phi, out); },
-      result);
+  implicit::train(options,
+                  {.of_step =
+                       [&](Index i, const Eigen::VectorXd& phi, ReverseKlEstimate& out) {
+                         estimator.map().bind(phi);
+                         learn(i == 0 ? options.first_score_steps : options.score_steps);
+                         estimate(options.batch, false, phi, out);
+                       },
+                   .last = [&](const Eigen::VectorXd& phi,
+                               ReverseKlEstimate& out) { estimate(16 * options.batch, true, phi, out); }},
+                  result);
   result.score.set_parameters(theta);
   return result;
 }

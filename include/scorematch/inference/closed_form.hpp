@@ -68,11 +68,9 @@ inline const char* to_string(ClosedFormStatus status) {
   return "";
 }
 
-/// J(θ) = ½ θᵀ A θ + bᵀ θ + c, its minimum, and how sure that minimum is.
-template <class M>
-struct [[nodiscard]] ClosedForm {
-  M model;         ///< at θ*
-  Loss loss = {};  ///< of `model` on the data, at the objective's draw 0, without the ridge; with its gradient
+/// All of a ClosedForm but its model.
+struct [[nodiscard]] ClosedFormOutcome {
+  Loss loss = {};  ///< at θ* on the data, at the objective's draw 0, without the ridge; with its gradient
   ClosedFormStatus status = ClosedFormStatus::solved;  ///< whether θ is the one minimum
   Eigen::MatrixXd A = {};                              ///< p × p, without the ridge
   Eigen::VectorXd b = {};                              ///< p
@@ -84,24 +82,58 @@ struct [[nodiscard]] ClosedForm {
       {};  ///< of A: the loss does not depend on θ along them, or is linear
 };
 
+/// J(θ) = ½ θᵀ A θ + bᵀ θ + c, its minimum, and how sure that minimum is.
+template <class M>
+struct [[nodiscard]] ClosedForm : ClosedFormOutcome {
+  M model;  ///< at θ*
+};
+
 namespace fitting {
 
+template <class M>
+concept FromFormula = requires(const M& m) {
+  { m.record() } -> std::convertible_to<const formula::Record&>;
+};
+
+/// A model from a formula, perhaps at a fixed noise level.
+template <class M>
+concept MayBeLinear = FromFormula<M> || requires(const M& m) {
+  requires FromFormula<std::remove_cvref_t<decltype(m.model())>>;
+  m.sigma();
+  m.label();
+};
+
+/// The formula of a model, whatever its type: it must outlive this.
+struct FormulaOf {
+  const formula::Record& record;
+  bool is_energy = false;
+  double sigma = 0;  ///< 0: the objective's
+  int label = -1;    ///< beside a sigma of its own
+};
+
+template <MayBeLinear M>
+FormulaOf formula_of(const M& model) {
+  if constexpr (FromFormula<M>)
+    return {model.record(), detail::KnowsEnergy<M>};
+  else
+    return {model.model().record(), detail::KnowsEnergy<M>, model.sigma(), model.label()};
+}
+
 /// Σ over samples of ΦᵀΦ for the points at which an objective asks for the score.
-template <class T, class O>
+template <class T>
 class FeatureGram {
   using Gemm = evaluate::Gemm<T>;
 
  public:
-  FeatureGram(const formula::Record& record, bool is_energy, const O& objective, MatrixView<T> data, double sigma,
-              int label)
-      : features_(formula::features_of(record)),
+  FeatureGram(const FormulaOf& model, const objective::BoundObjective<T>& objective, MatrixView<T> data)
+      : features_(formula::features_of(model.record)),
         part_(features_),
         objective_(objective),
         data_(data),
-        count_(record.parameter_count()),
-        is_energy_(is_energy),
-        sigma_(sigma),
-        label_(label) {
+        count_(model.record.parameter_count()),
+        is_energy_(model.is_energy),
+        sigma_(model.sigma),
+        label_(model.label) {
     part_.bind(Eigen::VectorXd(0));
   }
 
@@ -146,7 +178,7 @@ class FeatureGram {
     evaluate::FormulaWorkspace<T> workspace;
     extend::Samples<T> samples;
     extend::Points<T> points;
-    typename O::template Notes<T> notes;
+    extend::Room notes;
     Eigen::VectorXd sums;
     Matrix<T> product, masked;
     evaluate::Buffer<T> room;
@@ -205,50 +237,15 @@ class FeatureGram {
 
   formula::Record features_;
   evaluate::UniformPart<T> part_;
-  const O& objective_;
+  const objective::BoundObjective<T>& objective_;
   MatrixView<T> data_;
   Index count_;
   bool is_energy_;
-  double sigma_;  ///< 0: the objective's
-  int label_;     ///< beside a sigma of its own
+  double sigma_;
+  int label_;
   std::uint64_t draw_ = 0;
   Matrix<T> basis_;  ///< empty: the unit matrix
 };
-
-template <class M>
-concept FromFormula = requires(const M& m) {
-  { m.record() } -> std::convertible_to<const formula::Record&>;
-};
-
-/// A model from a formula, perhaps at a fixed noise level.
-template <class M>
-concept MayBeLinear = FromFormula<M> || requires(const M& m) {
-  requires FromFormula<std::remove_cvref_t<decltype(m.model())>>;
-  m.sigma();
-  m.label();
-};
-
-template <MayBeLinear M>
-const formula::Record& record_of(const M& model) {
-  if constexpr (FromFormula<M>)
-    return model.record();
-  else
-    return model.model().record();
-}
-
-template <class T, MayBeLinear M, class O>
-FeatureGram<T, O> feature_gram(const M& model, const O& objective, MatrixView<T> data) {
-  if constexpr (FromFormula<M>)
-    return FeatureGram<T, O>(model.record(), detail::KnowsEnergy<M>, objective, data, 0, -1);
-  else
-    return FeatureGram<T, O>(model.model().record(), detail::KnowsEnergy<M>, objective, data, model.sigma(),
-                             model.label());
-}
-
-template <class T, MayBeLinear M, class O>
-Eigen::MatrixXd mean_feature_gram(const M& model, const O& objective, MatrixView<T> data, std::uint64_t draw = 0) {
-  return feature_gram<T>(model, objective, data).mean(draw);
-}
 
 /// Rounding of A, relative to its largest eigenvalue once its diagonal is 1: of the sums, and of float features.
 template <class T>
@@ -258,9 +255,7 @@ double rank_tolerance(Index p) {
 }
 
 /// Throws, with the reason, unless the model is affine in θ.
-template <MayBeLinear M>
-void require_linear(const M& model) {
-  const formula::Record& record = record_of(model);
+inline void require_linear(const formula::Record& record) {
   extend::require(record.parameter_count() > 0, {"closed_form: the model has no parameters"});
   const formula::Linearity linearity = formula::linearity(record);
   bool cholesky = false;
@@ -342,14 +337,17 @@ class NewtonStep {
 
 /// Whether the step changes the score of each coordinate by little beside the score itself, or the inverse of the
 /// data's deviation: a measure without units. On the first samples.
-template <class T, class Real = double, class M>
-bool changes_score_little(const M& model, const Eigen::VectorXd& step, MatrixView<T> data, double little) {
-  if constexpr (requires { model.takes_sigma(); })
-    if (model.takes_sigma()) return true;  // what noise it has, the objective alone knows
+template <class T, class Real>
+bool changes_score_little(extend::BoundModel<T>& bound, const Vector<Real>& theta, const Vector<Real>& step,
+                          MatrixView<T> data, double little) {
   const Index N = std::min<Index>(data.cols(), 1000);
-  M moved = model;
-  moved.set_parameters(Vector<Real>(model.parameters()) + step);
-  const Matrix<T> points = data.leftCols(N), S = score_of(model, points), change = score_of(moved, points) - S;
+  const Matrix<T> points = data.leftCols(N);
+  Matrix<T> S(data.rows(), N), change(data.rows(), N);
+  bound.bind(theta);
+  detail::score<T>(bound, points, S);
+  bound.bind(theta + step);
+  detail::score<T>(bound, points, change);
+  change -= S;
   for (Index i = 0; i < data.rows(); ++i) {
     double mean = 0, variance = 0, square = 0, changed = 0;
     for (Index k = 0; k < N; ++k) mean += static_cast<double>(points(i, k)) / static_cast<double>(N);
@@ -417,8 +415,8 @@ void refine(Evaluate evaluate, const Loss& loss, const Step& step, Vector<Real>&
 }
 
 /// The features' basis on the data, its null space in few parameters a direction.
-template <class T, class O, class Real>
-FeatureBasis<Real> basis_on(FeatureGram<T, O>& gram, const Matrix<Real>& A, double tolerance) {
+template <class T, class Real>
+FeatureBasis<Real> basis_on(FeatureGram<T>& gram, const Matrix<Real>& A, double tolerance) {
   const auto gram_of = [&](Matrix<Real>& columns) {
     const Matrix<T> rounded = columns.template cast<T>();  // the product is that of what is multiplied
     columns = rounded.template cast<double>();
@@ -430,9 +428,9 @@ FeatureBasis<Real> basis_on(FeatureGram<T, O>& gram, const Matrix<Real>& A, doub
 }
 
 /// Lists the directions that the data leave open. Whether the loss, which is linear along them, is constant there.
-template <class M, class Real>
-bool list_null_directions(const Matrix<Real>& null, double tolerance, ClosedForm<M>& result) {
-  const std::vector<std::string> names = parameter_names(result.model);
+template <class Real>
+bool list_null_directions(const Matrix<Real>& null, double tolerance, const std::vector<std::string>& names,
+                          ClosedFormOutcome& result) {
   bool bounded = true;
   for (Index k = 0; k < null.cols(); ++k) {
     const Vector<Real> direction = null.col(k);
@@ -443,15 +441,24 @@ bool list_null_directions(const Matrix<Real>& null, double tolerance, ClosedForm
   return bounded;
 }
 
-/// A and b are those of the data; evaluate(θ) sets the loss there.
-template <class T, class O, class M, class Evaluate, class Real = double>
-void solve_system(FeatureGram<T, O>& gram, MatrixView<T> data, double ridge, Evaluate evaluate, const Loss& loss,
-                  ClosedForm<M>& result) {
+/// A model that is affine in θ, with an objective, whatever their types are.
+template <class T>
+struct LinearProblem {
+  FormulaOf formula;
+  objective::LossFunction<T> loss;
+  std::vector<std::string> names = {};  ///< of the numbers of θ
+  bool takes_sigma = false;             ///< what noise it has, the objective alone knows
+};
+
+/// A and b are those of the data, `loss` is the problem's where evaluate was last. The answer.
+template <class T, class Evaluate, class Real = double>
+Vector<Real> solve_system(LinearProblem<T>& problem, FeatureGram<T>& gram, double ridge, Evaluate evaluate,
+                          const Loss& loss, ClosedFormOutcome& result) {
   const Matrix<Real>& A = result.A;
   const double tolerance = rank_tolerance<T>(A.rows()), little = std::is_same_v<T, float> ? 1e-2 : 1e-6;
   const FeatureBasis<Real> basis = basis_on(gram, A, tolerance);
   result.rank = basis.rank();
-  const bool bounded = list_null_directions(basis.null, tolerance, result);
+  const bool bounded = list_null_directions(basis.null, tolerance, problem.names, result);
   result.status = ridge > 0 || result.rank == A.rows() ? ClosedFormStatus::solved
                   : bounded                            ? ClosedFormStatus::rank_deficient
                                                        : ClosedFormStatus::unbounded;
@@ -459,38 +466,53 @@ void solve_system(FeatureGram<T, O>& gram, MatrixView<T> data, double ridge, Eva
   const NewtonStep<Real> step(basis, ridge, tolerance);
   Vector<Real> theta = step(Vector<Real>::Zero(A.rows()), result.b);
   refine(evaluate, loss, step, theta, result.remaining_step);
-  result.model.set_parameters(theta);
-  if (result.status != ClosedFormStatus::unbounded &&
-      (!step.solvable() || !changes_score_little<T>(result.model, result.remaining_step, data, little)))
+  problem.loss.evaluate({}, false, result.loss);
+  const auto little_changes = [&] {
+    return problem.takes_sigma || changes_score_little<T, Real>(problem.loss.bound(), theta, result.remaining_step,
+                                                                problem.loss.data(), little);
+  };
+  if (result.status != ClosedFormStatus::unbounded && (!step.solvable() || !little_changes()))
     result.status = ClosedFormStatus::inaccurate;
+  return theta;
 }
 
-template <class T, class M, class O>
-void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
-  options.validate();
-  const Eigen::VectorXd own = result.model.parameters();
-  require_linear(result.model);
-  auto function = objective::loss_function<T>(result.model, objective, data);
-  extend::require(objective.half_squared_score(),
-                  {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
-                   "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
-  auto gram = feature_gram<T>(result.model, objective, data);
+/// θ* where A and b are finite, else `own`.
+template <class T>
+Eigen::VectorXd solve(LinearProblem<T>& problem, const Eigen::VectorXd& own, double ridge, ClosedFormOutcome& result) {
+  FeatureGram<T> gram(problem.formula, problem.loss.objective(), problem.loss.data());
   result.A = gram.mean(0);
   Loss loss;
   const auto evaluate = [&](const Eigen::VectorXd& theta) {
-    function.bind(theta);
-    function.evaluate({}, true, loss);
+    problem.loss.bind(theta);
+    problem.loss.evaluate({}, true, loss);
   };
   evaluate(Eigen::VectorXd::Zero(own.size()));
   result.b = loss.gradient;
   result.c = loss.value;
   result.status = ClosedFormStatus::non_finite;
-  if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c))
-    solve_system(gram, data, options.ridge, evaluate, loss, result);
-  else
+  Eigen::VectorXd theta = own;
+  if (result.A.allFinite() && result.b.allFinite() && std::isfinite(result.c)) {
+    theta = solve_system(problem, gram, ridge, evaluate, loss, result);
+  } else {
     evaluate(own);
-  function.evaluate({}, false, result.loss);
+    problem.loss.evaluate({}, false, result.loss);
+  }
   result.loss.gradient = loss.gradient;
+  return theta;
+}
+
+template <class T, class M, class O>
+void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
+  options.validate();
+  const M& model = result.model;
+  const FormulaOf formula = formula_of(model);
+  require_linear(formula.record);
+  LinearProblem<T> problem{formula, objective::loss_function<T>(model, objective, data), parameter_names(model),
+                           extend::takes_sigma(model)};
+  extend::require(objective.half_squared_score(),
+                  {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
+                   "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
+  result.model.set_parameters(solve(problem, model.parameters(), options.ridge, result));
 }
 
 }  // namespace fitting
@@ -523,7 +545,7 @@ ClosedForm<M> closed_form(const M& model, const O& objective, const Eigen::Matri
   static_assert(objective_known,
                 "closed_form needs an objective with  bool half_squared_score() const,  true where its loss is half "
                 "the squared score plus what is linear in the score and the curvature");
-  ClosedForm<M> result{.model = model};
+  ClosedForm<M> result{{}, model};
   if constexpr (fitting::MayBeLinear<M> && objective_known)
     fitting::solve<typename Derived::Scalar>(objective, X.derived(), options, result);
   return result;

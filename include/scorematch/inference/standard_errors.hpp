@@ -13,10 +13,13 @@
 
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "scorematch/inference/closed_form.hpp"
@@ -156,16 +159,30 @@ struct GradientSums {
   }
 };
 
+/// A fit by a mean of losses, whatever these are.
+class MeanOfLosses {
+ public:
+  virtual ~MeanOfLosses() = default;
+  virtual Eigen::VectorXd gradient(const Eigen::VectorXd& theta) = 0;  ///< of the mean loss
+  virtual bool quadratic() const = 0;                                  ///< whether that is linear in θ
+  virtual Eigen::MatrixXd curvature() = 0;                             ///< its derivative, where it is
+  virtual bool deterministic() const = 0;                              ///< whether the loss has no noise of its own
+  /// Of the samples at the fitted θ.
+  virtual GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) = 0;
+};
+
 /// Each sample's gradient at one θ.
-template <class T, class M, class O, class Real = double>
+template <class T, class Real = double>
 class SampleGradients {
-  using Bound = decltype(detail::bind<T>(std::declval<const M&>()));
+  using Bound = extend::BoundModel<T>;
   static constexpr Index lanes = simd::width<simd::Lanes<T>>;
   static constexpr Index block = lanes, chunk = 64;  ///< samples swept together; samples whose products are added up
 
  public:
-  SampleGradients(const M& model, const O& objective, MatrixView<T> data, Index draws)
-      : model_(model), objective_(objective), data_(data), draws_(draws), p_(model.parameters().size()) {}
+  /// bind() gives a bound model for a thread of its own.
+  SampleGradients(std::function<Bound()> bind, const objective::BoundObjective<T>& objective, MatrixView<T> data,
+                  Index draws, Index p)
+      : bind_(std::move(bind)), objective_(objective), data_(data), draws_(draws), p_(p) {}
 
   /// `influence` is the matrix K.
   GradientSums sums(const Matrix<Real>& influence, const Vector<Real>& centre) const {
@@ -175,7 +192,7 @@ class SampleGradients {
     evaluate::PerThread<State> states;
     evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
                              [&](State& s) {
-                               if (!s.bound) s.bound = std::make_unique<Bound>(detail::bind<T>(model_));
+                               if (!s.bound) s.bound = std::make_unique<Bound>(bind_());
                              },
                              [&](State& s, Index piece) {
                                s.sums.reset(p_);
@@ -189,10 +206,9 @@ class SampleGradients {
  private:
   struct State {
     std::unique_ptr<Bound> bound;
-    typename Bound::Workspace workspace;
+    extend::Room workspace, notes;
     extend::Samples<T> samples;
     extend::Points<T> points;
-    typename O::template Notes<T> notes;
     extend::ScoreValues<T> values;
     extend::Losses<T> losses;
     extend::ScoreAdjoints<T> bar;
@@ -215,9 +231,8 @@ class SampleGradients {
     objective::prepare_points(objective_, s.samples, s.points, s.notes);
     s.points.gradient = true;
     s.bound->evaluate(s.points, s.workspace, s.values);
-    Index levels = 0;
-    if constexpr (requires { objective_.level_names(); }) levels = static_cast<Index>(objective_.level_names().size());
-    const objective::Asked asked{lanes, count, static_cast<Index>(objective_.term_names().size()), levels, true};
+    const objective::Asked asked{lanes, count, static_cast<Index>(objective_.term_names().size()),
+                                 static_cast<Index>(objective_.level_names().size()), true};
     objective::score_points(objective_, s.samples, s.points, s.notes, asked, s.values, s.losses);
     for (Index i = 0; i < count; ++i) {
       keep_sample(s.losses.bar.S, i, s.bar.S);
@@ -237,17 +252,17 @@ class SampleGradients {
     for (Index at = i; at < all.size(); at += lanes) one.data()[at] = all.data()[at];
   }
 
-  const M& model_;
-  const O& objective_;
+  std::function<Bound()> bind_;
+  const objective::BoundObjective<T>& objective_;
   MatrixView<T> data_;
   Index draws_, p_;
 };
 
 /// The gradient of the mean loss at any θ, averaged over draws.
-template <class LossFunction, class Real = double>
+template <class T, class Real = double>
 class MeanGradient {
  public:
-  MeanGradient(LossFunction& function, Index draws) : function_(function), draws_(draws) {}
+  MeanGradient(objective::LossFunction<T>& function, Index draws) : function_(function), draws_(draws) {}
 
   Vector<Real> operator()(const Vector<Real>& theta) {
     function_.bind(theta);
@@ -260,7 +275,7 @@ class MeanGradient {
   }
 
  private:
-  LossFunction& function_;
+  objective::LossFunction<T>& function_;
   Index draws_;
   Loss loss_;
 };
@@ -273,8 +288,8 @@ inline constexpr double difference_step = std::is_same_v<T, float> ? 5e-3 : 6e-6
 template <class T>
 inline constexpr double flat_below = std::is_same_v<T, float> ? 1e-3 : 1e-8;
 
-template <class T, class Fit, class Real>
-Vector<Real> hessian_column(Fit& fit, const Vector<Real>& theta, Index k, double widen) {
+template <class T, class Real>
+Vector<Real> hessian_column(MeanOfLosses& fit, const Vector<Real>& theta, Index k, double widen) {
   const double h = widen * difference_step<T> * std::max(1.0, std::abs(theta[k]));
   Vector<Real> up = theta, down = theta;
   up[k] += h;
@@ -288,8 +303,8 @@ Vector<Real> hessian_column(Fit& fit, const Vector<Real>& theta, Index k, double
 /// Of H_jk and H_kj, the same number, the one counts more whose gradient has less rounding: the weight of two separated
 /// modes has a gradient, and a curvature, that is smaller than the rounding of its centres' gradients. Rounding in
 /// gradient j is taken to go with √H_jj, as the samples' own gradients do; θ_j is moved by a step ∝ size_j.
-template <class T, class Fit, class Real>
-Matrix<Real> hessian_by_differences(Fit& fit, const Vector<Real>& theta) {
+template <class T, class Real>
+Matrix<Real> hessian_by_differences(MeanOfLosses& fit, const Vector<Real>& theta) {
   const Index p = theta.size();
   Matrix<Real> H(p, p);
   for (Index k = 0; k < p; ++k) H.col(k) = hessian_column<T>(fit, theta, k, 1);
@@ -314,8 +329,8 @@ Matrix<Real> hessian_by_differences(Fit& fit, const Vector<Real>& theta) {
 /// gradient is small, not 0, so that H is that of a place beside the minimum: where the scaled gradient is g, and s the
 /// deviation of a sample's own, curvature is off by about |g|/s; three times that is allowed for. An eigenvalue that a
 /// tenfold step along its vector does not confirm is rounding.
-template <class T, class Fit, class Real>
-Vector<Real> uncertain_eigenvalues(Fit& fit, const Vector<Real>& theta, const Vector<Real>& mean,
+template <class T, class Real>
+Vector<Real> uncertain_eigenvalues(MeanOfLosses& fit, const Vector<Real>& theta, const Vector<Real>& mean,
                                    const ScaledSpectrum& spectrum, Index n) {
   const Index p = theta.size();
   const double largest = spectrum.values.cwiseAbs().maxCoeff();
@@ -338,18 +353,6 @@ Vector<Real> uncertain_eigenvalues(Fit& fit, const Vector<Real>& theta, const Ve
     if (!(std::abs(again - value) <= 0.5 * std::abs(value))) least[k] = std::abs(value);
   }
   return least;
-}
-
-/// Whether H is known exactly, because the loss is a quadratic function of θ.
-template <class M, class O>
-bool has_quadratic_loss(const M& model, const O& objective) {
-  if constexpr (MayBeLinear<M> && requires { objective.half_squared_score(); }) {
-    if constexpr (FromFormula<M>)
-      return objective.half_squared_score() && formula::linearity(model.record()).linear;
-    else
-      return objective.half_squared_score() && formula::linearity(model.model().record()).linear;
-  }
-  return false;
 }
 
 /// The inverse of H across what the data tell, and what they leave open.
@@ -382,15 +385,11 @@ InverseCurvature<Real> inverse_of(const ScaledSpectrum& spectrum, const Vector<R
   return {scaled_vectors * inverse.asDiagonal() * scaled_vectors.transpose(), open, saddle};
 }
 
-/// The sandwich of any fit by a mean of losses. `Fit` offers
-///   gradient(θ)      of the mean loss
-///   quadratic()      whether that is linear in θ, and if so curvature(), its derivative
-///   sums(K, centre)  GradientSums of the samples at the fitted θ
-///   deterministic()  whether the loss has no noise of its own
-template <class T, class Fit, class Real = double>
+/// The sandwich of any fit by a mean of losses, whose gradients come in the arithmetic T.
+template <class T, class Real = double>
 class Sandwich {
  public:
-  Sandwich(Fit& fit, const Vector<Real>& theta, const std::vector<std::string>& names, Index n, double level,
+  Sandwich(MeanOfLosses& fit, const Vector<Real>& theta, const std::vector<std::string>& names, Index n, double level,
            StandardErrors& result)
       : fit_(fit), theta_(theta), names_(names), p_(theta.size()), n_(n), level_(level), result_(result) {}
 
@@ -496,7 +495,7 @@ class Sandwich {
         {{Vector<Real>::Unit(p_, k), result_.curvature(k, k), names_[static_cast<std::size_t>(k)]}, weakness, reason});
   }
 
-  Fit& fit_;
+  MeanOfLosses& fit_;
   Vector<Real> theta_;
   const std::vector<std::string>& names_;
   Index p_, n_;
@@ -512,55 +511,64 @@ class Sandwich {
   double z_ = 0;          // of the intervals
 };
 
-template <class T, class Fit>
-void sandwich(Fit& fit, const Eigen::VectorXd& theta, const std::vector<std::string>& names, Index n,
+template <class T>
+void sandwich(MeanOfLosses& fit, const Eigen::VectorXd& theta, const std::vector<std::string>& names, Index n,
               const StandardErrorOptions& options, StandardErrors& result) {
   options.validate();
   extend::require(theta.size() > 0, {"standard_errors: the model has no parameters"});
   extend::require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
-  Sandwich<T, Fit>(fit, theta, names, n, options.level, result).run();
+  Sandwich<T>(fit, theta, names, n, options.level, result).run();
 }
 
-/// A fit by score matching.
-template <class T, class M, class O>
-class ScoreFit {
+/// A fit by score matching, whatever the types of model and objective are.
+template <class T>
+class ScoreFit final : public MeanOfLosses {
  public:
-  ScoreFit(const M& model, const O& objective, MatrixView<T> data, Index draws)
-      : model_(model),
-        objective_(objective),
-        data_(data),
+  /// bind() gives the model, bound for a thread of its own; `linear` is its formula where H is known exactly, because
+  /// the loss is a quadratic function of θ.
+  ScoreFit(objective::LossFunction<T> function, std::function<extend::BoundModel<T>()> bind,
+           std::optional<FormulaOf> linear, Index draws)
+      : function_(std::move(function)),
+        bind_(std::move(bind)),
+        linear_(linear),
         draws_(draws),
-        function_(objective::loss_function<T>(model, objective, data)),
         mean_gradient_(function_, draws) {}
 
-  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) { return mean_gradient_(theta); }
-  bool quadratic() const { return has_quadratic_loss(model_, objective_); }
-  bool deterministic() const { return objective_.deterministic(); }
+  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) override { return mean_gradient_(theta); }
+  bool quadratic() const override { return linear_.has_value(); }
+  bool deterministic() const override { return function_.objective().deterministic(); }
 
-  Eigen::MatrixXd curvature() const {
-    const Index p = model_.parameters().size();
+  Eigen::MatrixXd curvature() override {
+    const Index p = function_.parameter_count();
     Eigen::MatrixXd H = Eigen::MatrixXd::Zero(p, p);
-    if constexpr (MayBeLinear<M>)
-      for (Index draw = 0; draw < draws_; ++draw)
-        H += mean_feature_gram<T>(model_, objective_, data_, static_cast<std::uint64_t>(draw)) /
-             static_cast<double>(draws_);
+    FeatureGram<T> gram(*linear_, function_.objective(), function_.data());
+    for (Index draw = 0; draw < draws_; ++draw)
+      H += gram.mean(static_cast<std::uint64_t>(draw)) / static_cast<double>(draws_);
     return H;
   }
 
-  GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) const {
-    return SampleGradients<T, M, O>(model_, objective_, data_, draws_).sums(influence, centre);
+  GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) override {
+    return SampleGradients<T>(bind_, function_.objective(), function_.data(), draws_, function_.parameter_count())
+        .sums(influence, centre);
   }
 
  private:
-  using Function = decltype(objective::loss_function<T>(std::declval<const M&>(), std::declval<const O&>(),
-                                                        std::declval<MatrixView<T>>()));
-  const M& model_;
-  const O& objective_;
-  MatrixView<T> data_;
+  objective::LossFunction<T> function_;
+  std::function<extend::BoundModel<T>()> bind_;
+  std::optional<FormulaOf> linear_;
   Index draws_;
-  Function function_;
-  MeanGradient<objective::LossFunction<T>> mean_gradient_;
+  MeanGradient<T> mean_gradient_;
 };
+
+/// The model's formula, where its loss is a quadratic function of θ.
+template <class M, class O>
+std::optional<FormulaOf> formula_of_quadratic_loss(const M& model, const O& objective) {
+  if constexpr (MayBeLinear<M> && requires { objective.half_squared_score(); }) {
+    const FormulaOf formula = formula_of(model);
+    if (objective.half_squared_score() && formula::linearity(formula.record).linear) return formula;
+  }
+  return {};
+}
 
 }  // namespace fitting
 
@@ -588,7 +596,9 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
     using T = typename Derived::Scalar;
     options.validate();
     const MatrixView<T> data = X.derived();
-    fitting::ScoreFit<T, M, O> fit(model, objective, data, options.draws);
+    fitting::ScoreFit<T> fit(
+        objective::loss_function<T>(model, objective, data), [&model] { return detail::bind<T>(model); },
+        fitting::formula_of_quadratic_loss(model, objective), options.draws);
     fitting::sandwich<T>(fit, model.parameters(), parameter_names(model), data.cols(), options, result);
   }
   return result;
@@ -606,3 +616,7 @@ StandardErrors standard_errors(const R& fitted, const O& objective, const Eigen:
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_inference.hpp"
+#endif

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -23,13 +22,12 @@
 #include <type_traits>
 #include <vector>
 
+#include "scorematch/io/byte_order.hpp"
 #include "scorematch/io/file.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
 namespace io {
-
-static_assert(std::endian::native == std::endian::little, "the .npy reader and writer are for little-endian machines");
 
 struct NpyHeader {
   std::string dtype;  // "<f8"; the text of a structured dtype
@@ -173,7 +171,7 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
                bytes.size(), " are there");
   X.resize(d, N);
   if (bytes.empty()) return;
-  if (std::is_same_v<Stored, T> && !fortran_order) {
+  if (is_little_endian && std::is_same_v<Stored, T> && !fortran_order) {
     std::memcpy(X.data(), bytes.data(), bytes.size());
     return;
   }
@@ -183,7 +181,7 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
       Stored number;
       const Index at = row * next_row + column * next_column;
       std::memcpy(&number, bytes.data() + static_cast<std::size_t>(at) * sizeof(Stored), sizeof(Stored));
-      X(row, column) = converted<T>(path, number, column, row);
+      X(row, column) = converted<T>(path, little_endian(number), column, row);
     }
 }
 
@@ -203,6 +201,7 @@ inline Npy parse_npy(const std::string& path, std::string_view bytes) {
   if (version < 1 || version > 3) file_error(path, "has .npy format version ", version, "; 1, 2 and 3 can be read");
   std::uint32_t length = 0;
   std::memcpy(&length, bytes.data() + 8, length_bytes);
+  length = little_endian(length);
   bytes.remove_prefix(8 + length_bytes);
   if (bytes.size() < length) file_error(path, "is truncated: it ends inside its .npy header");
   return {NpyHeaderReader(path, bytes.substr(0, length)).read(), bytes.substr(length)};
@@ -306,9 +305,15 @@ void write_npy(const std::string& path, const Eigen::MatrixBase<Derived>& X) {
   const char version_and_length[4] = {1, 0, static_cast<char>(dict.size() % 256), static_cast<char>(dict.size() / 256)};
   file.write({version_and_length, 4});
   file.write(dict);
-  for (Index column = 0; column < view.cols(); ++column)
-    file.write({reinterpret_cast<const char*>(view.data() + column * view.outerStride()),
-                static_cast<std::size_t>(view.rows()) * sizeof(T)});
+  Vector<T> turned;
+  for (Index column = 0; column < view.cols(); ++column) {
+    const T* numbers = view.data() + column * view.outerStride();
+    if constexpr (!io::is_little_endian) {
+      turned = view.col(column).unaryExpr([](T number) { return io::little_endian(number); });
+      numbers = turned.data();
+    }
+    file.write({reinterpret_cast<const char*>(numbers), static_cast<std::size_t>(view.rows()) * sizeof(T)});
+  }
   file.finish();
 }
 

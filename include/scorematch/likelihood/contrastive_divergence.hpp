@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "scorematch/fit/adam.hpp"
+#include "scorematch/fit/minibatches.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/sample.hpp"
@@ -68,8 +68,8 @@ struct persistent_contrastive_divergence {
 namespace likelihood {
 
 /// gradient = mean ∂f/∂θ over the columns of X − the same over those of Y; returns mean f(X) − mean f(Y).
-template <class T, class Energy>
-double contrast(Energy& energy, const Matrix<T>& X, const Matrix<T>& Y, Eigen::VectorXd& gradient) {
+template <class T>
+double contrast(EnergyFunction<T>& energy, const Matrix<T>& X, const Matrix<T>& Y, Eigen::VectorXd& gradient) {
   Matrix<T> both(X.rows(), X.cols() + Y.cols());
   both << X, Y;
   Eigen::VectorXd values(both.cols());
@@ -103,9 +103,9 @@ struct ChainMoves {
 
 /// The status and evidence of a fit whose iterations are done, by what its chains did: `moves` in the second half, of
 /// `steps` steps a round; `after` in a longer run under the fitted model.
-template <class T, class M>
+template <class T>
 void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Draws<T>& after,
-                  LikelihoodFit<M>& result) {
+                  LikelihoodOutcome& result) {
   if (adjusted && moves.rounds > 0) {
     const double acceptance = moves.mean();
     Index resting = 0;
@@ -132,83 +132,8 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
   sampling::tell(result.evidence, detail::text("under the fitted model ", after.evidence));
 }
 
-/// Iteration i met what is not finite, or lost chains.
-template <class T, class M>
-void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodFit<M>& result) {
-  ++result.non_finite;
-  if (draws.lost_chains > 0) {
-    result.status = FitStatus::diverged;
-    result.evidence = detail::text("at iteration ", i, " ", draws.evidence);
-    return;
-  }
-  result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
-  result.evidence = detail::text(
-      "at iteration ", i,
-      " the energy or its gradient is not finite at the data or at the model's samples (do the data lie where the "
-      "model has a density, and are the steps small enough?)");
-}
-
-/// The loop that both share: Adam over minibatches; negative(model, batch, iteration) draws the model's samples, and
-/// afterwards(model, iterations) runs some chains longer under the fitted model.
-template <class T, class Kernel, class M, class Negative, class Afterwards>
-void by_contrast(MatrixView<T> data, const FitOptions& options, Index steps, bool persistent, Negative negative,
-                 Afterwards afterwards, LikelihoodFit<M>& result) {
-  const detail::Stopwatch watch;
-  const Index samples = data.cols(), batch = std::min(options.batch, samples), per_pass = (samples + batch - 1) / batch,
-              iterations = options.iterations > 0 ? options.iterations : 5000;
-  require_addressed(iterations, "FitOptions: iterations");
-  require_addressed(steps, "contrastive divergence: steps", iterations + 1);
-  fitting::Adam adam{.rate = {.peak = options.learning_rate}, .steps = iterations};
-  auto energy = energy_function<T>(result.model);
-  Eigen::VectorXd theta = result.model.parameters(), gradient;
-  Matrix<T> positive;
-  std::vector<Index> order;
-  double gap = 0, norm = 0;
-  Index in_history = 0;
-  ChainMoves moves;
-  result.status = FitStatus::used_up;
-  for (Index i = 0; i < iterations; ++i) {
-    const Index in_pass = i % per_pass;
-    if (in_pass == 0) {
-      order = detail::permutation(options.seed, static_cast<std::uint64_t>(i / per_pass), samples);
-      gap = norm = 0;
-      in_history = 0;
-    }
-    const Index first = in_pass * batch, count = std::min(batch, samples - first);
-    positive.resize(data.rows(), count);
-    for (Index c = 0; c < count; ++c) positive.col(c) = data.col(order[static_cast<std::size_t>(first + c)]);
-    result.model.set_parameters(theta);
-    const Draws<T> draws = negative(result.model, positive, i);
-    if (i >= iterations / 2) moves.add(draws.acceptance, persistent);
-    energy.bound().bind(theta);
-    const double difference = contrast<T>(energy, positive, draws.state, gradient);
-    ++result.evaluations;
-    if (!std::isfinite(difference) || !gradient.allFinite() || draws.lost_chains > 0) {
-      tell_broken_iteration(i, draws, result);
-      break;  // the model keeps the θ before
-    }
-    adam.update(gradient, theta);
-    ++result.iterations;
-    gap += difference;
-    norm += gradient.norm();
-    ++in_history;
-    result.loss = gap / static_cast<double>(in_history);
-    if (in_pass + 1 == per_pass || i + 1 == iterations)
-      result.history.push_back({result.evaluations, result.loss, norm / static_cast<double>(in_history)});
-    if (options.progress && !options.progress({"fit", i + 1, iterations, difference, "energy gap", watch.seconds()}) &&
-        i + 1 < iterations) {
-      result.status = FitStatus::stopped;
-      break;
-    }
-  }
-  if (moves.rounds > 0) result.acceptance = moves.mean();
-  if (result.status != FitStatus::used_up && result.status != FitStatus::stopped) return;
-  result.model.set_parameters(theta);
-  judge_chains(moves, Kernel::adjusted, steps, afterwards(result.model, result.iterations), result);
-}
-
-template <class T, class M>
-void check_contrast(const M& model, MatrixView<T> data, const FitOptions& options) {
+template <class T>
+void check_contrast(Index dimension, MatrixView<T> data, const FitOptions& options) {
   options.validate();
   extend::require(options.method != FitMethod::lbfgs,
                   {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
@@ -222,20 +147,119 @@ void check_contrast(const M& model, MatrixView<T> data, const FitOptions& option
   unused(options.held_out.size() == 0, "held_out", "follows no loss that could be checked on other samples");
   unused(options.check_every == usual.check_every, "check_every", "checks nothing on held-out samples");
   unused(options.patience == usual.patience, "patience", "checks nothing on held-out samples");
-  extend::require_samples<T>(data, static_cast<Index>(model.dimension()), "data");
+  extend::require_samples<T>(data, dimension, "data");
 }
 
-/// `options.steps` steps of the model's chains, which are not judged each time.
-template <class T, class M, class Kernel>
-Draws<T> short_run(const M& model, const Kernel& kernel, const SampleOptions& options) {
+/// The chains of a fit: `kernel` takes `steps` steps for each of θ, from the minibatch or, persistent, from where the
+/// chains stand.
+template <class T>
+struct ModelChains {
+  sampling::BoundKernel<T> kernel;
+  Index steps = 1;
+  std::uint64_t seed = 0;
+  Index persistent = 0;   ///< how many go on from step to step; 0: new ones at the data each time
+  ChainStart state = {};  ///< where these stand
+
+  /// The run of iteration i, and of how many steps.
+  SampleOptions options(Index i, Index length, const ChainStart& start, Index count) const {
+    return {.chains = count,
+            .steps = length,
+            .seed = seed,
+            .start = start,
+            .first_step = static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(steps)};
+  }
+  /// Moves the chains of iteration i; a short run is not judged.
+  Draws<T> move(const extend::BoundModel<T>& model, const Matrix<T>& positive, Index i) {
+    Draws<T> draws;
+    const SampleOptions how = persistent > 0 ? options(i, steps, state, persistent)
+                                             : options(i, steps, ChainStart(positive), positive.cols());
+    sampling::run<T>(model, kernel, how, draws, sampling::Judging::of_moves);
+    if (persistent > 0) state = ChainStart(draws.state);
+    return draws;
+  }
+  /// A longer run under the fitted model.
+  Draws<T> look(const extend::BoundModel<T>& model, MatrixView<T> data, Index i) const {
+    Draws<T> draws;
+    const Index count = persistent > 0 ? persistent : std::min<Index>(256, data.cols());
+    const ChainStart start = persistent > 0 ? state : ChainStart(Matrix<T>(data.leftCols(count)));
+    sampling::run<T>(model, kernel, options(i, std::max<Index>(100, steps), start, count), draws,
+                     sampling::Judging::full);
+    return draws;
+  }
+};
+
+/// Iteration i met what is not finite, or lost chains.
+template <class T>
+void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodOutcome& result) {
+  if (draws.lost_chains > 0) {
+    result.status = FitStatus::diverged;
+    result.evidence = detail::text("at iteration ", i, " ", draws.evidence);
+    return;
+  }
+  result.status = i == 0 ? FitStatus::non_finite : FitStatus::diverged;
+  result.evidence = detail::text(
+      "at iteration ", i,
+      " the energy or its gradient is not finite at the data or at the model's samples (do the data lie where the "
+      "model has a density, and are the steps small enough?)");
+}
+
+/// Adam on minibatches of the contrast, whose energy gap stands in for a loss, from θ, which becomes the fitted one.
+template <class T>
+void by_contrast(EnergyFunction<T>& energy, MatrixView<T> data, const FitOptions& options, ModelChains<T>& chains,
+                 Eigen::VectorXd& theta, LikelihoodOutcome& result) {
+  const Index iterations = options.iterations > 0 ? options.iterations : 5000;
+  require_addressed(iterations, "FitOptions: iterations");
+  require_addressed(chains.steps, "contrastive divergence: steps", iterations + 1);
+  const fitting::MinibatchPlan plan{.value_name = "energy gap",
+                                    .samples = data.cols(),
+                                    .batch = std::min(options.batch, data.cols()),
+                                    .steps = iterations,
+                                    .learning_rate = {.peak = options.learning_rate},
+                                    .seed = options.seed,
+                                    .progress = options.progress};
+  ChainMoves moves;
+  Matrix<T> positive;
   Draws<T> draws;
-  sampling::run<T>(detail::bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws,
-                   sampling::Judging::of_moves);
-  return draws;
+  fitting::MinibatchState state{.theta = theta};
+  fitting::MinibatchLoop loop(
+      plan,
+      [&](const Eigen::VectorXd& at, const LossOptions& what, bool, Loss& gap) {
+        positive.resize(data.rows(), static_cast<Index>(what.columns.size()));
+        for (Index c = 0; c < positive.cols(); ++c)
+          positive.col(c) = data.col(what.columns[static_cast<std::size_t>(c)]);
+        energy.bound().bind(at);
+        const Index i = state.adam.step;
+        draws = chains.move(energy.bound(), positive, i);
+        if (i >= iterations / 2) moves.add(draws.acceptance, chains.persistent > 0);
+        gap.value = contrast<T>(energy, positive, draws.state, gap.gradient);
+        if (draws.lost_chains > 0) gap.value = std::numeric_limits<double>::quiet_NaN();
+      },
+      state);
+  result.status = loop.run();
+  result.iterations = state.adam.step;
+  result.evaluations = loop.evaluations();
+  result.non_finite = loop.non_finite();
+  theta = state.theta;
+  if (result.iterations > 0) result.loss = loop.pass_mean();
+  if (moves.rounds > 0) result.acceptance = moves.mean();
+  const bool broken = loop.non_finite() > 0;
+  if (result.status == FitStatus::used_up) loop.close();
+  result.history = std::move(state.history);
+  if (broken) return tell_broken_iteration(result.iterations, draws, result);
+  energy.bound().bind(theta);
+  judge_chains(moves, chains.kernel.adjusted(), chains.steps, chains.look(energy.bound(), data, result.iterations),
+               result);
 }
 
-/// How long the chains of a fitted model are looked at.
-inline Index steps_afterwards(Index steps) { return std::max<Index>(100, steps); }
+/// The fit of a model by a method of this header.
+template <class T, class M>
+void fit_by_contrast(MatrixView<T> data, const FitOptions& options, ModelChains<T> chains, LikelihoodFit<M>& result) {
+  check_contrast<T>(static_cast<Index>(result.model.dimension()), data, options);
+  EnergyFunction<T> energy = energy_function<T>(result.model);
+  Eigen::VectorXd theta = result.model.parameters();
+  by_contrast<T>(energy, data, options, chains, theta, result);
+  result.model.set_parameters(theta);
+}
 
 }  // namespace likelihood
 
@@ -254,13 +278,10 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
     const std::uint64_t most = detail::field_end / static_cast<std::uint64_t>(method.steps);
     extend::require(draw < most, {"contrastive_gradient: draw is ", draw, "; with ", method.steps,
                                   " steps it must be below ", most});
-    const auto draws = likelihood::short_run<T>(model, method.kernel,
-                                                {.chains = data.cols(),
-                                                 .steps = method.steps,
-                                                 .seed = method.seed,
-                                                 .start = data,
-                                                 .first_step = draw * static_cast<std::uint64_t>(method.steps)});
     auto energy = likelihood::energy_function<T>(model);
+    likelihood::ModelChains<T> chains{
+        .kernel = sampling::bound_kernel<T>(method.kernel), .steps = method.steps, .seed = method.seed};
+    const Draws<T> draws = chains.move(energy.bound(), data, static_cast<Index>(draw));
     (void)likelihood::contrast<T>(energy, data, draws.state, gradient);
     if (draws.lost_chains > 0) gradient.setConstant(std::numeric_limits<double>::quiet_NaN());
   }
@@ -278,30 +299,12 @@ template <class M, class Kernel, class Derived>
 LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
   using T = typename Derived::Scalar;
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
-    const MatrixView<T> data = X.derived();
-    likelihood::check_contrast<T>(model, data, options);
-    const auto chains = [&](const ChainStart& start, Index count, Index steps, Index iteration) {
-      return SampleOptions{.chains = count,
-                           .steps = steps,
-                           .seed = method.seed,
-                           .start = start,
-                           .first_step = static_cast<std::uint64_t>(iteration * method.steps)};
-    };
-    likelihood::by_contrast<T, Kernel>(
-        data, options, method.steps, false,
-        [&](const M& now, const Matrix<T>& positive, Index iteration) {
-          return likelihood::short_run<T>(now, method.kernel,
-                                          chains(positive, positive.cols(), method.steps, iteration));
-        },
-        [&](const M& fitted, Index iteration) {
-          const Index count = std::min<Index>(256, data.cols());
-          return sample<T>(fitted, method.kernel,
-                           chains(data.leftCols(count), count, likelihood::steps_afterwards(method.steps), iteration));
-        },
-        result);
+    likelihood::fit_by_contrast<T>(
+        X.derived(), options,
+        {.kernel = sampling::bound_kernel<T>(method.kernel), .steps = method.steps, .seed = method.seed}, result);
   }
   return result;
 }
@@ -313,30 +316,16 @@ template <class M, class Kernel, class Derived>
 LikelihoodFit<M> fit(const M& model, const persistent_contrastive_divergence<Kernel>& method,
                      const Eigen::MatrixBase<Derived>& X, const FitOptions& options = {}) {
   using T = typename Derived::Scalar;
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
-    const MatrixView<T> data = X.derived();
-    likelihood::check_contrast<T>(model, data, options);
-    ChainStart state = method.start;
-    const auto chains = [&](Index steps, Index iteration) {
-      return SampleOptions{.chains = method.chains,
-                           .steps = steps,
-                           .seed = method.seed,
-                           .start = state,
-                           .first_step = static_cast<std::uint64_t>(iteration * method.steps)};
-    };
-    likelihood::by_contrast<T, Kernel>(
-        data, options, method.steps, true,
-        [&](const M& now, const Matrix<T>&, Index iteration) {
-          Draws<T> draws = likelihood::short_run<T>(now, method.kernel, chains(method.steps, iteration));
-          state = ChainStart(draws.state);
-          return draws;
-        },
-        [&](const M& fitted, Index iteration) {
-          return sample<T>(fitted, method.kernel, chains(likelihood::steps_afterwards(method.steps), iteration));
-        },
-        result);
+    likelihood::fit_by_contrast<T>(X.derived(), options,
+                                   {.kernel = sampling::bound_kernel<T>(method.kernel),
+                                    .steps = method.steps,
+                                    .seed = method.seed,
+                                    .persistent = method.chains,
+                                    .state = method.start},
+                                   result);
   }
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <string>
 #include <utility>
@@ -15,17 +16,15 @@
 
 namespace scorematch {
 
-/// The result of a fit by likelihood, contrastive divergence or noise contrastive estimation, whatever happened.
-template <class M>
-struct [[nodiscard]] LikelihoodFit {
-  M model;                                ///< with the fitted θ
-  double loss = 0;                        ///< what was minimised, at `model`; see each method
+/// All of a LikelihoodFit but its model.
+struct [[nodiscard]] LikelihoodOutcome {
+  double loss = 0;                        ///< what was minimised, at the fitted θ; see each method
   FitStatus status = FitStatus::used_up;  ///< how it ended
   Index iterations = 0;                   ///< steps of θ
   Index evaluations = 0;                  ///< of the loss and its gradient
   Index non_finite = 0;                   ///< evaluations whose loss or gradient was not finite
   std::vector<FitStep> history = {};      ///< the course of the fit
-  LogPartition log_partition = {};        ///< of `model`, where the method learns it
+  LogPartition log_partition = {};        ///< of the fitted model, where the method learns it
   /// √(gᵀF⁻¹g), g the gradient and F the Fisher information: how far the next step would move the model, in standard
   /// deviations of what one sample tells of θ; NaN where the method does not compute it
   double decrement = std::numeric_limits<double>::quiet_NaN();
@@ -42,6 +41,12 @@ struct [[nodiscard]] LikelihoodFit {
     if (!evidence.empty()) all += "  " + evidence + '\n';
     return all;
   }
+};
+
+/// The result of a fit by likelihood, contrastive divergence or noise contrastive estimation, whatever happened.
+template <class M>
+struct [[nodiscard]] LikelihoodFit : LikelihoodOutcome {
+  M model;  ///< with the fitted θ
 };
 
 namespace detail {
@@ -71,14 +76,18 @@ constexpr bool check_trainable_energy() {
 
 namespace likelihood {
 
+/// Binds θ, and gives points (d × n) with their weights.
+template <class Real>
+using WeightsAt = std::function<void(const Vector<Real>& theta, const Matrix<Real>*& points, Vector<Real>& weights)>;
+
 /// The metric F = Σ_n w_n r_n r_nᵀ, r_n = −∂f/∂θ(x_n) or, `centred`, that minus its weighted mean; its unit is one
 /// sample's worth of information. weights(θ) binds θ and gives the points (d × n) with their weights, of which some
 /// 2000 are drawn where there are more; `extra` adds a parameter whose derivative is 1.
-template <class Energy, class Weights>
-fitting::MetricAt information(Energy& energy, Weights weights, bool centred, bool extra = false) {
-  return [&energy, weights, centred, extra](const detail::DependentVector<Energy>& theta, fitting::Metric& metric) {
-    const detail::DependentMatrix<Energy>* points = nullptr;
-    detail::DependentVector<Energy> w;
+template <class Real>
+fitting::MetricAt information(EnergyFunction<Real>& energy, WeightsAt<Real> weights, bool centred, bool extra = false) {
+  return [&energy, weights, centred, extra](const Vector<Real>& theta, fitting::Metric& metric) {
+    const Matrix<Real>* points = nullptr;
+    Vector<Real> w;
     weights(theta, points, w);
     const Index p = theta.size(), own = extra ? p - 1 : p, n = w.size();
     double total = 0;
@@ -86,8 +95,8 @@ fitting::MetricAt information(Energy& energy, Weights weights, bool centred, boo
     const Index most = p > fitting::most_dense ? 256 : std::clamp<Index>(8 * p, 256, 2048);
     // At equal distances along the sum of the weights: each draw counts the same.
     const Index draws = std::min(n, most);
-    detail::DependentMatrix<Energy> rows(p, draws), point(points->rows(), 1);
-    detail::DependentVector<Energy> row, mean = detail::DependentVector<Energy>::Zero(p);
+    Matrix<Real> rows(p, draws), point(points->rows(), 1);
+    Vector<Real> row, mean = Vector<Real>::Zero(p);
     Index at = 0;
     double sum = w[0];
     for (Index k = 0; k < draws; ++k) {
@@ -126,14 +135,25 @@ fitting::MetricAt information(Energy& energy, Weights weights, bool centred, boo
   };
 }
 
+/// What a fit by likelihood knows of a model, whatever its type, beside its energy.
+struct ModelAtStart {
+  Eigen::VectorXd theta = {};
+  fitting::ScoreField score = {};
+};
+
+template <class M>
+ModelAtStart at_start(const M& model) {
+  return {model.parameters(), fitting::score_field(model)};
+}
+
 /// The model's θ or, where its `loss` is lower, that carried over to the data (fit/start.hpp). `units` are the data's.
-template <class M, class LossOf>
-detail::DependentVector<M> start_for(const M& model, const detail::DependentMatrix<M>& data,
-                                     const fitting::DataScale& units, const FitOptions& options, LossOf loss) {
-  const detail::DependentVector<M> own = model.parameters();
+template <class Real>
+Vector<Real> start_for(const ModelAtStart& model, const Matrix<Real>& data, const fitting::DataScale& units,
+                       const FitOptions& options, const std::function<double(const Vector<Real>& theta)>& loss) {
+  const Vector<Real>& own = model.theta;
   if (!options.carry_start) return own;
-  detail::DependentVector<M> carried = own;
-  if (!fitting::carry_start<double>(fitting::score_field(model), units, data, carried)) return own;
+  Vector<Real> carried = own;
+  if (!fitting::carry_start<Real>(model.score, units, data, carried)) return own;
   const double there = loss(carried);
   return there < std::numeric_limits<double>::infinity() && !(loss(own) <= there) ? carried : own;
 }
@@ -147,9 +167,8 @@ inline double likelihood_floor(const fitting::DataScale& units) {
 }
 
 /// Minimises loss(θ, gradient) from θ, with fit's options.
-template <class M>
-void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor,
-              detail::DependentVector<M>& theta, const FitOptions& options, LikelihoodFit<M>& result) {
+inline void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, double floor,
+                     Eigen::VectorXd& theta, const FitOptions& options, LikelihoodOutcome& result) {
   fitting::HeldOut nothing;
   fitting::Search search = fitting::search_for<double>(options, floor);
   search.noise = 1e-9;  // that of the integral
@@ -160,8 +179,7 @@ void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& metric, do
 }
 
 /// Throws where an option is set that the method, which is L-BFGS, does not look at.
-template <class = void>
-void require_used(const FitOptions& options, const char* method) {
+inline void require_used(const FitOptions& options, const char* method) {
   extend::require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
   fitting::require_used(options, true, method);
   fitting::require_no_held_out(options, method);

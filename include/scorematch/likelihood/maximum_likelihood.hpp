@@ -38,16 +38,16 @@ struct [[nodiscard]] LikelihoodGradient {
 namespace likelihood {
 
 /// log Z and E_q[∂f/∂θ] at one θ after another.
-template <class Energy>
+template <class Real>
 class ExactExpectation {
  public:
-  ExactExpectation(Energy& energy, const quadrature& method) : energy_(energy), method_(method) {}
+  ExactExpectation(EnergyFunction<Real>& energy, const quadrature& method) : energy_(energy), method_(method) {}
 
   /// False where the integral cannot be told, to a relative error of 10⁻⁴ at least.
-  bool at(const Eigen::VectorXd& theta) {
+  bool at(const Vector<Real>& theta) {
     energy_.bound().bind(theta);
     if (theta_.size() != theta.size() || (theta_.array() != theta.array()).any()) {
-      log_partition_ = Quadrature<Energy>(energy_, method_).run(&nodes_);
+      log_partition_ = Quadrature<EnergyFunction<Real>>(energy_, method_).run(&nodes_);
       theta_ = theta;
     }
     return std::isfinite(log_partition_.value) && log_partition_.error < 1e-4 &&
@@ -57,33 +57,31 @@ class ExactExpectation {
   const LogPartition& log_partition() const { return log_partition_; }
   const QuadratureNodes& nodes() const { return nodes_; }
 
-  void gradient(Eigen::VectorXd& expectation) {
+  void gradient(Vector<Real>& expectation) {
     energy_.weighted_gradient(
         nodes_.points,
-        [&](Index first, const Eigen::VectorXd& f, Eigen::VectorXd& w) {
-          w = nodes_.probabilities.segment(first, f.size());
-        },
+        [&](Index first, const Vector<Real>& f, Vector<Real>& w) { w = nodes_.probabilities.segment(first, f.size()); },
         expectation);
   }
 
  private:
-  Energy& energy_;
+  EnergyFunction<Real>& energy_;
   const quadrature& method_;
   QuadratureNodes nodes_;
   LogPartition log_partition_;
-  detail::DependentVector<Energy> theta_;  ///< of both
+  Vector<Real> theta_;  ///< of both
 };
 
 /// The mean of ∂f/∂θ over the columns of X.
-template <class T, class Energy>
-void mean_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<Energy>& gradient,
+template <class T>
+void mean_gradient(EnergyFunction<T>& energy, MatrixView<T> X, Eigen::VectorXd& gradient,
                    double* mean_energy = nullptr) {
   const T weight = static_cast<T>(1 / static_cast<double>(X.cols()));
-  detail::DependentVector<Energy> values(X.cols());
+  Vector<T> values(X.cols());
   energy.weighted_gradient(
       X,
       [&](Index first, const Vector<T>& f, Vector<T>& w) {
-        values.segment(first, f.size()) = f.template cast<double>();
+        values.segment(first, f.size()) = f;
         w.setConstant(weight);
       },
       gradient);
@@ -91,12 +89,11 @@ void mean_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<Ener
 }
 
 /// The mean and its standard error, over 32 interleaved groups of columns (fewer where there are fewer columns).
-template <class T, class Energy>
-void grouped_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<Energy>& mean,
-                      detail::DependentVector<Energy>& error) {
+template <class T>
+void grouped_gradient(EnergyFunction<T>& energy, MatrixView<T> X, Vector<T>& mean, Vector<T>& error) {
   const Index groups = std::min<Index>(32, X.cols());
-  detail::DependentMatrix<Energy> means(energy.bound().parameter_count(), groups);
-  detail::DependentVector<Energy> gradient;
+  Matrix<T> means(energy.bound().parameter_count(), groups);
+  Vector<T> gradient;
   Matrix<T> group;
   mean.setZero(means.rows());
   for (Index g = 0; g < groups; ++g) {
@@ -112,14 +109,24 @@ void grouped_gradient(Energy& energy, MatrixView<T> X, detail::DependentVector<E
     error = ((means.colwise() - mean).rowwise().squaredNorm() / static_cast<double>(groups * (groups - 1))).cwiseSqrt();
 }
 
+template <class T>
+void difference_of_means(EnergyFunction<T>& energy, const Matrix<T>& data, const Matrix<T>& samples,
+                         LikelihoodGradient& result) {
+  Vector<T> data_error, model_error;
+  grouped_gradient<T>(energy, data, result.data_term, data_error);
+  grouped_gradient<T>(energy, samples, result.model_term, model_error);
+  result.gradient = result.data_term - result.model_term;
+  result.standard_error = (data_error.cwiseAbs2() + model_error.cwiseAbs2()).cwiseSqrt();
+}
+
 /// Directions v in which all columns of X (d × N) agree, vᵀ(x/scale) being the same number for all, as columns: none
 /// where the samples fill the space. `scale`: of each row.
-template <class D = void>
-detail::DependentMatrix<D> flat_directions(const detail::DependentMatrix<D>& X, detail::DependentVector<D>& scale) {
+template <class Real>
+Matrix<Real> flat_directions(const Matrix<Real>& X, Vector<Real>& scale) {
   const Index d = X.rows(), n = X.cols();
   constexpr double epsilon = std::numeric_limits<double>::epsilon();
   scale.resize(d);
-  detail::DependentMatrix<D> rows(n, d);
+  Matrix<Real> rows(n, d);
   double noise = 0;
   for (Index j = 0; j < d; ++j) {
     const double most = X.row(j).cwiseAbs().maxCoeff(), unit = most > 0 ? most : 1;
@@ -133,29 +140,29 @@ detail::DependentMatrix<D> flat_directions(const detail::DependentMatrix<D>& X, 
     if (differs) noise = std::max(noise, 16 * epsilon / length);
   }
   // With R from the factorisation of the columns, the longest first: R₁₁ y₁ + R₁₂ y₂ = 0.
-  detail::DependentMatrix<D> padded = detail::DependentMatrix<D>::Zero(std::max(n, d), d);
+  Matrix<Real> padded = Matrix<Real>::Zero(std::max(n, d), d);
   padded.topRows(n) = rows;
-  const Eigen::ColPivHouseholderQR<detail::DependentMatrix<D>> factor(padded);
-  const detail::DependentMatrix<D> R = factor.matrixR().topRows(d);
+  const Eigen::ColPivHouseholderQR<Matrix<Real>> factor(padded);
+  const Matrix<Real> R = factor.matrixR().topRows(d);
   Index rank = 0;
   while (rank < d && std::abs(R(rank, rank)) > std::max(10 * noise, 1e-14)) ++rank;
-  detail::DependentMatrix<D> flat = detail::DependentMatrix<D>::Zero(d, d - rank);
+  Matrix<Real> flat = Matrix<Real>::Zero(d, d - rank);
   if (rank == d) return flat;
   for (Index k = 0; k < d - rank; ++k) {
     flat(rank + k, k) = 1;
     if (rank > 0)
       flat.col(k).head(rank) = -R.topLeftCorner(rank, rank)
                                     .template triangularView<Eigen::Upper>()
-                                    .solve(detail::DependentVector<D>(R.col(rank + k).head(rank)));
+                                    .solve(Vector<Real>(R.col(rank + k).head(rank)));
   }
   return factor.colsPermutation() * flat;
 }
 
 /// Where samples agree in a direction a model may grow narrower along it for ever, and its likelihood without bound.
-template <class D = void>
+template <class Real>
 class Collapse {
  public:
-  explicit Collapse(const detail::DependentMatrix<D>& X) : directions_(flat_directions<D>(X, scale_)) {
+  explicit Collapse(const Matrix<Real>& X) : directions_(flat_directions<Real>(X, scale_)) {
     if (directions_.cols() == 0) return;
     start_.resize(0);
     magnitude_ = (directions_.cwiseAbs().transpose() * X.cwiseAbs().rowwise().maxCoeff().cwiseQuotient(scale_));
@@ -165,10 +172,9 @@ class Collapse {
   /// as narrow as the numbers there are apart.
   bool reached(const QuadratureNodes& nodes) {
     if (directions_.cols() == 0) return false;
-    const detail::DependentMatrix<D> along =
-        directions_.transpose() * scale_.cwiseInverse().asDiagonal() * nodes.points;
-    const detail::DependentVector<D> mean = along * nodes.probabilities;
-    const detail::DependentVector<D> width = ((along.colwise() - mean).cwiseAbs2() * nodes.probabilities).cwiseSqrt();
+    const Matrix<Real> along = directions_.transpose() * scale_.cwiseInverse().asDiagonal() * nodes.points;
+    const Vector<Real> mean = along * nodes.probabilities;
+    const Vector<Real> width = ((along.colwise() - mean).cwiseAbs2() * nodes.probabilities).cwiseSqrt();
     if (start_.size() == 0) start_ = width;
     for (Index k = 0; k < width.size(); ++k)
       if (width[k] < 1e-3 * start_[k] || width[k] < 1e-10 * magnitude_[k]) return true;
@@ -176,88 +182,78 @@ class Collapse {
   }
 
  private:
-  detail::DependentVector<D> scale_, start_, magnitude_;
-  detail::DependentMatrix<D> directions_;
+  Vector<Real> scale_, start_, magnitude_;
+  Matrix<Real> directions_;
 };
 
-template <class M>
-void maximise(const maximum_likelihood& method, const detail::DependentMatrix<M>& X, const FitOptions& options,
-              LikelihoodFit<M>& result) {
+/// The fit of the model whose energy is given; θ becomes the answer.
+template <class Real>
+void maximise(const maximum_likelihood& method, EnergyFunction<Real>& energy, const ModelAtStart& model,
+              const Matrix<Real>& X, const FitOptions& options, Vector<Real>& theta, LikelihoodOutcome& result) {
   quadrature integral = method.integral;
   integral.progress = {};
   if (integral.near.size() == 0) integral.near = X;
-  auto energy = energy_function<double>(result.model);
-  ExactExpectation<decltype(energy)> expectation(energy, integral);
-  detail::DependentVector<M> model_term;
-  Collapse<M> collapse(X);
+  ExactExpectation<Real> expectation(energy, integral);
+  Vector<Real> model_term;
+  Collapse<Real> collapse(X);
   bool collapsed = false;
   FitOptions until_collapse = options;
   until_collapse.progress = [&](const Progress& progress) {
     const bool go_on = !options.progress || options.progress(progress);
     return go_on && !collapsed;
   };
-  const auto loss = [&](const detail::DependentVector<M>& at, detail::DependentVector<M>& gradient) {
+  const auto loss = [&](const Vector<Real>& at, Vector<Real>& gradient) {
     gradient.setZero(at.size());
     if (!expectation.at(at)) return std::numeric_limits<double>::infinity();
     double mean_energy = 0;
-    mean_gradient<double>(energy, X, gradient, &mean_energy);
+    mean_gradient<Real>(energy, X, gradient, &mean_energy);
     expectation.gradient(model_term);
     gradient -= model_term;
     collapsed = collapsed || collapse.reached(expectation.nodes());
     return mean_energy + expectation.log_partition().value;
   };
-  const auto nodes = [&](const detail::DependentVector<M>& at, const detail::DependentMatrix<M>*& points,
-                         detail::DependentVector<M>& weights) {
+  const auto nodes = [&](const Vector<Real>& at, const Matrix<Real>*& points, Vector<Real>& weights) {
     (void)expectation.at(at);
     points = &expectation.nodes().points;
     weights = expectation.nodes().probabilities;
   };
   const fitting::DataScale units = fitting::inspect_data<double>(X, result.warnings);
-  detail::DependentVector<M> gradient;
-  detail::DependentVector<M> theta = start_for(
-      result.model, X, units, options, [&](const detail::DependentVector<M>& at) { return loss(at, gradient); });
-  by_lbfgs(loss, information(energy, nodes, true), likelihood_floor(units), theta, until_collapse, result);
+  Vector<Real> gradient;
+  theta = start_for<Real>(model, X, units, options, [&](const Vector<Real>& at) { return loss(at, gradient); });
+  by_lbfgs(loss, information<Real>(energy, nodes, true), likelihood_floor(units), theta, until_collapse, result);
   if (collapsed) result.status = FitStatus::diverged;
-  result.model.set_parameters(theta);
   (void)expectation.at(theta);
   result.log_partition = expectation.log_partition();
 }
 
 /// A fit by likelihood, as standard errors need it (inference/standard_errors.hpp).
-template <class M>
-class ExactFit {
-  using Energy = decltype(energy_function<double>(std::declval<const M&>()));
-
+template <class Real>
+class ExactFit final : public fitting::MeanOfLosses {
  public:
-  ExactFit(const M& model, const quadrature& integral, const Eigen::MatrixXd& data)
-      : theta_(model.parameters()),
-        integral_(integral),
-        data_(data),
-        energy_(energy_function<double>(model)),
-        expectation_(energy_, integral_) {}
+  ExactFit(EnergyFunction<Real> energy, const Vector<Real>& theta, const quadrature& integral, const Matrix<Real>& data)
+      : theta_(theta), data_(data), energy_(std::move(energy)), expectation_(energy_, integral) {}
 
-  bool quadratic() const { return false; }
-  bool deterministic() const { return true; }
-  Eigen::MatrixXd curvature() const { return {}; }
+  bool quadratic() const override { return false; }
+  bool deterministic() const override { return true; }
+  Eigen::MatrixXd curvature() override { return {}; }
 
-  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) {
-    detail::DependentVector<M> data_term, model_term;
-    if (!expectation_.at(theta))
-      return detail::DependentVector<M>::Constant(theta.size(), std::numeric_limits<double>::quiet_NaN());
-    mean_gradient<double>(energy_, data_, data_term);
+  Eigen::VectorXd gradient(const Eigen::VectorXd& theta) override {
+    Vector<Real> data_term, model_term;
+    if (!expectation_.at(theta)) return Vector<Real>::Constant(theta.size(), std::numeric_limits<double>::quiet_NaN());
+    mean_gradient<Real>(energy_, data_, data_term);
     expectation_.gradient(model_term);
     return data_term - model_term;
   }
 
-  fitting::GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) {
+  fitting::GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) override {
     const Index p = theta_.size();
     fitting::GradientSums total(p);
-    detail::DependentVector<M> model_term, own;
+    Vector<Real> model_term, own;
     (void)expectation_.at(theta_);
     expectation_.gradient(model_term);
-    detail::DependentMatrix<M> G(p, 1);
+    Matrix<Real> G(p, 1);
     for (Index n = 0; n < data_.cols(); ++n) {
-      mean_gradient<double>(energy_, data_.col(n), own);
+      mean_gradient<Real>(energy_, data_.col(n), own);
       G = own - model_term;
       total.add(G, influence, centre);
     }
@@ -265,11 +261,10 @@ class ExactFit {
   }
 
  private:
-  Eigen::VectorXd theta_;
-  const quadrature& integral_;
-  const Eigen::MatrixXd& data_;
-  Energy energy_;
-  ExactExpectation<Energy> expectation_;
+  const Vector<Real>& theta_;
+  const Matrix<Real>& data_;
+  EnergyFunction<Real> energy_;
+  ExactExpectation<Real> expectation_;
 };
 
 }  // namespace likelihood
@@ -284,7 +279,7 @@ class ExactFit {
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();
@@ -292,9 +287,12 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
     const Index d = static_cast<Index>(model.dimension());
     extend::require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
                              " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
-    const detail::DependentMatrix<M> data = X.template cast<double>();
+    const Matrix<double> data = X.template cast<double>();
     extend::require_samples<double>(data, d, "data");
-    likelihood::maximise(method, data, options, result);
+    auto energy = likelihood::energy_function<double>(model);
+    Eigen::VectorXd theta;
+    likelihood::maximise<double>(method, energy, likelihood::at_start(model), data, options, theta, result);
+    result.model.set_parameters(theta);
   }
   return result;
 }
@@ -310,15 +308,11 @@ LikelihoodGradient likelihood_gradient(const M& model, const Eigen::MatrixBase<A
   LikelihoodGradient result;
   if constexpr (detail::check_trainable_energy<M>()) {
     const Index d = static_cast<Index>(model.dimension());
-    const detail::DependentMatrix<M> data = X.template cast<double>(), samples = Y.template cast<double>();
+    const Matrix<double> data = X.template cast<double>(), samples = Y.template cast<double>();
     extend::require_samples<double>(data, d, "data");
     extend::require_samples<double>(samples, d, "samples of the model");
     auto energy = likelihood::energy_function<double>(model);
-    detail::DependentVector<M> data_error, model_error;
-    likelihood::grouped_gradient<double>(energy, data, result.data_term, data_error);
-    likelihood::grouped_gradient<double>(energy, samples, result.model_term, model_error);
-    result.gradient = result.data_term - result.model_term;
-    result.standard_error = (data_error.cwiseAbs2() + model_error.cwiseAbs2()).cwiseSqrt();
+    likelihood::difference_of_means<double>(energy, data, samples, result);
   }
   return result;
 }
@@ -340,8 +334,9 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
     quadrature integral = method.integral;
     integral.progress = {};
     if (integral.near.size() == 0) integral.near = data;
-    likelihood::ExactFit<M> exact(model, integral, data);
-    fitting::sandwich<double>(exact, model.parameters(), parameter_names(model), data.cols(), options, result);
+    const Eigen::VectorXd theta = model.parameters();
+    likelihood::ExactFit<double> exact(likelihood::energy_function<double>(model), theta, integral, data);
+    fitting::sandwich<double>(exact, theta, parameter_names(model), data.cols(), options, result);
   }
   return result;
 }

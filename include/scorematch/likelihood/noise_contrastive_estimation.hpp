@@ -39,12 +39,12 @@ struct noise_contrastive_estimation {
 namespace likelihood {
 
 /// The loss and its gradient with respect to (θ, c) on given data and noise.
-template <class Energy, class Real = double>
+template <class Real>
 class NoiseContrast {
  public:
   /// log densities of the noise at the data and at the noise
-  NoiseContrast(Energy& energy, const Matrix<Real>& data, const Matrix<Real>& noise, const Vector<Real>& at_data,
-                const Vector<Real>& at_noise)
+  NoiseContrast(EnergyFunction<Real>& energy, const Matrix<Real>& data, const Matrix<Real>& noise,
+                const Vector<Real>& at_data, const Vector<Real>& at_noise)
       : energy_(energy),
         samples_(data.cols()),
         log_ratio_(std::log(static_cast<double>(noise.cols()) / static_cast<double>(data.cols()))) {
@@ -101,7 +101,7 @@ class NoiseContrast {
   }
 
  private:
-  Energy& energy_;
+  EnergyFunction<Real>& energy_;
   Index samples_;
   double log_ratio_;
   Matrix<Real> all_;
@@ -151,11 +151,14 @@ inline void require_room_for_noise(const noise_contrastive_estimation& method, I
                    " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});
 }
 
-/// Minimises J over θ, which begins at the start that suits the data, and c.
-template <class M, class Energy, class Real>
-void minimise_contrast(NoiseContrast<Energy, Real>& contrast, Energy& energy, const Matrix<Real>& data,
-                       const FitOptions& options, LikelihoodFit<M>& result) {
+/// Minimises J over θ, which begins at the start that suits the data, and c; `fitted` is θ.
+template <class Real>
+void minimise_contrast(const noise_contrastive_estimation& method, EnergyFunction<Real>& energy,
+                       const ModelAtStart& model, const Matrix<Real>& data, const FitOptions& options,
+                       Vector<Real>& fitted, LikelihoodOutcome& result) {
   using Theta = Vector<Real>;
+  const Noise<Real> noise = noise_for(method, data);
+  NoiseContrast<Real> contrast(energy, data, noise.points, noise.density(data), noise.density(noise.points));
   const fitting::DataScale units = fitting::inspect_data<double>(data, result.warnings);
   const auto with_constant = [&](const Theta& at) {
     Theta both(at.size() + 1);
@@ -165,13 +168,18 @@ void minimise_contrast(NoiseContrast<Energy, Real>& contrast, Energy& energy, co
   const auto loss = [&](const Theta& at, Theta& slopes) { return contrast(at, slopes); };
   const auto weights = [&](const Theta& at, const Matrix<Real>*& points, Theta& w) { contrast.weights(at, points, w); };
   Theta gradient;
-  const Theta start = start_for(result.model, data, units, options,
-                                [&](const Theta& at) { return contrast(with_constant(at), gradient); });
+  const Theta start = start_for<Real>(model, data, units, options,
+                                      [&](const Theta& at) { return contrast(with_constant(at), gradient); });
   Theta theta = with_constant(start);
-  by_lbfgs(loss, information(energy, weights, false, true), -std::numeric_limits<double>::infinity(), theta, options,
-           result);
-  result.model.set_parameters(theta.head(start.size()));
-  result.log_partition.value = -theta[start.size()];
+  by_lbfgs(loss, information<Real>(energy, weights, false, true), -std::numeric_limits<double>::infinity(), theta,
+           options, result);
+  fitted = theta.head(start.size());
+  LogPartition& log_partition = result.log_partition;
+  log_partition.value = -theta[start.size()];
+  log_partition.evaluations = energy.evaluations();
+  const bool converged = result.status == FitStatus::converged;
+  log_partition.status = converged ? PartitionStatus::converged : PartitionStatus::not_converged;
+  if (!converged) log_partition.evidence = detail::text("the fit ended ", to_string(result.status));
 }
 
 }  // namespace likelihood
@@ -186,7 +194,7 @@ void minimise_contrast(NoiseContrast<Energy, Real>& contrast, Energy& energy, co
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
-  LikelihoodFit<M> result{.model = model};
+  LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
     options.validate();
@@ -195,18 +203,16 @@ LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method,
     likelihood::require_used(options, "noise_contrastive_estimation");
     const Eigen::MatrixXd data = X.template cast<double>();
     extend::require_samples<double>(data, d, "data");
-    const likelihood::Noise<double> noise = likelihood::noise_for(method, data);
     auto energy = likelihood::energy_function<double>(model);
-    likelihood::NoiseContrast<decltype(energy)> contrast(energy, data, noise.points, noise.density(data),
-                                                         noise.density(noise.points));
-    likelihood::minimise_contrast(contrast, energy, data, options, result);
-    LogPartition& log_partition = result.log_partition;
-    log_partition.evaluations = energy.evaluations();
-    const bool converged = result.status == FitStatus::converged;
-    log_partition.status = converged ? PartitionStatus::converged : PartitionStatus::not_converged;
-    if (!converged) log_partition.evidence = detail::text("the fit ended ", to_string(result.status));
+    Eigen::VectorXd theta;
+    likelihood::minimise_contrast<double>(method, energy, likelihood::at_start(model), data, options, theta, result);
+    result.model.set_parameters(theta);
   }
   return result;
 }
 
 }  // namespace scorematch
+
+#ifdef SCOREMATCH_PRECOMPILED  // after what it declares
+#include "scorematch/precompiled_likelihood.hpp"
+#endif

@@ -4,6 +4,7 @@
 #include "scorematch/model/compiled_energy.hpp"
 #include "scorematch/model/formula_energy.hpp"
 #include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/user_model.hpp"
 
 namespace scorematch {
 
@@ -43,6 +44,14 @@ EnergyModel energy_model(Index dimension, classes of, F&& formula) {
   return EnergyModel(formula::record(dimension, formula, of.count));
 }
 
+/// The dimension forgotten, or after the formula: one error.
+template <class F, class... Rest>
+requires(!std::convertible_to<F, Index>) EnergyModel energy_model(F&&, Rest&&...) {
+  static_assert(std::convertible_to<F, Index>,
+                "energy_model takes the dimension first: energy_model(2, [](auto x, auto theta) { … })");
+  return EnergyModel(formula::Record{});
+}
+
 /// An EnergyModel of fixed dimension D whose formula F is also compiled into the loops over samples.
 template <int D, class F>
 class CompiledEnergyModel : public EnergyModel {
@@ -63,7 +72,7 @@ class CompiledEnergyModel : public EnergyModel {
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   detail::CompiledEnergy<T, D, F> at() const {
-    return detail::CompiledEnergy<T, D, F>(record_, formula_, theta_);
+    return detail::CompiledEnergy<T, D, F>(detail::bind<T, EnergyModel>(*this), record_, formula_, theta_);
   }
 
   /// The formula, as it was given.

@@ -41,8 +41,7 @@ struct ParameterDirection {
 namespace fitting {
 
 /// The components above a tenth of the largest, at most six.
-template <class = void>
-std::string describe(const Eigen::VectorXd& direction, const std::vector<std::string>& names) {
+inline std::string describe(const Eigen::VectorXd& direction, const std::vector<std::string>& names) {
   std::vector<Index> order;
   double largest = 0;
   for (const double weight : direction) largest = std::max(largest, std::abs(weight));

@@ -47,6 +47,14 @@ ScoreModel score_model(Index dimension, classes of, F&& formula) {
   return ScoreModel(formula::record(dimension, formula, of.count));
 }
 
+/// The dimension forgotten, or after the formula: one error.
+template <class F, class... Rest>
+requires(!std::convertible_to<F, Index>) ScoreModel score_model(F&&, Rest&&...) {
+  static_assert(std::convertible_to<F, Index>,
+                "score_model takes the dimension first: score_model(2, [](auto x, auto theta) { … })");
+  return ScoreModel(formula::Record{});
+}
+
 }  // namespace scorematch
 
 #ifdef SCOREMATCH_PRECOMPILED  // after what it declares

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -100,13 +101,16 @@ SCOREMATCH_INLINE LaneIds<T> lane_ids(const extend::Ids& ids, Index row, Index c
                         std::make_index_sequence<width>());
 }
 
-/// The low halves of a's and b's 64-bit lanes side by side, a's in the lower half.
-template <class V, int... i>
+/// The low halves of a's and b's 64-bit lanes side by side: as 64-bit words with a's in the lower half, or else a's
+/// first in memory.
+template <bool as_words, class V, int... i>
 SCOREMATCH_INLINE V low_halves(V a, V b, std::integer_sequence<int, i...>) {
   using Bits = BitLanes<float>;
   constexpr int width = static_cast<int>(sizeof...(i));
-  return simd::reinterpret<V>(
-      __builtin_shufflevector(simd::reinterpret<Bits>(a), simd::reinterpret<Bits>(b), ((i & ~1) + (i & 1) * width)...));
+  constexpr int low = std::endian::native == std::endian::little ? 0 : 1;  // which half of a lane is the low one
+  constexpr int of_a = as_words ? low : 0;                                 // which half of the result is a's
+  return simd::reinterpret<V>(__builtin_shufflevector(simd::reinterpret<Bits>(a), simd::reinterpret<Bits>(b),
+                                                      ((i & ~1) + low + ((i & 1) != of_a ? width : 0))...));
 }
 
 /// The random bits of some ids and one step, group after group.
@@ -135,12 +139,12 @@ class RowBits {
     constexpr auto lanes = std::make_integer_sequence<int, simd::width<simd::Lanes<float>>>{};
     const auto& a = words[0].word;
     if constexpr (parts == 1) {
-      return {{low_halves(a[0], a[1], lanes), low_halves(a[2], a[3], lanes)}};
+      return {{low_halves<true>(a[0], a[1], lanes), low_halves<true>(a[2], a[3], lanes)}};
     } else {
       const auto& b = words[1].word;
       RandomBits<T> bits;
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) bits.word[i] = simd::reinterpret<BitLanes<T>>(low_halves(a[i], b[i], lanes));
+      for (int i = 0; i < 4; ++i) bits.word[i] = simd::reinterpret<BitLanes<T>>(low_halves<false>(a[i], b[i], lanes));
       return bits;
     }
   }

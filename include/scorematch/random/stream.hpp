@@ -87,13 +87,14 @@ SCOREMATCH_INLINE detail::PhiloxWords<V> counter_at(extend::Purpose purpose, V i
 /// exact, and never 0 or scale.
 template <class V, int scale = 1, class Bits>
 SCOREMATCH_INLINE V open_uniform(Bits bits) {
+  SCOREMATCH_KEEP_ORDER;
   using T = simd::Scalar<V>;
   using Word = std::conditional_t<std::is_same_v<T, double>, std::uint64_t, std::uint32_t>;
   constexpr int mantissa_bits = std::numeric_limits<T>::digits - 1;
   constexpr Word from = Word{std::numeric_limits<T>::max_exponent - 2 + scale} << mantissa_bits;
   // As the mantissa of a number in [scale, 2 scale), so that nothing need be converted.
   const V from_scale = simd::reinterpret<V>((bits >> (8 * static_cast<int>(sizeof(T)) - mantissa_bits)) | from);
-  return from_scale - scale * (T(1) - std::numeric_limits<T>::epsilon() / 2);
+  return simd::as_written(from_scale - scale * (T(1) - std::numeric_limits<T>::epsilon() / 2));
 }
 
 template <class V>

@@ -30,6 +30,7 @@ struct langevin {
 
   template <class T>
   void advance(extend::Target<T>& target, extend::Chains<T>& chains, const extend::ChainNoise& noise) const {
+    SCOREMATCH_KEEP_ORDER;  // differences of a number with itself
     using V = simd::Lanes<T>;
     const Index B = chains.X.rows(), size = chains.X.size();
     const Matrix<T>& S = target.score(chains.X);
@@ -44,7 +45,7 @@ struct langevin {
     for (Index i = 0; i < size; i += simd::width<V>) {
       const V next = simd::load<V>(x + i) + h * simd::load<V>(s + i) + root * simd::load<V>(y + i);
       simd::store<V>(y + i, next);
-      differences += next - next;
+      differences += simd::as_written(next - next);
     }
     extend::take_step(chains, simd::sum_of_lanes(differences) == 0);
   }

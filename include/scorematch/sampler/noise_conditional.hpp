@@ -118,11 +118,12 @@ struct NoisyChains {
 
   /// All chains go to `next` (B × d, used up), but those that would leave the finite numbers.
   void move(Matrix<T>& next) {
+    SCOREMATCH_KEEP_ORDER;  // differences of a number with itself
     using V = simd::Lanes<T>;
     V differences = V{};  // 0 as long as all is finite, else NaN
     for (Index i = 0; i < next.size(); i += simd::width<V>) {
       const V there = simd::load<V>(next.data() + i);
-      differences += there - there;
+      differences += simd::as_written(there - there);
     }
     if (any_lost || !(simd::sum_of_lanes(differences) == 0)) keep_lost(next);
     X.swap(next);

@@ -79,11 +79,9 @@ void conclude_by_looks(const RunFindings& found, double max_r_hat, Draws<T>& dra
 /// Chooses the status, and says why; `steps` were done.
 template <class T>
 void conclude(const RunFindings& found, bool stopped, Index steps, double max_r_hat, Draws<T>& draws) {
-  const Index late = steps - steps / 2;
-  const bool long_enough = steps >= 50;
-  const Index chains = draws.chains;
+  const Index late = steps - steps / 2, chains = draws.chains;
   const bool never = steps > 0 && draws.never_moved > 0 &&
-                     (draws.never_moved == chains || long_enough || !rests_by_chance(found.acceptance, steps, chains)),
+                     (draws.never_moved == chains || steps >= 50 || !rests_by_chance(found.acceptance, steps, chains)),
              rests =
                  steps > 0 && draws.came_to_rest > 0 && !stopped && !rests_by_chance(found.acceptance, late, chains);
   const bool together = found.ways.together();

@@ -248,14 +248,15 @@ SCOREMATCH_INLINE V power_of_two(V shifted) {
 /// x 2ⁿ for `shifted` = n + shift, rounded once if it is denormal; n within twice the exponents of normal numbers.
 template <class V>
 SCOREMATCH_INLINE V times_power_of_two(V x, V shifted) {
+  SCOREMATCH_KEEP_ORDER;
   using F = FormatOf<V>;
   if constexpr (has_exponent_instructions<V>) {
     return machine_scale(x, shifted - F::shift);
   } else {
     const Integer<V> n = bits(shifted) - F::shift_bits;
     const Integer<V> half = n >> 1;
-    return x * reinterpret<V>((half + F::bias) << F::mantissa_bits) *
-           reinterpret<V>(((n - half) + F::bias) << F::mantissa_bits);
+    const V product = as_written(x * reinterpret<V>((half + F::bias) << F::mantissa_bits));
+    return product * reinterpret<V>(((n - half) + F::bias) << F::mantissa_bits);
   }
 }
 
@@ -268,9 +269,10 @@ struct Parts {
 };
 template <class V>
 SCOREMATCH_INLINE Parts<V> split(V x) {
+  SCOREMATCH_KEEP_ORDER;
   if constexpr (has_exponent_instructions<V>) {
     const V mantissa = machine_mantissa(x);
-    return {mantissa, machine_exponent(x) - machine_exponent(mantissa)};
+    return {mantissa, as_written(machine_exponent(x) - machine_exponent(mantissa))};
   } else {
     using T = Scalar<V>;
     using F = FormatOf<V>;
@@ -280,8 +282,8 @@ SCOREMATCH_INLINE Parts<V> split(V x) {
     const V normal = select(denormal, x * static_cast<T>(std::int64_t{1} << lift), x);
     const Integer<V> above = (bits(normal) & ~F::sign) - F::three_quarters;
     V mantissa = reinterpret<V>((above & F::mantissa) + F::three_quarters);
-    V exponent = reinterpret<V>((above >> F::mantissa_bits) + F::shift_bits) -
-                 select(denormal, broadcast<V>(F::shift + T(lift)), broadcast<V>(F::shift));
+    V exponent = as_written(reinterpret<V>((above >> F::mantissa_bits) + F::shift_bits) -
+                            select(denormal, broadcast<V>(F::shift + T(lift)), broadcast<V>(F::shift)));
     mantissa = select(x >= T(0), mantissa, broadcast<V>(Limits::quiet_NaN()));
     exponent = select(x == T(0), broadcast<V>(-Limits::infinity()), exponent);
     const auto infinite = x == Limits::infinity();
@@ -299,7 +301,7 @@ SCOREMATCH_INLINE V reduced_expm1(V r) {
                    0x1.28a24bd97c1cap-22, 0x1.ae71025070e96p-26);
   else
     q = polynomial(r, 0x1.fffffep-2, 0x1.5554b0p-3, 0x1.555672p-5, 0x1.122810p-7, 0x1.6bf026p-10);
-  return r + r * r * q;
+  return as_written(r + r * r * q);
 }
 
 /// x = n ln 2 + r with |r| ≤ ½ ln 2 and `shifted` = n + shift.
@@ -310,10 +312,11 @@ struct ReducedByLn2 {
 };
 template <class V>
 SCOREMATCH_INLINE ReducedByLn2<V> reduce_by_ln2(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using Log2 = Ln2<Scalar<V>>;
-  const V shifted = x * Log2::reciprocal + FormatOf<V>::shift;
-  const V n = shifted - FormatOf<V>::shift;
-  return {(x - n * Log2::high) - n * Log2::low, shifted};
+  const V shifted = as_written(x * Log2::reciprocal + FormatOf<V>::shift);
+  const V n = as_written(shifted - FormatOf<V>::shift);
+  return {as_written(as_written(x - n * Log2::high) - n * Log2::low), shifted};
 }
 
 /// tanh(r/2) = odd/even, so that eʳ = (even + odd)/(even − odd), for |r| ≤ ½ ln 2: fewer terms than eʳ itself where
@@ -337,6 +340,7 @@ SCOREMATCH_INLINE HalfTangent<V> half_tangent(V r) {
 /// log(1 + f) = 2 artanh s = f − s(f − s²(2/3 + 2/5 s² + …)).
 template <class V>
 SCOREMATCH_INLINE V reduced_log1p(V f, V k) {
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   using Log2 = Ln2<T>;
   const V s = f / (T(2) + f);
@@ -347,7 +351,7 @@ SCOREMATCH_INLINE V reduced_log1p(V f, V k) {
                    0x1.7474e3f77aeb4p-3, 0x1.3852bfee010e7p-3, 0x1.3abed05be8531p-3);
   else
     q = polynomial(z, 0x1.5555b4p-1, 0x1.992b04p-2, 0x1.36e4f4p-2);
-  return k * Log2::high + (f + (k * Log2::low - s * (f - z * q)));
+  return k * Log2::high + as_written(f + as_written(k * Log2::low - s * (f - z * q)));
 }
 
 /// Of the sixteenths of [1, 2), j = 0 … 15: the reciprocal c_j of a number near the middle, a float, but 1/2 for the
@@ -367,6 +371,7 @@ inline constexpr T reciprocals_logarithms[16] = {
 /// −2 log(w/2) by w = 2^k m, m = (1 + r)/c_j with |r| ≤ 1/32: −2 k log 2 + 2 log 2c_j − 2 log(1 + r).
 template <class V>
 SCOREMATCH_INLINE V minus_two_log_of_half_by_table(V w) {
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   using F = FormatOf<V>;
   const Integer<V> index = bits(w) >> (F::mantissa_bits - 4);
@@ -387,7 +392,7 @@ SCOREMATCH_INLINE V minus_two_log_of_half_by_table(V w) {
                    0x1.5555454f1cbd9p-2, -0x1.2492305e9f311p-2, 0x1.006684575d38fp-2, -0x1.c805804387acap-3);
   else
     q = polynomial(r, 0x1.fffffep-1, -0x1.55555p-1, 0x1.002ab2p-1, -0x1.9a076cp-2);
-  return (whole - T(2) * r) + r * r * q;
+  return as_written(whole - T(2) * r) + r * r * q;
 }
 
 }  // namespace detail
@@ -443,9 +448,10 @@ inline constexpr T cosine_sixteenths[16] = {sixteenths<T>[4],  sixteenths<T>[5],
 /// sin 2πu and cos 2πu by the addition theorem: u = j/16 + r, and short polynomials for |r| ≤ 1/32.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine_by_table(V u) {
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
-  const V shifted = T(16) * u + FormatOf<V>::shift;
-  const V r = u - T(0.0625) * (shifted - FormatOf<V>::shift);
+  const V shifted = as_written(T(16) * u + FormatOf<V>::shift);
+  const V r = as_written(u - T(0.0625) * as_written(shifted - FormatOf<V>::shift));
   const V z = r * r;
   V s, c;  // sin 2πr, of which the first part is 2πr but for its last bits, and cos 2πr − 1
   if constexpr (is_double<V>) {
@@ -457,10 +463,10 @@ SCOREMATCH_INLINE SineCosine<V> sine_cosine_by_table(V u) {
     s = polynomial(z, -0x1.777a5cp-23, -0x1.4abbb8p+5, 0x1.45f8cap+6);
     c = polynomial(z, -0x1.3bd3c2p+4, 0x1.036c88p+6);
   }
-  s = (is_double<V> ? T(0x1.921fb54442d18p+2) : T(0x1.921fb6p+2)) * r + r * s;
+  s = (is_double<V> ? T(0x1.921fb54442d18p+2) : T(0x1.921fb6p+2)) * r + r * as_written(s);
   c *= z;
   const V sine = table_entry(sixteenths<T>, bits(shifted)), cosine = table_entry(cosine_sixteenths<T>, bits(shifted));
-  return {sine + (sine * c + cosine * s), cosine + (cosine * c - sine * s)};
+  return {sine + as_written(sine * c + cosine * s), cosine + as_written(cosine * c - sine * s)};
 }
 
 /// Replaces what lies beyond the limit of the reduction, lane by lane. Rare and slow: kept out of line.
@@ -502,6 +508,7 @@ SCOREMATCH_INLINE V sqrt(V x) {
 /// eˣ. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V exp(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   // At the ends, eˣ has become 0 and ∞; without them n would leave the exponents.
@@ -512,20 +519,22 @@ SCOREMATCH_INLINE V exp(V x) {
 /// eˣ − 1, with full relative precision near 0. Error ≤ 2.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V expm1(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const auto [r, shifted] = reduce_by_ln2(is_double<V> ? clamp(x, T(-40), T(710)) : clamp(x, T(-20), T(89)));
-  const V half = power_of_two(shifted - T(1));  // half of 2ⁿ, which may overflow before the result does
-  const V result = T(2) * (half * reduced_expm1(r) + (half - T(0.5)));
+  const V half = power_of_two(as_written(shifted - T(1)));  // half of 2ⁿ, which may overflow before the result does
+  const V result = T(2) * (half * reduced_expm1(r) + as_written(half - T(0.5)));
   return select(abs(x) < std::numeric_limits<T>::epsilon() / 4, x, result);
 }
 
 /// The natural logarithm; −∞ at 0, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   const auto [mantissa, exponent] = split(x);
-  return reduced_log1p(mantissa - Scalar<V>(1), exponent);
+  return reduced_log1p(as_written(mantissa - Scalar<V>(1)), exponent);
 }
 
 /// −2 log(w/2) for 0 < w < 2, but denormal numbers: the square of a normal pair's length, w/2 uniform. Without a
@@ -541,31 +550,34 @@ SCOREMATCH_INLINE V minus_two_log_of_half(V w) {
 /// log(1 + x), with full relative precision near 0; −∞ at −1, NaN below. Error ≤ 1.2 ulp.
 template <class V>
 SCOREMATCH_INLINE V log1p(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
-  const V sum = T(1) + x;
-  const V lost = x - (sum - T(1));  // exactly, as long as 1 is not below the last place of the sum
+  const V sum = as_written(T(1) + x);
+  const V lost = x - as_written(sum - T(1));  // exactly, as long as 1 is not below the last place of the sum
   const auto [mantissa, exponent] = split(sum);
-  const V scaled = lost * power_of_two(FormatOf<V>::shift - exponent);
+  const V scaled = lost * power_of_two(as_written(FormatOf<V>::shift - exponent));
   // Beyond 2^64, `lost` is nothing to the sum, and 2^−exponent may not be a number.
-  const V f = (mantissa - T(1)) + select(exponent * exponent < T(64 * 64), scaled, V{});
-  return with_sign_of(reduced_log1p(f, exponent), x);
+  const V f = as_written(mantissa - T(1)) + select(exponent * exponent < T(64 * 64), scaled, V{});
+  return with_sign_of(reduced_log1p(as_written(f), exponent), x);
 }
 
 /// log(1 + eˣ), without overflow. Error ≤ 2 ulp.
 template <class V>
 SCOREMATCH_INLINE V softplus(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V e = exp(-abs(x));
   const auto large = e > T(0.5);  // 1 + e = 2(1 + (e − 1)/2)
-  const V f = select(large, T(0.5) * e - T(0.5), e);
+  const V f = as_written(select(large, T(0.5) * e - T(0.5), e));
   return maximum(V{}, x) + reduced_log1p(f, select(large, broadcast<V>(T(1)), V{}));
 }
 
 /// 1/(1 + e^−x), with full relative precision also where it is tiny. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE V sigmoid(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const auto [r, shifted] = reduce_by_ln2(is_double<V> ? clamp(x, T(-746), T(40)) : clamp(x, T(-104), T(20)));
@@ -583,6 +595,7 @@ struct Sigmoids {
 /// The sigmoid of x and of −x with one division, both with full relative precision. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE Sigmoids<V> sigmoids(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(746) : T(104)), abs(x));  // there e^−y has become 0
@@ -598,13 +611,14 @@ SCOREMATCH_INLINE Sigmoids<V> sigmoids(V x) {
 /// tanh |x| = ((t − 1) even + (t + 1) odd)/((t + 1) even + (t − 1) odd). Error ≤ 3.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V tanh(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(20) : T(10)), abs(x));  // there tanh rounds to 1
   const auto [r, shifted] = reduce_by_ln2(y + y);
   const auto [odd, even] = half_tangent(r);
   const V t = power_of_two(shifted);
-  const V numerator = (t - T(1)) * even + (t + T(1)) * odd;
+  const V numerator = as_written(as_written(t - T(1)) * even + as_written(t + T(1)) * odd);
   const V denominator = numerator + T(2) * (even - odd);  // so that, near 1, the numerator's error cancels
   return with_sign_of(numerator / denominator, x);
 }
@@ -613,6 +627,7 @@ SCOREMATCH_INLINE V tanh(V x) {
 /// Error ≤ 2.5 ulp.
 template <class V>
 SCOREMATCH_INLINE V erf(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   const V y = minimum(broadcast<V>(is_double<V> ? T(5.95) : T(3.93)), abs(x));  // there erf rounds to 1
@@ -627,21 +642,23 @@ SCOREMATCH_INLINE V erf(V x) {
   else
     p = polynomial(y, 0x1.baea30p-9, 0x1.45f2fap-1, 0x1.a4fa60p-4, -0x1.39cde8p-6, -0x1.503ef0p-13, 0x1.b4fc1ap-10,
                    -0x1.4bc556p-11, 0x1.ed624cp-14, -0x1.368e06p-17);
-  const auto [r, shifted] = reduce_by_ln2(-(y * T(1.125) + y * p));
+  const auto [r, shifted] = reduce_by_ln2(-(y * T(1.125) + y * as_written(p)));
   const V t = power_of_two(shifted);
-  return with_sign_of((T(1) - t) - t * reduced_expm1(r), x);
+  return with_sign_of(as_written(T(1) - t) - t * reduced_expm1(r), x);
 }
 
 /// sin x and cos x. Fast for |x| ≤ 1.6e6 (float: 1600); lanes beyond take std::sin and std::cos, one by one.
 /// Error ≤ 2.5 ulp, also next to the zeros.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine(V x) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   using HalfPiOf = HalfPi<T>;
-  const V shifted = x * HalfPiOf::reciprocal + FormatOf<V>::shift;
-  const V n = shifted - FormatOf<V>::shift;
-  const V r = (((x - n * HalfPiOf::part1) - n * HalfPiOf::part2) - n * HalfPiOf::part3) - n * HalfPiOf::part4;
+  const V shifted = as_written(x * HalfPiOf::reciprocal + FormatOf<V>::shift);
+  const V n = as_written(shifted - FormatOf<V>::shift);
+  const V first = as_written(as_written(x - n * HalfPiOf::part1) - n * HalfPiOf::part2);
+  const V r = as_written(as_written(first - n * HalfPiOf::part3) - n * HalfPiOf::part4);
   const V z = r * r;
   V s, c;
   if constexpr (is_double<V>) {
@@ -654,7 +671,7 @@ SCOREMATCH_INLINE SineCosine<V> sine_cosine(V x) {
     c = polynomial(z, 0x1.55554ap-5, -0x1.6c0c28p-10, 0x1.99e80cp-16);
   }
   const V sine = with_sign_of(r + (r * z) * s, r);
-  const V cosine = T(1) - z * (T(0.5) - z * c);
+  const V cosine = T(1) - z * as_written(T(0.5) - z * c);
   const SineCosine<V> result = turn_by_quarters(sine, cosine, bits(shifted));
   if (any_above(abs(x), HalfPiOf::limit)) [[unlikely]]
     return replace_beyond_limit(x, result);
@@ -676,10 +693,11 @@ SCOREMATCH_INLINE V cos(V x) {
 /// sin 2πu and cos 2πu for 0 ≤ u < 1; the reduction to an eighth of a turn is exact. Error ≤ 3 ulp.
 template <class V>
 SCOREMATCH_INLINE SineCosine<V> sine_cosine_of_turns(V u) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
-  const V shifted = T(4) * u + FormatOf<V>::shift;
-  const V r = u - T(0.25) * (shifted - FormatOf<V>::shift);
+  const V shifted = as_written(T(4) * u + FormatOf<V>::shift);
+  const V r = as_written(u - T(0.25) * as_written(shifted - FormatOf<V>::shift));
   const V z = r * r;
   V s, c;
   if constexpr (is_double<V>) {
@@ -730,20 +748,22 @@ struct TwoParts {
 /// exact.
 template <class V>
 SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
+  SCOREMATCH_KEEP_ORDER;
   using T = Scalar<V>;
   // s = f/(2 + f) = s_high + s_low, where the division is done but once.
   const auto [mantissa, k] = split(magnitude);
-  const V f = mantissa - T(1);
-  const V denominator = mantissa + T(1);
+  const V f = as_written(mantissa - T(1));
+  const V denominator = as_written(mantissa + T(1));
   const V inverse = T(1) / denominator;
   const V s = f * inverse;
   const V s_high = upper_half(s);
   const V denominator_high = upper_half(denominator);
-  const V s_low = inverse * ((f - s_high * denominator_high) - s_high * (mantissa - (denominator_high - T(1))));
+  const V rest_of_denominator = as_written(mantissa - as_written(denominator_high - T(1)));
+  const V s_low = inverse * as_written(as_written(f - s_high * denominator_high) - s_high * rest_of_denominator);
 
   // log(1 + f) = 2/3 s (3 + z + 3z²(1/5 + z/7 + …)), z = s²; the bracket is bracket_high + bracket_low.
   const V z_high = s_high * s_high;
-  const V z_low = s_low * (s_high + s);
+  const V z_low = s_low * as_written(s_high + s);
   const V z = z_high + z_low;
   V q;
   if constexpr (is_double<V>)
@@ -751,22 +771,22 @@ SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
                    0x1.d89be5b23a4cdp-3, 0x1.99d7055ae0aaep-3, 0x1.641e1d8071c9dp-3, 0x1.823153fe7b0b0p-3);
   else
     q = polynomial(z, 0x1.3333f8p-1, 0x1.b627aap-2, 0x1.6ea862p-2);
-  const V tail = z_low + z * z * q;
-  const V bracket_high = upper_half(T(3) + (z_high + tail));
-  const V bracket_low = tail - ((bracket_high - T(3)) - z_high);
+  const V tail = as_written(z_low + z * z * q);
+  const V bracket_high = upper_half(T(3) + as_written(z_high + tail));
+  const V bracket_low = as_written(tail - as_written(as_written(bracket_high - T(3)) - z_high));
   const V product = s_high * bracket_high;
-  const V rest = s_low * bracket_high + bracket_low * s;
+  const V rest = as_written(s_low * bracket_high + bracket_low * s);
   const V log_high = upper_half(product + rest);
-  const V log_low = rest - (log_high - product);
+  const V log_low = as_written(rest - as_written(log_high - product));
 
   // log₂ x = k + 2/(3 ln 2) (log_high + log_low) = base_high + base_low.
   constexpr T scale = is_double<V> ? T(0x1.ec709dc3a03fdp-1) : T(0x1.ec709ep-1F);
   constexpr T scale_high = is_double<V> ? T(0x1.ec709d8p-1) : T(0x1.ec6p-1F);
   constexpr T scale_low = is_double<V> ? T(0x1.0e80ff5d27f05p-27) : T(0x1.09dc3ap-13F);
   const V scaled_high = scale_high * log_high;
-  const V scaled_low = scale_low * log_high + scale * log_low;
-  const V base_high = upper_half(k + (scaled_high + scaled_low));
-  const V base_low = scaled_low - ((base_high - k) - scaled_high);
+  const V scaled_low = as_written(scale_low * log_high + scale * log_low);
+  const V base_high = upper_half(k + as_written(scaled_high + scaled_low));
+  const V base_low = as_written(scaled_low - as_written(as_written(base_high - k) - scaled_high));
   return {base_high, base_low};
 }
 
@@ -779,6 +799,7 @@ SCOREMATCH_INLINE TwoParts<V> log2_in_two_parts(V magnitude) {
 /// half the length, whose products are exact), for its error is that of the result times ln 2.
 template <class V>
 SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
+  SCOREMATCH_KEEP_ORDER;
   using namespace detail;
   using T = Scalar<V>;
   using Limits = std::numeric_limits<T>;
@@ -796,10 +817,10 @@ SCOREMATCH_INLINE V pow(V x, Scalar<V> exponent) {
   // 2 to the power of high + low.
   const T y_high = upper_half(y);
   const V high = y_high * base_high;
-  const V low = (y - y_high) * base_high + y * base_low;
+  const V low = as_written(as_written(y - y_high) * base_high + y * base_low);
   const V total = is_double<V> ? clamp(high + low, T(-1080), T(1030)) : clamp(high + low, T(-156), T(130));
-  const V shifted = total + FormatOf<V>::shift;
-  const V fraction = clamp((high - (shifted - FormatOf<V>::shift)) + low, T(-1), T(1));
+  const V shifted = as_written(total + FormatOf<V>::shift);
+  const V fraction = clamp(as_written(high - as_written(shifted - FormatOf<V>::shift)) + low, T(-1), T(1));
   constexpr T ln2 = is_double<V> ? T(0x1.62e42fefa39efp-1) : T(0x1.62e43p-1F);
   V result = times_power_of_two(T(1) + reduced_expm1(fraction * ln2), shifted);
 

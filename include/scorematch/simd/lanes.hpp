@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "scorematch/requirements.hpp"
 #include "scorematch/simd/registers.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)  // g++
@@ -36,6 +37,14 @@
 #define SCOREMATCH_INLINE_WITH_CALLS SCOREMATCH_FLATTEN SCOREMATCH_INLINE
 #else
 #define SCOREMATCH_INLINE_WITH_CALLS SCOREMATCH_INLINE
+#endif
+
+// At the head of a function whose result rests on the order of its operations: clang keeps it, whatever flags say
+// (-fassociative-math is part of -ffast-math). g++ has no such pragma, but as_written() below.
+#if defined(__clang__)
+#define SCOREMATCH_KEEP_ORDER _Pragma("clang fp reassociate(off)")
+#else
+#define SCOREMATCH_KEEP_ORDER
 #endif
 
 namespace scorematch::simd {
@@ -89,6 +98,22 @@ template <class V>
 using Integer = typename Traits<V>::Integer;
 template <class V>
 inline constexpr int width = Traits<V>::width;
+
+/// The sum or difference in the brackets, which g++ then does not take apart: with -fassociative-math it would make x
+/// of (x + 1.5·2⁵²) − 1.5·2⁵². No instruction. (Not around a product alone: it could then not be fused with a sum.)
+template <class V>
+SCOREMATCH_INLINE V as_written(V x) {
+#if defined(__ASSOCIATIVE_MATH__) && !defined(__clang__)
+#if defined(__SSE2__)  // g++ 12 takes a vector apart for its own barrier, number by number
+  asm("" : "+v"(x));
+#elif defined(__ARM_NEON)
+  asm("" : "+w"(x));
+#else
+  x = __builtin_assoc_barrier(x);
+#endif
+#endif
+  return x;
+}
 
 /// Reads width<V> numbers; no alignment is needed.
 template <class V>
