@@ -146,7 +146,10 @@ TEST_CASE("What a piece calls shares nothing out") {
     meet(here, 3);
     const auto me = std::this_thread::get_id();
     PerThread<State> inner;
-    for_each_piece(8, inner, nothing, [&](State&, Index) { elsewhere += std::this_thread::get_id() != me; });
+    for_each_piece(8, inner, nothing, [&](State&, Index) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      elsewhere += std::this_thread::get_id() != me;
+    });
   });
   CHECK(elsewhere == 0);
 }
@@ -241,6 +244,26 @@ TEST_CASE("set_threads and SCOREMATCH_NUM_THREADS say how many threads there are
 }
 
 #ifdef _OPENMP
+TEST_CASE("Eigen starts no threads inside a piece") {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(3);
+  for (const int of_eigen : {0, 2})
+    for (const int count : {1, 3}) {
+      const Threads several(count);
+      Eigen::setNbThreads(of_eigen);
+      std::atomic<int> parallel{0};
+      PerThread<State> states;
+      for_each_piece(8, states, nothing, [&](State&, Index) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        parallel += Eigen::nbThreads() > 1 && omp_get_num_threads() == 1;  // Eigen's own question
+      });
+      CHECK(parallel == 0);
+      CHECK(omp_get_max_threads() == 3);
+    }
+  Eigen::setNbThreads(0);
+  omp_set_num_threads(before);
+}
+
 TEST_CASE("Inside a parallel region of OpenMP each thread works for itself") {
   const Threads three(3);
   const std::vector<double> alone = sums(20);
