@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "scorematch/compiled/call.hpp"
-#include "scorematch/model/formula_energy.hpp"
+#include "scorematch/evaluate/formula_workspace.hpp"
+#include "scorematch/model/bound_model.hpp"
 
 namespace scorematch {
 
@@ -33,13 +34,15 @@ class CompiledEnergy {
   };
 
   struct Workspace {
-    typename FormulaEnergy<T>::Workspace recorded;
+    extend::Room recorded;
     Bound first, second, tangents;
   };
 
-  CompiledEnergy(std::shared_ptr<const formula::Record> record, std::shared_ptr<const F> formula,
-                 const Eigen::VectorXd& theta)
-      : recorded_(record, theta), record_(std::move(record)), formula_(std::move(formula)), theta_(theta) {}
+  /// `recorded`: the same energy from the record, behind the seam, so that a program that links scorematch::precompiled
+  /// does not compile the engine.
+  CompiledEnergy(extend::BoundModel<T> recorded, std::shared_ptr<const formula::Record> record,
+                 std::shared_ptr<const F> formula, const Eigen::VectorXd& theta)
+      : recorded_(std::move(recorded)), record_(std::move(record)), formula_(std::move(formula)), theta_(theta) {}
 
   Index dimension() const { return D; }
   Index parameter_count() const { return recorded_.parameter_count(); }
@@ -199,7 +202,7 @@ class CompiledEnergy {
     }
   }
 
-  FormulaEnergy<T> recorded_;
+  extend::BoundModel<T> recorded_;
   std::shared_ptr<const formula::Record> record_;
   std::shared_ptr<const F> formula_;
   Eigen::VectorXd theta_;

@@ -4,6 +4,7 @@
 #include "scorematch/model/compiled_energy.hpp"
 #include "scorematch/model/formula_energy.hpp"
 #include "scorematch/model/formula_model.hpp"
+#include "scorematch/model/user_model.hpp"
 
 namespace scorematch {
 
@@ -71,7 +72,7 @@ class CompiledEnergyModel : public EnergyModel {
   /// The model at its present θ, in the arithmetic T: for generic code.
   template <class T>
   detail::CompiledEnergy<T, D, F> at() const {
-    return detail::CompiledEnergy<T, D, F>(record_, formula_, theta_);
+    return detail::CompiledEnergy<T, D, F>(detail::bind<T, EnergyModel>(*this), record_, formula_, theta_);
   }
 
   /// The formula, as it was given.
@@ -95,6 +96,10 @@ concept Dimension = D >= 1 && D <= most_dimensions;
 /// faster for small formulas, at the price of compile time. Same interface, same results to rounding.
 ///
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
+///
+/// Compile time grows with the number of operations times D: a few seconds for small formulas of two or three
+/// dimensions, up to a minute for every pair of five (docs/performance.md has figures). Loops over axes that keep their
+/// run-time counter compile faster than terms that are written out, and run several times slower.
 ///
 /// The formula runs again whenever θ changes and for every few samples: it must make the same calls each time. θ of
 /// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta). Functions that the
