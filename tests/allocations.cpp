@@ -189,16 +189,18 @@ TEST_CASE("Work that threads share out allocates nothing after the first time") 
   sm::evaluate::for_each_piece(3, states, prepare, [&](double&, Index) {
     for (++begun; begun < 3;) std::this_thread::yield();
   });
-  const long before = allocations;
-  for (int again = 0; again < 100; ++again) {
-    const auto work = [&](double&, Index) {
-      for (int i = 0; i < 1000; ++i) ++sum;
-    };
-    const auto reduce = [&](double&, Index) { ++sum; };
+  const auto work = [&](double&, Index) {
+    for (int i = 0; i < 1000; ++i) ++sum;
+  };
+  const auto reduce = [&](double&, Index) { ++sum; };
+  const auto all_loops = [&] {
     sm::evaluate::for_each_piece(8, states, prepare, work);
     sm::evaluate::for_each_piece(8, states, prepare, work, reduce);
     sm::evaluate::for_each_piece(8, states, prepare, work, reduce, 10, [&](double&, Index, Index, Index) { ++sum; });
-  }
+  };
+  all_loops();
+  const long before = allocations;
+  for (int again = 0; again < 100; ++again) all_loops();
   const long made = allocations - before;
   CHECK(made == 0);
   sm::set_threads(0);

@@ -36,7 +36,7 @@ namespace sm = scorematch;
   F(slopes_of_logarithm) F(saturated_tanh_slope) F(saturated_sigmoid_rest) F(function_slopes) F(at_rest) \
   F(slopes_at) F(function_values) F(loop_values) F(loop_slopes) F(loop_first_slopes) F(chunk_of) F(may_withhold) \
   F(require_may_withhold) F(block_size) F(copy_row) F(add_row) F(require_given) F(set_points) F(set_directions) \
-  F(openmp_threads) F(openmp_enter_worker) F(openmp_with_serial_eigen) F(wait_until) F(thread_seconds) F(tell) \
+  F(openmp_threads) F(openmp_place) F(openmp_with_serial_eigen) F(wait_until) F(thread_seconds) F(tell) \
   F(for_each_piece) F(quoted) F(quoted_parameter) F(require_distinct_names) F(composed) F(activate) \
   F(require_recorded) F(require_recorded_if) F(dense) F(fourier_features) F(parameter_of) F(classify) F(linearity) \
   F(features_of) F(record) F(is_linear_in_parameters) F(mlp) F(edm_score) F(edm_energy) F(most) F(natural_less) \

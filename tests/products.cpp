@@ -27,6 +27,38 @@ double tolerance(Index k) {
   return static_cast<double>(std::numeric_limits<T>::epsilon()) * 4 * static_cast<double>(k);
 }
 
+struct Shape {
+  Index tall, n, k;
+};
+
+// Other caches cut the product otherwise, a packed B is read otherwise, and a transposed one packed otherwise: no bit
+// of the result `expected` may depend on that.
+template <class T>
+void check_the_same_bits(const Shape& shape, const sm::Matrix<T>& A, const sm::Matrix<T>& B,
+                         const sm::Matrix<T>& before, const sm::Vector<T>& bias, bool add, T scale,
+                         const sm::Matrix<T>& expected) {
+  using Gemm = sm::evaluate::Gemm<T>;
+  constexpr Index lanes = sm::simd::width<sm::simd::Lanes<T>>;
+  const auto [tall, n, k] = shape;
+  const sm::Matrix<T> turned = B.transpose();
+  const sm::evaluate::Caches known = sm::evaluate::caches();
+  for (const sm::evaluate::Caches& caches : {known, {4 * 1024, 16 * 1024}, {1 << 20, 1 << 24}}) {
+    sm::evaluate::caches() = caches;
+    for (sm::evaluate::RightFactor<T> right :
+         {sm::evaluate::RightFactor<T>{B.data(), 1, B.rows()}, {turned.data(), turned.rows(), 1}}) {
+      sm::Vector<T> packed(Gemm::packed_right_size(n, k));
+      for (Index strip = 0; strip < Gemm::right_strips(n); ++strip) Gemm::pack_right(n, k, right, strip, packed.data());
+      for (const T* data : {static_cast<const T*>(nullptr), static_cast<const T*>(packed.data())}) {
+        right.packed = data;
+        sm::Matrix<T> C = before;
+        Gemm::multiply(tall, n, k, A.data(), A.rows(), right, C.data(), C.rows(), add, bias.data(), lanes, scale);
+        CHECK(C == expected);
+      }
+    }
+  }
+  sm::evaluate::caches() = known;
+}
+
 template <class T>
 void check_products() {
   using Gemm = sm::evaluate::Gemm<T>;
@@ -51,6 +83,7 @@ void check_products() {
           CHECK((C.template cast<double>() - expected).cwiseAbs().maxCoeff() <=
                 std::max(1.0, std::abs(static_cast<double>(scale))) * tolerance<T>(k + 2));
           CHECK(C.bottomRows(ldc - tall) == before.bottomRows(ldc - tall));
+          check_the_same_bits<T>({tall, n, k}, A, B, before, bias, add, scale, C);
         }
 
         // Aᵀ B over the tall side

@@ -18,6 +18,11 @@ template <std::size_t registers, std::size_t alignment>
 void must_have_the_same_march_flag_and_this_file_has_registers_and_alignment_of_bytes();
 template <int world, int major, int minor>
 void must_have_the_same_Eigen_and_this_file_has_version();
+#ifdef SCOREMATCH_USE_BLAS
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it();
+#else
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it();
+#endif
 
 static bool agree() {  // a copy in each file: the linker would keep one of an inline function's
   must_be_linked_together_so_link_scorematch_precompiled_or_include_precompiled_source_hpp_once();
@@ -26,6 +31,11 @@ static bool agree() {  // a copy in each file: the linker would keep one of an i
   must_have_the_same_march_flag_and_this_file_has_registers_and_alignment_of_bytes<simd::register_bytes,
                                                                                    EIGEN_MAX_ALIGN_BYTES>();
   must_have_the_same_Eigen_and_this_file_has_version<EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION>();
+#ifdef SCOREMATCH_USE_BLAS
+  must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it();
+#else
+  must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it();
+#endif
   return true;
 }
 

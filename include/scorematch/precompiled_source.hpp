@@ -57,6 +57,11 @@ template void must_have_the_same_march_flag_and_this_file_has_registers_and_alig
                                                                                                EIGEN_MAX_ALIGN_BYTES>();
 template void
 must_have_the_same_Eigen_and_this_file_has_version<EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION>();
+#ifdef SCOREMATCH_USE_BLAS
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_has_it() {}
+#else
+void must_both_have_the_macro_SCOREMATCH_USE_BLAS_or_neither_and_this_file_lacks_it() {}
+#endif
 
 }  // namespace scorematch::program_and_precompiled_engine
 #endif

@@ -166,9 +166,10 @@ void Replay<T>::forward_matrix(const Node& n, const Slot<T>& out) {
   const Index B = kernels_.samples, m = n.rows, inner = node(n.b).size();
   const bool along_axes = reads_axes(n);
   const T* A = number(n.a);
+  const RightFactor<T> factor = outside_.part->factor(n.a, UniformPart<T>::Factor::transpose);
   kernels_.for_each_run(along_axes ? 1 : out.rows, [&](Index i, Index count) {
-    Gemm<T>::multiply(count, m, inner, in.value + i, in.stride, outside_.transposes + outside_.transpose_place[n.a],
-                      inner, out.value + i, out.stride, false, n.c >= 0 && i == 0 ? number(n.c) : nullptr, B);
+    Gemm<T>::multiply(count, m, inner, in.value + i, in.stride, factor, out.value + i, out.stride, false,
+                      n.c >= 0 && i == 0 ? number(n.c) : nullptr, B);
   });
   if (!along_axes) return;
   for (Index j = 0; j < m; ++j)  // ∂(A x)_j/∂x_c = A_jc

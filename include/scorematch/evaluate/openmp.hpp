@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <thread>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -25,7 +26,7 @@ struct OpenMP {
   /// How many the caller may use: `chosen`, or, if that is 0, OMP_NUM_THREADS or omp_set_num_threads; 1 inside a
   /// region.
   int (*threads)(int chosen);
-  void (*enter_worker)();  ///< called once by each thread of the library
+  void (*place)(std::thread& worker, int number);  ///< where the library's thread 1, 2, … runs
   /// Calls run(data), which must not throw, so that Eigen's products in it start no threads: they would sum in another
   /// order.
   void (*with_serial_eigen)(void (*run)(void*), void* data);
@@ -42,20 +43,19 @@ inline int openmp_threads(int chosen) {
 }
 
 /// OMP_PROC_BIND ties the thread that starts the program to one place, and threads that it starts inherit that. The
-/// library's may run at all of OpenMP's places.
-inline void openmp_enter_worker() {
+/// library's take the places after it, as OpenMP's would.
+inline void openmp_place([[maybe_unused]] std::thread& worker, [[maybe_unused]] int number) {
 #if defined(__linux__)
-  if (omp_get_proc_bind() == omp_proc_bind_false || omp_get_num_places() == 0) return;
-  cpu_set_t everywhere;
-  CPU_ZERO(&everywhere);
-  std::vector<int> processors;
-  for (int place = 0; place < omp_get_num_places(); ++place) {
-    processors.resize(static_cast<std::size_t>(omp_get_place_num_procs(place)));
-    omp_get_place_proc_ids(place, processors.data());
-    for (const int processor : processors)
-      if (processor < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(processor), &everywhere);
-  }
-  (void)pthread_setaffinity_np(pthread_self(), sizeof everywhere, &everywhere);
+  const int places = omp_get_num_places();
+  if (omp_get_proc_bind() == omp_proc_bind_false || places == 0) return;
+  const int place = (std::max(omp_get_place_num(), 0) + number) % places;
+  std::vector<int> processors(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+  omp_get_place_proc_ids(place, processors.data());
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int processor : processors)
+    if (processor < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(processor), &set);
+  (void)pthread_setaffinity_np(worker.native_handle(), sizeof set, &set);
 #endif
 }
 
@@ -75,7 +75,7 @@ inline void openmp_with_serial_eigen(void (*run)(void*), void* data) {
   if (before > 1) omp_set_num_threads(before);
 }
 
-inline constexpr OpenMP openmp_calls{openmp_threads, openmp_enter_worker, openmp_with_serial_eigen};
+inline constexpr OpenMP openmp_calls{openmp_threads, openmp_place, openmp_with_serial_eigen};
 inline const bool openmp_is_known = (openmp.store(&openmp_calls), true);
 
 #endif

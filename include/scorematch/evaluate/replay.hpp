@@ -108,8 +108,7 @@ class Replay {
   /// Attaches the θ of `part` and the adjoints (may be null) that reverse sweeps add to. With `withheld` they add no
   /// products to those of the part's product matrices: these are listed there, and good until the next sweep.
   void attach(const UniformPart<T>& part, double* adjoints, Withheld<T>* withheld = nullptr) {
-    outside_ = {part.numbers(),        part.transposes(), part.place(), part.transpose_place(),
-                part.product_matrix(), adjoints,          withheld};
+    outside_ = {&part, part.numbers(), part.place(), part.product_matrix(), adjoints, withheld};
   }
 
   /// Sets x: B × d without gaps; and, for records that take them, sigma: B numbers, and label: B classes, −1 for none.
@@ -230,12 +229,11 @@ class Replay {
   }
 
  private:
-  /// How a block reads the uniform values: numbers (and transposes of matrices) and the adjoints it adds to.
+  /// How a block reads the uniform values: numbers (and matrices as right factors) and the adjoints it adds to.
   struct Outside {
+    const UniformPart<T>* part = nullptr;
     const T* numbers = nullptr;
-    const T* transposes = nullptr;
     const Index* place = nullptr;
-    const Index* transpose_place = nullptr;
     const int* product_matrix = nullptr;
     double* bar = nullptr;
     Withheld<T>* withheld = nullptr;

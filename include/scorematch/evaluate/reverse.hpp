@@ -59,8 +59,8 @@ void Replay<T>::reverse_steady(int index, T bar) {
     bool fresh = false;
     const Slot<T>& v = slot(form_vector(*record_, n));
     Slot<T>& to = adjoint(form_vector(*record_, n), fresh);
-    Gemm<T>::multiply(B, d, d, v.value, v.stride, number(matrix), d, to.bar, to.bar_stride, !fresh, nullptr, 0,
-                      2 * bar);
+    Gemm<T>::multiply(B, d, d, v.value, v.stride, outside_.part->factor(matrix, UniformPart<T>::Factor::itself), to.bar,
+                      to.bar_stride, !fresh, nullptr, 0, 2 * bar);
     return;
   }
   Slot<T>& out = slot(index);
@@ -238,8 +238,9 @@ void Replay<T>::reverse_matrix(int index) {
   if (!wanted_.any(node(n.b))) return;
   bool fresh = false;
   Slot<T>& to = adjoint(n.b, fresh);
+  const RightFactor<T> factor = outside_.part->factor(n.a, UniformPart<T>::Factor::itself);
   kernels_.for_each_run(out.rows, [&](Index i, Index count) {
-    Gemm<T>::multiply(count, inner, m, out.bar + i, out.bar_stride, number(n.a), m, to.bar + i, to.bar_stride, !fresh);
+    Gemm<T>::multiply(count, inner, m, out.bar + i, out.bar_stride, factor, to.bar + i, to.bar_stride, !fresh);
   });
 }
 

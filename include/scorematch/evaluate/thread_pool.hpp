@@ -119,7 +119,6 @@ class ThreadPool {
     }
 
     void live() {
-      if (const OpenMP* omp = openmp.load(std::memory_order_acquire)) omp->enter_worker();
       inside_piece = true;
       for (;;) {
         constexpr std::chrono::microseconds spinning{200};
@@ -178,6 +177,7 @@ class ThreadPool {
           delete w;
           throw;
         }
+        if (const OpenMP* omp = openmp.load(std::memory_order_acquire)) omp->place(w->thread, started_.load() + 1);
         first_.store(w, std::memory_order_release);
         w->state.store(idle, std::memory_order_release);
         started_.fetch_add(1, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "scorematch/evaluate/gemm.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/formula/record.hpp"
 #include "scorematch/simd/arrays.hpp"
@@ -49,8 +50,8 @@ class UniformPart {
  public:
   explicit UniformPart(const Record& record) : record_(&record) {
     const std::size_t count = record.nodes.size();
-    place_.assign(2 * count, -1);
-    Index transposed = 0;
+    place_.assign(3 * count, -1);
+    Index packed = 0;
     size_ = record.parameter_count();  // θ itself comes first
     for (std::size_t i = 0; i < count; ++i) {
       const Node& n = record.nodes[i];
@@ -62,19 +63,15 @@ class UniformPart {
         place_[i] = size_;
         size_ += n.size();
       } else if (n.operation == Operation::matrix_vector) {
-        Index& place = place_[count + static_cast<std::size_t>(n.a)];
-        if (place < 0) {
-          place = transposed;
-          transposed += node(n.a).size();
-          for (Index first = 0; first < node(n.a).rows; first += simd::width<simd::Lanes<BlockScalar>>)
-            strips_.push_back({n.a, first});
-        }
+        // going back, x's adjoint is read where something trainable lies before, or of an energy
+        packed = pack(n.a, Factor::transpose, packed);
+        if (node(n.b).trainable || record.result().size() == 1) packed = pack(n.a, Factor::itself, packed);
       }
     }
     find_product_matrices();
     values_.resize(static_cast<std::size_t>(size_));
     if constexpr (!blocks_share_values) numbers_.resize(static_cast<std::size_t>(size_));
-    transposes_.resize(static_cast<std::size_t>(transposed));
+    packed_.resize(static_cast<std::size_t>(packed));
   }
   UniformPart(const UniformPart&) = delete;
   UniformPart& operator=(const UniformPart&) = delete;
@@ -90,8 +87,8 @@ class UniformPart {
     for (std::size_t i = 0; i < record_->nodes.size(); ++i)
       if (record_->nodes[i].uniform) forward(record_->nodes[i], value(static_cast<int>(i)));
     convert(record_->parameter_count(), size_ - record_->parameter_count());
-    const auto turn = [&](Index k) { turn_strip(strips_[static_cast<std::size_t>(k)]); };
-    pieces_.each(static_cast<Index>(strips_.size()), transposes_.size() >= 8 * Pieces::length, turn);
+    const auto pack = [&](Index k) { pack_strip(strips_[static_cast<std::size_t>(k)]); };
+    pieces_.each(static_cast<Index>(strips_.size()), packed_.size() >= 8 * Pieces::length, pack);
   }
 
   /// The count of numbers that blocks add adjoints to: those of θ first, in its order.
@@ -116,9 +113,17 @@ class UniformPart {
     else
       return numbers_.data();
   }
-  const BlockScalar* transposes() const { return transposes_.data(); }
   const Index* place() const { return place_.data(); }
-  const Index* transpose_place() const { return place_.data() + record_->nodes.size(); }
+
+  /// What samples are multiplied by from the right, one row a sample: of a matrix A in A x its transpose; A itself for
+  /// the adjoints of x.
+  enum class Factor { transpose, itself };
+  RightFactor<BlockScalar> factor(int matrix, Factor which) const {
+    RightFactor<BlockScalar> factor = unpacked(matrix, which);
+    const Index place = packed_place(matrix, which);
+    if (place >= 0) factor.packed = packed_.data() + place;
+    return factor;
+  }
 
   /// The matrices to which blocks add nothing but products, and of each node which of them it is (−1: none).
   const ProductMatrices& product_matrices() const { return product_matrices_; }
@@ -173,27 +178,48 @@ class UniformPart {
     }
   }
 
-  // Rows first … first + width − 1 of a matrix, or those that are left, become columns of its transpose.
-  struct Strip {
-    int node;
-    Index first;
+  RightFactor<BlockScalar> unpacked(int matrix, Factor which) const {
+    const BlockScalar* data = numbers() + place_[static_cast<std::size_t>(matrix)];
+    const Index rows = node(matrix).rows;
+    return which == Factor::transpose ? RightFactor<BlockScalar>{data, rows, 1}
+                                      : RightFactor<BlockScalar>{data, 1, rows};
+  }
+
+  Index packed_place(int matrix, Factor which) const {
+    const std::size_t part = which == Factor::transpose ? 1 : 2;
+    return place_[part * record_->nodes.size() + static_cast<std::size_t>(matrix)];
+  }
+
+  // Lists a factor's strips; it comes after the `packed` numbers before it. Returns how many there are then.
+  Index pack(int matrix, Factor which, Index packed) {
+    using Product = Gemm<BlockScalar>;
+    const std::size_t part = which == Factor::transpose ? 1 : 2;
+    Index& place = place_[part * record_->nodes.size() + static_cast<std::size_t>(matrix)];
+    if (place >= 0) return packed;
+    place = packed;
+    const auto [n, k] = right_shape(matrix, which);
+    for (Index strip = 0; strip < Product::right_strips(n); ++strip) strips_.push_back({matrix, which, strip});
+    return packed + Product::packed_right_size(n, k);
+  }
+
+  struct RightShape {
+    Index n, k;
   };
-  void turn_strip(Strip strip) {
-    using V = simd::Lanes<BlockScalar>;
-    constexpr Index width = simd::width<V>;
-    const Index rows = node(strip.node).rows, cols = node(strip.node).cols, count = std::min(width, rows - strip.first);
-    const BlockScalar* from = numbers() + place_[static_cast<std::size_t>(strip.node)] + strip.first;
-    BlockScalar* to = transposes_.data() + transpose_place()[static_cast<std::size_t>(strip.node)] + strip.first * cols;
-    Index j = 0;
-    if (count == width)
-      for (; j + width <= cols; j += width) {
-        V square[width];
-        for (Index k = 0; k < width; ++k) square[k] = simd::load<V>(from + (j + k) * rows);
-        simd::transpose(square);
-        for (Index k = 0; k < width; ++k) simd::store(to + k * cols + j, square[k]);
-      }
-    for (; j < cols; ++j)
-      for (Index k = 0; k < count; ++k) to[k * cols + j] = from[j * rows + k];
+  RightShape right_shape(int matrix, Factor which) const {
+    const Index rows = node(matrix).rows, cols = node(matrix).cols;
+    return which == Factor::transpose ? RightShape{rows, cols} : RightShape{cols, rows};
+  }
+
+  /// Some columns of a factor, packed on their own.
+  struct Strip {
+    int matrix;
+    Factor which;
+    Index strip;
+  };
+  void pack_strip(const Strip& s) {
+    const auto [n, k] = right_shape(s.matrix, s.which);
+    Gemm<BlockScalar>::pack_right(n, k, unpacked(s.matrix, s.which), s.strip,
+                                  packed_.data() + packed_place(s.matrix, s.which));
   }
 
   void forward(const Node& n, double* r) {
@@ -364,10 +390,10 @@ class UniformPart {
   Index size_ = 0;
   ProductMatrices product_matrices_;
   std::vector<int> product_matrix_;
-  std::vector<Index> place_;  ///< of each node's numbers; then of its transpose, −1 where nothing needs it
+  std::vector<Index> place_;  ///< of each node's numbers; then of its packed transpose and of itself packed, −1: none
   std::vector<double> values_, slopes_;
-  std::vector<BlockScalar> numbers_, transposes_;
-  std::vector<Strip> strips_;  ///< of all transposes
+  std::vector<BlockScalar> numbers_, packed_;
+  std::vector<Strip> strips_;  ///< of all packed factors
   Pieces pieces_;
   double* bars_ = nullptr;
 };

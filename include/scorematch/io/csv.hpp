@@ -442,7 +442,8 @@ inline std::string header_line(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     // Quoted where reading it back plain would change it, or make another file of this.
     const auto is_special = [](char c) {
-      return std::string_view(",;\"#").find(c) != std::string_view::npos || (c >= 0 && c < 32) || c == 127;
+      return std::string_view(",;\"#").find(c) != std::string_view::npos || static_cast<unsigned char>(c) < 32 ||
+             c == 127;
     };
     const bool alone_with_blank = names.size() == 1 && name.find(' ') != name.npos;  // not two columns
     const bool plain = !all && !alone_with_blank && name == trimmed(name) &&

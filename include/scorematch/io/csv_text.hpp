@@ -82,6 +82,11 @@ struct CsvRecord {
   }
 };
 
+/// The text from `first` up to `last`. (libc++ 14 has no such constructor.)
+inline std::string_view text_between(const char* first, const char* last) {
+  return {first, static_cast<std::size_t>(last - first)};
+}
+
 inline std::string_view trimmed(std::string_view field) {
   constexpr std::string_view white = " \t\r";
   while (!field.empty() && white.find(field.front()) != white.npos) field.remove_prefix(1);
@@ -159,7 +164,7 @@ class CsvRecords {
   }
   void skip_comment() {
     const char* const stop = std::find(at_, end_, '\n');
-    comment_ = trimmed({at_, stop});
+    comment_ = trimmed(text_between(at_, stop));
     comment_.remove_prefix(1);
     if (suspected_width_ > 1 && !comment_.empty() && !is_white(comment_.front()) &&
         cut(path_, comment_, separator_).size() == suspected_width_)
@@ -181,7 +186,7 @@ class CsvRecords {
         while (at_ != end_ && !is_white(*at_) && *at_ != '\n') ++at_;
       else
         while (at_ != end_ && *at_ != separator_ && *at_ != '\n') ++at_;
-      return {trimmed({begin, at_}), false};
+      return {trimmed(text_between(begin, at_)), false};
     }
     at_ = ++begin;
     while (at_ != end_ && (*at_ != '"' || (at_ + 1 != end_ && at_[1] == '"'))) {
@@ -189,7 +194,7 @@ class CsvRecords {
       at_ += *at_ == '"' ? 2 : 1;
     }
     if (at_ == end_) file_error(path_, "has a quote in the record of line ", line_, " that nothing closes");
-    const CsvField field{{begin, at_}, true};
+    const CsvField field{text_between(begin, at_), true};
     do ++at_;
     while (at_ != end_ && !is_separator(*at_) && is_white(*at_));
     if (at_ != end_ && !is_separator(*at_) && *at_ != '\n')
