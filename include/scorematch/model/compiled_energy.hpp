@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "scorematch/compiled/call.hpp"
+#include "scorematch/evaluate/formula_workspace.hpp"
 #include "scorematch/model/bound_model.hpp"
 
 namespace scorematch {

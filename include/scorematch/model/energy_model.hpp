@@ -97,6 +97,10 @@ concept Dimension = D >= 1 && D <= most_dimensions;
 ///
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
 ///
+/// Compile time grows with the number of operations times D: a few seconds for small formulas of two or three
+/// dimensions, up to a minute for every pair of five (docs/performance.md has figures). Loops over axes that keep their
+/// run-time counter compile faster than terms that are written out, and run several times slower.
+///
 /// The formula runs again whenever θ changes and for every few samples: it must make the same calls each time. θ of
 /// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta). Functions that the
 /// formula calls are inlined by g++; for clang++ they must say so: SCOREMATCH_INLINE auto well(const auto& x) { … }, or
