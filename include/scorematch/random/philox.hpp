@@ -16,6 +16,8 @@
 #include <immintrin.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace scorematch {
@@ -51,6 +53,8 @@ SCOREMATCH_INLINE V multiply_low_half(V a, std::uint32_t m) {
     return reinterpret_cast<V>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(m)));
 #elif defined(__SSE2__) && !defined(__AVX__)
     return reinterpret_cast<V>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), _mm_set1_epi64x(m)));
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return reinterpret_cast<V>(vmull_n_u32(vmovn_u64(reinterpret_cast<uint64x2_t>(a)), m));
 #endif
   }
   return (a & low_half) * std::uint64_t{m};
