@@ -4,10 +4,11 @@
 // threads. The threads are those of thread_pool.hpp; thread_count.hpp says how many.
 #pragma once
 
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <ctime>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,7 @@ namespace scorematch::evaluate {
 /// The processor time of the calling thread, in seconds.
 inline double thread_seconds() {
 #ifdef CLOCK_THREAD_CPUTIME_ID
-  std::timespec time{};
+  timespec time{};
   (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 #else
