@@ -199,10 +199,28 @@ TEST_CASE("A run goes on bit for bit where it stopped, with its momenta, replica
   fixtures::refuses([&] { (void)sm::sample(law, sm::hmc{}, {.resume = first.resume_point}); }, "without a kernel");
   fixtures::refuses([&] { (void)sm::sample<float>(law, {.resume = first.resume_point}); }, "another arithmetic");
   fixtures::refuses([&] { (void)sm::sample(standard_normal(2), {.resume = first.resume_point}); }, "dimension 3");
+  const auto wider = sm::energy_model(3, [](const auto& x, auto) { return 0.25 * squared_norm(x); });
+  fixtures::refuses([&] { (void)sm::sample(wider, {.resume = first.resume_point}); }, "another model");
   half.progress = [](const sm::Progress& now) { return now.done < 10; };
   const auto stopped = sm::sample(law, half);
   CHECK(stopped.status == sm::SampleStatus::stopped);
   fixtures::refuses([&] { (void)sm::sample(law, {.resume = stopped.resume_point}); }, "stopped in the warm-up");
+}
+
+TEST_CASE("A kernel that keeps no score learns its metric, too") {
+  const auto law =
+      sm::energy_model(2, [](const auto& x, auto) { return 0.5 * (square(x[0] / 1000.0) + square(x[1] * 1000.0)); });
+  const auto draws = sm::sample(law, sm::langevin{0.1}, {.chains = 64, .steps = 2000, .warm_up = 100});
+  INFO(draws.text() << draws.metric.covariance(2));
+  CHECK(draws.status == sm::SampleStatus::complete);
+  CHECK(draws.metric.covariance(2)(0, 0) == Approx(1e6).epsilon(1e-6));  // exact, by the ratio of draws and scores
+  CHECK(draws.metric.covariance(2)(1, 1) == Approx(1e-6).epsilon(1e-6));
+}
+
+TEST_CASE("A kernel that is given temperatures has none of its own") {
+  const auto law = standard_normal(2);
+  const sm::parallel_tempering<sm::mala> warm{.kernel = {.step = 0.1, .temperature = 2}};
+  fixtures::refuses([&] { (void)sm::sample(law, warm, {}); }, "own temperature is 2");
 }
 
 TEST_CASE("One call samples a hundred correlated dimensions with few scores a draw") {
@@ -234,6 +252,11 @@ TEST_CASE("A wrong run is told by its status, and a right one passes") {
     const auto draws = sm::sample(heavy, {.chains = 64, .steps = 500});
     CHECK(draws.status == sm::SampleStatus::not_converged);
     CHECK_THAT(draws.text(), Contains("R-hat of the energy is"));
+  }
+  SECTION("an unadjusted step that is too large, seen by four chains") {  // OBABO's variance is 2
+    const auto draws = sm::sample(law, sm::underdamped_langevin{std::sqrt(2.0), 1, sm::Splitting::obabo},
+                                  {.chains = 4, .steps = 4000, .thin = 1});
+    CHECK(draws.status == sm::SampleStatus::biased);
   }
   SECTION("one far start, which the chains do not leave") {
     const auto draws =

@@ -1,4 +1,5 @@
-// Whether chains have forgotten their starts, and are where the model's mass is: by looks at 64 of a run's states.
+// Whether chains have forgotten their starts, and are where the model's mass is: by looks at 64 of a run's states,
+// or more of few chains.
 //
 // R̂. Each chain's looks are halved; R̂² = ((n − 1)/n W + B)/W with W the mean variance within a half and B the variance
 // of the halves' means (Gelman & Rubin 1992; Gelman et al. 2013). Chains in different modes, and chains that still
@@ -7,7 +8,7 @@
 // Memory. Many short chains have a large R̂, although together they tell what there is to tell, if they have forgotten
 // where they began: if, over the chains, a coordinate's mean in the second half does not correlate with the coordinate
 // of the start. So a large R̂ counts where it does, and where that cannot be told (fewer than 100 chains, or one start).
-// It must also be beyond what chance explains, which is much for few chains: 1.42 for one, 1.17 for two, 1.09 for four.
+// It must also be beyond what chance explains, which is more for few looks: 1.42 for one chain and 64 of them.
 // It also counts where the chains hardly move, so that their means in the two halves correlate by more than 0.95: one
 // chain far out, whose start was like the others', is such a case.
 //
@@ -40,12 +41,14 @@ namespace scorematch::sampling {
 
 /// Which states of a run are looked at.
 struct LookPlan {
-  static constexpr Index most = 64, fewest = 8;
+  static constexpr Index fewest = 8;
   Index first = 0, steps = 0, count = 0;
 
-  /// `steps` after the first `burn_in`.
-  LookPlan(Index burn_in, Index step_count)
-      : first(burn_in), steps(step_count), count(std::min(most, step_count / 2 * 2)) {
+  /// `steps` after the first `burn_in`: 64 of each chain, more of fewer than 32 chains, up to 2048.
+  LookPlan(Index burn_in, Index step_count, Index chains)
+      : first(burn_in),
+        steps(step_count),
+        count(std::min(std::max<Index>(64, 2048 / chains / 2 * 2), step_count / 2 * 2)) {
     if (count < fewest) count = 0;
   }
   /// Into how many stretches each chain's looks are cut for Stein's identities.

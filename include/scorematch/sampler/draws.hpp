@@ -70,8 +70,8 @@ struct SampleOptions {
   Metric metric = {};  ///< the coordinates that the kernel works in; a warm-up begins there
   /// The form of the metric that a warm-up learns; identity: the one that pays.
   Metric::Form metric_form = Metric::Form::identity;
-  /// > 1: chains whose means differ more, by split R̂ of any coordinate, and beyond chance (which few chains leave much
-  /// room to, sampler/chain_looks.hpp), are `not_converged`.
+  /// > 1: chains whose means differ more, by split R̂ of any coordinate, and beyond chance (which a short run of
+  /// few chains leaves much room to, sampler/chain_looks.hpp), are `not_converged`.
   double max_r_hat = 1.05;
   double max_bias = 0.1;           ///< > 0: of means in deviations, and of variances, as the scores tell it
   ProgressCallback progress = {};  ///< progress_line(), or your own
@@ -181,7 +181,7 @@ struct [[nodiscard]] Draws {
   Index failed_chains = 0;    ///< that the status speaks of: diverged, stuck, outside or drifting
   Index restarted = 0;  ///< chains that never moved in a part of the warm-up, or left the finite numbers, and were put
                         ///< where another is
-  double r_hat = 1;     ///< the largest split R̂ of a coordinate over 64 states of the run; NaN: too short to tell
+  double r_hat = 1;     ///< the largest split R̂ of a coordinate over the states looked at; NaN: too short to tell
   std::uint64_t evaluations = 0;  ///< scores, each at one point, over all chains, after the warm-up
   double step = 0;                ///< the kernel's, as a warm-up found it, for a later call; 0 where it has none
   Index leapfrogs = 0;            ///< the kernel's, as a warm-up found it; 0 where it has none

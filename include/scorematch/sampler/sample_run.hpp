@@ -362,9 +362,9 @@ class SampleRun {
 
   // Where the last states alone are kept, the way there does not matter: the last quarter of the steps is looked at.
   static LookPlan look_plan(const SampleOptions& options) {
-    if (options.thin > 0) return LookPlan(options.burn_in, options.steps);
+    if (options.thin > 0) return LookPlan(options.burn_in, options.steps, options.chains);
     const Index last = std::max(options.steps / 4, std::min<Index>(options.steps, LookPlan::fewest));
-    return LookPlan(options.burn_in + options.steps - last, last);
+    return LookPlan(options.burn_in + options.steps - last, last, options.chains);
   }
 
   // Whether it was done; false: the progress callback stopped it.
