@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 #include "scorematch/evaluate/caches.hpp"
@@ -242,6 +243,7 @@ class Gemm {
   }
 
   static void multiply(const Left& p, const RightFactor<T>& b) {
+    if (p.tall % width != 0) throw std::logic_error("scorematch: a matrix product takes whole registers of rows");
     alignas(64) T room[panel * depth];
     const Index deep = b.packed != nullptr ? depth_of(p.k) : part_of(p.k, depth), wide = columns_of(p.n, deep);
     // a B that no cache near has kept: the first rows fetch its next columns

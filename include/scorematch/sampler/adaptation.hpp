@@ -87,7 +87,9 @@ struct Window {
   std::vector<char> group;  ///< which of two groups of chains each row comes from
   Index count = 0;
 
-  Window(Index rows, Index dimension) : X(rows, dimension), S(rows, dimension), group(static_cast<std::size_t>(rows)) {}
+  /// Room for `rows` draws, or some more: products of matrices take whole registers of rows.
+  Window(Index rows, Index dimension)
+      : X(Eigen::MatrixXd::Zero((rows + 15) / 16 * 16, dimension)), S(X), group(static_cast<std::size_t>(X.rows())) {}
   bool full() const { return count == X.rows(); }
   void clear() { count = 0; }
   /// Row i of x and s (B × d), if it is finite.
