@@ -89,9 +89,9 @@ class Gemm {
   /// How many strips of columns, packed one by one, B has.
   static Index right_strips(Index n) { return (n + right_strip - 1) / right_strip; }
 
-  /// Packs strip `strip` of B, k × n, in the order in which multiply's parts meet it: caches() may not change before.
-  static void pack_right(Index n, Index k, const RightFactor<T>& b, Index strip, T* packed) {
-    const Index most = depth_of(k), first = strip * right_strip, columns = std::min(right_strip, n - first);
+  /// Packs strip `number` of B, k × n, in the order in which multiply's parts meet it: caches() may not change before.
+  static void pack_right(Index n, Index k, const RightFactor<T>& b, Index number, T* packed) {
+    const Index most = depth_of(k), first = number * right_strip, columns = std::min(right_strip, n - first);
     for (Index l = 0; l < k; l += most) {
       const Index kk = std::min(most, k - l);
       pack_right_part(kk, columns, {b.data + l * b.row + first * b.column, b.row, b.column},
@@ -406,17 +406,17 @@ class Gemm {
 
   // c[j stride] += a · b_j
   static void dots(Index n, Index k, const T* a, const T* b, Index ldb, double* c, Index stride) {
-    constexpr int together = 4;
-    for (Index j = 0; j < n; j += together) {
-      const T* at[together];
-      V sums[together] = {};
-      for (int q = 0; q < together; ++q) at[q] = b + std::min<Index>(j + q, n - 1) * ldb;
+    constexpr int side = 4;
+    for (Index j = 0; j < n; j += side) {
+      const T* at[side];
+      V sums[side] = {};
+      for (int q = 0; q < side; ++q) at[q] = b + std::min<Index>(j + q, n - 1) * ldb;
       for (Index l = 0; l < k; l += width) {
         const V av = simd::load<V>(a + l);
 #pragma GCC unroll 4
-        for (int q = 0; q < together; ++q) sums[q] += av * simd::load<V>(at[q] + l);
+        for (int q = 0; q < side; ++q) sums[q] += av * simd::load<V>(at[q] + l);
       }
-      for (int q = 0; q < together && j + q < n; ++q) c[(j + q) * stride] += simd::sum_of_lanes(sums[q]);
+      for (int q = 0; q < side && j + q < n; ++q) c[(j + q) * stride] += simd::sum_of_lanes(sums[q]);
     }
   }
 

@@ -1,6 +1,7 @@
 // A transition kernel that moves chains at one noise level of a noise-conditional model.
 #pragma once
 
+#include <concepts>
 #include <limits>
 #include <memory>
 
@@ -48,8 +49,8 @@ class Corrector {
   Corrector() = default;
   /// Any unadjusted kernel.
   template <class Kernel>
-  requires(extend::TransitionKernel<Kernel, double>&& extend::TransitionKernel<Kernel, float>)
-      Corrector(const Kernel& kernel)
+  requires(!std::same_as<Kernel, Corrector> && extend::TransitionKernel<Kernel, double> &&
+           extend::TransitionKernel<Kernel, float>) Corrector(const Kernel& kernel)
       : in_double_(std::make_shared<sampling::BoundKernel<double>>(kernel)),
         in_float_(std::make_shared<sampling::BoundKernel<float>>(kernel)) {
     static_assert(
