@@ -52,7 +52,8 @@ namespace sm = scorematch;
   F(sine_cosine_between_quarters) F(pow_integer) F(load) F(store) F(broadcast) F(select) F(sum_of_lanes) F(halves) \
   F(transpose_from) F(every_other) F(split_pairs) F(reinterpret) F(transposed) F(less) F(lifted) F(under) F(taken) \
   F(seen) F(taking) F(jet) F(require) F(text) F(join) F(evaluate) F(last_element) F(padded_rows) F(gather_columns) \
-  F(scatter_rows)
+  F(scatter_rows) F(cache_bytes) F(caches) F(sgemm_) F(dgemm_) F(openblas_get_num_threads) F(pays) F(require_one_thread) \
+  F(multiply) F(as_written)
 
 // clang-format on
 
