@@ -244,7 +244,7 @@ TEST_CASE("A kernel that is given temperatures has none of its own") {
   fixtures::refuses([&] { (void)sm::sample(law, warm, {}); }, "own temperature is 2");
 }
 
-TEST_CASE("One call samples a hundred and one correlated dimensions with few scores a draw") {
+TEST_CASE("One call samples a hundred and one correlated dimensions with few scores a draw", "[long]") {
   constexpr Index d = 101;  // of which windows of 10 d draws do not fill registers
   Eigen::VectorXd precision(d);
   for (Index j = 0; j < d; ++j) precision[j] = std::pow(1000.0, -static_cast<double>(j) / (d - 1));
