@@ -2,11 +2,13 @@
 # benchmark.sh [--markdown] [FILTER]
 # benchmark.sh --threads N [--markdown] [FILTER]
 # benchmark.sh --scaling
+# benchmark.sh [--markdown] --samplers [TARGET…]
 # Installs what is missing (Debian, Ubuntu), builds the benchmarks for this machine, and runs them and their peers in
 # turn, on one thread: each round takes every workload, ours first, then PyTorch, then the hand-written loop where there
 # is one. Prints one table, as Markdown if asked; results are left in build/benchmark/.
 #   FILTER     an extended regular expression over WORKLOAD/TYPE: ism_m, ula_.*/f32
 #   --threads  ours alone, with one thread and with N in turn
+#   --samplers effective samples beside those of Stan: scripts/benchmark_samplers.sh
 #   --scaling  how the cost grows with the number of samples and the dimension, as build/benchmark/scaling.png
 # In the environment: ROUNDS (3), REPETITIONS (7), MIN_TIME (0.1 s, of a repetition), BUILD_DIR (build/release) and
 # CXX, for both sides; another compiler needs another BUILD_DIR.
@@ -22,6 +24,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --markdown) markdown=(--markdown) ;;
     --scaling) scaling=yes ;;
+    --samplers) exec scripts/benchmark_samplers.sh ${markdown[@]+"${markdown[@]}"} "${@:2}" ;;
     --threads)
       threads=${2:-}
       if ! [[ $threads =~ ^[1-9][0-9]*$ ]]; then
@@ -31,7 +34,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     -*)
-      echo "benchmark.sh: \"$1\" is no option; --markdown, --threads and --scaling are" >&2
+      echo "benchmark.sh: \"$1\" is no option; --markdown, --threads, --samplers and --scaling are" >&2
       exit 2
       ;;
     *) filter=$1 ;;

@@ -222,6 +222,17 @@ TEST_CASE("A run goes on bit for bit where it stopped, with its momenta, replica
   fixtures::refuses([&] { (void)sm::sample(standard_normal(2), {.resume = first.resume_point}); }, "dimension 3");
   const auto wider = sm::energy_model(3, [](const auto& x, auto) { return 0.25 * squared_norm(x); });
   fixtures::refuses([&] { (void)sm::sample(wider, {.resume = first.resume_point}); }, "another model");
+  const auto beside = [&](sm::SampleOptions options, const char* option) {
+    options.resume = first.resume_point;
+    fixtures::refuses([&] { (void)sm::sample(law, options); }, option, "given beside resume");
+  };
+  beside({.chains = 71}, "chains");
+  beside({.warm_up = 20}, "warm_up");
+  beside({.seed = 6}, "seed");
+  beside({.start = Eigen::MatrixXd::Zero(3, 70)}, "start");
+  beside({.first_step = 9}, "first_step");
+  beside({.metric = sm::Metric::diagonal(Eigen::Vector3d::Ones())}, "metric");
+  CHECK_NOTHROW(sm::sample(law, {.chains = 70, .steps = 8, .seed = 5, .resume = first.resume_point}));
   half.progress = [](const sm::Progress& now) { return now.done < 10; };
   const auto stopped = sm::sample(law, half);
   CHECK(stopped.status == sm::SampleStatus::stopped);

@@ -13,13 +13,7 @@
 
 namespace sm = scorematch;
 namespace ld = sm::log_density;
-using fixtures::at;
-using fixtures::Function;
-using fixtures::infinity;
-using fixtures::model_of;
-using fixtures::pi;
-using fixtures::Value;
-using fixtures::Values;
+using namespace fixtures;
 
 namespace {
 

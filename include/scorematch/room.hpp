@@ -13,12 +13,15 @@ namespace extend {
 template <bool copies>
 class BasicRoom {
  public:
+  /// Empty; moved, and with `copies` copied, with its value.
+  ///@{
   BasicRoom() = default;
   BasicRoom(BasicRoom&&) = default;
   BasicRoom& operator=(BasicRoom&&) = default;
   BasicRoom(const BasicRoom& other) requires copies : held_(other.held_ ? other.held_->copy() : nullptr),
                                                       tag_(other.tag_) {}
   BasicRoom& operator=(const BasicRoom& other) requires copies { return *this = BasicRoom(other); }
+  ///@}
 
   /// The value of this type; one that a user of another type left is gone.
   template <class Value>

@@ -15,19 +15,13 @@
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/sample.hpp"
 
+#include "check.hpp"
+
 namespace sm = scorematch;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  std::printf("wrong: %s\n", what.c_str());
-}
 
 MatrixXd data() {
   MatrixXd rows(300, 2);

@@ -18,19 +18,13 @@
 #include "scorematch/random/stream.hpp"
 #include "scorematch/simd/functions.hpp"
 
+#include "check.hpp"
+
 namespace sm = scorematch;
 namespace simd = scorematch::simd;
 using Eigen::MatrixXd;
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  std::printf("wrong: %s\n", what.c_str());
-}
 
 // Of x and f(x), rounded from 113 bits. Every x is a float.
 struct Value {

@@ -103,6 +103,7 @@ inline std::vector<double> chain_means(const ChainView& x) {
   return means;
 }
 
+/// Σ x² over all draws.
 inline double sum_of_squares(const ChainView& x) {
   double sum = 0;
   for (Index c = 0; c < x.cols(); ++c)

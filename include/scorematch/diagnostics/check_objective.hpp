@@ -42,17 +42,19 @@ namespace diagnostics {
 
 /// What at_point answers in two dimensions.
 struct PointAnswer {
-  double value = 0, curvature_bar = 0;
-  std::array<double, 2> s_bar{};
-  std::vector<double> terms = {};
+  double value = 0;                ///< the loss
+  double curvature_bar = 0;        ///< its derivative with respect to the curvature
+  std::array<double, 2> s_bar{};   ///< and the score
+  std::vector<double> terms = {};  ///< the loss's terms
 };
 
 /// An objective, perhaps with a model, as its check needs them, whatever their types are.
 struct CheckedObjective {
+  /// Of an objective alone.
   explicit CheckedObjective(objective::BoundObjective<double> bound) : objective(std::move(bound)) {}
 
-  objective::BoundObjective<double> objective;
-  bool half_squared_score = false;  ///< what the objective says of itself
+  objective::BoundObjective<double> objective;  ///< what is checked
+  bool half_squared_score = false;              ///< what the objective says of itself
   std::function<PointAnswer(const std::array<double, 2>& s, double curvature)> at_point = {};  ///< empty: it has none
   /// A model's values; empty: pseudo-random ones.
   std::function<void(const extend::Points<double>&, extend::ScoreValues<double>&)> values = {};

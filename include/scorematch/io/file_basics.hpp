@@ -70,4 +70,13 @@ inline std::string read_all(const std::string& path, std::FILE* file, std::size_
   file_error(path, "has ", expected, " bytes, and there is no memory for them");
 }
 
+/// Writers of one file at a time, at most: each has a name beside it, `path`.part0, `path`.part1, …
+inline constexpr int most_writers = 100;
+inline std::string part_name(const std::string& path, int number) { return path + ".part" + std::to_string(number); }
+
+/// Throws std::runtime_error: the names for parts of `path` are taken, the last of them is `last`.
+[[noreturn]] inline void too_many_writers(const std::string& path, const std::string& last) {
+  file_error(path, "cannot be written: ", most_writers, " others are writing it (", last, ")");
+}
+
 }  // namespace scorematch::io

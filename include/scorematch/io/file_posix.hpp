@@ -102,8 +102,6 @@ class OutputFile {
   }
 
  private:
-  static constexpr int most_writers = 100;
-
   static std::string part_name(const std::string& path, int number) { return path + ".part" + std::to_string(number); }
   static std::string folder_of(const std::string& path) {
     const std::size_t slash = path.rfind('/');
@@ -166,7 +164,7 @@ class OutputFile {
         met_others_ = true;
       } while (remove_left_over(written_));
     }
-    file_error(path_, "cannot be written: ", most_writers, " others are writing it (", written_, ")");
+    too_many_writers(path_, written_);
   }
 
   void open_in_place() {

@@ -86,10 +86,6 @@ class OutputFile {
   }
 
  private:
-  static constexpr int most_writers = 100;
-
-  static std::string part_name(const std::string& path, int number) { return path + ".part" + std::to_string(number); }
-
   void open_beside() {
     for (int number = 0; number < most_writers; ++number) {
       written_ = part_name(path_, number);
@@ -101,7 +97,7 @@ class OutputFile {
         met_others_ = true;
       } while (::_unlink(written_.c_str()) == 0);
     }
-    file_error(path_, "cannot be written: ", most_writers, " others are writing it (", written_, ")");
+    too_many_writers(path_, written_);
   }
 
   [[noreturn]] void fail() const { file_error(path_, "cannot be written: ", std::generic_category().message(errno)); }

@@ -199,11 +199,18 @@ concept AnyModel = Model<M> || EnergyClass<M> || ScoreClass<M>;
 template <class M>
 concept AnyTrainableModel = Model<M> || TrainableEnergyClass<M> || TrainableScoreClass<M>;
 
+/// What a fit returns: it holds a model, and is none.
+template <class M>
+concept HoldsModel = !Model<M> && !extend::has_dimension<M> && requires(const M& m) {
+  m.model.parameters();
+};
+
 /// One sentence for each thing that a class lacks; entry points go on only where this is true, so that nothing else is
 /// said.
 template <class M>
 constexpr bool check_model() {
-  if constexpr (!Model<M>) {
+  static_assert(!HoldsModel<M>, "this is the result of a fit, not a model: pass its member  model,  as in fit.model");
+  if constexpr (!Model<M> && !HoldsModel<M>) {
     static_assert(extend::has_dimension<M>, "a class used as a model must provide  Eigen::Index dimension() const");
     static_assert(
         extend::has_gradient<M> || extend::has_score<M> || extend::has_score_at_sigma<M>,
@@ -218,7 +225,7 @@ constexpr bool check_model() {
 /// The same for a class that is to be fitted.
 template <class M>
 constexpr bool check_trainable_model() {
-  if constexpr (!Model<M>) {
+  if constexpr (!Model<M> && !HoldsModel<M>) {
     static_assert(extend::has_parameters<M>,
                   "a class to be fitted must provide  Eigen::VectorXd parameters() const  and  "
                   "void set_parameters(const Eigen::VectorXd& theta)");

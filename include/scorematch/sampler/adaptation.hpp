@@ -63,8 +63,7 @@ class StepSearch {
   double next_by_error(double multiple) {
     ++count_;
     const double t = static_cast<double>(count_), rate = 1 / std::sqrt(std::max(1.0, t / 10));
-    const double log_multiple = multiple > 0 ? std::log(multiple) : multiple == 0 ? -6.0 : 6.0;  // 6: of NaN
-    return average(now_ - rate * std::clamp(log_multiple, -6.0, 6.0) / 6, std::pow(t, -0.75));
+    return average(now_ - rate * std::clamp(std::log(multiple), -6.0, 6.0) / 6, std::pow(t, -0.75));
   }
 
   /// The average, to go on with.

@@ -64,8 +64,9 @@ struct SampleOptions {
   /// the energy until it can.
   ChainStart start = {};
   std::uint64_t first_step = 0;  ///< number of the first step, by which random numbers are found: a result's next_step
-  /// A result's resume_point: sample(model, options) then goes on bit for bit where that run stopped, by its kernel. Of
-  /// the other options steps, burn_in, thin, max_r_hat, max_bias and progress count, and there is no warm-up.
+  /// A result's resume_point: sample(model, options) then goes on bit for bit where that run stopped, by its kernel.
+  /// Beside it give steps, burn_in, thin, max_r_hat, max_bias and progress; the other options throw, and there is no
+  /// warm-up.
   ResumePoint resume = {};
   Metric metric = {};  ///< the coordinates that the kernel works in; a warm-up begins there
   /// The form of the metric that a warm-up learns; identity: the one that pays.

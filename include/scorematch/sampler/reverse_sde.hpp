@@ -85,10 +85,12 @@ struct predictor_corrector {
 
   static constexpr double default_ratio = 0.16;  ///< of signal_to_noise, as Song et al. 2021 choose it
 
+  /// What is kept of a block of chains from level to level.
   template <class T>
   struct Notes {
-    extend::Chains<T> chains;  // in units of σ
-    Matrix<T> X, S;            // scratch
+    extend::Chains<T> chains;  ///< the corrector's, in units of σ
+    Matrix<T> X;               ///< scratch: where scores are asked for, and
+    Matrix<T> S;               ///< these
   };
 
   /// The members of a LadderSampler, as the role says of each (sampler/noise_conditional.hpp).

@@ -30,9 +30,9 @@ struct RunFindings {
   Ways ways;
   LooksFindings looks;
   Index first_bad_start = -1;
-  bool judged = false;  ///< as a whole
-  bool adjusted = true,
-       walls = false;  ///< walls: of 100 proposals one was not finite: Stein's identities need not hold
+  bool judged = false;   ///< as a whole
+  bool adjusted = true;  ///< a Metropolis kernel's
+  bool walls = false;    ///< one proposal of 100 was not finite: Stein's identities need not hold
 };
 
 /// The status of chains that took all their steps, each by itself without a fault.
@@ -821,6 +821,22 @@ void run(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const
   SampleRun<T>(bound, kernel, options, judging, draws).run();
 }
 
+/// Throws where an option is given that a run which goes on does not look at.
+inline void require_no_other_start(const SampleOptions& options, Index chains, std::uint64_t seed) {
+  const SampleOptions usual;
+  const auto unused = [](bool as_usual, const char* option) {
+    extend::require(as_usual, {"SampleOptions: ", option,
+                               " is given beside resume, but a run that goes on has its own; leave it out"});
+  };
+  unused(options.chains == usual.chains || options.chains == chains, "chains");
+  unused(options.seed == usual.seed || options.seed == seed, "seed");
+  unused(options.start.standard_normal(), "start");
+  unused(options.first_step == usual.first_step, "first_step");
+  unused(options.warm_up_steps() == 0, "warm_up");
+  unused(options.metric.is_identity(), "metric");
+  unused(options.metric_form == usual.metric_form, "metric_form");
+}
+
 /// Goes on where another run stopped.
 template <class T>
 void resume(const extend::BoundModel<T>& bound, SampleOptions options, Draws<T>& draws) {
@@ -830,6 +846,7 @@ void resume(const extend::BoundModel<T>& bound, SampleOptions options, Draws<T>&
   extend::require(
       !state.kernel.adjusted() || bound.abilities().energy,
       {"SampleOptions: resume is of a Metropolis kernel, which accepts by the energy; this model has none"});
+  require_no_other_start(options, state.chains, state.seed);
   options.chains = state.chains;
   options.warm_up = 0;
   options.seed = state.seed;

@@ -42,6 +42,7 @@ concept TransitionKernel = std::copyable<K> &&
 /// Whether chains.S is the score at chains.X after each step of a kernel.
 template <class K>
 inline constexpr bool keeps_score = false;
+/// As the kernel says.
 template <class K>
 requires requires {
   { K::keeps_score } -> std::convertible_to<bool>;
