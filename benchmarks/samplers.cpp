@@ -26,7 +26,8 @@ constexpr double flop_per_normal = 24;
 // x + h s + √(2h) z of d numbers, with z
 constexpr double update_flop(Index d) { return static_cast<double>(d) * (4 + flop_per_normal); }
 
-// One step of every chain is x + h s(x) + √(2h) z, with the score and the noise asked for apart.
+// One step of every chain is x + h s(x) + √(2h) z, with the score and the noise computed apart. The status is not
+// looked at: one step is no complete run.
 template <class T, class M>
 bool one_step_is_right(const M& model, Index chains) {
   const Index d = static_cast<Index>(model.dimension());
@@ -37,7 +38,7 @@ bool one_step_is_right(const M& model, Index chains) {
   const sm::Matrix<T> X = start.cast<T>(), S = sm::score_of(model, X),
                       expected = X + static_cast<T>(step) * S + static_cast<T>(std::sqrt(2 * step)) * Z.transpose();
   const T tolerance = (sizeof(T) == 4 ? T(1e-5) : T(1e-12)) * (1 + expected.cwiseAbs().maxCoeff());
-  return draws.status == sm::SampleStatus::complete && (draws.points - expected).cwiseAbs().maxCoeff() <= tolerance;
+  return (draws.points - expected).cwiseAbs().maxCoeff() <= tolerance;
 }
 
 // Times sm::sample from start to end, a thousand chains and some ten steps a call, after checking one step.

@@ -11,7 +11,8 @@
 #   --samplers effective samples beside those of Stan: scripts/benchmark_samplers.sh
 #   --scaling  how the cost grows with the number of samples and the dimension, as build/benchmark/scaling.png
 # In the environment: ROUNDS (3), REPETITIONS (7), MIN_TIME (0.1 s, of a repetition), BUILD_DIR (build/release) and
-# CXX, for both sides; another compiler needs another BUILD_DIR.
+# CXX, for both sides; another compiler needs another BUILD_DIR. MARCH (native) is the processor that all sides compute
+# for: with x86-64-v3 PyTorch and its OpenBLAS take their kernels for AVX2, too. BUILD_DIR is then build/x86-64-v3.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -42,7 +43,17 @@ while [ $# -gt 0 ]; do
   shift
 done
 rounds=${ROUNDS:-3}
-build=${BUILD_DIR:-build/release}
+march=${MARCH:-native}
+if [ "$march" = native ]; then
+  build=${BUILD_DIR:-build/release}
+  machine=()
+else
+  build=${BUILD_DIR:-build/$march}
+  machine=(-DSCOREMATCH_NATIVE=OFF "-DCMAKE_CXX_FLAGS=-march=$march")
+fi
+if [ "$march" = x86-64-v3 ]; then
+  export ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
+fi
 output=build/benchmark
 peers=benchmarks/peers
 python=/usr/bin/python3  # the one that Debian's python3-torch belongs to
@@ -57,7 +68,7 @@ mkdir -p "$output"
 
 # build_targets TARGET…, one after the other: compilers need memory.
 build_targets() {
-  if ! { cmake --preset release -B "$build" && cmake --build "$build" --parallel 1 --target "$@"; } \
+  if ! { cmake --preset release -B "$build" ${machine[@]+"${machine[@]}"} && cmake --build "$build" --parallel 1 --target "$@"; } \
     >"$output/build.log" 2>&1; then
     cat "$output/build.log" >&2
     exit 1
@@ -82,13 +93,13 @@ describe_machine() {
   echo "processor:  $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)," \
     "$(getconf _NPROCESSORS_ONLN) in all, ${threads:-one} used; load before: $(cut -d ' ' -f 1 /proc/loadavg)"
   echo "compiler:   $("$compiler" --version | head -n 1)"
-  echo "flags:      ours $(sed -n 's/^CMAKE_CXX_FLAGS_RELEASE:[A-Z]*=//p' "$build/CMakeCache.txt") -march=native;" \
+  echo "flags:      ours $(sed -n 's/^CMAKE_CXX_FLAGS_RELEASE:[A-Z]*=//p' "$build/CMakeCache.txt") -march=$march;" \
     "by hand $hand_flags"
   echo "sources:    $(git describe --always --dirty 2>/dev/null || echo 'no git')"
   echo "PyTorch:    ${torch_version:-absent}"
   echo "date:       $(date -u +%Y-%m-%d), rounds: $rounds"
 }
-hand_flags="-O3 -march=native -DNDEBUG"
+hand_flags="-O3 -march=$march -DNDEBUG"
 
 if [ -n "$scaling" ]; then
   echo "building"
