@@ -41,7 +41,8 @@ bool one_step_is_right(const M& model, Index chains) {
   return (draws.points - expected).cwiseAbs().maxCoeff() <= tolerance;
 }
 
-// Times sm::sample from start to end, a thousand chains and some ten steps a call, after checking one step.
+// Times sm::sample from start to end, a thousand chains and a thousand steps a call, after checking one step: the looks
+// at some sixty of the steps, by which a run is judged, are part of it.
 template <class T, class M>
 void time_sampler(benchmark::State& state, const M& model, Index chains, Index steps,
                   const workload::Arithmetic& arithmetic) {
@@ -60,7 +61,7 @@ void time_sampler(benchmark::State& state, const M& model, Index chains, Index s
   }
   const double seconds = watch.seconds();
   gemm.measure();
-  if (draws.status == sm::SampleStatus::diverged || !draws.points.allFinite())  // ten steps are no complete run
+  if (draws.status == sm::SampleStatus::diverged || !draws.points.allFinite())
     state.SkipWithError("the chains diverged");
   workload::report(state, seconds, chains * steps, arithmetic, gemm);
 }
@@ -84,7 +85,7 @@ void gaussian(benchmark::State& state) {
     state.SkipWithError("the chains have another law");
     return;
   }
-  time_sampler<T>(state, model, 1024, 100, {2 * 16 * 16 + update_flop(16)});
+  time_sampler<T>(state, model, 1024, 1000, {2 * 16 * 16 + update_flop(16)});
 }
 
 template <class T>
@@ -115,11 +116,11 @@ void add_all() {
   namespace w = workload;
   w::add<T>("ula_mixture_2d_k8", [](benchmark::State& s) {
     // A component: its weight 34, exp among it, and its slopes and their share of the score 8.
-    time_sampler<T>(s, w::compiled_mixture(8), 4096, 100, {8 * 42 + update_flop(2)});
+    time_sampler<T>(s, w::compiled_mixture(8), 4096, 1000, {8 * 42 + update_flop(2)});
   });
   w::add<T>("ula_gaussian_16d", gaussian<T>);
   w::add<T>("ula_mlp_10_64_64", [](benchmark::State& s) {
-    time_sampler<T>(s, w::mlp_energy(10, 64, true), 1024, 50, w::energy_score(10, 64));
+    time_sampler<T>(s, w::mlp_energy(10, 64, true), 1024, 500, w::energy_score(10, 64));
   });
   w::add<T>("standard_normals", normals<T>);
 }
