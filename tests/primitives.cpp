@@ -397,6 +397,11 @@ TEST_CASE("symmetric forms of x") {
   const Eigen::MatrixXd C = ref::Draws(7).matrix(4, 4, -1, 1), D = ref::Draws(8).matrix(4, 4, -1, 1),
                         A = C + C.transpose(), B = D * D.transpose(), small = B.topLeftCorner(2, 2);
   check(energy("one", 4, [A](auto x, auto) { return quadratic_form(A, x); }));
+  // of another matrix the form is that of its symmetric part; not where the matrix stands elsewhere, too
+  check(energy("not symmetric", 4, [C](auto x, auto) { return quadratic_form(C, x) + dot(C * sin(x), sin(x)); }));
+  const auto inexact = sm::energy_model(4, [C](auto x, auto) { return quadratic_form(C, x); });
+  const auto& nodes = inexact.record().nodes;
+  CHECK(std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.symmetric; }));
   check(energy("a Gaussian", 4, [B](auto x, auto theta) { return 0.5 * quadratic_form(B, x - theta("m", 4)) + 1; }));
   check(energy("several, and other terms", 4, [A, B, small](auto x, auto theta) {
     auto v = sin(x) - theta("m", 4);

@@ -506,11 +506,16 @@ inline void Recorder::find_symmetric_forms() {
         continue;
       const Node& A = this->node(p.a);
       if (A.operation != Operation::constant || A.rows != A.cols) continue;
-      const double* numbers = record_.constants.data() + A.first;
-      node.symmetric = true;
+      double* numbers = record_.constants.data() + A.first;
+      bool symmetric = true;
       for (Index i = 0; i < A.rows; ++i)
+        for (Index j = 0; j < i; ++j) symmetric = symmetric && numbers[i * A.rows + j] == numbers[j * A.rows + i];
+      node.symmetric = symmetric || uses[static_cast<std::size_t>(p.a)] == 1;
+      if (symmetric || !node.symmetric) continue;
+      for (Index i = 0; i < A.rows; ++i)  // vᵀAv = vᵀ½(A + Aᵀ)v; an inverse is symmetric to rounding alone
         for (Index j = 0; j < i; ++j)
-          node.symmetric = node.symmetric && numbers[i * A.rows + j] == numbers[j * A.rows + i];
+          numbers[i * A.rows + j] = numbers[j * A.rows + i] =
+              0.5 * numbers[i * A.rows + j] + 0.5 * numbers[j * A.rows + i];
     }
   }
 }
