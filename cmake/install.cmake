@@ -18,4 +18,5 @@ install(FILES
   ${PROJECT_BINARY_DIR}/scorematchConfig.cmake
   ${PROJECT_BINARY_DIR}/scorematchConfigVersion.cmake
   cmake/precompiled.cmake
+  cmake/every_machine.cmake
   DESTINATION ${package_dir})

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# consumers.sh [find_package] [add_subdirectory] [fetch_content] [copied_headers] [disagreements]
+# consumers.sh [find_package] [add_subdirectory] [fetch_content] [copied_headers] [every_machine] [disagreements]
 # Builds and runs tests/consumer as a user of the library would, in each of the ways named (default: all of them): from
 # an installed package that was moved after the installation, as a subfolder, by FetchContent, and from a copied include/
-# folder with the compiler alone; each with the headers alone and with the engine compiled once. The last one is what
-# must be refused, with a sentence. CXX names the compiler, EIGEN the folder that holds Eigen/Core.
+# folder with the compiler alone; each with the headers alone and with the engine compiled once. every_machine is a
+# program whose library the loader chooses by the processor; the last one is what must be refused, with a sentence. CXX names the compiler, EIGEN the folder that holds Eigen/Core.
 # The whole program is compiled from the headers alone in one way, and with the engine in another; elsewhere a brief one
 # and a part of the engine show that everything is found.
 set -euo pipefail
@@ -93,6 +93,24 @@ copied_headers() {
   says "engine linked, OpenMP off" "$work/brief"
 }
 
+every_machine() {
+  installed
+  quietly cmake -S tests/consumer/every_machine -B "$work/build" -DCMAKE_PREFIX_PATH="$work/moved" \
+    -DCMAKE_INSTALL_PREFIX="$work/everywhere" -DCMAKE_INSTALL_LIBDIR=lib
+  quietly cmake --build "$work/build" --parallel 2
+  quietly cmake --install "$work/build"
+  local loader=/lib64/ld-linux-x86-64.so.2 level
+  for folder in "$work/build" "$work/everywhere/bin"; do
+    says "bytes, mean square 1" "$folder/program"
+    if ! [ -x "$loader" ]; then continue; fi
+    for level in "x86-64-v2 16" "x86-64-v3 32" "x86-64-v4 64"; do
+      if [ "${level% *}" = x86-64-v2 ] || "$loader" --help | grep -q "${level% *} (supported"; then
+        says "registers of ${level#* } bytes, mean square 1" "$loader" --glibc-hwcaps-mask "${level% *}" "$folder/program"
+      fi
+    done
+  done
+}
+
 disagreements() {
   local project=(-DCONSUMER_WAY=add_subdirectory -DSCOREMATCH_FOLDER="$root" -DCONSUMER_PARTS=check)
   quietly configured "${project[@]}" -DSCOREMATCH_OPENMP=ON
@@ -127,7 +145,7 @@ disagreements() {
   refused "must be the first header of its source file" compiled -fsyntax-only -Wfatal-errors "$work/late.cpp"
 }
 
-ways=(find_package add_subdirectory fetch_content copied_headers disagreements)
+ways=(find_package add_subdirectory fetch_content copied_headers every_machine disagreements)
 if [ $# -eq 0 ]; then set -- "${ways[@]}"; fi
 for way in "$@"; do
   if [[ " ${ways[*]} " != *" $way "* ]]; then
