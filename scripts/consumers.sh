@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# consumers.sh [find_package] [add_subdirectory] [fetch_content] [copied_headers] [every_machine] [disagreements]
+# consumers.sh [find_package] [add_subdirectory] [fetch_content] [copied_headers] [pkg_config] [archive] [debian]
+#              [every_machine] [disagreements]
 # Builds and runs tests/consumer as a user of the library would, in each of the ways named (default: all of them): from
-# an installed package that was moved after the installation, as a subfolder, by FetchContent, and from a copied include/
-# folder with the compiler alone; each with the headers alone and with the engine compiled once. every_machine is a
-# program whose library the loader chooses by the processor; the last one is what must be refused, with a sentence. CXX names the compiler, EIGEN the folder that holds Eigen/Core.
+# an installed package that was moved after the installation, as a subfolder, by FetchContent, from a copied include/
+# folder with the compiler alone, and by pkg-config; each with the headers alone and with the engine compiled once. Then
+# from CPack's two archives, and from a Debian package, built from the sources' archive and unpacked. every_machine is a
+# program whose library the loader chooses by the processor; the last one is what must be refused, with a sentence. CXX
+# names the compiler, EIGEN the folder that holds Eigen/Core. A way whose tool (pkg-config, debhelper) is not on the machine
+# is left out, with a sentence.
 # The whole program is compiled from the headers alone in one way, and with the engine in another; elsewhere a brief one
 # and a part of the engine show that everything is found.
 set -euo pipefail
@@ -42,9 +46,14 @@ refused() {  # SENTENCE COMMAND…: the command fails and says why (CMake breaks
 configured() { cmake -S tests/consumer -B "$work/build" "$@"; }
 built() { cmake --build "$work/build" --target "$@"; }
 
-installed() {
+library_alone() {
   quietly cmake -S . -B "$work/library" -DCMAKE_INSTALL_PREFIX="$work/installed" \
     -DSCOREMATCH_BUILD_TESTS=OFF -DSCOREMATCH_BUILD_EXAMPLES=OFF -DSCOREMATCH_BUILD_BENCHMARKS=OFF
+}
+
+installed() {
+  rm -rf "$work/moved"
+  library_alone
   quietly cmake --install "$work/library"
   mv "$work/installed" "$work/moved"
 }
@@ -111,6 +120,70 @@ every_machine() {
   done
 }
 
+missing() {  # TOOL PACKAGE
+  if command -v "$1" >/dev/null; then return 1; fi
+  outcome="left out, $1 is missing (Debian: apt-get install $2)"
+}
+
+pkg_config() {
+  if missing pkg-config pkgconf; then return; fi
+  installed
+  export PKG_CONFIG_PATH="$work/moved/share/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+  quietly pkg-config --validate scorematch
+  says "$version" pkg-config --modversion scorematch
+  refused "scorematch >= 99" pkg-config --print-errors --exists "scorematch >= 99"
+  # Unquoted, what pkg-config prints is several words.
+  # shellcheck disable=SC2046
+  with_flags() { "$CXX" -std=c++20 "$@" $(pkg-config --libs scorematch); }
+  read -r -a flags <<<"$(pkg-config --cflags scorematch)"
+  quietly with_flags "${flags[@]}" tests/consumer/brief.cpp -o "$work/brief"
+  says "engine none" "$work/brief"
+  read -r -a engine <<<"$(pkg-config --variable=engine scorematch)"
+  if [ ${#engine[@]} -ne "$(ls src/*.cpp | wc -l)" ]; then
+    echo "consumers.sh: pkg-config names as the engine: ${engine[*]}" >&2
+    exit 1
+  fi
+  quietly stat "${engine[@]}"
+  local check  # compiled in a moment; the others take minutes
+  check=$(printf '%s\n' "${engine[@]}" | grep precompiled_check)
+  quietly with_flags -DSCOREMATCH_PRECOMPILED "${flags[@]}" tests/consumer/brief.cpp "$check" -o "$work/brief"
+  says "engine linked" "$work/brief"
+}
+
+sources_archive() {
+  library_alone
+  (cd "$work/library" && quietly cpack --config CPackSourceConfig.cmake)
+}
+
+archive() {
+  sources_archive
+  (cd "$work/library" && quietly cpack)
+  mkdir "$work/unpacked"
+  tar -xf "$work/library/scorematch-$version.tar.gz" -C "$work/unpacked"
+  tar -xf "$work/library/scorematch-$version-headers.tar.gz" -C "$work/unpacked"
+  quietly stat "$work/unpacked/scorematch-$version-headers/share/doc/scorematch/LICENSE"
+  quietly configured -DCMAKE_PREFIX_PATH="$work/unpacked/scorematch-$version-headers"
+  quietly built brief_headers
+  rm -rf "$work/build"
+  quietly configured -DCONSUMER_WAY=add_subdirectory -DSCOREMATCH_FOLDER="$work/unpacked/scorematch-$version"
+  quietly built brief_headers
+  says "engine none" "$work/build/brief_headers"
+}
+
+debian() {
+  if missing dpkg-buildpackage dpkg-dev || missing dh debhelper; then return; fi
+  sources_archive
+  mkdir "$work/debian"
+  cp "$work/library/scorematch-$version.tar.gz" "$work/debian/scorematch_$version.orig.tar.gz"
+  tar -xf "$work/debian/scorematch_$version.orig.tar.gz" -C "$work/debian"
+  cp -r packaging/debian "$work/debian/scorematch-$version/debian"
+  # -d: who has Eigen or CMake from elsewhere need not have Debian's packages of them.
+  (cd "$work/debian/scorematch-$version" && quietly dpkg-buildpackage -us -uc -d)
+  quietly dpkg-deb -x "$work/debian/libscorematch-dev_$version-1_all.deb" "$work/debian/root"
+  CMAKE_PREFIX_PATH="$work/debian/root/usr" PKG_CONFIG_PATH="$work/debian/root/usr/share/pkgconfig" \
+    quietly packaging/debian/tests/use
+}
+
 disagreements() {
   local project=(-DCONSUMER_WAY=add_subdirectory -DSCOREMATCH_FOLDER="$root" -DCONSUMER_PARTS=check)
   quietly configured "${project[@]}" -DSCOREMATCH_OPENMP=ON
@@ -145,7 +218,9 @@ disagreements() {
   refused "must be the first header of its source file" compiled -fsyntax-only -Wfatal-errors "$work/late.cpp"
 }
 
-ways=(find_package add_subdirectory fetch_content copied_headers every_machine disagreements)
+version=$(sed -n 's/^#define SCOREMATCH_VERSION_[A-Z]* \([0-9]*\)$/\1/p' include/scorematch/version.hpp | paste -sd.)
+ways=(find_package add_subdirectory fetch_content copied_headers pkg_config archive debian every_machine
+  disagreements)
 if [ $# -eq 0 ]; then set -- "${ways[@]}"; fi
 for way in "$@"; do
   if [[ " ${ways[*]} " != *" $way "* ]]; then
@@ -153,6 +228,7 @@ for way in "$@"; do
     exit 2
   fi
   rm -rf "$work/build"
+  outcome=passed
   "$way"
-  echo "consumer by $way: passed"
+  echo "consumer by $way: $outcome"
 done
