@@ -9,7 +9,7 @@ set tics out nomirror
 stats folder."/energy.csv" using 1:2 skip 1 nooutput
 set xrange [STATS_min_x:STATS_max_x]
 set yrange [STATS_min_y:STATS_max_y]
-set cblabel "energy − its minimum" offset -1.2,0
+set cblabel "energy − its minimum" offset 0.3,0
 set cbrange [0:10]
 set palette defined (0 "#173f5f", 1.2 "#20639b", 3 "#3caea3", 6 "#b5d8bd", 10 "#e6dfc4")
 

@@ -1,5 +1,6 @@
 // README.md, CONTRIBUTING.md and docs/*.md against the repository: each whole program on a page is a file of the same
-// text under examples/, where it is built and run, and each relative link points to a file that exists.
+// text under examples/, where it is built and run, each relative link points to a file that exists, and each status of
+// the library is explained.
 #include "catch.hpp"
 
 #include <algorithm>
@@ -125,6 +126,27 @@ std::set<std::string> all_programs() {
   return programs;
 }
 
+/// The words that to_string has for statuses and verdicts: in `case SomeStatus::name: return "word";`.
+std::set<std::string> words_of_statuses(const std::string& source) {
+  std::set<std::string> words;
+  for (std::size_t at = 0; (at = source.find("case ", at)) != std::string::npos; ++at) {
+    const std::string_view label = std::string_view(source).substr(at, source.find(':', at) - at);
+    if (!label.ends_with("Status") && !label.ends_with("Verdict")) continue;
+    const std::size_t found = source.find("return \"", at), word = found + 8;
+    if (found < source.find("case ", at + 5)) words.insert(source.substr(word, source.find('"', word) - word));
+  }
+  return words;
+}
+
+/// Whether a cell of a table's first column is `word`, or holds it among others: "| found, at minima |".
+bool explains(const Strings& lines, const std::string& word) {
+  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+    if (!line.starts_with("| ")) return false;
+    const std::string first = ", " + line.substr(2, line.find(" |", 2) - 2) + ',';
+    return first.find(", " + word + ',') != std::string::npos;
+  });
+}
+
 }  // namespace
 
 TEST_CASE("Each whole program on a page is a file under examples/") {
@@ -160,6 +182,23 @@ TEST_CASE("Relative links of the pages point to files that exist") {
   }
   INFO(joined(problems));
   CHECK(problems.empty());
+}
+
+TEST_CASE("The page of what can go wrong explains each status") {
+  std::set<std::string> words;
+  for (const auto& entry : fs::recursive_directory_iterator("include"))
+    if (entry.path().extension() == ".hpp") words.merge(words_of_statuses(read(entry.path())));
+  CHECK(words.size() >= 40);
+  const Strings page = lines_of(read("docs/what_can_go_wrong.md"));
+  for (const std::string& word : words) {
+    INFO("the status \"" << word << "\" is in no table of docs/what_can_go_wrong.md");
+    CHECK(explains(page, word));
+  }
+  CHECK(words_of_statuses("case AStatus::a:\n  return \"a b\";\ncase B::c: return \"d\";") ==
+        std::set<std::string>{"a b"});
+  CHECK(explains({"| found, at minima | good |"}, "at minima"));
+  CHECK_FALSE(explains({"| found, at minima | good |", "good"}, "good"));
+  CHECK_FALSE(explains({"| not converged | doubt |"}, "converged"));
 }
 
 TEST_CASE("What is wrong on a page is found") {
