@@ -71,7 +71,7 @@ inline std::string_view other_format(std::string_view bytes) {
       Format{{"\xFD\x37zXZ\0", 6}, "is compressed by xz: unpack it first (unxz)"},
       Format{"\x28\xB5\x2F\xFD", "is compressed by zstd: unpack it first (unzstd)"},
       Format{"PK\x03\x04",
-             "is a zip archive: unpack it first (of an .npz take one .npy; save an .xlsx or .ods workbook as CSV)"},
+             "is a zip archive: unpack it first (an .npz is read by read_npz; save an .xlsx or .ods workbook as CSV)"},
       Format{"\xD0\xCF\x11\xE0", "is an old Excel workbook: save it as CSV"},
       Format{"\x89HDF", "is an HDF5 file: save its table as CSV or .npy"},
       Format{"MATLAB 5.0 MAT-file", "is a MATLAB file: save its matrix as text (writematrix) or as .npy"},

@@ -24,6 +24,7 @@
 
 #include "scorematch/io/byte_order.hpp"
 #include "scorematch/io/file.hpp"
+#include "scorematch/io/stored_number.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -123,26 +124,6 @@ class NpyHeaderReader {
   std::string_view text_;
 };
 
-/// A number in half precision (IEEE 754 binary16): NumPy's float16.
-struct Half {
-  std::uint16_t bits;
-
-  explicit operator double() const {
-    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double size = std::ldexp(exponent == 0 ? fraction : fraction + 1024, std::max(exponent, 1) - 25);
-    if (exponent == 31)
-      size = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
-    return bits >> 15 != 0 ? -size : size;
-  }
-};
-
-/// NumPy's bool: a byte.
-struct Truth {
-  std::uint8_t byte;
-
-  explicit operator double() const { return byte != 0; }
-};
-
 /// The number as a T. One beyond T's range would become an infinity that nobody wrote: an error.
 template <class T, class Stored>
 T converted(const std::string& path, Stored stored, Index sample, Index coordinate) {
@@ -183,6 +164,35 @@ void copy_npy(const std::string& path, std::string_view bytes, bool fortran_orde
       std::memcpy(&number, bytes.data() + static_cast<std::size_t>(at) * sizeof(Stored), sizeof(Stored));
       X(row, column) = converted<T>(path, little_endian(number), column, row);
     }
+}
+
+/// "f8" of the dtype "<f8", "u1" of "|u1"; "" of one that is not little-endian, or has not three letters.
+inline std::string_view number_type_of_npy(std::string_view dtype) {
+  if (dtype.size() != 3 || dtype[0] != (dtype[2] == '1' ? '|' : '<')) return {};
+  return dtype.substr(1);
+}
+
+/// What a message says of a dtype that cannot be read.
+inline std::string refused_dtype(std::string_view dtype) {
+  return detail::text(
+      "has dtype ", in_quotes(dtype),
+      dtype.front() == '>'      ? " (big-endian)"
+      : dtype.starts_with("|O") ? " (Python objects)"
+                                : "",
+      "; <f4, <f8, <i4, <i8 and |u1 can be read, and <f2, |b1 and other integers: save x.astype('<f8')");
+}
+
+/// What a file (version 1.0) begins with, up to its numbers; `shape` is Python's tuple.
+inline std::string npy_header(const char* dtype, const std::string& shape) {
+  std::string dict = detail::text("{'descr': '", dtype, "', 'fortran_order': False, 'shape': ", shape, ", }");
+  // The numbers begin at a multiple of 64 bytes: 6 of magic, 2 of version, 2 of length, the dict, spaces and a new
+  // line.
+  dict.resize((10 + dict.size() + 1 + 63) / 64 * 64 - 11, ' ');
+  dict += '\n';
+  std::string header = "\x93NUMPY";
+  for (const std::size_t byte : {std::size_t{1}, std::size_t{0}, dict.size() % 256, dict.size() / 256})
+    header += static_cast<char>(byte);
+  return header + dict;
 }
 
 /// The contents of a .npy file.
@@ -235,39 +245,10 @@ Matrix<T> read_npy(const std::string& path) {
   if ((N == 0 && d > std::numeric_limits<Index>::max() / 8) || (d == 0 && N > 0))
     io::file_error(path, "has shape (", N, ", ", d, "): ", d == 0 ? "samples without numbers" : "too large");
 
-  const std::string& dtype = header.dtype;
   Matrix<T> X;
   const auto copy = [&]<class Stored>(Stored) { io::copy_npy<Stored>(path, bytes, header.fortran_order, N, d, X); };
-  if (dtype == "<f8")
-    copy(double());
-  else if (dtype == "<f4")
-    copy(float());
-  else if (dtype == "<f2")
-    copy(io::Half());
-  else if (dtype == "<i8")
-    copy(std::int64_t());
-  else if (dtype == "<i4")
-    copy(std::int32_t());
-  else if (dtype == "<i2")
-    copy(std::int16_t());
-  else if (dtype == "|i1")
-    copy(std::int8_t());
-  else if (dtype == "<u8")
-    copy(std::uint64_t());
-  else if (dtype == "<u4")
-    copy(std::uint32_t());
-  else if (dtype == "<u2")
-    copy(std::uint16_t());
-  else if (dtype == "|u1")
-    copy(std::uint8_t());
-  else if (dtype == "|b1")
-    copy(io::Truth());
-  else
-    io::file_error(path, "has dtype ", io::in_quotes(dtype),
-                   dtype.front() == '>'      ? " (big-endian)"
-                   : dtype.starts_with("|O") ? " (Python objects)"
-                                             : "",
-                   "; <f4, <f8, <i4, <i8 and |u1 can be read, and <f2, |b1 and other integers: save x.astype('<f8')");
+  if (!io::with_number_type(io::number_type_of_npy(header.dtype), copy))
+    io::file_error(path, io::refused_dtype(header.dtype));
   return X;
 }
 
@@ -290,21 +271,9 @@ void write_npy(const std::string& path, const Eigen::MatrixBase<Derived>& X) {
   const MatrixView<T> view(X.derived());
   extend::require(view.rows() > 0 || view.cols() == 0, {"X is 0 × ", view.cols(), ": samples without numbers"});
 
-  std::string dict = std::is_same_v<T, float> ? "{'descr': '<f4'" : "{'descr': '<f8'";
-  dict += ", 'fortran_order': False, 'shape': (";
-  io::append_number(dict, view.cols());
-  dict += ", ";
-  io::append_number(dict, view.rows());
-  dict += "), }";
-  // The data begins at a multiple of 64 bytes: 6 of magic, 2 of version, 2 of length, the dict, spaces and a new line.
-  dict.resize((10 + dict.size() + 1 + 63) / 64 * 64 - 11, ' ');
-  dict += '\n';
-
   io::OutputFile file(path);
-  file.write("\x93NUMPY");
-  const char version_and_length[4] = {1, 0, static_cast<char>(dict.size() % 256), static_cast<char>(dict.size() / 256)};
-  file.write({version_and_length, 4});
-  file.write(dict);
+  file.write(
+      io::npy_header(std::is_same_v<T, float> ? "<f4" : "<f8", detail::text("(", view.cols(), ", ", view.rows(), ")")));
   Vector<T> turned;
   for (Index column = 0; column < view.cols(); ++column) {
     const T* numbers = view.data() + column * view.outerStride();

@@ -18,6 +18,10 @@
 //   standardised 2
 //   43.92 5.45
 //   17.15 1.97
+//
+// A path that ends in .safetensors or .npz is written in that format, for Python's programs; what is read goes by the
+// file's own bytes. In a .safetensors file the metadata have the standardisation: "scorematch.mean" and
+// "scorematch.deviation", numbers with blanks between them.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +29,9 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -35,12 +41,24 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/io/file.hpp"
+#include "scorematch/io/matching.hpp"
 #include "scorematch/io/npy.hpp"
+#include "scorematch/io/npz.hpp"
+#include "scorematch/io/safetensors.hpp"
 #include "scorematch/io/standardise.hpp"
+#include "scorematch/io/stored_number.hpp"
+#include "scorematch/io/tensor.hpp"
 #include "scorematch/named_parameter.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
+
+/// Options of save_model for files of tensors, .safetensors and .npz.
+struct SaveOptions {
+  ParameterNames names = {};  ///< where the file's names shall not be the model's: {{the model's, the file's}, …}
+  Dtype dtype = Dtype::f64;   ///< what the numbers are rounded to: with f64 the model loads with the same bits
+};
+
 namespace io {
 
 inline constexpr int parameters_version = 1;
@@ -152,20 +170,38 @@ inline void require_finite(const Eigen::VectorXd& values, Index rows, const std:
                                                " (counted from 0); only finite numbers are saved"});
 }
 
+/// What may be saved: finite numbers under names, each its own.
+inline void require_savable(const std::vector<NamedParameter>& parameters) {
+  std::unordered_set<std::string> names;
+  for (const auto& [name, rows, cols, values] : parameters) {
+    extend::require(!name.empty(), {"a parameter to be saved has an empty name"});
+    extend::require(names.insert(name).second, {"two parameters to be saved have the name ", in_quotes(name)});
+    extend::require(
+        rows >= 0 && cols >= 0 && (rows == 0 || cols <= values.size() / rows) && rows * cols == values.size(),
+        {"parameter ", in_quotes(name), " is ", rows, " × ", cols, " but has ", values.size(), " values"});
+    require_finite(values, rows, detail::text("parameter ", in_quotes(name)));
+  }
+}
+
+/// Throws std::invalid_argument where the standardisation cannot be saved.
+inline void require_savable(const Standardisation& units) {
+  const Index d = units.dimension();
+  extend::require(units.deviation.size() == d, {"Standardisation::mean has ", d,
+                                                " numbers and Standardisation::deviation ", units.deviation.size()});
+  extend::require((units.deviation.array() >= 0).all(), {"Standardisation::deviation must not be below 0"});
+  require_finite(units.mean, d, "the standardisation's mean");
+  require_finite(units.deviation, d, "the standardisation's deviation");
+}
+
 inline void write_parameters(const std::string& path, const std::vector<NamedParameter>& parameters,
                              const Standardisation* standardisation) {
   std::string out(parameters_magic);
   append_number(out, parameters_version);
   if (standardisation) {
+    require_savable(*standardisation);
     const Index d = standardisation->dimension();
-    extend::require(standardisation->deviation.size() == d,
-                    {"Standardisation::mean has ", d, " numbers and Standardisation::deviation ",
-                     standardisation->deviation.size()});
-    extend::require((standardisation->deviation.array() >= 0).all(),
-                    {"Standardisation::deviation must not be below 0"});
     Eigen::VectorXd both(2 * d);
     both << standardisation->mean, standardisation->deviation;
-    require_finite(both, d, "the standardisation");
     out += "\nstandardised ";
     append_number(out, d);
     out += '\n';
@@ -175,16 +211,10 @@ inline void write_parameters(const std::string& path, const std::vector<NamedPar
   out += "\ncount ";
   append_number(out, parameters.size());
   out += '\n';
-  std::unordered_set<std::string> names;
+  require_savable(parameters);
   for (const auto& [name, rows, cols, values] : parameters) {
-    extend::require(!name.empty(), {"a parameter to be saved has an empty name"});
     extend::require(can_be_saved(name),
                     {"the parameter name ", in_quotes(name), " holds a control character; it cannot be saved"});
-    extend::require(names.insert(name).second, {"two parameters to be saved have the name ", in_quotes(name)});
-    extend::require(
-        rows >= 0 && cols >= 0 && (rows == 0 || cols <= values.size() / rows) && rows * cols == values.size(),
-        {"parameter ", in_quotes(name), " is ", rows, " × ", cols, " but has ", values.size(), " values"});
-    require_finite(values, rows, detail::text("parameter ", in_quotes(name)));
     append_number(out, rows);
     out += " x ";
     append_number(out, cols);
@@ -199,10 +229,10 @@ inline void write_parameters(const std::string& path, const std::vector<NamedPar
   file.finish();
 }
 
-inline SavedParameters read_parameters(const std::string& path) {
-  const std::string file = read_file(path);
+inline SavedParameters parse_parameters(const std::string& path, std::string_view file) {
   if (!file.starts_with(parameters_magic))
-    file_error(path, "is no file of saved parameters: it does not begin with '", parameters_magic, "'");
+    file_error(path, "is no file of saved parameters: it does not begin with '", parameters_magic,
+               "', and is neither .safetensors nor .npz");
 
   ParameterLines lines(path, file);
   std::string_view line = lines.next().substr(parameters_magic.size());
@@ -249,20 +279,124 @@ inline SavedParameters read_parameters(const std::string& path) {
   return saved;
 }
 
-}  // namespace io
+inline SavedParameters read_parameters(const std::string& path) { return parse_parameters(path, read_file(path)); }
 
-/// Writes the parameters to a text file that appears complete or not at all.
-/// Throws std::invalid_argument for a name that is empty, used twice or holds a control character, for a shape that is
-/// not that of the values, and for a value that is not finite; std::runtime_error when the file cannot be written.
-inline void save_parameters(const std::string& path, const std::vector<NamedParameter>& parameters) {
-  io::write_parameters(path, parameters, nullptr);
+/// Numbers with blanks between them, as metadata keep them.
+inline std::string words_of(const Eigen::VectorXd& numbers) {
+  std::string words;
+  for (const double number : numbers) {
+    if (!words.empty()) words += ' ';
+    append_number(words, number);
+  }
+  return words;
+}
+inline Eigen::VectorXd numbers_of(const std::string& path, const std::string& key, const std::string& words) {
+  std::vector<double> numbers;
+  const char *at = words.data(), *const end = at + words.size();
+  for (bool is_first = true; is_first || at < end; is_first = false) {
+    double number = 0;
+    if (!is_first && *at++ != ' ') at = end;
+    const std::from_chars_result read = read_number(at, end, number);
+    if (read.ec != std::errc{} || !std::isfinite(number))
+      file_error(path, "has metadata ", in_quotes(key),
+                 " that are not finite numbers with a blank between them: ", in_quotes(words));
+    numbers.push_back(number);
+    at = read.ptr;
+  }
+  return Eigen::Map<const Eigen::VectorXd>(numbers.data(), static_cast<Index>(numbers.size()));
 }
 
-/// Reads what save_parameters or save_model wrote, in the same order, every double exactly.
-/// Throws std::runtime_error when the file cannot be read, is no file of parameters, was written by a newer version of
-/// the format, or is malformed or truncated, naming the line.
+inline constexpr const char *mean_key = "scorematch.mean", *deviation_key = "scorematch.deviation";
+
+inline std::optional<Standardisation> standardisation_of(const std::string& path,
+                                                         const std::map<std::string, std::string>& metadata) {
+  const auto mean = metadata.find(mean_key), deviation = metadata.find(deviation_key);
+  if (mean == metadata.end() && deviation == metadata.end()) return {};
+  if (mean == metadata.end() || deviation == metadata.end())
+    file_error(path, "has one of the metadata '", mean_key, "' and '", deviation_key, "' without the other");
+  Standardisation units{numbers_of(path, mean_key, mean->second), numbers_of(path, deviation_key, deviation->second)};
+  if (units.mean.size() != units.deviation.size() || (units.deviation.array() < 0).any())
+    file_error(path, "has metadata '", deviation_key, "' that are not one deviation, 0 or above, for each '", mean_key,
+               "'");
+  return units;
+}
+
+/// A saved model of any format.
+struct SavedModel {
+  std::vector<ReadTensor> tensors;
+  std::optional<Standardisation> standardisation = {};
+  bool is_text = false;  ///< the format of this header, in which all are matrices
+};
+
+inline SavedModel read_saved(const std::string& path) {
+  const std::string file = read_file(path);
+  // "PK" may be the length of a header; of an archive byte 8 is a number below 100.
+  const bool has_header = file.size() > 8 && file[8] == '{' && !file.starts_with("\x93NUMPY");
+  if (file.starts_with("PK") && !has_header) return {npz_of(path, file)};
+  if (has_header || path.ends_with(".safetensors")) {
+    std::map<std::string, std::string> metadata;
+    SavedModel saved{safetensors_of(path, file, metadata)};
+    saved.standardisation = standardisation_of(path, metadata);
+    return saved;
+  }
+  if (file.starts_with("\x93NUMPY"))
+    file_error(path, "is one array, a .npy file: load_npy_parameter(path, model, name) gives it to a parameter");
+  require_no_other_format(path, file);
+  SavedParameters parsed = parse_parameters(path, file);
+  SavedModel saved{{}, std::move(parsed.standardisation), true};
+  for (const auto& [name, rows, cols, values] : parsed.parameters)
+    saved.tensors.push_back({name, Tensor(values.reshaped(rows, cols))});
+  return saved;
+}
+
+/// Writes a file of the format that the end of its name says.
+inline void write_saved(const std::string& path, std::vector<NamedParameter> parameters,
+                        const Standardisation* standardisation, const SaveOptions& options) {
+  require_savable(parameters);
+  if (standardisation) require_savable(*standardisation);
+  const bool to_npz = path.ends_with(".npz"), to_safetensors = path.ends_with(".safetensors");
+  if (!to_npz && !to_safetensors) {
+    extend::require(
+        options.names.empty() && options.dtype == Dtype::f64,
+        {"SaveOptions are for files of tensors, and '", path, "' ends neither in .safetensors nor in .npz"});
+    write_parameters(path, parameters, standardisation);
+    return;
+  }
+  extend::require(!to_npz || !standardisation, {"'", path, "' cannot hold a standardisation: save to .safetensors"});
+  std::set<std::string> unused;
+  for (NamedParameter& parameter : parameters) parameter.name = renamed(parameter.name, options.names, unused);
+  const Tensors tensors(parameters);
+  if (to_npz) return write_npz(path, tensors, options.dtype);
+  SafetensorsOptions how{.dtype = options.dtype};
+  if (standardisation)
+    how.metadata = {{mean_key, words_of(standardisation->mean)}, {deviation_key, words_of(standardisation->deviation)}};
+  write_safetensors(path, tensors, how);
+}
+
+}  // namespace io
+
+/// Writes the parameters to a file that appears complete or not at all: as text, or in the format of a name that ends
+/// in .safetensors or .npz. Throws std::invalid_argument for a name that is empty, used twice or, in text, holds a
+/// control character, for a shape that is not that of the values, and for a value that is not finite;
+/// std::runtime_error when the file cannot be written.
+inline void save_parameters(const std::string& path, const std::vector<NamedParameter>& parameters) {
+  io::write_saved(path, parameters, nullptr, {});
+}
+
+/// Reads what save_parameters or save_model wrote, every double exactly; from text in the same order. Of a .safetensors
+/// or .npz file from elsewhere a tensor of shape (n) is n × 1, a number 1 × 1. Throws std::runtime_error when the file
+/// cannot be read, is no file of parameters, was written by a newer version of the format, is malformed or truncated,
+/// naming the line, or has a number that is not finite; std::invalid_argument for a tensor of more than two dimensions.
 inline std::vector<NamedParameter> load_parameters(const std::string& path) {
-  return io::read_parameters(path).parameters;
+  std::vector<NamedParameter> all;
+  for (const io::ReadTensor& read : io::read_saved(path).tensors) {
+    if (!read.refusal.empty()) io::file_error(path, read.refusal);
+    const Eigen::MatrixXd matrix = read.tensor.matrix();
+    if (!matrix.allFinite())
+      io::file_error(path, "has tensor ", io::in_quotes(read.name), " with a number that is not finite");
+    all.push_back({read.name, matrix.rows(), matrix.cols(), matrix.reshaped()});
+  }
+  return all;
 }
 
 /// A model that says its parameters: `std::vector<NamedParameter> named_parameters() const`.
@@ -277,83 +411,94 @@ concept TakesNamedParameters = requires(Model& model, std::vector<NamedParameter
   model.set_named_parameters(std::move(parameters));
 };
 
-/// Saves the model's parameters (not its formula) to `path`: save_parameters of model.named_parameters().
+/// Saves the model's parameters (not its formula) to `path`, which may end in .safetensors or .npz, for PyTorch and
+/// NumPy: save_parameters of model.named_parameters().
+///   sm::save_model("energy.model", model);               // text
+///   sm::save_model("energy.safetensors", model, {.names = {{"first", "network.0"}}, .dtype = sm::Dtype::f32});
+/// A parameter of one column has shape (rows) in such files, as PyTorch keeps a bias, others (rows, columns).
 template <class Model>
-void save_model(const std::string& path, const Model& model) {
+void save_model(const std::string& path, const Model& model, const SaveOptions& options = {}) {
   static_assert(HasNamedParameters<Model>,
                 "a model to be saved must provide std::vector<scorematch::NamedParameter> named_parameters() const");
-  save_parameters(path, model.named_parameters());
+  io::write_saved(path, model.named_parameters(), nullptr, options);
 }
 
-/// The same, and beside it how the data were standardised that the model is of. Throws std::invalid_argument, too,
-/// where the standardisation is of another dimension than the model.
+/// The same, and beside it how the data were standardised that the model is of (not in .npz files). Throws
+/// std::invalid_argument, too, where the standardisation is of another dimension than the model.
 template <class Model>
-void save_model(const std::string& path, const Model& model, const Standardisation& standardisation) {
+void save_model(const std::string& path, const Model& model, const Standardisation& standardisation,
+                const SaveOptions& options = {}) {
   static_assert(HasNamedParameters<Model>,
                 "a model to be saved must provide std::vector<scorematch::NamedParameter> named_parameters() const");
   if constexpr (requires { model.dimension(); })
     extend::require(model.dimension() == standardisation.dimension(),
                     {"the standardisation is of ", standardisation.dimension(),
                      " coordinates; the model has dimension ", model.dimension()});
-  io::write_parameters(path, model.named_parameters(), &standardisation);
+  io::write_saved(path, model.named_parameters(), &standardisation, options);
 }
 
 namespace io {
 
 template <class Model>
-void give_parameters(const std::string& path, const std::vector<NamedParameter>& saved, Model& model) {
+void give_tensors(const std::string& what, const std::vector<ReadTensor>& saved, Model& model,
+                  const LoadOptions& options, bool strict) {
   static_assert(HasNamedParameters<Model>,
                 "a model to be loaded must provide std::vector<scorematch::NamedParameter> named_parameters() const");
   static_assert(TakesNamedParameters<Model>,
                 "a model to be loaded must provide void set_named_parameters(std::vector<scorematch::NamedParameter>)");
   const std::vector<NamedParameter> wanted = model.named_parameters();
-  constexpr const char* verdict = "; it is a saved model of another formula";
-  std::vector<NamedParameter> parameters;
-  for (const NamedParameter& parameter : wanted) {
-    const auto found = find_parameter(saved, parameter.name);
-    extend::require(found != saved.end(),
-                    {"'", path, "' has no parameter ", in_quotes(parameter.name), ", which the model has", verdict});
-    extend::require(found->rows == parameter.rows && found->cols == parameter.cols,
-                    {"'", path, "' has parameter ", in_quotes(parameter.name), " as ", found->rows, " × ", found->cols,
-                     "; the model has it as ", parameter.rows, " × ", parameter.cols, verdict});
-    parameters.push_back(*found);
-  }
-  for (const NamedParameter& parameter : saved)
-    extend::require(
-        find_parameter(wanted, parameter.name) != wanted.end(),
-        {"'", path, "' has parameter ", in_quotes(parameter.name), ", which the model does not have", verdict});
-  model.set_named_parameters(std::move(parameters));
+  model.set_named_parameters(Matching(what, saved, wanted, options, strict).parameters());
 }
 
 }  // namespace io
 
-/// Gives the model the parameters saved at `path`, in the order of model.named_parameters(). The model must be of the
-/// formula that was saved: the same names with the same shapes. Where it is not, std::invalid_argument names the first
-/// parameter that differs; so it does where the model was saved with a standardisation, which must be asked for
-/// (below), as its data would be in other units. Where the file cannot be read, std::runtime_error (see
-/// load_parameters). The model is then unchanged.
+/// Gives the model the parameters of a file by their names: of one that save_model wrote, or of a .safetensors or .npz
+/// file from PyTorch, JAX or NumPy. Its first bytes say which it is.
+///   sm::load_model("energy.model", model);
+///   sm::load_model("net.safetensors", model, {.names = {{"first", "network.0"}, {"last", "network.2"}}});
+/// Matrices are taken as PyTorch's Linear keeps them, out × in: theta("W", out, in). A vector may be a row or a column.
+///
+/// The file must have each parameter of the model in its shape, and no others, unless LoadOptions says so. Where it
+/// does not, std::invalid_argument names all that are missing, superfluous or of another shape; so it does where the
+/// model was saved with a standardisation, which must be asked for (below), as its data would be in other units. Where
+/// the file cannot be read, or has a number that is not finite, std::runtime_error. The model is then unchanged.
 template <class Model>
-void load_model(const std::string& path, Model& model) {
-  const io::SavedParameters saved = io::read_parameters(path);
+void load_model(const std::string& path, Model& model, const LoadOptions& options = {}) {
+  const io::SavedModel saved = io::read_saved(path);
   extend::require(!saved.standardisation, {"'", path,
                                            "' is a model of standardised data: load_model(path, model, "
                                            "standardisation) gives the standardisation, too"});
-  io::give_parameters(path, saved.parameters, model);
+  io::give_tensors("'" + path + "'", saved.tensors, model, options, saved.is_text);
 }
 
 /// The same for a model that was saved with a standardisation, and gives that back. Throws std::invalid_argument where
 /// it was saved without, or of another dimension; both are then unchanged.
 template <class Model>
-void load_model(const std::string& path, Model& model, Standardisation& standardisation) {
-  io::SavedParameters saved = io::read_parameters(path);
+void load_model(const std::string& path, Model& model, Standardisation& standardisation,
+                const LoadOptions& options = {}) {
+  io::SavedModel saved = io::read_saved(path);
   extend::require(saved.standardisation.has_value(),
                   {"'", path, "' was saved without a standardisation: load_model(path, model) loads it"});
   if constexpr (requires { model.dimension(); })
     extend::require(model.dimension() == saved.standardisation->dimension(),
                     {"'", path, "' is a model of ", saved.standardisation->dimension(),
                      " standardised coordinates; this one has dimension ", model.dimension()});
-  io::give_parameters(path, saved.parameters, model);
+  io::give_tensors("'" + path + "'", saved.tensors, model, options, saved.is_text);
   standardisation = *std::move(saved.standardisation);
+}
+
+/// The same of tensors that a program has, to be changed before: weights that Keras or Flax keep as in × out, say.
+///   sm::Tensors weights = sm::read_npz("flax.npz");
+///   weights.at("Dense_0.kernel") = weights.at("Dense_0.kernel").matrix().transpose();
+///   sm::load_model(weights, model, {.names = {{"first.weight", "Dense_0.kernel"}, {"first.bias", "Dense_0.bias"}}});
+template <class Model>
+void load_model(const Tensors& tensors, Model& model, const LoadOptions& options = {}) {
+  std::vector<io::ReadTensor> all;
+  for (const auto& [name, tensor] : tensors) {
+    tensor.require_sound("tensor " + io::in_quotes(name));
+    all.push_back({name, tensor});
+  }
+  io::give_tensors("what load_model was given", all, model, options, false);
 }
 
 /// Gives the model's parameter `name` the numbers of a .npy file, as NumPy shows them: PyTorch's
