@@ -1,6 +1,6 @@
 // Trained in PyTorch, used in C++: an energy of two moons whose network examples/from_pytorch.py trained, given to the
-// same network as a formula. Energies, scores and Laplacians are those that PyTorch computes; log Z, a density and draws
-// are what it lacks.
+// same network as a formula. Energies, scores and Laplacians are those that PyTorch computes; log Z, a density and
+// draws are what it lacks.
 //
 // The formula names its layers as PyTorch does: dense(x, theta, "network.0", 32) is nn.Linear(2, 32) of that name.
 #include <scorematch/scorematch.hpp>

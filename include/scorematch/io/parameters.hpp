@@ -364,7 +364,10 @@ inline void write_saved(const std::string& path, std::vector<NamedParameter> par
   }
   extend::require(!to_npz || !standardisation, {"'", path, "' cannot hold a standardisation: save to .safetensors"});
   std::set<std::string> unused;
+  for (const auto& [front, other] : options.names) unused.insert(front);
   for (NamedParameter& parameter : parameters) parameter.name = renamed(parameter.name, options.names, unused);
+  for (const std::string& front : unused)
+    extend::require(false, {"SaveOptions::names has ", in_quotes(front), ", with which no parameter begins"});
   const Tensors tensors(parameters);
   if (to_npz) return write_npz(path, tensors, options.dtype);
   SafetensorsOptions how{.dtype = options.dtype};
