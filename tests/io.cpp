@@ -859,10 +859,10 @@ TEST_CASE("a saved model loads into a model of the same formula, by name, and in
     CHECK(same(target.blocks, other.blocks));
   };
   refused({{block("centre", centre), block("slope", zero), block("stiffness", zero)}},
-          "has no parameter 'slope', which the model has");
-  refused({{block("centre", centre)}}, "has parameter 'stiffness', which the model does not have");
+          "does not fit the model: it lacks 'slope' (1 × 1)");
+  refused({{block("centre", centre)}}, "it has 'stiffness' (1 × 1), which the model lacks");
   refused({{block("centre", centre.transpose()), block("stiffness", zero)}},
-          "has parameter 'centre' as 2 × 1; the model has it as 1 × 2");
+          "parameter 'centre' is 2 × 1 there and 1 × 2 in the model");
 }
 
 // -------------------------------------------------------------------------------------------- weights and units

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "scorematch/io/npz.hpp"
+#include "scorematch/io/parameters.hpp"
 #include "scorematch/model/at_sigma.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -209,4 +211,21 @@ TEST_CASE("Networks say what is wrong with them") {
                                       return sm::edm_score(x, sigma, {.sigma_data = 0}, [](auto y, auto) { return y; });
                                     }),
                     "scorematch: PreconditioningOptions: sigma_data is 0; it must be a finite number above 0");
+}
+
+// examples/from_pytorch.py made the files; examples/from_pytorch.cpp has the same network of layers with PyTorch's
+// names.
+TEST_CASE("an mlp with PyTorch's weights has PyTorch's energies, scores and Laplacians") {
+  auto energy = sm::energy_model(2, [](auto x, auto theta) {
+    return sm::mlp(x, theta, {.hidden = {32, 32}}) + 0.125 * squared_norm(x);
+  });
+  sm::load_model("examples/data/two_moons_torch.safetensors", energy,
+                 {.names = sm::sequential_names("mlp", "network", 3)});
+  const sm::Tensors torch = sm::read_npz("examples/data/two_moons_torch.npz");
+  const MatrixXd X = torch.at("points").samples();
+  CHECK(X.cols() == 64);
+  // Both compute in double; energies and Laplacians reach some ten.
+  CHECK((sm::energy_of(energy, X) - torch.at("energy").matrix()).cwiseAbs().maxCoeff() < 1e-11);
+  CHECK((sm::score_of(energy, X) - torch.at("score").samples()).cwiseAbs().maxCoeff() < 1e-11);
+  CHECK((sm::trace_of(energy, X) + torch.at("laplacian").matrix()).cwiseAbs().maxCoeff() < 1e-10);
 }

@@ -514,7 +514,7 @@ TEST_CASE("deflated bytes unpack to what they were made of, or are refused") {
   refused("010500faee68656c6c6f", 5, "has a stored block whose two lengths disagree");
   refused("010500faff6865", 5, "is cut off");
   refused("0302", 3, "repeats what is before its beginning");
-  refused("fdff", 3, "has codes of too many symbols");
+  refused("fdffff", 3, "has codes of too many symbols");
 }
 
 // ---------------------------------------------------------------------------------------------- models and names
@@ -578,7 +578,8 @@ TEST_CASE("what of a file does not fit the model is said in one sentence") {
   refused(
       {{zeros("mlp.bias1", 3, 1), zeros("mlp.bias2", 1, 1), zeros("mlp.weight1", 3, 2), zeros("mlp.weight2", 1, 3)}},
       {"net.safetensors' does not fit the model: it lacks 'mlp.bias1' (3 × 1), 'mlp.bias2' (1 × 1), 'mlp.weight1'",
-       "; it has 'network.0.weight' (3 × 2)", "'network.2.bias' (1)", ", which the model lacks. Perhaps they differ in",
+       "; it has 'network.0.bias' (3), 'network.0.weight' (3 × 2)", "'network.2.bias' (1)",
+       ", which the model lacks. Perhaps they differ in",
        "names: {.names = {{\"mlp.bias1\", \"network.0.bias\"}, {\"mlp.bias2\", \"network.2.bias\"}, "
        "{\"mlp.weight1\", \"network.0.weight\"}, {\"mlp.weight2\", \"network.2.weight\"}}}"});
   const auto all = [](Index rows, Index cols) {

@@ -14,6 +14,8 @@
 #include "scorematch/check.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"
+#include "scorematch/io/npz.hpp"
+#include "scorematch/io/safetensors.hpp"
 #include "scorematch/random/normal.hpp"
 #include "scorematch/random/stream.hpp"
 #include "scorematch/simd/functions.hpp"
@@ -256,6 +258,35 @@ void files() {
   check(throws([] { (void)sm::read_csv("."); }), "a folder is read");
 }
 
+void tensors() {
+  const sm::Tensors all{{"W", MatrixXd{{1.5, -2}, {1.0 / 3, 65504}}}, {"n", 0.25}};
+  const sm::Tensors exact{{"W", MatrixXd{{1.5, -2}}}};
+  sm::write_safetensors("toolchain_bytes.tensors", exact, {.dtype = sm::Dtype::f32});
+  const std::string bytes = sm::io::read_file("toolchain_bytes.tensors");
+  check(bytes.size() == 8 + 64 + 8 && bytes.substr(0, 9) == std::string("\x40\0\0\0\0\0\0\0{", 9) &&
+            bytes.substr(72) == std::string("\0\0\xC0\x3F\0\0\0\xC0", 8),
+        "a .safetensors file's bytes");
+  for (const sm::Dtype dtype : {sm::Dtype::f64, sm::Dtype::f32, sm::Dtype::f16, sm::Dtype::bf16}) {
+    sm::write_safetensors("toolchain_bytes.tensors", all, {.dtype = dtype});
+    const sm::Tensors read = sm::read_safetensors("toolchain_bytes.tensors");
+    const MatrixXd W = read.at("W").matrix();
+    const double third = dtype == sm::Dtype::f64   ? 1.0 / 3
+                         : dtype == sm::Dtype::f32 ? 0.3333333432674408
+                         : dtype == sm::Dtype::f16 ? 0.333251953125
+                                                   : 0.333984375;
+    check(same_bits(W, MatrixXd{{1.5, -2}, {third, dtype == sm::Dtype::bf16 ? 65536.0 : 65504}}) &&
+              read.at("n").values[0] == 0.25,
+          std::string("a .safetensors file does not read back: ") + to_string(dtype));
+  }
+  sm::write_npz("toolchain_bytes.npz", all);
+  check(same_bits(sm::read_npz("toolchain_bytes.npz").at("W").matrix(), all.at("W").matrix()),
+        "an .npz file does not read back");
+  const std::string label = "bytes", deflated("\x4b\x84\x03\x00", 4);
+  check(sm::io::Inflater(label, deflated, 10).inflate() == "aaaaaaaaaa", "deflated bytes do not unpack");
+  std::remove("toolchain_bytes.tensors");
+  std::remove("toolchain_bytes.npz");
+}
+
 // The bytes, not only the way back.
 void formats() {
   sm::write_npy("toolchain_bytes.npy", MatrixXd::Constant(1, 1, 1.5));
@@ -264,6 +295,7 @@ void formats() {
   check(bytes.size() == 136 && bytes.find("'<f8'") != bytes.npos &&
             bytes.substr(128) == std::string("\0\0\0\0\0\0\xF8\x3F", 8),
         "a .npy file's bytes");
+  tensors();
   std::string text;
   for (const double number : {0.5, -2.0, 0.1}) {
     sm::io::append_number(text, number);

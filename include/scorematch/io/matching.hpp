@@ -151,12 +151,12 @@ class Matching {
     return text.empty() ? "a number" : text;
   }
 
-  static std::string shape_complaint(const ReadTensor& found, const NamedParameter& parameter) {
+  std::string shape_complaint(const ReadTensor& found, const NamedParameter& parameter) const {
     const auto [rows, cols] = sizes_of(found.tensor.shape);
     const char* cure = "";
     if (found.tensor.shape.size() > 2)
       cure = " (a parameter is a matrix; save it reshaped)";
-    else if (rows == parameter.cols && cols == parameter.rows)
+    else if (!strict_ && rows == parameter.cols && cols == parameter.rows)
       cure =
           " (transposed: PyTorch's Linear is out × in, as this model's; Keras and Flax keep in × out: save its "
           "transpose)";
@@ -194,7 +194,8 @@ class Matching {
     std::string text;
     for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
     if (missing_.empty() && shapes_.empty() && !strict_) text += " (LoadOptions::ignore_others leaves them out)";
-    if (const std::string names = likely_names(); !names.empty() && !strict_)
+    if (strict_) return text + "; it is a saved model of another formula";
+    if (const std::string names = likely_names(); !names.empty())
       text += ". Perhaps they differ in names: {.names = {" + names + "}}";
     return text;
   }
