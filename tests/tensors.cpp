@@ -277,7 +277,7 @@ TEST_CASE("a .safetensors file that does not agree with itself is refused with a
   header(entry("a", "F32", "6", "0,24,24"), "data_offsets of 3 numbers, not 2");
   for (const char* number : {"-6", "06", "6.0", "6e0", "+6", "9223372036854775808", "null", "\"6\"", "6,", "[[[6]]]"})
     header(entry("a", "F32", number, "0,24"), "expected a whole number from 0 to 9223372036854775807");
-  header("\"a\":" + std::string(100000, '['), "expected '{' of tensor 'a', found '['");
+  header("\"a\":" + std::string(100000, '['), "expected '{' of tensor 'a', found '[[[");
   header("\"a\" 1", "expected ':' after a tensor's name, found '1'");
   header("a", "expected '\"' of a tensor's name, found 'a', at its byte 1");
   header(entry("a", "F32", "6", "0,24") + ",", "expected '\"' of a tensor's name");

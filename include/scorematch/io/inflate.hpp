@@ -22,7 +22,7 @@ class Inflater {
       : path_(path), bytes_(bytes), size_(size) {}
 
   std::string inflate() {
-    out_.reserve(size_);
+    out_.reserve(std::min(size_, 8 * bytes_.size()));  // more only where more comes
     for (bool is_last = false; !is_last;) {
       is_last = take(1) != 0;
       switch (take(2)) {

@@ -21,7 +21,9 @@ struct Tensor {
   std::vector<Index> shape;  ///< {} is a number, {n} a vector, {rows, columns} a matrix
   Eigen::VectorXd values;    ///< as many as the shape says, row-major: the last index runs fastest
 
+  /// Of shape (), without its number.
   Tensor() = default;
+  /// Of that shape and these values, row-major.
   Tensor(std::vector<Index> its_shape, Eigen::VectorXd its_values)
       : shape(std::move(its_shape)), values(std::move(its_values)) {}
   /// Of shape ().
