@@ -97,14 +97,13 @@ class Matching {
       const auto& [name, tensor, refusal] = *found_[i];
       if (!refusal.empty()) throw std::runtime_error("scorematch: " + what_ + " " + refusal);
       NamedParameter parameter = wanted_[i];
-      const Eigen::MatrixXd matrix = tensor.matrix();
-      parameter.values = matrix.reshaped();
-      for (Index k = 0; k < matrix.size(); ++k)
+      const auto [rows, cols] = tensor.sizes();
+      parameter.values = rows_in_turn(tensor.values, cols, rows);
+      for (Index k = 0; k < rows * cols; ++k)
         if (!std::isfinite(parameter.values[k]))
           throw std::runtime_error(detail::text("scorematch: ", what_, " has ", parameter.values[k], " in row ",
-                                                k % matrix.rows(), ", column ", k / matrix.rows(),
-                                                " (counted from 0) of ", in_quotes(name),
-                                                ", and a model's parameters are finite numbers"));
+                                                k % rows, ", column ", k / rows, " (counted from 0) of ",
+                                                in_quotes(name), ", and a model's parameters are finite numbers"));
       all.push_back(std::move(parameter));
     }
     return all;

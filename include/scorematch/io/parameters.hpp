@@ -303,7 +303,9 @@ inline Eigen::VectorXd numbers_of(const std::string& path, const std::string& ke
     numbers.push_back(number);
     at = read.ptr;
   }
-  return Eigen::Map<const Eigen::VectorXd>(numbers.data(), static_cast<Index>(numbers.size()));
+  Eigen::VectorXd all(static_cast<Index>(numbers.size()));
+  std::copy(numbers.begin(), numbers.end(), all.data());
+  return all;
 }
 
 inline constexpr const char *mean_key = "scorematch.mean", *deviation_key = "scorematch.deviation";
@@ -345,7 +347,7 @@ inline SavedModel read_saved(const std::string& path) {
   SavedParameters parsed = parse_parameters(path, file);
   SavedModel saved{{}, std::move(parsed.standardisation), true};
   for (const auto& [name, rows, cols, values] : parsed.parameters)
-    saved.tensors.push_back({name, Tensor(values.reshaped(rows, cols))});
+    saved.tensors.push_back({name, {{rows, cols}, rows_in_turn(values, rows, cols)}});
   return saved;
 }
 
@@ -394,10 +396,11 @@ inline std::vector<NamedParameter> load_parameters(const std::string& path) {
   std::vector<NamedParameter> all;
   for (const io::ReadTensor& read : io::read_saved(path).tensors) {
     if (!read.refusal.empty()) io::file_error(path, read.refusal);
-    const Eigen::MatrixXd matrix = read.tensor.matrix();
-    if (!matrix.allFinite())
-      io::file_error(path, "has tensor ", io::in_quotes(read.name), " with a number that is not finite");
-    all.push_back({read.name, matrix.rows(), matrix.cols(), matrix.reshaped()});
+    const auto [rows, cols] = read.tensor.sizes();
+    for (const double number : read.tensor.values)
+      if (!std::isfinite(number))
+        io::file_error(path, "has ", number, " in tensor ", io::in_quotes(read.name), ", which is no finite number");
+    all.push_back({read.name, rows, cols, io::rows_in_turn(read.tensor.values, cols, rows)});
   }
   return all;
 }

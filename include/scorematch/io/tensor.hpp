@@ -16,6 +16,18 @@
 
 namespace scorematch {
 
+namespace io {
+
+/// The numbers of a rows × cols matrix, column-major, in the order of a row after another. (With rows and columns
+/// exchanged it is the way back. Plain loops here: Eigen's expressions would cost each program that includes this.)
+inline Eigen::VectorXd rows_in_turn(const Eigen::VectorXd& values, Index rows, Index cols) {
+  Eigen::VectorXd turned(values.size());
+  for (Index i = 0; i < values.size(); ++i) turned[i] = values[i / cols + rows * (i % cols)];
+  return turned;
+}
+
+}  // namespace io
+
 /// An array as PyTorch and NumPy show it: PyTorch's Linear has a weight of shape (out, in) and a bias of shape (out).
 struct Tensor {
   std::vector<Index> shape;  ///< {} is a number, {n} a vector, {rows, columns} a matrix
@@ -27,7 +39,7 @@ struct Tensor {
   Tensor(std::vector<Index> its_shape, Eigen::VectorXd its_values)
       : shape(std::move(its_shape)), values(std::move(its_values)) {}
   /// Of shape ().
-  Tensor(double number) : values(Eigen::VectorXd::Constant(1, number)) {}
+  Tensor(double number) : values(1) { values[0] = number; }
   /// A matrix as shape (rows, columns), a column vector (Eigen::VectorXd) as (size). Samples, d × N, are written so
   /// that NumPy sees (N, d) as X.transpose().
   template <class Derived>
@@ -38,16 +50,28 @@ struct Tensor {
 
   /// As NumPy shows it: (r, c) → r × c, (n) → n × 1, () → 1 × 1. Throws std::invalid_argument for more dimensions than
   /// two, and where `values` are not as many as `shape` says.
-  Eigen::MatrixXd matrix() const { return samples().transpose(); }
+  Eigen::MatrixXd matrix() const {
+    const auto [rows, cols] = sizes();
+    Eigen::MatrixXd matrix(rows, cols);
+    for (Index i = 0; i < values.size(); ++i) matrix.data()[i / cols + rows * (i % cols)] = values[i];
+    return matrix;
+  }
 
   /// As samples: (N, d) → d × N, one column per sample; (N) → 1 × N. Throws as matrix() does.
   Eigen::MatrixXd samples() const {
+    const auto [count, dimension] = sizes();
+    Eigen::MatrixXd samples(dimension, count);
+    std::copy_n(values.data(), values.size(), samples.data());
+    return samples;
+  }
+
+  /// Rows and columns as matrix() has them, and throws.
+  std::pair<Index, Index> sizes() const {
     require_sound("a tensor");
     extend::require(shape.size() <= 2, {"a tensor of shape ", shape_text(),
                                         " is no matrix: its shape may have two sizes at most; its numbers are in "
                                         "Tensor::values, row-major"});
-    const Index rows = shape.empty() ? 1 : shape[0], cols = shape.size() < 2 ? 1 : shape[1];
-    return Eigen::Map<const Eigen::MatrixXd>(values.data(), cols, rows);
+    return {shape.empty() ? 1 : shape[0], shape.size() < 2 ? 1 : shape[1]};
   }
 
   /// "(64, 2)", "(64)", "()".
@@ -103,11 +127,10 @@ struct Tensors : std::map<std::string, Tensor> {
   /// two have the same name.
   explicit Tensors(const std::vector<NamedParameter>& parameters) {
     for (const auto& [name, rows, cols, numbers] : parameters) {
-      const Tensor sound({rows, cols}, numbers);
-      sound.require_sound("parameter " + io::in_quotes(name));
-      Tensor tensor = sound;
+      Tensor tensor({rows, cols}, numbers);
+      tensor.require_sound("parameter " + io::in_quotes(name));
       if (cols == 1) tensor.shape.pop_back();
-      tensor.values = numbers.reshaped(rows, cols).transpose().reshaped();
+      tensor.values = io::rows_in_turn(numbers, rows, cols);
       extend::require(try_emplace(name, std::move(tensor)).second,
                       {"two parameters have the name ", io::in_quotes(name)});
     }
