@@ -582,6 +582,9 @@ TEST_CASE("what of a file does not fit the model is said in one sentence") {
        ", which the model lacks. Perhaps they differ in",
        "names: {.names = {{\"mlp.bias1\", \"network.0.bias\"}, {\"mlp.bias2\", \"network.2.bias\"}, "
        "{\"mlp.weight1\", \"network.0.weight\"}, {\"mlp.weight2\", \"network.2.weight\"}}}"});
+  // "weight" is for "weight", although a bias has the shape, too.
+  refused({{zeros("b.bias", 1, 1), zeros("b.weight", 1, 3), zeros("c.bias", 3, 1), zeros("c.weight", 3, 2)}},
+          {"{\"b.weight\", \"network.2.weight\"}, {\"c.bias\", \"network.0.bias\"}"});
   const auto all = [](Index rows, Index cols) {
     return Model{{zeros("network.0.bias", 3, 1), zeros("network.0.weight", rows, cols), zeros("network.2.bias", 1, 1),
                   zeros("network.2.weight", 1, 3)}};

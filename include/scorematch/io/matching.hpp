@@ -199,8 +199,15 @@ class Matching {
     return text;
   }
 
-  /// What may be meant, as a program writes it: each parameter that is missing beside the next tensor of its shape; ""
-  /// where there is none for one of them.
+  /// "weight" of "mlp.weight2" and of "network.0.weight".
+  static std::string_view last_word(std::string_view name) {
+    name.remove_prefix(name.rfind('.') + 1);  // 0 where there is no dot
+    while (!name.empty() && name.back() >= '0' && name.back() <= '9') name.remove_suffix(1);
+    return name;
+  }
+
+  /// What may be meant, as a program writes it: each parameter that is missing beside the next tensor of its shape, one
+  /// of the same last word before others; "" where there is none for one of them.
   std::string likely_names() const {
     std::vector<const ReadTensor*> rest = others_;
     // "layer.9" before "layer.10".
@@ -210,9 +217,13 @@ class Matching {
     });
     std::vector<std::string> pairs;
     for (const Missing& one : missing_) {
-      const auto meant = std::find_if(rest.begin(), rest.end(), [&](const ReadTensor* other) {
+      const auto fitting = [&](const ReadTensor* other) {
         return fits(other->tensor.shape, one.parameter->rows, one.parameter->cols, strict_);
+      };
+      auto meant = std::find_if(rest.begin(), rest.end(), [&](const ReadTensor* other) {
+        return fitting(other) && last_word(other->name) == last_word(one.parameter->name);
       });
+      if (meant == rest.end()) meant = std::find_if(rest.begin(), rest.end(), fitting);
       if (meant == rest.end()) return {};
       pairs.push_back("{\"" + one.parameter->name + "\", \"" + (*meant)->name + "\"}");
       rest.erase(meant);
