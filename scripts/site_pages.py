@@ -113,6 +113,9 @@ def main():
         site.add_page(source)
     while site.wanted:
         site.add_file(site.wanted.pop())
+    for picture in sorted((ROOT / "docs/images").iterdir()):
+        if not any((ROOT / maker).exists() for maker in (f"examples/{picture.stem}.cpp", f"benchmarks/{picture.stem}.gnuplot")):
+            problems.append(f"docs/images/{picture.name}: no program of this name draws it")
     shutil.copytree(ROOT / "docs/images", pages / "images", dirs_exist_ok=True)
     for name in ("site.css", "search_without_server.js"):
         shutil.copy(ROOT / "docs/site" / name, pages / name)
