@@ -211,8 +211,8 @@ class ZipReader {
   /// The bytes of what follows a member whose header does not say its sizes: checksum and sizes of 32 or 64 bits,
   /// perhaps after a mark.
   std::uint64_t descriptor_size(const ZipMember& member, std::uint64_t at) const {
-    for (const std::uint64_t mark_size : {4, 0})
-      for (const std::uint64_t each : {8, 4}) {
+    for (const std::uint64_t mark_size : {std::uint64_t{4}, std::uint64_t{0}})
+      for (const std::uint64_t each : {std::uint64_t{8}, std::uint64_t{4}}) {
         const std::uint64_t begin = at + mark_size, size = mark_size + 4 + 2 * each;
         if (directory_ - at < size || (mark_size > 0 && four(at) != descriptor_mark)) continue;
         const auto sized = [&](std::uint64_t place) { return each == 8 ? eight(place) : std::uint64_t{four(place)}; };
