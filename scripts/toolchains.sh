@@ -101,7 +101,7 @@ run_row() {
     s390x) right qemu-s390x s390x-linux-gnu-g++ -static ;;
     mingw) ending=.exe right "$(command -v wine64 || echo none)" x86_64-w64-mingw32-g++-posix -static ;;
     mingw-avx) refused "$needs_no_avx" x86_64-w64-mingw32-g++-posix -std=c++20 -mavx2 ;;
-    emscripten) ending=.js right node em++ -fexceptions -sALLOW_MEMORY_GROWTH=1 -sNODERAWFS=1 ;;
+    emscripten) ending=.js right node em++ -fexceptions -sALLOW_MEMORY_GROWTH=1 -sNODERAWFS=1 -sSINGLE_FILE=1 ;;
     *)
       echo "toolchains.sh: \"$name\" is no toolchain; ${rows[*]} are" >&2
       exit 2

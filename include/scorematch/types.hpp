@@ -4,6 +4,7 @@
 #include "scorematch/requirements.hpp"
 
 #include <Eigen/Core>
+#include <limits>
 
 #include "scorematch/simd/registers.hpp"
 
@@ -20,6 +21,11 @@ template <class T>
 using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
 namespace detail {
+
+/// 2ⁿ as a bound of counts. An Index of 32 bits (i686, arm, WebAssembly) may hold less: then the largest that it holds.
+constexpr Index power_of_two(int n) {
+  return n < std::numeric_limits<Index>::digits ? static_cast<Index>(Index{1} << n) : std::numeric_limits<Index>::max();
+}
 
 /// T itself, but so that a template's expressions of it depend on the template's argument D. Compilers check other
 /// expressions where the template is defined, and Eigen's would cost every program seconds that few programs use.

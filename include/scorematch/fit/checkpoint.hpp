@@ -14,7 +14,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +29,7 @@
 #include "scorematch/io/byte_order.hpp"
 #include "scorematch/io/file.hpp"
 #include "scorematch/named_parameter.hpp"
+#include "scorematch/simd/lanes.hpp"
 
 namespace scorematch::fitting {
 
@@ -63,9 +63,9 @@ class Digest {
       const T* const numbers = X.data() + column * X.outerStride();
       for (Index row = 0; row < X.rows(); ++row)
         if constexpr (sizeof(T) == sizeof(std::uint64_t))
-          add(std::bit_cast<std::uint64_t>(numbers[row]));
+          add(simd::reinterpret<std::uint64_t>(numbers[row]));
         else
-          add(std::bit_cast<std::uint32_t>(numbers[row]));
+          add(simd::reinterpret<std::uint32_t>(numbers[row]));
     }
   }
 

@@ -275,7 +275,7 @@ class Recorder {
   Record finish(int output);
 
  private:
-  static constexpr Index most_numbers = Index{1} << 40;
+  static constexpr Index most_numbers = detail::power_of_two(40);
 
   static std::uint64_t next_number() {
     static std::atomic<std::uint64_t> last{0};

@@ -55,7 +55,7 @@ struct reverse_kl {
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
-    constexpr Index most = static_cast<Index>(detail::field_end) - 1;  // addresses of the noise
+    constexpr Index most = detail::power_of_two(detail::field_bits) - 1;  // addresses of the noise
     extend::require_within(iterations, 1, most, "reverse_kl: iterations");
     extend::require_within(batch, 2, 1'000'000'000, "reverse_kl: batch");
     extend::require_positive(learning_rate, "reverse_kl: learning_rate");

@@ -79,6 +79,9 @@ class OutputFile {
 
   void finish() {
     if (std::fclose(file_.release()) != 0) fail();
+#if defined(__EMSCRIPTEN__)
+    if (renames_) (void)::unlink(target_.c_str());  // a file that was renamed over is still found there, in memory
+#endif
     if (renames_ && std::rename(written_.c_str(), target_.c_str()) != 0) fail();
     finished_ = true;
     if (met_others_) remove_left_overs(target_);
@@ -158,13 +161,23 @@ class OutputFile {
         if (lock_.number >= 0) {
           // Another may have taken it for a left-over before it was locked. Some file systems have no locks.
           if ((!lock_.lock() && errno == EWOULDBLOCK) || !lock_.has_name(written_)) break;
-          return open_stream(::fcntl(lock_.number, F_DUPFD_CLOEXEC, 0));
+          return open_stream(second_descriptor());
         }
         if (errno != EEXIST) fail();
         met_others_ = true;
       } while (remove_left_over(written_));
     }
     too_many_writers(path_, written_);
+  }
+
+  /// Of the open file, for the stream, since the lock must outlive its closing.
+  int second_descriptor() const {
+#if defined(__EMSCRIPTEN__)
+    // F_DUPFD there opens the name again by the flags of the first time, of which O_EXCL then fails.
+    return ::open(written_.c_str(), O_WRONLY | O_CLOEXEC);
+#else
+    return ::fcntl(lock_.number, F_DUPFD_CLOEXEC, 0);
+#endif
   }
 
   void open_in_place() {

@@ -18,7 +18,7 @@ namespace likelihood {
 
 /// Throws unless `rounds` times so many steps of a chain have addresses for their noise.
 inline void require_addressed(Index steps, const char* argument, Index rounds = 1) {
-  const Index most = static_cast<Index>(detail::field_end) / std::max<Index>(1, rounds);
+  const Index most = detail::power_of_two(detail::field_bits) / std::max<Index>(1, rounds);
   extend::require(steps < most, {argument, " is ", steps, "; ", rounds == 1 ? "it" : "with so many iterations it",
                                  " must be below ", most});
 }

@@ -145,7 +145,7 @@ Noise<Real> noise_for(const noise_contrastive_estimation& method, const Matrix<R
 
 /// The noise is kept: at most 2³⁶ numbers, half a terabyte.
 inline void require_room_for_noise(const noise_contrastive_estimation& method, Index d, Index N) {
-  const Index most = (Index{1} << 36) / std::max<Index>(1, d * N);
+  const Index most = detail::power_of_two(36) / std::max<Index>(1, d * N);
   extend::require(method.noise_per_sample <= most,
                   {"noise_contrastive_estimation: noise_per_sample is ", method.noise_per_sample, "; for ", N,
                    " samples of dimension ", d, " it must be at most ", most, ", since all noise is kept in memory"});

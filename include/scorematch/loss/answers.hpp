@@ -5,13 +5,13 @@
 // makes. Its bits survive arithmetic, so that += is found too.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 
 #include "scorematch/check.hpp"
 #include "scorematch/concepts.hpp"
+#include "scorematch/simd/lanes.hpp"
 
 namespace scorematch::objective {
 
@@ -27,8 +27,8 @@ struct Marks {
     const Bits quiet_nan = sizeof(T) == 4 ? Bits(0x7fc00000u) : static_cast<Bits>(0x7ff8000000000000ull);
     return quiet_nan | static_cast<Bits>(blank == Blank::unset ? 0x35c0e5u : 0x35ca5cu);
   }
-  static T number(Blank blank) { return std::bit_cast<T>(bits(blank)); }
-  static bool is(Blank blank, T number) { return (std::bit_cast<Bits>(number) & ~sign) == bits(blank); }
+  static T number(Blank blank) { return simd::reinterpret<T>(bits(blank)); }
+  static bool is(Blank blank, T number) { return (simd::reinterpret<Bits>(number) & ~sign) == bits(blank); }
 };
 
 /// Which losses a block has.

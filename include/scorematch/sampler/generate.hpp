@@ -40,7 +40,7 @@ struct GenerateOptions {
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
-    extend::require_within(count, 1, static_cast<Index>(detail::field_end), "GenerateOptions: count");
+    extend::require_within(count, 1, detail::power_of_two(detail::field_bits), "GenerateOptions: count");
     extend::require(std::isfinite(guidance),
                     {"GenerateOptions: guidance is ", guidance, "; it must be a finite number"});
     extend::require(std::isfinite(data_variance) && data_variance >= 0,

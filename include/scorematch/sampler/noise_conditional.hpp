@@ -281,7 +281,7 @@ inline extend::NoiseStep step_down(const Levels& levels, Index step) {
 
 /// Throws unless the steps of all levels have addresses for their noise: `steps` is what the user chose for each.
 inline void require_step_count(Index levels, Index steps, const char* argument) {
-  const Index most = static_cast<Index>(detail::field_end) / levels / 2;
+  const Index most = detail::power_of_two(detail::field_bits) / levels / 2;
   extend::require(steps < most, {argument, " is ", steps, "; with ", levels, " levels it must be below ", most});
 }
 
