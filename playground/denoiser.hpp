@@ -2,8 +2,8 @@
 // data.
 #pragma once
 
-#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpointed_training.hpp"
@@ -60,9 +60,8 @@ class Denoiser {
     model_ = training.model;
     steps_ = training.steps;
     loss_ = training.loss.value;
-    if (training.status == sm::FitStatus::stopped) return;
-    running_ = false;
-    text_ = training.text();
+    running_ = training.status == sm::FitStatus::stopped;
+    if (!running_) text_ = training.text();
   }
 
  private:

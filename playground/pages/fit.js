@@ -17,6 +17,7 @@ let history = []; // [iteration, loss]
 let chains = new Float64Array(0);
 let field = null; // { points, scores }
 let fieldIsOld = false, lastField = 0, fieldCost = 0;
+let groundIsOld = true, work = 0; // milliseconds a frame
 let due = 0; // iterations of L-BFGS
 let framesPerSecond = 0, error = "";
 
@@ -74,7 +75,8 @@ function program() {
     `sm::denoising_score_matching{.sigma = ${number("sigma")}${frozen}}`,
   ];
   const fit = usesAdam()
-    ? `sm::train(energy, loss, X, {.steps = ${number("steps")}, .learning_rate = {.peak = ${number("rate-of-learning")}}})`
+    ? `sm::train(energy, loss, X,
+                             {.steps = ${number("steps")}, .learning_rate = {.peak = ${number("rate-of-learning")}, .warm_up = 20}, .average = 0.9})`
     : "sm::fit(energy, loss, X, {.method = sm::FitMethod::lbfgs})";
   return `#include <scorematch/scorematch.hpp>
 #include <cstdio>
@@ -205,17 +207,20 @@ function refreshField(now) {
   }
   fieldCost = performance.now() - started;
   fieldIsOld = false;
+  groundIsOld = true;
   lastField = now;
 }
 
 function paint() {
-  const resized = picture.fit();
-  picture.clear();
-  if (hasModel && element("show-energy").checked) picture.paintShade();
-  if (hasModel && field && element("show-score").checked) picture.arrows(arrowPoints, field, (2 * half) / arrowSide);
-  if (element("show-points").checked) picture.dots(points.flat(), "rgba(194, 65, 12, 0.8)", 2.2);
-  if (hasModel && element("show-chains").checked) picture.dots(chains, "rgba(15, 118, 110, 0.85)", 1.7);
-  return resized;
+  if (picture.fit() || groundIsOld) {
+    picture.clearGround();
+    if (hasModel && element("show-energy").checked) picture.paintShade();
+    if (hasModel && field && element("show-score").checked) picture.arrows(arrowPoints, field, (2 * half) / arrowSide);
+    if (element("show-points").checked) picture.dots(points.flat(), "rgba(194, 65, 12, 0.8)", 2.2);
+    groundIsOld = false;
+  }
+  picture.showGround();
+  if (hasModel && element("show-chains").checked) picture.squares(chains, "rgba(15, 118, 110, 0.85)", 3.2);
 }
 
 function frame(now) {
@@ -224,12 +229,14 @@ function frame(now) {
     guarded(() => {
       if (phase === "running") advance(9);
       if (element("show-chains").checked && chains.length > 0) advanceChains();
-      // The field may take a quarter of the time.
-      if (fieldIsOld && now - lastField > 3 * fieldCost) refreshField(now);
+      // Ten times a second, if it takes no more than a quarter of the time.
+      if (fieldIsOld && now - lastField > Math.max(100, 3 * fieldCost)) refreshField(now);
     });
   }
   paint();
-  drawCurve(element("curve"), history, phase === "running" && usesAdam() ? number("steps") : 0);
+  drawCurve(element("curve"), history, phase === "running" && usesAdam() ? number("steps") : 0,
+    usesAdam() ? "steps" : "iterations");
+  work += 0.1 * (performance.now() - now - work);
   element("rate").textContent = phase === "running" || phase === "ended" ? `${Math.round(framesPerSecond)} frames/s` : "";
   requestAnimationFrame(frame);
 }
@@ -237,6 +244,7 @@ function frame(now) {
 // --- what a visitor does ---
 
 function showButtons() {
+  groundIsOld = true;
   element("start").textContent = { idle: "Start", running: "Pause", paused: "Go on", ended: "Start again" }[phase];
   element("start").disabled = library === null;
   element("judge").disabled = element("restart").disabled = !hasModel;
@@ -271,20 +279,14 @@ function listen() {
   });
   element("reset").addEventListener("click", reset);
   element("clear").addEventListener("click", () => setPoints([]));
-  element("save").addEventListener("click", () => {
-    const text = "x1,x2\n" + points.map((p) => p.join(",")).join("\n") + "\n";
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = "points.csv";
-    link.click();
-  });
+  element("save").addEventListener("click", () => savePoints(points));
   for (const button of document.querySelectorAll("[data-set]"))
     button.addEventListener("click", () => setPoints(readySets[button.dataset.set](300)));
   element("restart").addEventListener("click", restartChains);
   element("judge").addEventListener("click", judge);
-  element("loss").addEventListener("change", () => {
-    element("method").value = element("loss").value === "0" ? "0" : "1"; // as fit() chooses
-  });
+  // As fit() chooses; but L-BFGS takes long for a perceptron's 1186 numbers, and a page waits for it.
+  const chooseMethod = () => (element("method").value = element("loss").value === "0" && element("energy").value !== "1" ? "0" : "1");
+  for (const id of ["loss", "energy"]) element(id).addEventListener("change", chooseMethod);
   for (const id of ["energy", "loss", "method"]) element(id).addEventListener("change", changed);
   for (const id of ["components", "sigma", "projections", "rate-of-learning", "steps"])
     element(id).addEventListener("input", changed);
@@ -293,8 +295,11 @@ function listen() {
     if (hasModel) restartChains();
   });
   for (const id of ["h", "speed"]) element(id).addEventListener("input", showChoices);
-  for (const id of ["show-energy", "show-score"])
-    element(id).addEventListener("change", () => { if (hasModel) guarded(() => refreshField(0)); });
+  for (const id of ["show-energy", "show-score", "show-points"])
+    element(id).addEventListener("change", () => {
+      groundIsOld = true;
+      if (hasModel) guarded(() => refreshField(0));
+    });
 }
 
 // A stroke sprays points about the way that the pointer goes.
@@ -329,7 +334,7 @@ function listenToStrokes() {
 
 // What a test, or a curious visitor, may read.
 window.playground = {
-  state: () => ({ phase, error, points, history, chains: Array.from(chains), framesPerSecond, fieldCost, hasModel,
+  state: () => ({ phase, error, points, history, chains: Array.from(chains), framesPerSecond, work, hasModel,
     loss: library ? library.module._fit_loss() : NaN, words: element("words").textContent,
     version: library ? library.version() : "" }),
 };

@@ -16,7 +16,8 @@ let way = []; // positions of the particles at each level
 let sigmas = []; // of each; the last is 0
 let place = 0; // between 0, all noise, and way.length − 1
 let playing = false, walking = false;
-let field = null, fieldIsOld = true;
+let field = null, fieldIsOld = true, lastField = 0, groundIsOld = true;
+let work = 0; // milliseconds a frame
 let seed = 1, framesPerSecond = 0, error = "", before = 0;
 
 const gridPoints = grid(arrowSide);
@@ -55,17 +56,22 @@ function program() {
 namespace sm = scorematch;
 
 int main() {
-  const Eigen::MatrixXd X = sm::read_csv("points.csv");
+  const Eigen::MatrixXd X = sm::read_csv("points.csv");  // the button Save
   const auto network = sm::score_model(2, [](auto x, auto sigma, auto theta) {
     return sm::edm_score(x, sigma, {.sigma_data = ${sigmaData}}, [&](auto scaled, auto noise) {
-      return sm::mlp(sm::concat(scaled, noise), theta, {.hidden = {${number("width")}, ${number("width")}}, .outputs = 2, .activation = sm::Activation::silu});
+      return sm::mlp(sm::concat(scaled, noise), theta,
+                     {.hidden = {${number("width")}, ${number("width")}}, .outputs = 2, .activation = sm::Activation::silu});
     });
   });
   const sm::denoising_score_matching loss{
       .sigma = sm::log_normal_sigma{.mean = -0.5, .deviation = 1.5}, .weight = sm::Weight::edm, .sigma_data = ${sigmaData}};
-  const auto training = sm::train(network, loss, X, {.steps = ${number("steps")}, .learning_rate = {.peak = 5e-3, .warm_up = 50}, .average = 0.99});
-  const auto drawn = sm::generate(training.model, ${samplers[Number(element("sampler").value)]}, {.count = ${number("count")}});
-  std::printf("%s%s%s", training.text().c_str(), drawn.text().c_str(), sm::classifier_two_sample_test(drawn.points, X).text().c_str());
+  const auto training = sm::train(network, loss, X,
+                                  {.steps = ${number("steps")}, .learning_rate = {.peak = 5e-3, .warm_up = 50}, .average = 0.99});
+  const auto drawn = sm::generate(
+      training.model, ${samplers[Number(element("sampler").value)]},
+      {.count = ${number("count")}});
+  std::printf("%s%s", training.text().c_str(), drawn.text().c_str());
+  std::printf("%s", sm::classifier_two_sample_test(drawn.points, X).text().c_str());
 }`;
 }
 
@@ -117,6 +123,7 @@ function advanceTraining() {
 // --- the way ---
 
 function forgetWay() {
+  fieldIsOld = true;
   way = [];
   sigmas = [];
   place = 0;
@@ -146,7 +153,7 @@ function advanceWalk() {
       walking = false;
       element("walk-words").hidden = false;
       const words = library.text("walk_text").trim();
-      say(element("walk-words"), words, words.startsWith("complete") ? (words.includes("nothing tells") ? "good" : "") : "error");
+      say(element("walk-words"), shown(words), words.startsWith("complete") ? (words.includes("nothing tells") ? "good" : "") : "error");
     }
   }
 }
@@ -181,11 +188,10 @@ function refreshField(sigma) {
   library.put(points);
   library.call("scores_at", Math.max(sigma, sigmaMin), arrowSide * arrowSide);
   field = library.get(2 * arrowSide * arrowSide);
-  fieldIsOld = false;
 }
 
 function paintWays() {
-  const pen = picture.pen;
+  const pen = picture.front;
   pen.strokeStyle = "rgba(15, 118, 110, 0.35)";
   pen.lineWidth = (window.devicePixelRatio || 1) * 1.2;
   pen.beginPath();
@@ -200,14 +206,17 @@ function paintWays() {
 }
 
 function paint() {
-  picture.fit();
-  picture.clear();
   const sigma = sigmaAt(place), factor = zoom(sigma);
-  if (element("show-points").checked) picture.dots(scaled(points.flat(), factor), "rgba(194, 65, 12, 0.5)", 1.8);
-  if (element("show-score").checked && field && (trained || phase !== "idle")) picture.arrows(gridPoints, field, (2 * half) / arrowSide);
+  if (picture.fit() || groundIsOld) {
+    picture.clearGround();
+    if (element("show-points").checked) picture.dots(scaled(points.flat(), factor), "rgba(194, 65, 12, 0.5)", 1.8);
+    if (element("show-score").checked && field && (trained || phase !== "idle")) picture.arrows(gridPoints, field, (2 * half) / arrowSide);
+    groundIsOld = false;
+  }
+  picture.showGround();
   if (way.length > 0) {
     if (element("show-ways").checked) paintWays();
-    picture.dots(scaled(particles(), factor), "rgba(15, 118, 110, 0.85)", 1.9);
+    picture.squares(scaled(particles(), factor), "rgba(15, 118, 110, 0.85)", 3.4);
   }
   element("sigma-out").textContent = sigma === 0 ? "0" : sigma.toPrecision(2);
 }
@@ -230,11 +239,18 @@ function frame(now) {
           showButtons();
         }
       }
-      if (fieldIsOld && element("show-score").checked && (trained || phase !== "idle")) refreshField(sigmaAt(place));
+      // The ground changes with σ, too; fifteen times a second while it moves.
+      if (fieldIsOld && now - lastField > 66) {
+        fieldIsOld = false;
+        groundIsOld = true;
+        lastField = now;
+        if (element("show-score").checked && (trained || phase !== "idle")) refreshField(sigmaAt(place));
+      }
     });
   }
   paint();
-  drawCurve(element("curve"), history, phase === "training" ? number("steps") : 0);
+  drawCurve(element("curve"), history, phase === "training" ? number("steps") : 0, "steps");
+  work += 0.1 * (performance.now() - now - work);
   element("rate").textContent = phase === "training" || playing ? `${Math.round(framesPerSecond)} frames/s` : "";
   requestAnimationFrame(frame);
 }
@@ -275,6 +291,7 @@ function listen() {
       points = readySets[button.dataset.set](500);
       restart();
     });
+  element("save").addEventListener("click", () => savePoints(points));
   const restart = () => {
     showChoices();
     const wasTraining = phase === "training";
@@ -282,6 +299,7 @@ function listen() {
     trained = false;
     history = [];
     field = null;
+    fieldIsOld = true;
     forgetWay();
     say(element("words"), "Ready. Train lets the network learn the points' score; it takes some seconds.");
     if (wasTraining) begin();
@@ -295,11 +313,11 @@ function listen() {
       if (trained) beginWalk();
     });
   element("speed").addEventListener("input", showChoices);
-  element("show-score").addEventListener("change", () => (fieldIsOld = true));
+  for (const id of ["show-score", "show-points"]) element(id).addEventListener("change", () => (fieldIsOld = true));
 }
 
 window.playground = {
-  state: () => ({ phase, trained, error, points, history, place, playing, walking, framesPerSecond, sigma: sigmaAt(place),
+  state: () => ({ phase, trained, error, points, history, place, playing, walking, framesPerSecond, work, sigma: sigmaAt(place),
     particles: Array.from(particles()), levels: way.length, words: element("words").textContent,
     walkWords: element("walk-words").textContent }),
 };
