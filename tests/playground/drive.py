@@ -215,7 +215,7 @@ def fit_page(browser, folder, pictures):
     points = browser.state()["points"]
     check(len(points) > 40, f"the strokes left {len(points)} points")
     browser.choose("#energy", "0")
-    browser.slide("#components", 2)
+    browser.slide("#components", 4)
     browser.choose("#loss", "2")
     browser.slide("#sigma", -0.8)
     browser.slide("#steps", 2000)
