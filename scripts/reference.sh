@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 command -v doxygen >/dev/null || scripts/install_packages.sh doxygen
 mkdir -p build
+rm -rf build/doxygen/html # of an earlier version, say
 warnings=build/doxygen_warnings.txt
 doxygen docs/Doxyfile 2>"$warnings"
 if [ -s "$warnings" ]; then

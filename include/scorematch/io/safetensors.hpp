@@ -238,7 +238,10 @@ inline std::string safetensors_header(const Tensors& tensors, const SafetensorsO
     if (json.size() > 1) json += ',';
     append_json_string(json, name);
     json += detail::text(":{\"dtype\":\"", to_string(options.dtype), "\",\"shape\":[");
-    for (std::size_t i = 0; i < tensor.shape.size(); ++i) json += (i > 0 ? "," : "") + std::to_string(tensor.shape[i]);
+    for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+      if (i > 0) json += ',';  // "," + std::string warns at -O3 (GCC bug 105651)
+      json += std::to_string(tensor.shape[i]);
+    }
     json += detail::text("],\"data_offsets\":[", end, ",", end + bytes_each * tensor.values.size(), "]}");
     end += bytes_each * tensor.values.size();
   }
