@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check_spelling.sh [PAGE…]: the words of the pages (default: README, CONTRIBUTING, CHANGELOG, docs/*.md) that are neither
-# British English nor in docs/words.txt, each with the pages that have it; exits with 1 if there are any. Code and links
-# are left out.
+# British English nor in docs/words.txt, each with the pages that have it; exits with 1 if there are any. Code, links
+# and the 's of a genitive are left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,7 +12,7 @@ aspell --lang=en --encoding=utf-8 create master "$work/words.rws" < <(grep -v '^
 
 words_of() {
   sed -E '/^[[:space:]]*```/,/^[[:space:]]*```/d' "$1" |
-    sed -z -E 's/`[^`]*`/ /g; s/\]\([^)]*\)/]/g; s/<[^>]*>/ /g' |
+    sed -z -E 's/`[^`]*`/ /g; s/\]\([^)]*\)/]/g; s/<[^>]*>/ /g;'" s/'s\>//g" |
     aspell --lang=en_GB --encoding=utf-8 --add-extra-dicts="$work/words.rws" list | sort -u
 }
 

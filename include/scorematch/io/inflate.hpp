@@ -86,7 +86,9 @@ class Inflater {
 
     int bits() const { return bits_; }
     /// The symbol · 16 + the length of its word; 0 where there is none.
-    unsigned entry(std::uint64_t next_bits) const { return table_[static_cast<std::size_t>(next_bits) & (table_.size() - 1)]; }
+    unsigned entry(std::uint64_t next_bits) const {
+      return table_[static_cast<std::size_t>(next_bits) & (table_.size() - 1)];
+    }
 
    private:
     int bits_ = 0;
