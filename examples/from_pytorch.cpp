@@ -36,8 +36,8 @@ int main() {
   std::printf("log Z %.3f ± %.0e (%s); %.3f nats for each of the %td moons' points\n", log_z.value, log_z.error,
               to_string(log_z.status), sm::log_likelihood(energy, moons, log_z).mean, moons.cols());
   // The moons are far apart: replicas at higher temperatures carry chains over.
-  const auto draws = sm::sample(energy, sm::parallel_tempering<>{.hottest = 10},
-                                {.chains = 64, .steps = 1000, .warm_up = 400, .thin = 1, .seed = 1});
+  const auto draws = sm::sample(energy, sm::parallel_tempering<>{.temperatures = 4, .hottest = 10},
+                                {.chains = 32, .steps = 400, .warm_up = 200, .thin = 1, .seed = 1});
   const VectorXd spread = (draws.points.colwise() - draws.points.rowwise().mean()).rowwise().norm() /
                           std::sqrt(static_cast<double>(draws.points.cols()));
   std::printf("%td draws: %s, deviations %.2f and %.2f\n", draws.points.cols(), to_string(draws.status), spread[0],
