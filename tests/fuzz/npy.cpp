@@ -67,7 +67,8 @@ std::vector<std::string> words() {
           "L",
           "\x93NUMPY",
           std::string(8, '\0'),
-          "(9223372036854775807, 2)"};
+          "(9223372036854775807, 2)",
+          "(0, 90000000000000000)"};
 }
 
 bool accepts(std::string_view input) {

@@ -107,7 +107,7 @@ bool accepts(std::string_view input) {
     require(sm::Tensor::count(tensor.shape) == tensor.values.size(), "a shape that is not that of the values");
     require(sm::io::first_not_utf8(its_name) == its_name.npos, "a name that is not UTF-8");
     numbers += static_cast<std::size_t>(tensor.values.size());
-    if (tensor.shape.size() <= 2) require(tensor.matrix().size() == tensor.values.size(), "a matrix of another size");
+    (void)runs([&] { require(tensor.matrix().size() == tensor.values.size(), "a matrix of another size"); });
   }
   require(numbers <= bytes.size(), "more numbers than bytes");
   const std::string written = path_of(".written");

@@ -241,8 +241,8 @@ Matrix<T> read_npy(const std::string& path) {
                    " dimensions; at most 2 can be read, (N, d): save x.reshape(len(x), -1)");
   const Index N = header.shape.empty() ? 1 : header.shape[0];
   const Index d = header.shape.size() < 2 ? 1 : header.shape[1];
-  // NumPy's own limit; and nothing would be the end of N samples of nothing.
-  if ((N == 0 && d > std::numeric_limits<Index>::max() / 8) || (d == 0 && N > 0))
+  // Nothing would be the end of N samples of nothing.
+  if ((N == 0 && d > io::longest_empty_side) || (d == 0 && N > 0))
     io::file_error(path, "has shape (", N, ", ", d, "): ", d == 0 ? "samples without numbers" : "too large");
 
   Matrix<T> X;

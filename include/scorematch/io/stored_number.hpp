@@ -42,6 +42,9 @@ inline const char* to_string(Dtype dtype) {
 
 namespace io {
 
+/// The longest side of a matrix that is read, where it has no number: loops over such a side would else never end.
+inline constexpr Index longest_empty_side = 100'000'000;
+
 /// A number of 16 bits: a sign, the exponent + bias, the fraction; exponent 0 has the subnormal numbers, the largest
 /// one infinity and NaN (IEEE 754).
 template <int exponent_bits, int fraction_bits>

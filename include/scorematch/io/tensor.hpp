@@ -11,6 +11,7 @@
 
 #include "scorematch/check.hpp"
 #include "scorematch/io/file_basics.hpp"
+#include "scorematch/io/stored_number.hpp"
 #include "scorematch/named_parameter.hpp"
 #include "scorematch/types.hpp"
 
@@ -71,7 +72,10 @@ struct Tensor {
     extend::require(shape.size() <= 2, {"a tensor of shape ", shape_text(),
                                         " is no matrix: its shape may have two sizes at most; its numbers are in "
                                         "Tensor::values, row-major"});
-    return {shape.empty() ? 1 : shape[0], shape.size() < 2 ? 1 : shape[1]};
+    const std::pair<Index, Index> all{shape.empty() ? 1 : shape[0], shape.size() < 2 ? 1 : shape[1]};
+    extend::require(values.size() > 0 || std::max(all.first, all.second) <= io::longest_empty_side,
+                    {"a tensor of shape ", shape_text(), " is no matrix: it has no number, and a side is too large"});
+    return all;
   }
 
   /// "(64, 2)", "(64)", "()".
