@@ -33,13 +33,14 @@ class Denoiser {
   const std::string& text() const { return text_; }
   const MatrixXd& points() const { return points_; }
 
-  void begin(const MatrixXd& points, int width, sm::Index steps, std::uint64_t seed) {
+  void begin(const MatrixXd& points, int width, sm::Index steps, double learning_rate, std::uint64_t seed) {
     sm::extend::require_within(width, 1, 256, "width");
     running_ = false;
     points_ = points;
     steps_ = 0;
     text_.clear();
     all_steps_ = steps;
+    learning_rate_ = learning_rate;
     seed_ = seed;
     model_ = sm::score_model(2, [&](auto x, auto sigma, auto theta) {
       return sm::edm_score(x, sigma, {.sigma_data = sigma_data}, [&](auto scaled, auto noise) {
@@ -55,7 +56,7 @@ class Denoiser {
   void advance(sm::Index most, double milliseconds) {
     if (!running_) return;
     const sm::TrainOptions options{
-        .steps = all_steps_, .learning_rate = {.peak = 5e-3, .warm_up = 50}, .average = 0.99, .seed = seed_};
+        .steps = all_steps_, .learning_rate = {.peak = learning_rate_, .warm_up = 50}, .average = 0.99, .seed = seed_};
     auto training = training_.advance(model_, objective(), points_, options, most, milliseconds);
     model_ = training.model;
     steps_ = training.steps;
@@ -80,7 +81,7 @@ class Denoiser {
   bool running_ = false;
   sm::Index steps_ = 0, all_steps_ = 0;
   std::uint64_t seed_ = 0;
-  double loss_ = 0;
+  double learning_rate_ = 0, loss_ = 0;
   std::string text_;
 
   // Before there is a network.

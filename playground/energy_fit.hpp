@@ -38,10 +38,15 @@ struct Choices {
   std::uint64_t seed = 1;
 };
 
-inline sm::EnergyModel chosen_energy(const Choices& c) {
+inline sm::EnergyModel chosen_energy(const Choices& c, const MatrixXd& points) {
   switch (c.energy) {
-    case 0:
-      return sm::gaussian_mixture(2, {.components = c.components, .seed = c.seed});
+    case 0: {  // components that start where points are find more of them
+      sm::GaussianMixtureOptions options{.components = c.components, .seed = c.seed};
+      const sm::Index stride = points.cols() / std::max(1, c.components);
+      if (stride > 0 && c.components > 0)
+        options.means = points(Eigen::indexing::all, Eigen::seqN(0, c.components, stride));
+      return sm::gaussian_mixture(2, options);
+    }
     case 1:
       return sm::mlp_energy(2, {.hidden = {32, 32}, .seed = c.seed});
     case 2:
@@ -92,7 +97,7 @@ class EnergyFit {
     choices_ = choices;
     points_ = points;
     objective_ = chosen_loss(choices);
-    model_ = start_ = chosen_energy(choices);
+    model_ = start_ = chosen_energy(choices, points);
     training_.forget();
     note(std::visit([&](const auto& objective) { return sm::loss(model_, objective, points_); }, objective_));
     if (choices.adam) begin_training();

@@ -95,8 +95,9 @@ EMSCRIPTEN_KEEPALIVE const char* chains_text() { return told.c_str(); }
 
 // --- the second page ---
 
-EMSCRIPTEN_KEEPALIVE const char* training_begin(int points, int width, int steps, int seed) {
-  return sentence_of([&] { denoiser.begin(shared_points(points), width, steps, static_cast<std::uint64_t>(seed)); });
+EMSCRIPTEN_KEEPALIVE const char* training_begin(int points, int width, int steps, double learning_rate, int seed) {
+  return sentence_of(
+      [&] { denoiser.begin(shared_points(points), width, steps, learning_rate, static_cast<std::uint64_t>(seed)); });
 }
 EMSCRIPTEN_KEEPALIVE const char* training_advance(int most, double milliseconds) {
   return sentence_of([&] { denoiser.advance(most, milliseconds); });

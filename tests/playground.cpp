@@ -97,7 +97,7 @@ TEST_CASE("The playground's chains follow the model, and the score is the energy
 
 TEST_CASE("The playground's particles go from noise to the points by every sampler") {
   put(blobs(300));
-  REQUIRE(std::string(training_begin(300, 16, 1500, 1)).empty());
+  REQUIRE(std::string(training_begin(300, 16, 1500, 0.005, 1)).empty());
   while (training_running() != 0) REQUIRE(std::string(training_advance(400, 1e9)).empty());
   CHECK_THAT(training_text(), ContainsSubstring("finished after 1500 steps"));
   for (int sampler = 0; sampler < 4; ++sampler) {

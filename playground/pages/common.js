@@ -53,8 +53,8 @@ function RandomNumbers(seed) {
 const readySets = {
   moons(count) {
     const { uniform, normal } = RandomNumbers(2);
-    return Array.from({ length: count }, (_, i) => {
-      const angle = Math.PI * uniform(), upper = i % 2 === 0;
+    return Array.from({ length: count }, () => {
+      const angle = Math.PI * uniform(), upper = uniform() < 0.5;
       const x = upper ? Math.cos(angle) - 0.5 : 0.5 - Math.cos(angle);
       const y = upper ? Math.sin(angle) - 0.25 : 0.25 - Math.sin(angle);
       return [1.3 * x + 0.16 * normal(), 1.3 * y + 0.16 * normal()];

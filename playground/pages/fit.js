@@ -64,7 +64,8 @@ function showChoices() {
 
 function program() {
   const energies = [
-    `sm::gaussian_mixture(2, {.components = ${number("components")}, .seed = 1})`,
+    `sm::gaussian_mixture(2, {.components = ${number("components")},
+                                           .means = X(Eigen::indexing::all, Eigen::seqN(0, ${number("components")}, X.cols() / ${number("components")}))})`,
     "sm::mlp_energy(2, {.hidden = {32, 32}, .seed = 1})",
     "sm::pairwise_quartic(2)", "sm::ring(2)", "sm::banana(2)", "sm::student_t(2)", "sm::gaussian(2)",
   ];

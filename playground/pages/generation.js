@@ -1,7 +1,7 @@
 // The second page: a noise-conditional score network, trained in the page, and the way from noise to data.
 "use strict";
 
-const arrowSide = 17, waysShown = 40, sigmaData = 1.3, sigmaMin = 0.02;
+const arrowSide = 17, waysShown = 40, sigmaData = 1.3, sigmaMin = 0.02, learningRate = 0.005;
 const trainingSlice = 12; // milliseconds a frame
 const secondsDown = 5;
 
@@ -66,7 +66,7 @@ int main() {
   const sm::denoising_score_matching loss{
       .sigma = sm::log_normal_sigma{.mean = -0.5, .deviation = 1.5}, .weight = sm::Weight::edm, .sigma_data = ${sigmaData}};
   const auto training = sm::train(network, loss, X,
-                                  {.steps = ${number("steps")}, .learning_rate = {.peak = 5e-3, .warm_up = 50}, .average = 0.99});
+                                  {.steps = ${number("steps")}, .learning_rate = {.peak = ${learningRate}, .warm_up = 50}, .average = 0.99});
   const auto drawn = sm::generate(
       training.model, ${samplers[Number(element("sampler").value)]},
       {.count = ${number("count")}});
@@ -98,7 +98,7 @@ function begin() {
   trained = false;
   const begun = guarded(() => {
     library.put(points.flat());
-    library.call("training_begin", points.length, number("width"), number("steps"), 1);
+    library.call("training_begin", points.length, number("width"), number("steps"), learningRate, 1);
   });
   if (!begun) return;
   phase = "training";
@@ -307,7 +307,7 @@ function listen() {
   };
   for (const id of ["width", "steps"]) element(id).addEventListener("input", restart);
   for (const id of ["sampler", "levels", "sigma-max", "count"])
-    element(id).addEventListener("input", () => {
+    element(id).addEventListener(id === "sampler" ? "change" : "input", () => {
       showChoices();
       fieldIsOld = true;
       if (trained) beginWalk();
