@@ -19,6 +19,7 @@ install(FILES
   ${PROJECT_BINARY_DIR}/scorematchConfigVersion.cmake
   cmake/precompiled.cmake
   cmake/every_machine.cmake
+  cmake/mpi.cmake
   DESTINATION ${package_dir})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -10,7 +10,7 @@ preset=${1:-${PRESET:-release}}
 build=${2:-${BUILD_DIR:-build/$preset}}
 
 scripts/install_packages.sh g++ make cmake libeigen3-dev catch2 \
-  --optional ninja-build libbenchmark-dev gnuplot-nox
+  --optional ninja-build libbenchmark-dev gnuplot-nox openmpi-bin libopenmpi-dev
 # One compiler a core, as far as there are 2 GB of memory for each.
 jobs=$(getconf _NPROCESSORS_ONLN)
 if [ -r /proc/meminfo ]; then

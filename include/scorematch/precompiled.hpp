@@ -36,7 +36,8 @@ namespace scorematch {
 #define SCOREMATCH_WITH_OBJECTIVE(EXTERN, T, M, O)                                                                    \
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const FitOptions&, Fit<M>&);                    \
   EXTERN template void fitting::run<T, M, O>(const O&, MatrixView<T>, const TrainOptions&, Training<M>&);             \
-  EXTERN template objective::LossFunction<T> objective::loss_function<T, M, O>(const M&, const O&, MatrixView<T>);    \
+  EXTERN template objective::LossFunction<T> objective::loss_function<T, M, O>(const M&, const O&, MatrixView<T>,     \
+                                                                               const ranks::Shards&);                 \
   EXTERN template void objective::evaluate_once<T, M, O>(const M&, const O&, MatrixView<T>, const LossOptions&, bool, \
                                                          Loss&);
 #define SCOREMATCH_WITH_MODEL(EXTERN, T, M)                           \

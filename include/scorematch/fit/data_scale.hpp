@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/ranks/shards.hpp"
 
 namespace scorematch::fitting {
 
@@ -52,35 +53,65 @@ struct DataScale {
   }
 };
 
+/// Sums over the samples of one coordinate, in units of its largest number: squares of 1e300, and of 1e-300, are none.
+struct CoordinateSums {
+  double least = std::numeric_limits<double>::infinity(), most = -std::numeric_limits<double>::infinity();
+  double unit = 1, count = 0, mean = 0, squares = 0;
+
+  double largest() const { return std::max(std::abs(least), std::abs(most)); }
+};
+
+/// The sums of all coordinates, sample by sample in their order, on whatever rank they are.
+template <class T>
+std::vector<CoordinateSums> coordinate_sums(const ranks::RankedData<T>& data) {
+  const Index d = data.rows(), own = data.own.cols();
+  const T* const numbers = data.own.data();
+  const Index stride = data.own.outerStride();
+  std::vector<CoordinateSums> all(static_cast<std::size_t>(d));
+  const auto each = [&](auto add) {
+    for (Index j = 0; j < d; ++j) {
+      CoordinateSums sums = all[static_cast<std::size_t>(j)];  // in registers
+      for (Index n = 0; n < own; ++n) add(sums, static_cast<double>(numbers[n * stride + j]));
+      all[static_cast<std::size_t>(j)] = sums;
+    }
+  };
+  data.shards.in_turn(all, [&] {
+    each([](CoordinateSums& sums, double number) {
+      sums.least = std::min(sums.least, number);
+      sums.most = std::max(sums.most, number);
+    });
+  });
+  for (CoordinateSums& sums : all) sums.unit = sums.largest() > 0 ? sums.largest() : 1;
+  data.shards.in_turn(all, [&] {
+    each([](CoordinateSums& sums, double number) { sums.mean += (number / sums.unit - sums.mean) / ++sums.count; });
+  });
+  data.shards.in_turn(all, [&] {
+    each([](CoordinateSums& sums, double number) {
+      const double from_mean = number / sums.unit - sums.mean;
+      sums.squares += from_mean * from_mean;
+    });
+  });
+  return all;
+}
+
 /// Throws std::invalid_argument where T cannot tell the samples of a coordinate apart: below a hundred steps of
 /// rounding in a standard deviation.
 template <class T>
-DataScale data_scale(const MatrixView<T>& X) {
-  const Index d = X.rows(), N = X.cols();
+DataScale data_scale(const ranks::RankedData<T>& data) {
+  const Index d = data.rows(), N = data.cols();
   DataScale scale{Eigen::VectorXd::Zero(d), Eigen::VectorXd::Zero(d), {}};
-  const auto number = [&](Index j, Index n) { return static_cast<double>(X.data()[n * X.outerStride() + j]); };
+  const std::vector<CoordinateSums> sums = coordinate_sums<T>(data);
   double other = 0;
-  for (Index j = 0; j < d; ++j) {
-    double mean = 0, largest = 0, least = number(j, 0), most = least;
-    for (Index n = 0; n < N; ++n) {
-      least = std::min(least, number(j, n));
-      most = std::max(most, number(j, n));
-    }
-    largest = std::max(std::abs(least), std::abs(most));
-    const double unit = largest > 0 ? largest : 1;  // squares of 1e300, and of 1e-300
-    for (Index n = 0; n < N; ++n) mean += (number(j, n) / unit - mean) / static_cast<double>(n + 1);
-    double squares = 0;
-    for (Index n = 0; n < N; ++n) {
-      const double from_mean = number(j, n) / unit - mean;
-      squares += from_mean * from_mean;
-    }
+  const auto look_at = [&](Index j) {
+    const auto& [least, most, unit, count, mean, squares] = sums[static_cast<std::size_t>(j)];
+    const double largest = sums[static_cast<std::size_t>(j)].largest();
     scale.mean[j] = mean * unit;
     const double deviation = std::sqrt(squares / static_cast<double>(N)) * unit,
                  epsilon = std::numeric_limits<T>::epsilon();
     if (most - least <= 2 * epsilon * largest) {
       scale.constant.push_back(j);
       scale.deviation[j] = 0;
-      continue;
+      return;
     }
     scale.deviation[j] = deviation;
     other = std::max(other, deviation);
@@ -89,11 +120,18 @@ DataScale data_scale(const MatrixView<T>& X) {
                      std::numeric_limits<T>::digits < 30 ? "float" : "double", " resolves no more than ",
                      epsilon * std::abs(scale.mean[j]), " there: subtract a number near the mean first",
                      std::numeric_limits<T>::digits < 30 ? ", or give the data in double" : ""});
-  }
+  };
+  ranks::agree(data.shards.communicator(), [&] {
+    for (Index j = 0; j < d; ++j) look_at(j);
+  });
   scale.degenerate = !scale.constant.empty();
   for (const Index j : scale.constant)
     scale.deviation[j] = scale.mean[j] != 0 ? std::abs(scale.mean[j]) : other > 0 ? other : 1;
   return scale;
+}
+template <class T>
+DataScale data_scale(const MatrixView<T>& X) {
+  return data_scale<T>(ranks::RankedData<T>{X, ranks::Shards()});
 }
 
 }  // namespace scorematch::fitting

@@ -93,6 +93,9 @@ inline detail::SharpEdge lower_edge(const std::vector<double>& x) {
   return best;
 }
 
+/// Every how many samples one is looked at: fewer than 40000 of them, of which all are.
+inline Index edge_stride(Index samples) { return std::max<Index>(1, samples / 20000); }
+
 }  // namespace fitting
 
 namespace detail {
@@ -110,7 +113,7 @@ template <class Derived>
 std::vector<SharpEdge> sharp_edges(const Eigen::MatrixBase<Derived>& X) {
   constexpr double sure = 10;
   std::vector<SharpEdge> edges;
-  const Index N = X.cols(), stride = std::max<Index>(1, N / 20000);
+  const Index N = X.cols(), stride = fitting::edge_stride(N);
   if (N < 80) return edges;
   std::vector<double> x, mirrored;
   for (Index row = 0; row < X.rows(); ++row) {

@@ -21,6 +21,8 @@
 #include "scorematch/loss/second_order.hpp"
 #include "scorematch/model/parameter_names.hpp"
 #include "scorematch/progress.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/shards.hpp"
 
 namespace scorematch {
 
@@ -54,6 +56,9 @@ struct FitOptions {
   Index check_every =
       0;  ///< evaluations between two checks; 0: each lower loss for lbfgs, each pass over the data for adam
   Index patience = 10;  ///< checks without improvement until the fit ends, ≥ 1
+  /// Ranks that fit together, of which each gives its own columns of the data and of held_out (d × 0 for none); all get
+  /// the same result, that of one process with all columns, bit for bit. progress is rank 0's. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -64,7 +69,7 @@ struct FitOptions {
     extend::require_positive(learning_rate, "FitOptions: learning_rate");
     extend::require_at_least(check_every, 0, "FitOptions: check_every");
     extend::require_at_least(patience, 1, "FitOptions: patience");
-    extend::require(held_out.cols() > 0 || held_out.rows() == 0,
+    extend::require(held_out.cols() > 0 || held_out.rows() == 0 || !communicator.alone(),
                     {"FitOptions: held_out has no columns; at least one sample is needed (or leave it empty, 0 × 0)"});
   }
 };
@@ -85,6 +90,7 @@ struct [[nodiscard]] Fit {
   /// size, each coordinate in units of the data's deviation: no units.
   double decrement = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::string> warnings = {};  ///< what in the data or the model makes the fit doubtful, a sentence each
+  Communication communication = {};        ///< of this rank, with the others
 
   /// A line: how it ended and the loss with its standard error; then a line for each warning.
   std::string text() const {
@@ -371,7 +377,8 @@ inline void require_no_held_out(const FitOptions& options, const char* method) {
 /// A model and an objective as a fit needs them, whatever their types are: losses as functions of θ.
 template <class T>
 struct FitProblem {
-  using LossOn = std::function<objective::LossFunction<T>(const MatrixView<T>& data)>;
+  /// of this rank's data, and who has which
+  using LossOn = std::function<objective::LossFunction<T>(const MatrixView<T>& data, const ranks::Shards& shards)>;
 
   Eigen::VectorXd start = {};
   ScoreField score = {};
@@ -382,34 +389,40 @@ struct FitProblem {
   LossOn by_control_variate = {};  ///< the same with its noise taken out; empty where it cannot be, or is already
   LossOn by_control_variate_with_new_noise = {};
   /// The same with each coordinate in units of its own; empty where the objective has no such form.
-  std::function<objective::LossFunction<T>(const MatrixView<T>& data, const Eigen::VectorXd& deviations)> in_units = {};
+  std::function<objective::LossFunction<T>(const MatrixView<T>& data, const ranks::Shards& shards,
+                                           const Eigen::VectorXd& deviations)>
+      in_units = {};
 };
 
 /// Model and objective must outlive what is returned.
 template <class T, class M, class O>
 FitProblem<T> fit_problem(const M& model, const O& objective) {
   using View = const MatrixView<T>&;
-  FitProblem<T> problem{.start = model.parameters(),
-                        .score = score_field(model),
-                        .names = [&] { return parameter_names(model); },
-                        .deterministic = objective.deterministic(),
-                        .loss = [&](View data) { return objective::loss_function<T>(model, objective, data); }};
+  using Shards = const ranks::Shards&;
+  FitProblem<T> problem{
+      .start = model.parameters(),
+      .score = score_field(model),
+      .names = [&] { return parameter_names(model); },
+      .deterministic = objective.deterministic(),
+      .loss = [&](View data, Shards shards) { return objective::loss_function<T>(model, objective, data, shards); }};
   if constexpr (requires { objective.with_new_noise(); })
-    problem.with_new_noise = [&](View data) {
-      return objective::loss_function<T>(model, objective.with_new_noise(), data);
+    problem.with_new_noise = [&](View data, Shards shards) {
+      return objective::loss_function<T>(model, objective.with_new_noise(), data, shards);
     };
   if constexpr (requires { objective.control_variate; })
     if (!objective.control_variate) {
       O steady = objective;
       steady.control_variate = true;
-      problem.by_control_variate = [&, steady](View data) { return objective::loss_function<T>(model, steady, data); };
-      problem.by_control_variate_with_new_noise = [&, steady](View data) {
-        return objective::loss_function<T>(model, steady.with_new_noise(), data);
+      problem.by_control_variate = [&, steady](View data, Shards shards) {
+        return objective::loss_function<T>(model, steady, data, shards);
+      };
+      problem.by_control_variate_with_new_noise = [&, steady](View data, Shards shards) {
+        return objective::loss_function<T>(model, steady.with_new_noise(), data, shards);
       };
     }
   if constexpr (requires(const Eigen::VectorXd& deviations) { objective.in_units(deviations); })
-    problem.in_units = [&](View data, const Eigen::VectorXd& deviations) {
-      return objective::loss_function<T>(model, objective.in_units(deviations), data);
+    problem.in_units = [&](View data, Shards shards, const Eigen::VectorXd& deviations) {
+      return objective::loss_function<T>(model, objective.in_units(deviations), data, shards);
     };
   return problem;
 }
@@ -419,7 +432,11 @@ template <class T>
 class FitSearch {
  public:
   FitSearch(const FitProblem<T>& problem, MatrixView<T> data, const FitOptions& options)
-      : problem_(problem), options_(options), data_(data), function_(problem.loss(data)) {}
+      : problem_(problem),
+        options_(options),
+        data_(data),
+        shards_(options.communicator, data.cols()),
+        function_(problem.loss(data, shards_)) {}
 
   Eigen::VectorXd theta;  ///< the answer
   Loss loss;              ///< there
@@ -428,9 +445,12 @@ class FitSearch {
 
   FitRun run() {
     lbfgs_ = options_.method == FitMethod::lbfgs || (options_.method == FitMethod::automatic && problem_.deterministic);
-    require_used(options_, lbfgs_, lbfgs_ ? "the method lbfgs" : "the method adam");
-    if (options_.held_out.cols() == 0) require_no_held_out(options_, "this fit");
-    scale_ = inspect_data<T>(data_, warnings);
+    watches_ = ranks::any(options_.communicator, options_.held_out.cols() > 0);
+    ranks::agree(options_.communicator, [&] {
+      require_used(options_, lbfgs_, lbfgs_ ? "the method lbfgs" : "the method adam");
+      if (!watches_) require_no_held_out(options_, "this fit");
+    });
+    scale_ = inspect_data<T>(all_data(), warnings);
     choose_start();
     watch_held_out();
     function_.bind(theta);
@@ -452,12 +472,14 @@ class FitSearch {
   }
 
  private:
+  ranks::RankedData<T> all_data() const { return {data_, shards_}; }
+
   // The model's own θ or, where its loss is lower, that carried over to the data.
   void choose_start() {
     theta = problem_.start;
     if (!options_.carry_start) return;
     Eigen::VectorXd carried = theta;
-    if (!carry_start<T>(problem_.score, scale_, data_, carried)) return;
+    if (!carry_start<T>(problem_.score, scale_, all_data(), carried)) return;
     Loss own, there;
     function_.bind(theta);
     function_.evaluate({}, false, own);
@@ -467,10 +489,14 @@ class FitSearch {
   }
 
   void watch_held_out() {
-    if (options_.held_out.cols() == 0) return;
+    if (!watches_) return;
     held_out_data_ = options_.held_out.template cast<T>();
-    extend::require_samples<T>(held_out_data_, data_.rows(), "FitOptions: held_out");
-    on_held_out_ = std::make_unique<objective::LossFunction<T>>(problem_.loss(held_out_data_));
+    if (!shards_.alone() && held_out_data_.cols() == 0) held_out_data_.resize(data_.rows(), 0);
+    held_out_shards_ = ranks::Shards(options_.communicator, held_out_data_.cols());
+    ranks::agree(options_.communicator, [&] {
+      extend::require_samples<T>(held_out_data_, held_out_shards_, data_.rows(), "FitOptions: held_out");
+    });
+    on_held_out_ = std::make_unique<objective::LossFunction<T>>(problem_.loss(held_out_data_, held_out_shards_));
     held_out_ = watch(*on_held_out_, {}, options_.patience);
   }
 
@@ -480,9 +506,8 @@ class FitSearch {
     FitRun run;
     Search how = search();
     how.natural = scale_.score_square();
-    if (problem_.in_units && (scale_.is_uneven() || scale_.degenerate) && held_out_data_.cols() == 0 &&
-        data_.rows() <= most_in_units) {
-      auto in_units = problem_.in_units(data_, scale_.deviation);
+    if (problem_.in_units && (scale_.is_uneven() || scale_.degenerate) && !watches_ && data_.rows() <= most_in_units) {
+      auto in_units = problem_.in_units(data_, shards_, scale_.deviation);
       run = begin_in_units(on_all_data(in_units), metric_of(in_units, scale_.deviation, true),
                            scale_.implicit_floor_in_units(), on_all_data(function_), options_, how, theta);
     }
@@ -520,13 +545,13 @@ class FitSearch {
   }
 
   double noise_at(const typename FitProblem<T>::LossOn& with_new_noise, const Eigen::VectorXd& at) {
-    auto afresh = with_new_noise(data_);
+    auto afresh = with_new_noise(data_, shards_);
     return noise_of_optimum(loss_at(afresh), metric_, at);
   }
 
   // Whether it succeeded.
   bool fit_by_control_variate(FitRun& run) {
-    auto steady = problem_.by_control_variate(data_);
+    auto steady = problem_.by_control_variate(data_, shards_);
     FitRun by_variate = run;
     by_variate.lost.clear();
     Eigen::VectorXd at = start_;
@@ -545,7 +570,7 @@ class FitSearch {
   // A number of θ that has no effect, but had one where the model itself starts, lost it on the way.
   void tell_lost_from_idle(FitRun& run) {
     if (run.idle.empty()) return;
-    const std::vector<char> moves = numbers_with_effect<T>(problem_.score, scale_, data_, problem_.start);
+    const std::vector<char> moves = numbers_with_effect<T>(problem_.score, scale_, all_data(), problem_.start);
     std::erase_if(run.idle, [&](Index i) {
       const bool lost = !moves.empty() && moves[static_cast<std::size_t>(i)] != 0;
       if (lost) run.lost.push_back(i);
@@ -579,7 +604,9 @@ class FitSearch {
   const FitProblem<T>& problem_;
   const FitOptions& options_;
   MatrixView<T> data_;
+  ranks::Shards shards_, held_out_shards_;
   objective::LossFunction<T> function_;
+  bool watches_ = false;  ///< held-out data, on any rank
   Matrix<T> held_out_data_;
   std::unique_ptr<objective::LossFunction<T>> on_held_out_;
   HeldOut held_out_;
@@ -589,6 +616,25 @@ class FitSearch {
   double floor_ = 0;
   bool lbfgs_ = true;
 };
+
+/// In what the ranks of a fit must agree.
+template <class T>
+std::vector<ranks::Common> common_facts(const FitOptions& options, const Eigen::VectorXd& start, Index rows) {
+  using scorematch::detail::text;
+  return {{"the rows of the data", text(rows)},
+          {"the data's arithmetic", sizeof(T) == 4 ? "float" : "double"},
+          {"theta", ranks::digest_of(start)},
+          {"FitOptions: method", text(static_cast<int>(options.method))},
+          {"FitOptions: iterations", text(options.iterations)},
+          {"FitOptions: tolerance", text(options.tolerance)},
+          {"FitOptions: memory", text(options.memory)},
+          {"FitOptions: batch", text(options.batch)},
+          {"FitOptions: learning_rate", text(options.learning_rate)},
+          {"FitOptions: seed", text(options.seed)},
+          {"FitOptions: carry_start", options.carry_start ? "true" : "false"},
+          {"FitOptions: check_every", text(options.check_every)},
+          {"FitOptions: patience", text(options.patience)}};
+}
 
 /// The result of a fit, without its model.
 struct FitOutcome {
@@ -601,16 +647,31 @@ struct FitOutcome {
 
 template <class T>
 FitOutcome search(const FitProblem<T>& problem, MatrixView<T> data, const FitOptions& options) {
-  FitSearch<T> search(problem, data, options);
-  FitRun run = search.run();
-  return {std::move(run), std::move(search.theta), std::move(search.loss), search.held_out_loss,
-          std::move(search.warnings)};
+  const auto found_by = [&](const FitOptions& how) -> FitOutcome {
+    FitSearch<T> search(problem, data, how);
+    FitRun run = search.run();
+    return {std::move(run), std::move(search.theta), std::move(search.loss), search.held_out_loss,
+            std::move(search.warnings)};
+  };
+  const Communicator& communicator = options.communicator;
+  if (communicator.alone()) return found_by(options);
+  FitOutcome outcome;
+  ranks::on_ranks(communicator, [&] {
+    ranks::agree(communicator, [&] { options.validate(); });
+    ranks::require_same(communicator, common_facts<T>(options, problem.start, data.rows()));
+    FitOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    outcome = found_by(shared);
+  });
+  return outcome;
 }
 
 template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const FitOptions& options, Fit<M>& result) {
-  options.validate();
+  if (options.communicator.alone()) options.validate();
+  const Communication before = options.communicator.communication();
   FitOutcome outcome = search<T>(fit_problem<T>(result.model, objective), data, options);
+  result.communication = options.communicator.communication().since(before);
   result.model.set_parameters(outcome.theta);
   result.loss = std::move(outcome.loss);
   result.held_out_loss = outcome.held_out_loss;

@@ -91,7 +91,8 @@ struct MinibatchPlan {
   LearningRate learning_rate = {};
   double clip = 0, average = 0;      ///< as in AdamPlan
   std::uint64_t seed = 0;            ///< of the minibatches' order, and of which labels are dropped
-  std::span<const int> labels = {};  ///< of all samples, or none
+  std::span<const int> labels = {};  ///< of the samples first_own … that this process has, or none
+  Index first_own = 0;               ///< 0 where it has all
   double label_dropout = 0;          ///< probability that one use of a label is replaced by −1
   Index check_every = 0;             ///< steps between two checks of held-out data; 0: a pass
   double floor = -std::numeric_limits<double>::infinity();  ///< a loss below is a divergence
@@ -225,7 +226,9 @@ class MinibatchLoop final : Descent {
     extend::fill_uniforms<double>({plan_.seed, extend::Purpose::label_dropout}, ids_.data(), count,
                                   static_cast<std::uint64_t>(i), 1, uniform_.data(), count);
     for (std::size_t k = 0; k < columns.size(); ++k) {
-      const std::size_t column = static_cast<std::size_t>(columns[k]);
+      const Index own = columns[k] - plan_.first_own;
+      if (own < 0 || own >= static_cast<Index>(labels_.size())) continue;  // another rank's
+      const std::size_t column = static_cast<std::size_t>(own);
       labels_[column] = uniform_[k] < plan_.label_dropout ? -1 : plan_.labels[column];
     }
     return labels_;

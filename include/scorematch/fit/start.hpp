@@ -266,20 +266,22 @@ class CarriedStart {
 
 /// Some columns of the data in the units of `scale`, a row each.
 template <class T>
-Eigen::MatrixXd in_scale(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X) {
+Eigen::MatrixXd in_scale(const ScoreField& field, const DataScale& scale, const ranks::RankedData<T>& X) {
   const Index d = X.rows(), N = X.cols();
   // at least twice as many numbers as parameters
   const Index B = std::clamp<Index>((2 * field.parameters / d + 15) / 16 * 16, 64, 512);
+  std::vector<Index> some;
+  for (Index b = 0; b < B; ++b) some.push_back(N > B ? b * N / B : b % N);
+  const Matrix<T> columns = X.columns(some);
   Eigen::MatrixXd U(B, d);
   for (Index b = 0; b < B; ++b)
-    for (Index j = 0; j < d; ++j)
-      U(b, j) = (static_cast<double>(X(j, N > B ? b * N / B : b % N)) - scale.mean[j]) / scale.deviation[j];
+    for (Index j = 0; j < d; ++j) U(b, j) = (static_cast<double>(columns(j, b)) - scale.mean[j]) / scale.deviation[j];
   return U;
 }
 
 /// Which numbers of θ move the score of such data; empty where that cannot be told.
 template <class T>
-std::vector<char> numbers_with_effect(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X,
+std::vector<char> numbers_with_effect(const ScoreField& field, const DataScale& scale, const ranks::RankedData<T>& X,
                                       const Eigen::VectorXd& theta) {
   if (!field.rows) return {};
   std::vector<char> moves(static_cast<std::size_t>(theta.size()), 0);
@@ -293,7 +295,8 @@ std::vector<char> numbers_with_effect(const ScoreField& field, const DataScale& 
 /// Carries `theta`, a start for data of mean 0 and deviation 1, over to data of this scale; of the data some columns
 /// show where. False, θ as it was, where there is nothing to carry or no way.
 template <class T>
-bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X, Eigen::VectorXd& theta) {
+bool carry_start(const ScoreField& field, const DataScale& scale, const ranks::RankedData<T>& X,
+                 Eigen::VectorXd& theta) {
   constexpr Index most_parameters = 500;
   if (!field.values || field.parameters == 0 || field.parameters > most_parameters || scale.is_standard()) return false;
   const Eigen::MatrixXd U = in_scale<T>(field, scale, X);
@@ -303,6 +306,10 @@ bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixVi
     if (!std::isfinite(carried[i])) return false;
   theta = carried;
   return true;
+}
+template <class T>
+bool carry_start(const ScoreField& field, const DataScale& scale, const MatrixView<T>& X, Eigen::VectorXd& theta) {
+  return carry_start<T>(field, scale, ranks::RankedData<T>{X, ranks::Shards()}, theta);
 }
 
 }  // namespace scorematch::fitting

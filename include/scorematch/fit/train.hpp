@@ -20,6 +20,8 @@
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/loss/loss.hpp"
 #include "scorematch/progress.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/shards.hpp"
 
 namespace scorematch {
 
@@ -65,6 +67,11 @@ struct TrainOptions {
   ProgressCallback progress =
       {};  ///< progress_line(), or your own; returning false stops, and the checkpoint is written
 
+  /// Ranks that train together, of which each gives its own columns of the data and of held_out (d × 0 for none) with
+  /// their labels; all get the same result, that of one process with all columns, bit for bit. Rank 0 alone reads and
+  /// writes the checkpoint, which any number of ranks goes on from, and calls progress. Default: one process.
+  Communicator communicator = {};
+
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     extend::require_at_least(steps, 1, "TrainOptions: steps");
@@ -75,9 +82,10 @@ struct TrainOptions {
     extend::require(average >= 0 && average < 1, {"TrainOptions: average is ", average, "; it must be in [0, 1)"});
     extend::require(label_dropout >= 0 && label_dropout <= 1,
                     {"TrainOptions: label_dropout is ", label_dropout, "; it must be in [0, 1]"});
-    extend::require(label_dropout == 0 || !labels.empty(),
+    const bool alone = communicator.alone();  // a rank may have no data
+    extend::require(label_dropout == 0 || !labels.empty() || !alone,
                     {"TrainOptions: label_dropout is ", label_dropout, ", but there are no labels to be dropped"});
-    extend::require(held_out_labels.empty() || (held_out.columns.cols() > 0 && !labels.empty()),
+    extend::require(held_out_labels.empty() || (held_out.columns.cols() > 0 && (!labels.empty() || !alone)),
                     {"TrainOptions: held_out_labels are given without ", labels.empty() ? "labels" : "held_out"});
     extend::require(
         held_out.columns.cols() == 0 || labels.empty() || !held_out_labels.empty(),
@@ -86,7 +94,7 @@ struct TrainOptions {
     extend::require_at_least(patience, 1, "TrainOptions: patience");
     extend::require(checkpoint_every >= 0,
                     {"TrainOptions: checkpoint_every is ", checkpoint_every, "; it must be at least 0"});
-    extend::require(held_out.columns.cols() > 0 || held_out.columns.rows() == 0,
+    extend::require(held_out.columns.cols() > 0 || held_out.columns.rows() == 0 || !alone,
                     {"TrainOptions: held_out has no columns; at least one sample is needed (or leave it empty)"});
   }
 };
@@ -107,6 +115,7 @@ struct [[nodiscard]] Training {
   /// Why the last attempt to write the checkpoint failed (a full disk, say); empty where it did not. A training goes on
   /// without, and tries again.
   std::string checkpoint_error = {};
+  Communication communication = {};  ///< of this rank, with the others
 
   /// A line: how it ended, the loss with its standard error and that of held-out data; then what the checkpoint lacks.
   std::string text() const {
@@ -124,14 +133,41 @@ namespace fitting {
 /// Writes a training's checkpoints now and then.
 class CheckpointKeeper {
  public:
-  CheckpointKeeper(const std::string& path, double every, Checkpoint head) : file_(path), every_(every), head_(head) {}
+  CheckpointKeeper(const TrainOptions& options, Checkpoint head)
+      : file_(options.checkpoint), every_(options.checkpoint_every), head_(head), ranks_(options.communicator) {}
 
   const std::string& error() const { return error_; }
   const CheckpointFile& file() const { return file_; }
 
-  /// Makes `state` that of the file. Throws what CheckpointFile::read does, and std::invalid_argument where the file is
-  /// of another training.
+  bool exists() const {
+    bool found = ranks_.first() && file_.exists();
+    ranks::broadcast(ranks_, 0, found);
+    return found;
+  }
+
+  /// Makes `state` that of the file, which rank 0 reads. Throws what CheckpointFile::read does, and
+  /// std::invalid_argument where the file is of another training.
   void restore(const MinibatchPlan& plan, MinibatchState& state) {
+    ranks::agree(ranks_, [&] {
+      if (ranks_.first()) read(plan, state);
+    });
+    if (ranks_.alone()) return;
+    std::string bytes;
+    ByteWriter out(bytes);
+    if (ranks_.first()) visit_state(out, state);
+    ranks::broadcast(ranks_, 0, bytes);
+    ByteReader in(file_.path(), bytes);
+    if (!ranks_.first()) visit_state(in, state);
+    ranks::broadcast(ranks_, 0, restored_loss_);
+    ranks::broadcast(ranks_, 0, restored_spread_);
+  }
+
+  void remove_left_overs() const {
+    if (ranks_.first()) file_.remove_left_overs();
+  }
+
+ private:
+  void read(const MinibatchPlan& plan, MinibatchState& state) {
     Checkpoint found;
     file_.read(found, state);
     const std::string& path = file_.path();
@@ -146,40 +182,50 @@ class CheckpointKeeper {
     restored_spread_ = found.next_spread;
   }
 
+ public:
   /// Throws std::invalid_argument unless the next minibatch's loss is what it was when the file was written, to
   /// rounding.
   void require_same_loss(MinibatchLoop& loop, const MinibatchState& state, double tolerance) {
     loop.evaluate(state.adam.step, false, next_);
     const double difference = std::abs(next_.value - restored_loss_);
-    extend::require(difference <= tolerance * (std::abs(restored_loss_) + restored_spread_) ||
-                        (!std::isfinite(next_.value) && !std::isfinite(restored_loss_)),
-                    {"'", file_.path(), "' is a checkpoint of another training: the loss of its next minibatch was ",
-                     restored_loss_, " when it was written and is ", next_.value,
-                     " here, so the objective, its options or the model's formula differ"});
+    ranks::agree(ranks_, [&] {
+      extend::require(difference <= tolerance * (std::abs(restored_loss_) + restored_spread_) ||
+                          (!std::isfinite(next_.value) && !std::isfinite(restored_loss_)),
+                      {"'", file_.path(), "' is a checkpoint of another training: the loss of its next minibatch was ",
+                       restored_loss_, " when it was written and is ", next_.value,
+                       " here, so the objective, its options or the model's formula differ"});
+    });
   }
 
   void pack(MinibatchLoop& loop, MinibatchState& state) {
     loop.evaluate(state.adam.step, false, next_);
     head_.next_loss = next_.value;
     head_.next_spread = next_.standard_error * std::sqrt(static_cast<double>(next_.samples));
-    file_.pack(head_, state);
+    if (ranks_.first()) file_.pack(head_, state);
   }
 
-  void write_packed(const Eigen::VectorXd& answer) { file_.write(answer); }
+  void write_packed(const Eigen::VectorXd& answer) {
+    ranks::agree(ranks_, [&] {
+      if (ranks_.first()) file_.write(answer);
+    });
+  }
 
   /// The same where a failure is no end: it is kept in `error`.
   void try_write_packed(const Eigen::VectorXd& answer) {
     error_.clear();
     try {
-      file_.write(answer);
+      if (ranks_.first()) file_.write(answer);
     } catch (const std::runtime_error& failure) {
       error_ = failure.what();
     }
+    if (!ranks_.alone()) ranks::broadcast(ranks_, 0, error_);
   }
 
   /// Writes where it is time to. A warning, or "".
   const std::string& after_step(double seconds, MinibatchLoop& loop, MinibatchState& state) {
-    if (seconds - written_at_ < every_) return error_;
+    bool due = seconds - written_at_ >= every_;
+    ranks::broadcast(ranks_, 0, due);  // rank 0's clock
+    if (!due) return error_;
     written_at_ = seconds;
     pack(loop, state);
     try_write_packed({});
@@ -190,6 +236,7 @@ class CheckpointKeeper {
   CheckpointFile file_;
   double every_, written_at_ = 0;
   Checkpoint head_;
+  Communicator ranks_;
   Loss next_;
   double restored_loss_ = 0, restored_spread_ = 0;
   std::string error_;
@@ -213,8 +260,8 @@ inline void run_training(const TrainOptions& options, TrainingRun& run) {
   std::unique_ptr<CheckpointKeeper> keeper;
   bool restored = false;
   if (!options.checkpoint.empty()) {
-    keeper = std::make_unique<CheckpointKeeper>(options.checkpoint, options.checkpoint_every, run.head);
-    restored = keeper->file().exists();
+    keeper = std::make_unique<CheckpointKeeper>(options, run.head);
+    restored = keeper->exists();
     if (restored) keeper->restore(run.plan, run.state);
   }
   MinibatchState& state = run.state;
@@ -222,7 +269,7 @@ inline void run_training(const TrainOptions& options, TrainingRun& run) {
   MinibatchLoop loop(run.plan, run.loss_at, state);
   if (keeper) {
     if (restored) keeper->require_same_loss(loop, state, run.same_loss);
-    keeper->file().remove_left_overs();
+    keeper->remove_left_overs();
     if (!restored) {  // now, so that a path that cannot be written is known before hours have passed
       keeper->pack(loop, state);
       keeper->write_packed({});
@@ -258,25 +305,28 @@ std::string exact_text(T number) {
 }
 
 template <class T>
-std::string described(const MatrixView<T>& X) {
+std::string described(const ranks::RankedData<T>& X) {
   if (X.cols() == 0) return "none";
-  Digest digest;
-  digest.add_columns<T>(X);
+  std::vector<Digest> digests(1);  // of all columns in their order
+  X.shards.in_turn(digests, [&] { digests.front().add_columns<T>(X.own); });
+  const Digest& digest = digests.front();
   return detail::text(X.rows(), " × ", X.cols(), std::is_same_v<T, float> ? " in float" : " in double", " with digest ",
                       digest.text());
 }
 
-inline std::string described(const std::vector<int>& labels) {
-  if (labels.empty()) return "none";
-  Digest digest;
-  for (const int label : labels) digest.add(static_cast<std::uint64_t>(label));
-  return detail::text(labels.size(), " with digest ", digest.text());
+inline std::string described(const std::vector<int>& labels, const ranks::Shards& shards) {
+  if (!ranks::any(shards.communicator(), !labels.empty())) return "none";
+  std::vector<Digest> digests(1);
+  shards.in_turn(digests, [&] {
+    for (const int label : labels) digests.front().add(static_cast<std::uint64_t>(label));
+  });
+  return detail::text(shards.total(static_cast<Index>(labels.size())), " with digest ", digests.front().text());
 }
 
 /// Facts in which a training that goes on must agree, as far as options and data tell.
 template <class T>
-std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& plan, const MatrixView<T>& data,
-                           const MatrixView<T>& held_out, const std::string& loss_terms) {
+std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& plan, const ranks::RankedData<T>& data,
+                           const ranks::RankedData<T>& held_out, const std::string& loss_terms) {
   const LearningRate& rate = options.learning_rate;
   std::vector<Fact> facts = {
       {"the data", described<T>(data)},
@@ -289,9 +339,9 @@ std::vector<Fact> facts_of(const TrainOptions& options, const MinibatchPlan& pla
       {"average", exact_text(options.average)},
       {"held_out", described<T>(held_out)},
       {"check_every", exact_text(options.check_every)},
-      {"labels", described(options.labels)},
+      {"labels", described(options.labels, data.shards)},
       {"label_dropout", exact_text(options.label_dropout)},
-      {"held_out_labels", described(options.held_out_labels)},
+      {"held_out_labels", described(options.held_out_labels, held_out.shards)},
       {"the objective's list of terms", loss_terms},
   };
   if (rate.decay == Decay::cosine) {
@@ -306,7 +356,8 @@ template <class T>
 struct TrainingProblem {
   Eigen::VectorXd start = {};
   Index classes = 0;
-  std::function<objective::LossFunction<T>(const MatrixView<T>& data)> loss = {};
+  /// of this rank's data, and who has which
+  std::function<objective::LossFunction<T>(const MatrixView<T>& data, const ranks::Shards& shards)> loss = {};
   std::function<std::vector<Shape>()> shapes = {};  ///< of the parameters
 };
 
@@ -316,40 +367,79 @@ struct TrainingOutcome {
   Loss loss = {};
 };
 
+/// A training's data, held-out data and losses.
 template <class T>
-TrainingOutcome train(const TrainingProblem<T>& problem, MatrixView<T> data, const TrainOptions& options) {
-  auto function = problem.loss(data);
-  extend::require_labels(options.labels, data.cols(), problem.classes, "TrainOptions: labels");
-  const Matrix<T> held_out = options.held_out.columns.template cast<T>();
-  std::unique_ptr<objective::LossFunction<T>> on_held_out;
-  if (held_out.cols() > 0) {
-    extend::require_samples<T>(held_out, data.rows(), "TrainOptions: held_out");
-    extend::require_labels(options.held_out_labels, held_out.cols(), problem.classes, "TrainOptions: held_out_labels");
-    on_held_out = std::make_unique<objective::LossFunction<T>>(problem.loss(held_out));
+struct TrainingData {
+  TrainingData(const TrainingProblem<T>& problem, MatrixView<T> own, const TrainOptions& options)
+      : data(own),
+        shards(options.communicator, own.cols()),
+        function(problem.loss(data, shards)),
+        held_out(options.held_out.columns.template cast<T>()) {
+    const Communicator& communicator = options.communicator;
+    const bool labelled = ranks::any(communicator, !options.labels.empty()),
+               watches = ranks::any(communicator, held_out.cols() > 0);
+    if (!communicator.alone() && held_out.cols() == 0) held_out.resize(data.rows(), 0);
+    held_out_shards = ranks::Shards(communicator, held_out.cols());
+    ranks::agree(communicator, [&] {
+      const bool has_labels = labelled && data.cols() > 0;
+      extend::require(!has_labels || !options.labels.empty(),
+                      {"TrainOptions: labels are missing on this rank, as others give them"});
+      extend::require_labels(options.labels, data.cols(), problem.classes, "TrainOptions: labels");
+      extend::require(!has_labels || held_out.cols() == 0 || !options.held_out_labels.empty(),
+                      {"TrainOptions: held_out_labels are missing, as labels are given"});
+      if (!watches) return;
+      extend::require_samples<T>(held_out, held_out_shards, data.rows(), "TrainOptions: held_out");
+      extend::require_labels(options.held_out_labels, held_out.cols(), problem.classes,
+                             "TrainOptions: held_out_labels");
+    });
+    function.set_labelled(labelled);
+    if (!watches) return;
+    on_held_out = std::make_unique<objective::LossFunction<T>>(problem.loss(held_out, held_out_shards));
+    on_held_out->set_labelled(labelled);
   }
+
+  ranks::RankedData<T> all() const { return {data, shards}; }
+  std::string terms() const {
+    std::string names;
+    for (const std::string& name : function.objective().term_names()) names += (names.empty() ? "" : ", ") + name;
+    return names;
+  }
+
+  MatrixView<T> data;
+  ranks::Shards shards, held_out_shards;
+  objective::LossFunction<T> function;
+  Matrix<T> held_out;
+  std::unique_ptr<objective::LossFunction<T>> on_held_out = {};
+};
+
+template <class T>
+TrainingOutcome train_together(const TrainingProblem<T>& problem, MatrixView<T> data, const TrainOptions& options) {
+  TrainingData<T> on(problem, data, options);
+  const Index samples = on.function.samples();
   TrainingOutcome outcome{.run = {.plan = {.task = "train",
-                                           .samples = function.samples(),
-                                           .batch = std::min(options.batch, function.samples()),
+                                           .samples = samples,
+                                           .batch = std::min(options.batch, samples),
                                            .steps = options.steps,
                                            .learning_rate = options.learning_rate,
                                            .clip = options.clip,
                                            .average = options.average,
                                            .seed = options.seed,
                                            .labels = options.labels,
+                                           .first_own = on.shards.first(),
                                            .label_dropout = options.label_dropout,
                                            .check_every = options.check_every,
-                                           .floor = data_scale<T>(data).loss_floor(),
+                                           .floor = data_scale<T>(on.all()).loss_floor(),
                                            .progress = options.progress},
                                   .state = {.theta = problem.start},
-                                  .loss_at = loss_at(function),
+                                  .loss_at = loss_at(on.function),
                                   .same_loss = std::is_same_v<T, float> ? 1e-3 : 1e-6}};
   TrainingRun& run = outcome.run;
-  if (on_held_out) run.state.held_out = watch(*on_held_out, {.labels = options.held_out_labels}, options.patience);
+  if (on.on_held_out)
+    run.state.held_out = watch(*on.on_held_out, {.labels = options.held_out_labels}, options.patience);
   if (!options.checkpoint.empty()) {
-    std::string terms;
-    for (const std::string& name : function.objective().term_names()) terms += (terms.empty() ? "" : ", ") + name;
+    const MatrixView<T> held_out = on.held_out;
     run.head = {.shapes = problem.shapes(),
-                .facts = facts_of<T>(options, run.plan, data, held_out, terms),
+                .facts = facts_of<T>(options, run.plan, on.all(), {held_out, on.held_out_shards}, on.terms()),
                 .patience = options.patience};
   }
   run_training(options, run);
@@ -359,16 +449,57 @@ TrainingOutcome train(const TrainingProblem<T>& problem, MatrixView<T> data, con
   return outcome;
 }
 
+/// In what the ranks of a training must agree.
+template <class T>
+std::vector<ranks::Common> common_facts(const TrainOptions& options, const Eigen::VectorXd& start, Index rows) {
+  const LearningRate& rate = options.learning_rate;
+  return {{"the rows of the data", exact_text(rows)},
+          {"the data's arithmetic", sizeof(T) == 4 ? "float" : "double"},
+          {"theta", ranks::digest_of(start)},
+          {"TrainOptions: steps", exact_text(options.steps)},
+          {"TrainOptions: batch", exact_text(options.batch)},
+          {"TrainOptions: learning_rate.peak", exact_text(rate.peak)},
+          {"TrainOptions: learning_rate.warm_up", exact_text(rate.warm_up)},
+          {"TrainOptions: learning_rate.final", exact_text(rate.final)},
+          {"TrainOptions: learning_rate.decay", to_string(rate.decay)},
+          {"TrainOptions: clip", exact_text(options.clip)},
+          {"TrainOptions: average", exact_text(options.average)},
+          {"TrainOptions: label_dropout", exact_text(options.label_dropout)},
+          {"TrainOptions: check_every", exact_text(options.check_every)},
+          {"TrainOptions: patience", exact_text(options.patience)},
+          {"TrainOptions: seed", exact_text(options.seed)},
+          {"TrainOptions: checkpoint", options.checkpoint}};
+}
+
+template <class T>
+TrainingOutcome train(const TrainingProblem<T>& problem, MatrixView<T> data, const TrainOptions& options) {
+  const Communicator& communicator = options.communicator;
+  if (communicator.alone()) return train_together<T>(problem, data, options);
+  TrainingOutcome outcome;
+  ranks::on_ranks(communicator, [&] {
+    ranks::agree(communicator, [&] { options.validate(); });
+    ranks::require_same(communicator, common_facts<T>(options, problem.start, data.rows()));
+    TrainOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    outcome = train_together<T>(problem, data, shared);
+  });
+  return outcome;
+}
+
 template <class T, class M, class O>
 void run(const O& objective, MatrixView<T> data, const TrainOptions& options, Training<M>& result) {
-  options.validate();
+  if (options.communicator.alone()) options.validate();
+  const Communication before = options.communicator.communication();
   const M& model = result.model;
-  const TrainingProblem<T> problem{
-      .start = model.parameters(),
-      .classes = extend::classes_of(model),
-      .loss = [&](const MatrixView<T>& samples) { return objective::loss_function<T>(model, objective, samples); },
-      .shapes = [&] { return shapes_of(model); }};
+  const TrainingProblem<T> problem{.start = model.parameters(),
+                                   .classes = extend::classes_of(model),
+                                   .loss =
+                                       [&](const MatrixView<T>& samples, const ranks::Shards& shards) {
+                                         return objective::loss_function<T>(model, objective, samples, shards);
+                                       },
+                                   .shapes = [&] { return shapes_of(model); }};
   TrainingOutcome outcome = train<T>(problem, data, options);
+  result.communication = options.communicator.communication().since(before);
   TrainingRun& run = outcome.run;
   result.status = run.status;
   result.steps = run.state.adam.step;

@@ -16,6 +16,8 @@
 
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -33,6 +35,9 @@ namespace scorematch {
 /// Options of closed_form.
 struct ClosedFormOptions {
   double ridge = 0;  ///< adds ½ ridge ‖θ‖² to the loss; ≥ 0
+  /// Ranks, of which each gives its own columns of the data (d × 0 for none); all get the same result, that of one
+  /// process with all columns, bit for bit. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -79,7 +84,8 @@ struct [[nodiscard]] ClosedFormOutcome {
   double condition = 0;  ///< of what was solved, A + ridge I, its diagonal scaled to 1; ∞ where that is singular
   Eigen::VectorXd remaining_step = {};  ///< from θ to the minimum, as the gradient there has it: rounding
   std::vector<ParameterDirection> null_directions =
-      {};  ///< of A: the loss does not depend on θ along them, or is linear
+      {};                            ///< of A: the loss does not depend on θ along them, or is linear
+  Communication communication = {};  ///< of this rank, with the others
 };
 
 /// J(θ) = ½ θᵀ A θ + bᵀ θ + c, its minimum, and how sure that minimum is.
@@ -125,7 +131,7 @@ class FeatureGram {
   using Gemm = evaluate::Gemm<T>;
 
  public:
-  FeatureGram(const FormulaOf& model, const objective::BoundObjective<T>& objective, MatrixView<T> data)
+  FeatureGram(const FormulaOf& model, const objective::BoundObjective<T>& objective, const ranks::RankedData<T>& data)
       : features_(formula::features_of(model.record)),
         part_(features_),
         objective_(objective),
@@ -153,17 +159,34 @@ class FeatureGram {
     for (Index row = 0; row < p; row += Gemm::panel) size += std::min(Gemm::panel, p - row) * (p - row);
     Eigen::VectorXd total = Eigen::VectorXd::Zero(size);
     evaluate::PerThread<State> states;
-    evaluate::for_each_piece(
-        runs, states, [&](State& state) { state.sums.resize(size); },
-        [&](State& state, Index run) {
-          state.sums.setZero();
-          for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
-            add_block(state, jets, b * block, std::min(block, N - b * block), padded);
-        },
-        [](State&, Index) {}, size,
-        [&](State& state, Index, Index first, Index count) {
-          for (Index i = first; i < first + count; ++i) total[i] += state.sums[i];
-        });
+    const auto prepare = [&](State& state) { state.sums.resize(size); };
+    const auto sum_run = [&](State& state, Index run) {
+      state.sums.setZero();
+      for (Index b = run * per_run; b < std::min(blocks, (run + 1) * per_run); ++b)
+        add_block(state, jets, b * block, std::min(block, N - b * block), padded);
+    };
+    const auto add = [&](const Eigen::VectorXd& sums, Index first, Index count) {
+      for (Index i = first; i < first + count; ++i) total[i] += sums[i];
+    };
+    if (data_.shards.alone()) {
+      evaluate::for_each_piece(
+          runs, states, prepare, sum_run, [](State&, Index) {}, size,
+          [&](State& state, Index, Index first, Index count) { add(state.sums, first, count); });
+    } else {
+      if (!ranks_) ranks_.emplace(data_.shards);
+      ranks_->share_out(data_.own, {}, N, per_run * block, runs, false);
+      ranks_->bring({}, false);
+      const Index first_run = ranks_->part().first_run;
+      std::vector<Eigen::VectorXd> own(static_cast<std::size_t>(ranks_->part().end_run - first_run),
+                                       Eigen::VectorXd::Zero(size));
+      evaluate::for_each_piece(
+          static_cast<Index>(own.size()), states, prepare,
+          [&](State& state, Index k) { sum_run(state, first_run + k); },
+          [&](State& state, Index k) { own[static_cast<std::size_t>(k)].swap(state.sums); });
+      ranks_->add_in_turn(total.data(), size, [&](Index first, Index count) {
+        for (const Eigen::VectorXd& sums : own) add(sums, first, count);
+      });
+    }
     Eigen::MatrixXd A(p, p);
     Index at = 0;
     for (Index row = 0; row < p; row += Gemm::panel)
@@ -180,14 +203,21 @@ class FeatureGram {
     extend::Points<T> points;
     extend::Room notes;
     Eigen::VectorXd sums;
-    Matrix<T> product, masked;
+    Matrix<T> product, masked, in_pieces;
+    std::vector<int> labels_in_pieces;
     evaluate::Buffer<T> room;
   };
 
   Index block_size(evaluate::Jets jets) const { return evaluate::block_size<T>(features_, jets); }
 
   void add_block(State& s, evaluate::Jets jets, Index first, Index count, Index rows) {
-    objective::gather_samples(data_, {}, first, count, rows, draw_, s.samples);
+    if (!ranks_) {
+      objective::gather_samples(data_.own, {}, first, count, rows, draw_, s.samples);
+    } else {
+      const auto source = ranks_->block(first, count, s.in_pieces, s.labels_in_pieces);
+      objective::gather_samples<T>(source.view(data_.rows(), count), {}, 0, count, rows, draw_, s.samples);
+      objective::number_samples<T>({}, first, count, s.samples);
+    }
     objective::prepare_points(objective_, s.samples, s.points, s.notes);
     if (sigma_ > 0) {
       s.points.sigma.setConstant(rows, static_cast<T>(sigma_));
@@ -238,7 +268,8 @@ class FeatureGram {
   formula::Record features_;
   evaluate::UniformPart<T> part_;
   const objective::BoundObjective<T>& objective_;
-  MatrixView<T> data_;
+  ranks::RankedData<T> data_;
+  std::optional<objective::SamplesOnRanks<T>> ranks_;
   Index count_;
   bool is_energy_;
   double sigma_;
@@ -339,9 +370,11 @@ class NewtonStep {
 /// data's deviation: a measure without units. On the first samples.
 template <class T, class Real>
 bool changes_score_little(extend::BoundModel<T>& bound, const Vector<Real>& theta, const Vector<Real>& step,
-                          MatrixView<T> data, double little) {
+                          const ranks::RankedData<T>& data, double little) {
   const Index N = std::min<Index>(data.cols(), 1000);
-  const Matrix<T> points = data.leftCols(N);
+  std::vector<Index> first(static_cast<std::size_t>(N));
+  std::iota(first.begin(), first.end(), Index{0});
+  const Matrix<T> points = data.columns(first);
   Matrix<T> S(data.rows(), N), change(data.rows(), N);
   bound.bind(theta);
   detail::score<T>(bound, points, S);
@@ -469,7 +502,7 @@ Vector<Real> solve_system(LinearProblem<T>& problem, FeatureGram<T>& gram, doubl
   problem.loss.evaluate({}, false, result.loss);
   const auto little_changes = [&] {
     return problem.takes_sigma || changes_score_little<T, Real>(problem.loss.bound(), theta, result.remaining_step,
-                                                                problem.loss.data(), little);
+                                                                problem.loss.ranked_data(), little);
   };
   if (result.status != ClosedFormStatus::unbounded && (!step.solvable() || !little_changes()))
     result.status = ClosedFormStatus::inaccurate;
@@ -479,7 +512,7 @@ Vector<Real> solve_system(LinearProblem<T>& problem, FeatureGram<T>& gram, doubl
 /// θ* where A and b are finite, else `own`.
 template <class T>
 Eigen::VectorXd solve(LinearProblem<T>& problem, const Eigen::VectorXd& own, double ridge, ClosedFormOutcome& result) {
-  FeatureGram<T> gram(problem.formula, problem.loss.objective(), problem.loss.data());
+  FeatureGram<T> gram(problem.formula, problem.loss.objective(), problem.loss.ranked_data());
   result.A = gram.mean(0);
   Loss loss;
   const auto evaluate = [&](const Eigen::VectorXd& theta) {
@@ -503,16 +536,28 @@ Eigen::VectorXd solve(LinearProblem<T>& problem, const Eigen::VectorXd& own, dou
 
 template <class T, class M, class O>
 void solve(const O& objective, MatrixView<T> data, const ClosedFormOptions& options, ClosedForm<M>& result) {
-  options.validate();
   const M& model = result.model;
   const FormulaOf formula = formula_of(model);
-  require_linear(formula.record);
-  LinearProblem<T> problem{formula, objective::loss_function<T>(model, objective, data), parameter_names(model),
-                           extend::takes_sigma(model)};
-  extend::require(objective.half_squared_score(),
-                  {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
-                   "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
-  result.model.set_parameters(solve(problem, model.parameters(), options.ridge, result));
+  const Communicator& communicator = options.communicator;
+  const Communication before = communicator.communication();
+  ranks::on_ranks(communicator, [&] {
+    ranks::agree(communicator, [&] {
+      options.validate();
+      require_linear(formula.record);
+      extend::require(
+          objective.half_squared_score(),
+          {"closed_form needs a loss that is half the squared score plus what is linear in the score and the "
+           "curvature; this objective's options make it another (sliced_score_matching: set exact_norm)"});
+    });
+    std::vector<ranks::Common> facts = objective::common_facts<T>(model, data.rows());
+    facts.push_back({"ClosedFormOptions: ridge", scorematch::detail::text(options.ridge)});
+    ranks::require_same(communicator, facts);
+    const ranks::Shards shards(communicator, data.cols());
+    LinearProblem<T> problem{formula, objective::loss_function<T>(model, objective, data, shards),
+                             parameter_names(model), extend::takes_sigma(model)};
+    result.model.set_parameters(solve(problem, model.parameters(), options.ridge, result));
+  });
+  result.communication = communicator.communication().since(before);
 }
 
 }  // namespace fitting

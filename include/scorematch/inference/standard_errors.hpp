@@ -32,6 +32,9 @@ struct StandardErrorOptions {
   Index draws = 1;  ///< 1 … 10⁶ draws of the objective's noise that each sample's loss is averaged over. 1 is right
                     ///< for fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take
                     ///< more
+  /// Ranks, of which each gives its own columns of the data (d × 0 for none); all get the same result, that of one
+  /// process with all columns, bit for bit. Of fits by likelihood: one process. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -99,6 +102,7 @@ struct [[nodiscard]] StandardErrors {
   Eigen::VectorXd remaining_step = {};  ///< −H⁻¹ ∇J: from θ to the minimum, as the curvature has it
   double level = 0.95;                  ///< of the intervals
   Index samples = 0;                    ///< n
+  Communication communication = {};     ///< of this rank, with the others
 
   /// A table, a line a parameter, and the warnings.
   std::string text() const {
@@ -180,26 +184,42 @@ class SampleGradients {
 
  public:
   /// bind() gives a bound model for a thread of its own.
-  SampleGradients(std::function<Bound()> bind, const objective::BoundObjective<T>& objective, MatrixView<T> data,
-                  Index draws, Index p)
+  SampleGradients(std::function<Bound()> bind, const objective::BoundObjective<T>& objective,
+                  const ranks::RankedData<T>& data, Index draws, Index p)
       : bind_(std::move(bind)), objective_(objective), data_(data), draws_(draws), p_(p) {}
 
   /// `influence` is the matrix K.
-  GradientSums sums(const Matrix<Real>& influence, const Vector<Real>& centre) const {
+  GradientSums sums(const Matrix<Real>& influence, const Vector<Real>& centre) {
     const Index N = data_.cols(), pieces = std::min<Index>(64, (N + chunk - 1) / chunk);
     const Index chunks = (N + chunk - 1) / chunk, per_piece = (chunks + pieces - 1) / pieces;
+    const Index all = (chunks + per_piece - 1) / per_piece;
+    if (!data_.shards.alone()) {
+      ranks_.emplace(data_.shards);
+      ranks_->share_out(data_.own, {}, N, per_piece * chunk, all, false);
+      ranks_->bring({}, false);
+    }
+    const Index first = ranks_ ? ranks_->part().first_run : 0, end = ranks_ ? ranks_->part().end_run : all;
     GradientSums total(p_);
+    std::vector<GradientSums> kept;  // until the ranks before have added theirs
     evaluate::PerThread<State> states;
-    evaluate::for_each_piece((chunks + per_piece - 1) / per_piece, states,
-                             [&](State& s) {
-                               if (!s.bound) s.bound = std::make_unique<Bound>(bind_());
-                             },
-                             [&](State& s, Index piece) {
-                               s.sums.reset(p_);
-                               for (Index c = piece * per_piece; c < std::min(chunks, (piece + 1) * per_piece); ++c)
-                                 add_chunk(s, c * chunk, std::min(chunk, N - c * chunk), influence, centre);
-                             },
-                             [&](State& s, Index) { total.add(s.sums); });
+    evaluate::for_each_piece(
+        end - first, states,
+        [&](State& s) {
+          if (!s.bound) s.bound = std::make_unique<Bound>(bind_());
+        },
+        [&](State& s, Index k) {
+          const Index piece = first + k;
+          s.sums.reset(p_);
+          for (Index c = piece * per_piece; c < std::min(chunks, (piece + 1) * per_piece); ++c)
+            add_chunk(s, c * chunk, std::min(chunk, N - c * chunk), influence, centre);
+        },
+        [&](State& s, Index) {
+          if (first > 0)
+            kept.push_back(s.sums);
+          else
+            total.add(s.sums);
+        });
+    if (ranks_) add_in_turn(total, kept);
     return total;
   }
 
@@ -214,8 +234,30 @@ class SampleGradients {
     extend::ScoreAdjoints<T> bar;
     Vector<Real> adjoints, gradient;
     Matrix<Real> G;  ///< p × samples of the chunk
+    Matrix<T> in_pieces;
+    std::vector<int> labels_in_pieces;
     GradientSums sums;
   };
+
+  void add_in_turn(GradientSums& total, const std::vector<GradientSums>& kept) const {
+    const Index p = p_;
+    const auto each = [p](GradientSums& sums, auto visit) {
+      visit(sums.products.data(), p * p);
+      for (Eigen::VectorXd* part : {&sums.sizes, &sums.squares, &sums.fourths}) visit(part->data(), p);
+    };
+    each(total, [&, part = 0](double* numbers, Index size) mutable {
+      ranks_->add_in_turn(numbers, size, [&](Index first, Index count) {
+        for (const GradientSums& sums : kept) {
+          const double* own = part == 0   ? sums.products.data()
+                              : part == 1 ? sums.sizes.data()
+                              : part == 2 ? sums.squares.data()
+                                          : sums.fourths.data();
+          for (Index i = first; i < first + count; ++i) numbers[i] += own[i];
+        }
+      });
+      ++part;
+    });
+  }
 
   void add_chunk(State& s, Index first, Index count, const Matrix<Real>& influence, const Vector<Real>& centre) const {
     s.G.setZero(p_, count);
@@ -227,7 +269,14 @@ class SampleGradients {
 
   // One pull_back a sample, with the adjoints of the others at 0.
   void add_gradients(State& s, Index first, Index count, Index draw, Index column) const {
-    objective::gather_samples(data_, {}, first, count, lanes, static_cast<std::uint64_t>(draw), s.samples);
+    if (!ranks_) {
+      objective::gather_samples(data_.own, {}, first, count, lanes, static_cast<std::uint64_t>(draw), s.samples);
+    } else {
+      const auto source = ranks_->block(first, count, s.in_pieces, s.labels_in_pieces);
+      objective::gather_samples<T>(source.view(data_.rows(), count), {}, 0, count, lanes,
+                                   static_cast<std::uint64_t>(draw), s.samples);
+      objective::number_samples<T>({}, first, count, s.samples);
+    }
     objective::prepare_points(objective_, s.samples, s.points, s.notes);
     s.points.gradient = true;
     s.bound->evaluate(s.points, s.workspace, s.values);
@@ -254,7 +303,8 @@ class SampleGradients {
 
   std::function<Bound()> bind_;
   const objective::BoundObjective<T>& objective_;
-  MatrixView<T> data_;
+  ranks::RankedData<T> data_;
+  std::optional<objective::SamplesOnRanks<T>> ranks_;
   Index draws_, p_;
 };
 
@@ -511,12 +561,16 @@ class Sandwich {
   double z_ = 0;          // of the intervals
 };
 
+inline void require_enough(Index samples, Index parameters) {
+  extend::require(parameters > 0, {"standard_errors: the model has no parameters"});
+  extend::require(samples >= 2, {"standard_errors: data has ", samples, " column; at least 2 samples are needed"});
+}
+
 template <class T>
 void sandwich(MeanOfLosses& fit, const Eigen::VectorXd& theta, const std::vector<std::string>& names, Index n,
               const StandardErrorOptions& options, StandardErrors& result) {
   options.validate();
-  extend::require(theta.size() > 0, {"standard_errors: the model has no parameters"});
-  extend::require(n >= 2, {"standard_errors: data has ", n, " column; at least 2 samples are needed"});
+  require_enough(n, theta.size());
   Sandwich<T>(fit, theta, names, n, options.level, result).run();
 }
 
@@ -541,14 +595,15 @@ class ScoreFit final : public MeanOfLosses {
   Eigen::MatrixXd curvature() override {
     const Index p = function_.parameter_count();
     Eigen::MatrixXd H = Eigen::MatrixXd::Zero(p, p);
-    FeatureGram<T> gram(*linear_, function_.objective(), function_.data());
+    FeatureGram<T> gram(*linear_, function_.objective(), function_.ranked_data());
     for (Index draw = 0; draw < draws_; ++draw)
       H += gram.mean(static_cast<std::uint64_t>(draw)) / static_cast<double>(draws_);
     return H;
   }
 
   GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) override {
-    return SampleGradients<T>(bind_, function_.objective(), function_.data(), draws_, function_.parameter_count())
+    return SampleGradients<T>(bind_, function_.objective(), function_.ranked_data(), draws_,
+                              function_.parameter_count())
         .sums(influence, centre);
   }
 
@@ -594,12 +649,26 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
   StandardErrors result;
   if constexpr (detail::check_trainable_model<M>()) {
     using T = typename Derived::Scalar;
-    options.validate();
     const MatrixView<T> data = X.derived();
-    fitting::ScoreFit<T> fit(
-        objective::loss_function<T>(model, objective, data), [&model] { return detail::bind<T>(model); },
-        fitting::formula_of_quadratic_loss(model, objective), options.draws);
-    fitting::sandwich<T>(fit, model.parameters(), parameter_names(model), data.cols(), options, result);
+    const Communicator& communicator = options.communicator;
+    const Communication before = communicator.communication();
+    ranks::on_ranks(communicator, [&] {
+      const ranks::Shards shards(communicator, data.cols());
+      const Index samples = shards.total(data.cols());
+      ranks::agree(communicator, [&] {
+        options.validate();
+        fitting::require_enough(samples, model.parameters().size());
+      });
+      std::vector<ranks::Common> facts = objective::common_facts<T>(model, data.rows());
+      facts.push_back({"StandardErrorOptions: draws", detail::text(options.draws)});
+      facts.push_back({"StandardErrorOptions: level", detail::text(options.level)});
+      ranks::require_same(communicator, facts);
+      fitting::ScoreFit<T> fit(
+          objective::loss_function<T>(model, objective, data, shards), [&model] { return detail::bind<T>(model); },
+          fitting::formula_of_quadratic_loss(model, objective), options.draws);
+      fitting::sandwich<T>(fit, model.parameters(), parameter_names(model), samples, options, result);
+    });
+    result.communication = communicator.communication().since(before);
   }
   return result;
 }

@@ -135,6 +135,7 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
 template <class T>
 void check_contrast(Index dimension, MatrixView<T> data, const FitOptions& options) {
   options.validate();
+  ranks::require_alone(options.communicator, "contrastive divergence");
   extend::require(options.method != FitMethod::lbfgs,
                   {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
   const FitOptions usual;

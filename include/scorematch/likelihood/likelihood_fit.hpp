@@ -181,6 +181,7 @@ inline void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& met
 /// Throws where an option is set that the method, which is L-BFGS, does not look at.
 inline void require_used(const FitOptions& options, const char* method) {
   extend::require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
+  ranks::require_alone(options.communicator, method);
   fitting::require_used(options, true, method);
   fitting::require_no_held_out(options, method);
 }

@@ -329,6 +329,7 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
   StandardErrors result;
   if constexpr (detail::check_trainable_energy<M>()) {
     method.validate();
+    ranks::require_alone(options.communicator, "the standard errors of maximum_likelihood");
     const Eigen::MatrixXd data = X.template cast<double>();
     extend::require_samples<double>(data, static_cast<Index>(model.dimension()), "data");
     quadrature integral = method.integral;

@@ -15,9 +15,11 @@
 #include "scorematch/loss/answers.hpp"
 #include "scorematch/loss/bound_objective.hpp"
 #include "scorematch/loss/moments.hpp"
+#include "scorematch/loss/samples_on_ranks.hpp"
 #include "scorematch/loss/withheld_products.hpp"
 #include "scorematch/model/bound_model.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/ranks/shards.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -50,6 +52,9 @@ struct LossOptions {
   std::uint64_t draw = 0;   ///< which draw of the objective's noise
   Index block = 0;          ///< samples a block; 0: by the model and their number. Changes rounding only
   bool per_sample = false;  ///< also return each sample's loss
+  /// Ranks, of which each gives its own columns of the data and their labels; all get the same result. `columns` are
+  /// then numbers among all columns, rank 0's first; per_sample throws. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -57,12 +62,13 @@ struct LossOptions {
     extend::require_at_least(block, 0, "LossOptions: block");
   }
 
-  /// Throws unless `columns` and `labels` are of data of so many samples, for a model of so many classes.
-  void validate_for(Index samples, Index classes) const {
+  /// Throws unless `columns` and `labels` are of data of so many samples, of which this rank has `own`, for a model of
+  /// so many classes.
+  void validate_for(Index samples, Index own, Index classes) const {
     for (const Index column : columns)
       extend::require(column >= 0 && column < samples,
                       {"columns has ", column, "; the data have columns 0 to ", samples - 1});
-    extend::require_labels(labels, samples, classes, "LossOptions: labels");
+    extend::require_labels(labels, own, classes, "LossOptions: labels");
   }
 };
 
@@ -108,6 +114,25 @@ void drop_padding(Index count, Index rows, extend::ScoreAdjoints<T>& bar) {
   drop(bar.curvature.data(), bar.curvature.size());
 }
 
+/// The numbers, among all columns, of samples in a block of data on ranks: its first one is at place `first` of the
+/// call.
+template <class T>
+void number_samples(std::span<const Index> columns, Index first, Index count, extend::Samples<T>& samples) {
+  for (Index i = 0; i < samples.index.size(); ++i) {
+    const Index place = first + std::min(i, count - 1);
+    samples.index[i] = columns.empty() ? place : columns[static_cast<std::size_t>(place)];
+  }
+}
+
+/// gather_labels for samples of data on ranks.
+template <class T>
+void gather_labels(const BlockSource<T>& source, Index count, Index rows, extend::Points<T>& points) {
+  if (source.labels == nullptr) return points.label.resize(0);
+  points.label.resize(points.X.rows());
+  for (Index i = 0; i < points.label.size(); ++i)
+    points.label[i] = source.labels[source.first + std::min(i % rows, count - 1)];
+}
+
 /// The storage of a thread, kept between two blocks.
 template <class T>
 struct BlockState {
@@ -119,6 +144,8 @@ struct BlockState {
   Eigen::VectorXd sums;  ///< of the θ-gradient, in the model's own coordinates
   Moments loss;
   std::vector<Moments> terms, levels;
+  Matrix<T> in_pieces;  ///< of data on ranks, a block that lies in two pieces
+  std::vector<int> labels_in_pieces;
 };
 
 /// Loss and θ-gradient of samples in one pass, with nothing in memory, for a model and an objective that can do this
@@ -139,12 +166,22 @@ class FusedPass {
 template <class T>
 class LossFunction {
  public:
-  /// `fused` may be null.
+  /// `fused` may be null. `shards`: which ranks have which columns; `data` are this rank's.
   LossFunction(extend::BoundModel<T> bound, BoundObjective<T> objective, MatrixView<T> data,
-               std::unique_ptr<const FusedPass<T>> fused)
-      : data_(data), bound_(std::move(bound)), objective_(std::move(objective)), fused_(std::move(fused)) {}
+               std::unique_ptr<const FusedPass<T>> fused, const ranks::Shards& shards)
+      : data_(data),
+        bound_(std::move(bound)),
+        objective_(std::move(objective)),
+        fused_(std::move(fused)),
+        shards_(shards) {
+    if (!shards.alone()) first_sample_ = ranked_data().columns(std::vector<Index>{0});
+  }
 
-  Index samples() const { return data_.cols(); }
+  Index samples() const { return shards_.total(data_.cols()); }
+  /// All data, of which this rank may have a part.
+  ranks::RankedData<T> ranked_data() const { return {data_, shards_}; }
+  /// On several ranks: whether calls have labels, of which each rank gives those of its own columns.
+  void set_labelled(bool labelled) { labelled_ = labelled; }
   Index parameter_count() const { return bound_.parameter_count(); }
   const MatrixView<T>& data() const { return data_; }
   const extend::BoundModel<T>& bound() const { return bound_; }
@@ -171,22 +208,39 @@ class LossFunction {
     bool few = false;    ///< samples of a long θ, in finer blocks than fit, so that several threads have some
   };
 
+  /// What a run of another thread or rank leaves, until its turn has come.
+  struct RunSums {
+    Eigen::VectorXd sums;
+    Moments loss;
+    std::vector<Moments> terms, levels;
+  };
+
   Call partitioned(const LossOptions& options, bool with_gradient, Eigen::VectorXd& per_sample);
   Index block_size();
   bool may_fuse() const { return fused_ && fused_->possible(bound_); }
-  void sum(const Call& call);
+  void sum(const Call& call, Index runs);
+  void sum_on_ranks(const Call& call);
+  void keep_runs(const Call& call, Index first, Index end);
+  void add_in_turn(const Call& call);
+  void exchange_moments(int from, int to, bool all);
   void sweep_block(State& s, const Call& call, Index b);
-  void sweep(State& s, const Call& call, Index count);
+  void sweep(State& s, const Call& call, Index count, const BlockSource<T>* source);
   void prepare(State& s, const Call& call) const;
   static void reset(State& s);
-  void reduce(const State& s);
-  void add_sums(State& s, const Call& call, Index run, Index first, Index size);
+  template <class Sums>
+  void reduce(const Sums& s);
+  void add_sums(Eigen::VectorXd& sums, const Call& call, Index run, Index first, Index size);
   void report(const Call& call, Loss& loss) const;
 
   MatrixView<T> data_;
   extend::BoundModel<T> bound_;
   BoundObjective<T> objective_;
   std::unique_ptr<const FusedPass<T>> fused_;
+  ranks::Shards shards_;
+  bool labelled_ = false;
+  Matrix<T> first_sample_;                    ///< of all data, on several ranks
+  std::unique_ptr<SamplesOnRanks<T>> ranks_;  ///< null before the first call, and on one
+  std::vector<RunSums> kept_;                 ///< of this rank's runs
   WithheldProducts<T> withheld_;
   Index block_size_ = 0, directions_ = 0;
   extend::Along along_ =
@@ -207,7 +261,10 @@ void LossFunction<T>::evaluate(const LossOptions& options, bool with_gradient, L
   total_terms_.assign(objective_.term_names().size(), Moments{});
   total_levels_.assign(objective_.level_names().size(), Moments{});
   if (with_gradient) total_sums_.resize(call.sum_size);
-  if (!with_gradient || !withheld_.sum(*this, call)) sum(call);
+  if (!shards_.alone())
+    sum_on_ranks(call);
+  else if (!with_gradient || !withheld_.sum(*this, call))
+    sum(call, call.runs);
   report(call, loss);
   if (!with_gradient) return;
   loss.gradient.resize(parameter_count());
@@ -215,7 +272,7 @@ void LossFunction<T>::evaluate(const LossOptions& options, bool with_gradient, L
 }
 
 template <class T>
-void LossFunction<T>::sum(const Call& call) {
+void LossFunction<T>::sum(const Call& call, Index runs) {
   const auto prepared = [&](State& s) { prepare(s, call); };
   const auto work = [&](State& s, Index run) {
     reset(s);
@@ -223,16 +280,92 @@ void LossFunction<T>::sum(const Call& call) {
     for (Index b = run * call.per_run; b < std::min(call.blocks, (run + 1) * call.per_run); ++b)
       sweep_block(s, call, b);
   };
-  const auto add = [&](State& s, Index run, Index first, Index size) { add_sums(s, call, run, first, size); };
+  const auto add = [&](State& s, Index run, Index first, Index size) { add_sums(s.sums, call, run, first, size); };
   const auto reduce_and_add = [&](State& s, Index run) {
     reduce(s);
     add(s, run, 0, call.sum_size);
   };
   if (call.sum_size < 65536)
-    evaluate::for_each_piece(call.runs, threads_, prepared, work, reduce_and_add);
+    evaluate::for_each_piece(runs, threads_, prepared, work, reduce_and_add);
   else
     evaluate::for_each_piece(
-        call.runs, threads_, prepared, work, [&](State& s, Index) { reduce(s); }, call.sum_size, add);
+        runs, threads_, prepared, work, [&](State& s, Index) { reduce(s); }, call.sum_size, add);
+}
+
+// Each rank computes its runs, all at once; then the sums go from rank to rank in the order of the runs, in slices, so
+// that a rank adds to one slice while the next adds to the one before. The last rank with a run has the whole sum.
+template <class T>
+void LossFunction<T>::sum_on_ranks(const Call& call) {
+  extend::require(!call.options.per_sample, {"per_sample is asked for on ", shards_.size(),
+                                             " ranks; each sample's own loss is known on one alone"});
+  if (!ranks_) ranks_ = std::make_unique<SamplesOnRanks<T>>(shards_);
+  const bool together = call.with_gradient && withheld_.applies(*this, call);
+  ranks_->share_out(data_, call.options.columns, call.count, call.per_run * call.block, call.runs, together);
+  ranks_->bring(call.options.labels, labelled_);
+  if (together) return (void)withheld_.sum(*this, call);
+  const auto [first, end, begin, last_place] = ranks_->part();
+  if (first == 0 && end > 0)
+    sum(call, end);
+  else if (end > first)
+    keep_runs(call, first, end);
+  add_in_turn(call);
+}
+
+// Computes runs that are added up later.
+template <class T>
+void LossFunction<T>::keep_runs(const Call& call, Index first, Index end) {
+  kept_.resize(static_cast<std::size_t>(end - first));
+  for (RunSums& run : kept_) run.sums.resize(call.sum_size);
+  evaluate::for_each_piece(
+      end - first, threads_, [&](State& s) { prepare(s, call); },
+      [&](State& s, Index k) {
+        reset(s);
+        if (call.with_gradient) s.sums.setZero();
+        const Index run = first + k;
+        for (Index b = run * call.per_run; b < std::min(call.blocks, (run + 1) * call.per_run); ++b)
+          sweep_block(s, call, b);
+      },
+      [&](State& s, Index k) {
+        RunSums& run = kept_[static_cast<std::size_t>(k)];
+        run.sums.swap(s.sums);
+        run.loss = s.loss;
+        run.terms = s.terms;
+        run.levels = s.levels;
+      });
+}
+
+template <class T>
+void LossFunction<T>::add_in_turn(const Call& call) {
+  const int me = shards_.rank(), last = ranks_->last();
+  const bool works = ranks_->has_runs(me);
+  const int before = works ? ranks_->neighbour(me, -1) : -1, after = works ? ranks_->neighbour(me, 1) : -1;
+  const Index first_run = ranks_->part().first_run;
+  exchange_moments(before, -1, false);
+  for (std::size_t k = 0; before >= 0 && k < kept_.size(); ++k) reduce(kept_[k]);
+  exchange_moments(-1, after, false);
+  ranks_->add_in_turn(total_sums_.data(), call.sum_size, [&](Index first, Index count) {
+    for (std::size_t k = 0; before >= 0 && k < kept_.size(); ++k)
+      add_sums(kept_[k].sums, call, first_run + static_cast<Index>(k), first, count);
+  });
+  exchange_moments(last, last, true);
+}
+
+// Receives them from a rank, and sends them to another; −1: none. `all`: from one to all.
+template <class T>
+void LossFunction<T>::exchange_moments(int from, int to, bool all) {
+  std::vector<Moments> packed{total_};
+  packed.insert(packed.end(), total_terms_.begin(), total_terms_.end());
+  packed.insert(packed.end(), total_levels_.begin(), total_levels_.end());
+  const std::size_t bytes = packed.size() * sizeof(Moments);
+  const Communicator& communicator = shards_.communicator();
+  if (all) communicator.broadcast(from, packed.data(), bytes);
+  if (!all && to >= 0) communicator.send(to, packed.data(), bytes);
+  if (from < 0) return;
+  if (!all) communicator.receive(from, packed.data(), bytes);
+  total_ = packed.front();
+  std::copy_n(packed.begin() + 1, total_terms_.size(), total_terms_.begin());
+  std::copy_n(packed.end() - static_cast<std::ptrdiff_t>(total_levels_.size()), total_levels_.size(),
+              total_levels_.begin());
 }
 
 template <class T>
@@ -240,7 +373,7 @@ auto LossFunction<T>::partitioned(const LossOptions& options, bool with_gradient
   constexpr Index lanes = simd::width<simd::Lanes<T>>;
   constexpr Index fused_block = 2048;  // nothing is kept of a fused block, so that only the partition matters
   Call call{options, with_gradient, per_sample};
-  call.count = options.columns.empty() ? data_.cols() : static_cast<Index>(options.columns.size());
+  call.count = options.columns.empty() ? samples() : static_cast<Index>(options.columns.size());
   call.sum_size = with_gradient ? bound_.sum_size() : 0;
   const Index fitting = options.block > 0 ? options.block : with_gradient && may_fuse() ? fused_block : block_size();
   call.block = std::min(fitting, call.count);
@@ -269,7 +402,7 @@ template <class T>
 Index LossFunction<T>::block_size() {
   if (block_size_ > 0) return block_size_;
   extend::Samples<T> sample;
-  gather_samples<T>(data_, {}, 0, 1, 1, 0, sample);
+  gather_samples<T>(shards_.alone() ? data_ : MatrixView<T>(first_sample_), {}, 0, 1, 1, 0, sample);
   extend::Points<T> points;
   extend::Room notes;
   prepare_points(objective_, sample, points, notes);
@@ -295,12 +428,21 @@ void LossFunction<T>::reset(State& s) {
 template <class T>
 void LossFunction<T>::sweep_block(State& s, const Call& call, Index b) {
   const Index first = b * call.block, count = std::min(call.block, call.count - first);
-  if (call.with_gradient && may_fuse() &&
-      fused_->sweep(bound_, data_, call.options.columns.empty() ? nullptr : call.options.columns.data(), first, count,
-                    s, call.options.per_sample ? call.per_sample.data() : nullptr))
-    return;
-  gather_samples(data_, call.options.columns, first, count, call.rows, call.options.draw, s.samples);
-  sweep(s, call, count);
+  if (!ranks_) {
+    if (call.with_gradient && may_fuse() &&
+        fused_->sweep(bound_, data_, call.options.columns.empty() ? nullptr : call.options.columns.data(), first, count,
+                      s, call.options.per_sample ? call.per_sample.data() : nullptr))
+      return;
+    gather_samples(data_, call.options.columns, first, count, call.rows, call.options.draw, s.samples);
+    sweep(s, call, count, nullptr);
+  } else {
+    const BlockSource<T> source = ranks_->block(first, count, s.in_pieces, s.labels_in_pieces);
+    const MatrixView<T> here = source.view(data_.rows(), count);
+    if (call.with_gradient && may_fuse() && fused_->sweep(bound_, here, nullptr, 0, count, s, nullptr)) return;
+    gather_samples<T>(here, {}, 0, count, call.rows, call.options.draw, s.samples);
+    number_samples(call.options.columns, first, count, s.samples);
+    sweep(s, call, count, &source);
+  }
   const T* value = s.losses.value.data();
   s.loss.add_all(value, count);
   if (call.options.per_sample)
@@ -314,9 +456,12 @@ void LossFunction<T>::sweep_block(State& s, const Call& call, Index b) {
 
 // Values and losses of s.samples; with a gradient, their part of it is added to s.sums.
 template <class T>
-void LossFunction<T>::sweep(State& s, const Call& call, Index count) {
+void LossFunction<T>::sweep(State& s, const Call& call, Index count, const BlockSource<T>* source) {
   prepare_points(objective_, s.samples, s.points, s.notes);
-  gather_labels(call.options.labels, s.samples, s.points);
+  if (source == nullptr)
+    gather_labels(call.options.labels, s.samples, s.points);
+  else
+    gather_labels(*source, count, call.rows, s.points);
   s.points.gradient = call.with_gradient;
   bound_.evaluate(s.points, s.workspace, s.values);
   const Asked asked{call.rows, count, static_cast<Index>(s.terms.size()), static_cast<Index>(s.levels.size()),
@@ -328,7 +473,8 @@ void LossFunction<T>::sweep(State& s, const Call& call, Index count) {
 }
 
 template <class T>
-void LossFunction<T>::reduce(const State& s) {
+template <class Sums>
+void LossFunction<T>::reduce(const Sums& s) {
   total_.add(s.loss.count, s.loss.mean, s.loss.squares);
   for (std::size_t k = 0; k < objective_.term_names().size(); ++k)
     total_terms_[k].add(s.terms[k].count, s.terms[k].mean, s.terms[k].squares);
@@ -338,11 +484,11 @@ void LossFunction<T>::reduce(const State& s) {
 
 // Elements first … first + size − 1 of a run's sums; those of the last run complete the mean.
 template <class T>
-void LossFunction<T>::add_sums(State& s, const Call& call, Index run, Index first, Index size) {
-  const double *sums = s.sums.data() + first, scale = run + 1 < call.runs ? 1 : 1 / static_cast<double>(call.count);
+void LossFunction<T>::add_sums(Eigen::VectorXd& own, const Call& call, Index run, Index first, Index size) {
+  const double *sums = own.data() + first, scale = run + 1 < call.runs ? 1 : 1 / static_cast<double>(call.count);
   double* total = total_sums_.data() + first;
   if (run == 0 && scale == 1 && size == call.sum_size && size > 0)
-    total_sums_.swap(s.sums);
+    total_sums_.swap(own);
   else
     simd::for_lanes<simd::Lanes<double>>(size, [&]<class V>(V, Index i) SCOREMATCH_INLINE_LAMBDA {
       const V sum = simd::load<V>(sums + i);

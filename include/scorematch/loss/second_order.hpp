@@ -30,7 +30,7 @@ class SecondOrderSum {
   SecondOrderSum(LossFunction<T>& function, const Eigen::VectorXd& deviations, const RowVisitor& visit)
       : bound_(function.bound()),
         objective_(function.objective()),
-        data_(function.data()),
+        data_(function.ranked_data()),
         deviations_(deviations),
         visit_(visit),
         rows_(function.bound()) {
@@ -44,7 +44,15 @@ class SecondOrderSum {
   SecondOrder over(const std::vector<Index>& columns) {
     const Index count = static_cast<Index>(columns.size());
     sums_.samples = count;
-    for (Index first = 0; first < count; first += lanes) add(columns, first, std::min(lanes, count - first));
+    if (data_.shards.alone()) {
+      for (Index first = 0; first < count; first += lanes) {
+        const Index size = std::min(lanes, count - first);
+        gather_samples<T>(data_.own, columns, first, size, lanes, 0, samples_);
+        add(size);
+      }
+    } else {
+      over_ranks(columns);
+    }
     sums_.square /= static_cast<double>(count);
     sums_.relative_square /= static_cast<double>(count);
     sums_.gain /= static_cast<double>(count);
@@ -55,8 +63,25 @@ class SecondOrderSum {
  private:
   static constexpr Index lanes = simd::width<simd::Lanes<T>>;
 
-  void add(const std::vector<Index>& columns, Index first, Index count) {
-    gather_samples<T>(data_, columns, first, count, lanes, 0, samples_);
+  // On every rank the same, with some of the columns at a time in memory.
+  void over_ranks(const std::vector<Index>& columns) {
+    constexpr Index most = 4096 * lanes;
+    const Index count = static_cast<Index>(columns.size());
+    for (Index begin = 0; begin < count; begin += most) {
+      const Index some = std::min(most, count - begin);
+      const Matrix<T> here =
+          data_.columns(std::span(columns).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(some)));
+      for (Index first = 0; first < some; first += lanes) {
+        const Index size = std::min(lanes, some - first);
+        gather_samples<T>(here, {}, first, size, lanes, 0, samples_);
+        number_samples<T>(columns, begin + first, size, samples_);
+        add(size);
+      }
+    }
+  }
+
+  // The samples in samples_, of which the first `count` count.
+  void add(Index count) {
     objective_.prepare(samples_, points_, notes_);
     points_.gradient = false;
     bound_.evaluate(points_, workspace_, values_);
@@ -122,7 +147,7 @@ class SecondOrderSum {
 
   extend::BoundModel<T>& bound_;
   const BoundObjective<T>& objective_;
-  const MatrixView<T>& data_;
+  ranks::RankedData<T> data_;
   const Eigen::VectorXd& deviations_;
   const RowVisitor& visit_;
   ScoreRows<T> rows_;

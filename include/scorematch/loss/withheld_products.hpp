@@ -14,7 +14,10 @@ namespace scorematch::objective {
 template <class T>
 class WithheldProducts {
  public:
-  /// Sums up all blocks of a loss's call (LossFunction<T>), if it pays and most of θ is in such matrices; else false.
+  /// Whether it pays for a loss's call (LossFunction<T>), and most of θ is in such matrices.
+  template <class Loop, class Call>
+  static bool applies(Loop& loop, const Call& call);
+  /// Sums up all blocks of a call to which it applies; else false.
   template <class Loop, class Call>
   bool sum(Loop& loop, const Call& call);
 
@@ -30,15 +33,22 @@ class WithheldProducts {
   evaluate::Pieces sweeps_, passes_;
 };
 
+template <class T>
+template <class Loop, class Call>
+bool WithheldProducts<T>::applies(Loop& loop, const Call& call) {
+  if (!call.few && call.sum_size < Index(1) << 19) return false;
+  loop.block_size();  // learns which derivatives are asked for
+  const evaluate::ProductMatrices* matrices = loop.bound_.product_matrices(loop.along_, loop.directions_);
+  return matrices != nullptr && 2 * matrices->size > call.sum_size;
+}
+
 // A few blocks are swept with their products withheld; then each part of the matrices is passed over once for all of
 // them. The other sums are added block by block. Which blocks go together depends on nothing but their number.
 template <class T>
 template <class Loop, class Call>
 bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
-  if (!call.few && call.sum_size < Index(1) << 19) return false;
-  loop.block_size();  // learns which derivatives are asked for
+  if (!applies(loop, call)) return false;
   const evaluate::ProductMatrices* matrices = loop.bound_.product_matrices(loop.along_, loop.directions_);
-  if (matrices == nullptr || 2 * matrices->size <= call.sum_size) return false;
   constexpr Index together = 8, width = evaluate::Gemm<T>::strip;
   const double scale = 1 / static_cast<double>(call.count);
   double* total = loop.total_sums_.data();

@@ -19,6 +19,8 @@
 #include "scorematch/partition/weights.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/parcel.hpp"
 #include "scorematch/sampler/mala.hpp"
 #include "scorematch/sampler/transition_kernel.hpp"
 #include "scorematch/simd/arrays.hpp"
@@ -49,6 +51,9 @@ struct annealed_importance_sampling {
   /// forward estimate's own. Taken in turn if there are fewer than chains.
   Eigen::MatrixXd target_samples = {};
   ProgressCallback progress = {};  ///< progress_line(), or your own
+  /// Ranks that share the chains there and back, 96 or so at a time; pilots and the chains that stay run on each. All
+  /// give the same options, and all get the same result, that of one process, bit for bit. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -72,6 +77,7 @@ struct AnnealingOptions {
   bool adapt;
   std::uint64_t seed;
   ProgressCallback progress;
+  Communicator communicator;
 };
 
 /// The chains of annealed importance sampling, in coordinates u, x = mean + root u.
@@ -127,10 +133,13 @@ class Annealing {
     const Index group = options_.progress ? std::max<Index>(4, (blocks.count + 19) / 20) : blocks.count;
     for (Index done = 0; done < blocks.count && !stopped_; done += group) {
       const Index until = std::min(blocks.count, done + group);
+      const auto first_of = [&](int rank) { return done + rank * (until - done) / options_.communicator.size(); };
+      const Index first_own = first_of(options_.communicator.rank()),
+                  end_own = first_of(options_.communicator.rank() + 1);
       evaluate::for_each_piece(
-          until - done, states, [](State&) {},
+          end_own - first_own, states, [](State&) {},
           [&](State& state, Index piece) {
-            const Index first = blocks.first(done + piece), count = blocks.size(done + piece);
+            const Index first = blocks.first(first_own + piece), count = blocks.size(first_own + piece);
             start(state, from, first, count);
             Bridge<T> bridge(bound_, root_, mean_);
             if (from == nullptr)
@@ -141,12 +150,18 @@ class Annealing {
             if (ends != nullptr) evaluate::scatter_rows(state.chains.X, count, first, *ends);
             if (bridge.broken()) broken_ = true;
           });
+      ranks::exchange(options_.communicator, [&](ranks::Parcel& parcel, int rank) {
+        const Index first = blocks.first(first_of(rank)), end = blocks.first(first_of(rank + 1));
+        for (Index c = first; c < end; ++c) parcel(weights[c]);
+        for (Index i = first * mean_.size(); i < end * mean_.size() && ends != nullptr; ++i) parcel(ends->data()[i]);
+      });
       evaluations_ += (blocks.first(until) - blocks.first(done)) * 2 * steps;
       if (options_.progress &&
           !options_.progress({from != nullptr ? "annealing back" : "annealing", blocks.first(until), chains,
                               weights.head(blocks.first(until)).mean(), "mean log weight", watch.seconds()}))
         stopped_ = blocks.first(until) < chains;
     }
+    if (ranks::any(options_.communicator, broken_)) broken_ = true;
     return weights;
   }
 
@@ -466,6 +481,24 @@ void annealing_base(const Matrix<Real>& near, Vector<Real>& mean, Matrix<Real>& 
              .matrixL();
 }
 
+/// In what the ranks of a call must agree.
+template <class Real>
+std::vector<ranks::Common> annealing_facts(Index chains, Index temperatures, bool adapt, std::uint64_t seed,
+                                           const Vector<Real>& mean, const Matrix<Real>& root,
+                                           const Matrix<Real>& target_samples) {
+  using scorematch::detail::text;
+  const auto digest = [](const Matrix<Real>& numbers) {
+    return ranks::digest_of(Eigen::Map<const Vector<Real>>(numbers.data(), numbers.size()));
+  };
+  return {{"annealed_importance_sampling: chains", text(chains)},
+          {"annealed_importance_sampling: temperatures", text(temperatures)},
+          {"annealed_importance_sampling: adapt", adapt ? "true" : "false"},
+          {"annealed_importance_sampling: seed", text(seed)},
+          {"annealed_importance_sampling: the mean it starts from", digest(mean)},
+          {"annealed_importance_sampling: the covariance it starts from", digest(root)},
+          {"annealed_importance_sampling: target_samples", digest(target_samples)}};
+}
+
 }  // namespace likelihood
 
 /// log Z by annealed importance sampling.
@@ -490,19 +523,28 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
   constexpr bool has_step = requires(Kernel & kernel) { kernel.step = 1.0; };
   static_assert(has_step, "annealed importance sampling adapts the kernel's step: it must have  double step");
   if constexpr (detail::check_kernel<Kernel, T>() && detail::check_energy<M>() && Kernel::adjusted && has_step) {
-    method.validate();
-    const Index d = static_cast<Index>(model.dimension());
-    Eigen::VectorXd mean = method.mean;
-    Eigen::MatrixXd covariance = method.covariance, root;
-    likelihood::annealing_base<double>(method.near, mean, covariance, d, root);
-    if (method.target_samples.size() > 0)
-      extend::require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
-    auto energy = likelihood::energy_function<double>(model);
-    const auto bound = detail::bind<T>(model);
-    const likelihood::AnnealingOptions options{method.chains, method.temperatures, method.adapt, method.seed,
-                                               method.progress};
-    const auto kernel = sampling::bound_kernel<T>(method.kernel);
-    likelihood::anneal<T>(bound, energy, kernel, options, mean, root, method.target_samples, result);
+    const Communicator& ranks = method.communicator;
+    ranks::on_ranks(ranks, [&] {
+      const Index d = static_cast<Index>(model.dimension());
+      Eigen::VectorXd mean = method.mean;
+      Eigen::MatrixXd covariance = method.covariance, root;
+      ranks::agree(ranks, [&] {
+        method.validate();
+        likelihood::annealing_base<double>(method.near, mean, covariance, d, root);
+        if (method.target_samples.size() > 0)
+          extend::require_samples<double>(method.target_samples, d, "annealed_importance_sampling: target_samples");
+      });
+      ranks::require_same(ranks, likelihood::annealing_facts<double>(method.chains, method.temperatures, method.adapt,
+                                                                     method.seed, mean, root, method.target_samples));
+      ranks::require_same_theta(ranks, model);
+      auto energy = likelihood::energy_function<double>(model);
+      const auto bound = detail::bind<T>(model);
+      const likelihood::AnnealingOptions options{
+          method.chains, method.temperatures, method.adapt, method.seed, ranks::shared_progress(ranks, method.progress),
+          ranks};
+      const auto kernel = sampling::bound_kernel<T>(method.kernel);
+      likelihood::anneal<T>(bound, energy, kernel, options, mean, root, method.target_samples, result);
+    });
   }
   return result;
 }

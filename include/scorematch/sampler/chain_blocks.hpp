@@ -9,6 +9,8 @@
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/progress.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/parcel.hpp"
 #include "scorematch/sampler/chain_start.hpp"
 #include "scorematch/simd/lanes.hpp"
 #include "scorematch/types.hpp"
@@ -66,34 +68,62 @@ class StartPoints {
   bool normal_;
 };
 
-/// All blocks of a run, and a target for each thread.
+/// All blocks of a run, and a target for each thread. On several ranks each has the blocks that it owns; of the others
+/// it knows what was exchanged.
 template <class T, class Target, class Block>
 class ChainLoop {
  public:
-  ChainLoop(Index chains, std::function<std::unique_ptr<Target>()> make_target)
+  ChainLoop(Index chains, std::function<std::unique_ptr<Target>()> make_target, const Communicator& communicator = {})
       : cut_(chains, simd::width<simd::Lanes<T>>),
         make_target_(std::move(make_target)),
-        blocks_(static_cast<std::size_t>(cut_.count)) {}
+        blocks_(static_cast<std::size_t>(cut_.count)),
+        ranks_(communicator),
+        first_own_(first_of(communicator.rank())),
+        end_own_(first_of(communicator.rank() + 1)) {}
 
   const ChainBlocks& cut() const { return cut_; }
+  const Communicator& ranks() const { return ranks_; }
+  /// This rank's blocks: all of them on one.
+  Index first_own() const { return first_own_; }
+  Index end_own() const { return end_own_; }
+  bool owns(Index b, int rank) const { return first_of(rank) <= b && b < first_of(rank + 1); }
+  bool owns(Index b) const { return first_own_ <= b && b < end_own_; }
+  /// The block of a chain.
+  Index block_of(Index chain) const {
+    Index b = 0;
+    while (cut_.first(b) + cut_.size(b) <= chain) ++b;
+    return b;
+  }
+
+  /// visit(parcel, b) passes what all ranks have to know of a block from the rank that owns it to the others.
+  template <class Visit>
+  void exchange(Visit visit) {
+    scorematch::ranks::exchange(ranks_, [&](scorematch::ranks::Parcel& parcel, int rank) {
+      for (Index b = first_of(rank); b < first_of(rank + 1); ++b) visit(parcel, b);
+    });
+  }
   Block& operator[](Index b) { return blocks_[static_cast<std::size_t>(b)]; }
   const Block& operator[](Index b) const { return blocks_[static_cast<std::size_t>(b)]; }
 
-  /// work(target, b) for every block b, on all threads.
+  /// work(target, b) for every block b that this rank owns, on all threads.
   template <class Work>
   void each(Work work) {
     evaluate::for_each_piece(
-        cut_.count, targets_,
+        end_own_ - first_own_, targets_,
         [&](std::unique_ptr<Target>& target) {
           if (!target) target = make_target_();
         },
-        [&](std::unique_ptr<Target>& target, Index b) { work(*target, b); });
+        [&](std::unique_ptr<Target>& target, Index k) { work(*target, first_own_ + k); });
   }
 
  private:
+  Index first_of(int rank) const { return rank * cut_.count / ranks_.size(); }
+
   ChainBlocks cut_;
   std::function<std::unique_ptr<Target>()> make_target_;
   std::vector<Block> blocks_;
+  Communicator ranks_;
+  Index first_own_, end_own_;
   evaluate::PerThread<std::unique_ptr<Target>> targets_;
 };
 

@@ -11,6 +11,7 @@
 #include "scorematch/check.hpp"
 #include "scorematch/progress.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/ranks/communicator.hpp"
 #include "scorematch/sampler/chain_start.hpp"
 #include "scorematch/sampler/metric.hpp"
 #include "scorematch/types.hpp"
@@ -76,6 +77,9 @@ struct SampleOptions {
   double max_r_hat = 1.05;
   double max_bias = 0.1;           ///< > 0: of means in deviations, and of variances, as the scores tell it
   ProgressCallback progress = {};  ///< progress_line(), or your own
+  /// Ranks that share the chains, 96 or so at a time: all give the same options (a start for all chains), and all get
+  /// all draws, those of one process, bit for bit. progress is rank 0's. Default: one process.
+  Communicator communicator = {};
 
   static constexpr Index automatic = -1;  ///< for `warm_up`: as the kernel was chosen
 
@@ -192,6 +196,7 @@ struct [[nodiscard]] Draws {
   SampleStatus status = SampleStatus::complete;  ///< how it ended
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
+  Communication communication = {};  ///< of this rank, with the others
 
   /// The share of the chains that the status speaks of.
   double failed_share() const {

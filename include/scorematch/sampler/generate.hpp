@@ -37,6 +37,9 @@ struct GenerateOptions {
   Eigen::MatrixXd known = {};
   Index resampling = 1;            ///< ≥ 1: with `known`, each step is done so many times, noise added between
   ProgressCallback progress = {};  ///< progress_line(), or your own
+  /// Ranks that share the chains, 96 or so at a time: all give the same options (labels, start and known values of all
+  /// samples), and all get all samples, those of one process, bit for bit. progress is rank 0's. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -109,6 +112,7 @@ struct [[nodiscard]] Generation {
   GenerationStatus status = GenerationStatus::complete;  ///< how it ended
   std::string evidence =
       {};  ///< what speaks against "complete", with its remedy, in a sentence; empty where all is well
+  Communication communication = {};  ///< of this rank, with the others
 
   /// A line: how it ended, samples, evaluations of each and the noise level; then the evidence, if there is any.
   std::string text() const {
@@ -212,7 +216,9 @@ class GenerateRun {
         repeats_(options.known.size() > 0 ? options.resampling : 1),
         deviation_(std::sqrt(sampler.starts_at() * sampler.starts_at() + options.data_variance)),
         start_(options.start, d_, options.count, options.seed, "GenerateOptions: start", deviation_),
-        blocks_(options.count, [&bound, &options] { return std::make_unique<Target>(bound, options.guidance); }) {}
+        blocks_(
+            options.count, [&bound, &options] { return std::make_unique<Target>(bound, options.guidance); },
+            options.communicator) {}
 
   void run() {
     blocks_.each([&](Target&, Index b) { start(b); });
@@ -223,6 +229,7 @@ class GenerateRun {
     result_.points.resize(d_, options_.count);
     result_.evaluations.resize(options_.count);
     blocks_.each([&](Target&, Index b) { finish(b); });
+    share_samples();
     judge();
   }
 
@@ -232,6 +239,8 @@ class GenerateRun {
     extend::Room notes;
     KnownValues<T> known;
     bool arrived = false;
+    double share = 0;                                                ///< of its way
+    std::vector<typename detail::ScoreWatch<T>::Slope> slopes = {};  ///< as its watch saw them
   };
 
   void start(Index b) {
@@ -264,8 +273,11 @@ class GenerateRun {
       });
       double share = 1;
       bool arrived = true;
+      for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b)
+        if (!blocks_[b].arrived) blocks_[b].share = sampler_.share(blocks_[b].notes);
+      blocks_.exchange([&](ranks::Parcel& parcel, Index b) { parcel(blocks_[b].arrived, blocks_[b].share); });
       for (Index b = 0; b < blocks_.cut().count; ++b) {
-        if (!blocks_[b].arrived) share = std::min(share, sampler_.share(blocks_[b].notes));
+        if (!blocks_[b].arrived) share = std::min(share, blocks_[b].share);
         arrived = arrived && blocks_[b].arrived;
       }
       done = arrived ? thousandths : static_cast<Index>(share * (thousandths - 1));  // near the end share rounds to 1
@@ -324,11 +336,23 @@ class GenerateRun {
     result_.evaluations.segment(first, count) = c.evaluations.head(count);
   }
 
+  // All ranks get all samples, and what the verdict looks at.
+  void share_samples() {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b)
+      blocks_[b].slopes = blocks_[b].chains.watch.slopes();
+    blocks_.exchange([&](ranks::Parcel& parcel, Index b) {
+      const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+      for (Index i = first * d_; i < (first + count) * d_; ++i) parcel(result_.points.data()[i]);
+      for (Index i = first; i < first + count; ++i) parcel(result_.evaluations[i]);
+      parcel(blocks_[b].slopes);
+    });
+  }
+
   void judge() {
     const double reach = deviation_ * std::sqrt(static_cast<double>(d_));
     Index far = 0;
     std::vector<typename detail::ScoreWatch<T>::Slope> slopes;
-    for (Index b = 0; b < blocks_.cut().count; ++b) {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
       const extend::NoisyChains<T>& c = blocks_[b].chains;
       for (Index i = 0; i < blocks_.cut().size(b); ++i) {
         const bool strayed = !sampler_.adaptive() && !stopped_ && !c.lost[i] &&
@@ -337,18 +361,36 @@ class GenerateRun {
         result_.lost_chains += c.lost[i] || strayed ? 1 : 0;
         result_.unfinished_chains += c.late[i] ? 1 : 0;
       }
-      slopes.resize(std::max(slopes.size(), c.watch.slopes().size()));
-      for (std::size_t k = 0; k < c.watch.slopes().size(); ++k) {
-        slopes[k].sum += c.watch.slopes()[k].sum;
-        slopes[k].chains += c.watch.slopes()[k].chains;
+    }
+    for (Index b = 0; b < blocks_.cut().count; ++b) {
+      const auto& seen = blocks_[b].slopes;
+      slopes.resize(std::max(slopes.size(), seen.size()));
+      for (std::size_t k = 0; k < seen.size(); ++k) {
+        slopes[k].sum += seen[k].sum;
+        slopes[k].chains += seen[k].chains;
       }
     }
+    share_counts(far);
     const double ratio = sampler_.langevin_ratio();
     for (const auto& slope : slopes) {
       const double product = ratio * slope.sum / static_cast<double>(slope.chains);
       if (!std::isnan(product) && !(product <= result_.step_times_slope)) result_.step_times_slope = product;
     }
     conclude(far, stopped_, options_.count, result_);
+  }
+
+  void share_counts(Index& far) {
+    if (blocks_.ranks().alone()) return;
+    struct Counts {
+      Index far, lost, unfinished;
+    };
+    const Counts own{far, result_.lost_chains, result_.unfinished_chains};
+    far = result_.lost_chains = result_.unfinished_chains = 0;
+    for (const Counts& one : ranks::gather(blocks_.ranks(), own)) {
+      far += one.far;
+      result_.lost_chains += one.lost;
+      result_.unfinished_chains += one.unfinished;
+    }
   }
 
   const BoundSampler<T>& sampler_;
@@ -364,7 +406,33 @@ class GenerateRun {
 template <class T>
 void run(const extend::BoundModel<T>& bound, Index classes, const BoundSampler<T>& sampler,
          const GenerateOptions& options, Generation<T>& result) {
-  GenerateRun<T>(bound, classes, sampler, options, result).run();
+  const Communicator& communicator = options.communicator;
+  if (communicator.alone()) return GenerateRun<T>(bound, classes, sampler, options, result).run();
+  const Communication before = communicator.communication();
+  ranks::on_ranks(communicator, [&] {
+    ranks::agree(communicator, [&] {
+      if (!options.start.standard_normal())
+        (void)StartPoints(options.start, bound.dimension(), options.count, options.seed, "GenerateOptions: start");
+    });
+    GenerateOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    GenerateRun<T>(bound, classes, sampler, shared, result).run();
+  });
+  result.communication = communicator.communication().since(before);
+}
+
+/// In what the ranks of a call must agree.
+template <class T>
+std::vector<ranks::Common> common_facts(const GenerateOptions& options, Index dimension) {
+  using scorematch::detail::text;
+  return {{"the model's dimension", text(dimension)},
+          {"the arithmetic", sizeof(T) == sizeof(float) ? "float" : "double"},
+          {"GenerateOptions: count", text(options.count)},
+          {"GenerateOptions: seed", text(options.seed)},
+          {"GenerateOptions: guidance", text(options.guidance)},
+          {"GenerateOptions: data_variance", text(options.data_variance)},
+          {"GenerateOptions: resampling", text(options.resampling)},
+          {"GenerateOptions: known", text(options.known.size())}};
 }
 
 }  // namespace sampling
@@ -400,7 +468,12 @@ Generation<T> generate(const M& model, const Sampler& sampler, const GenerateOpt
                   "Eigen::Ref<const Eigen::VectorXd> sigma, Eigen::Ref<Eigen::MatrixXd> S) const");
     if constexpr (possible) {
       const sampling::BoundSampler<T> any(sampler);
-      sampling::validate_generate(model, any, options);
+      ranks::on_ranks(options.communicator, [&] {
+        ranks::agree(options.communicator, [&] { sampling::validate_generate(model, any, options); });
+        ranks::require_same(options.communicator,
+                            sampling::common_facts<T>(options, static_cast<Index>(model.dimension())));
+        ranks::require_same_theta(options.communicator, model);
+      });
       sampling::run<T>(detail::bind<T>(model), extend::classes_of(model), any, options, result);
     }
   }

@@ -29,6 +29,7 @@ requires(!std::same_as<Kernel, SampleOptions>) Draws<T> sample(const M& model, c
         possible,
         "a Metropolis kernel accepts by the energy: the model must be an energy_model, or a class that provides  "
         "void energy(Eigen::Ref<const Eigen::MatrixXd> X, Eigen::Ref<Eigen::VectorXd> f) const");
+    ranks::require_same_theta(options.communicator, model);
     if constexpr (possible)
       sampling::run<T>(detail::bind<T>(model), sampling::bound_kernel<T>(kernel), options, draws,
                        sampling::Judging::full);
@@ -50,6 +51,7 @@ template <class T = double, class M>
 Draws<T> sample(const M& model, SampleOptions options = {}) {
   Draws<T> draws;
   if constexpr (detail::check_model<M>()) {
+    ranks::require_same_theta(options.communicator, model);
     const extend::BoundModel<T> bound = detail::bind<T>(model);
     if (options.resume.given()) {
       sampling::resume<T>(bound, options, draws);

@@ -147,7 +147,8 @@ struct RunState {
   Index chains = 0, dimension = 0;
   std::uint64_t seed = 0, next_step = 0;
   Metric metric;
-  std::vector<extend::Chains<T>> blocks;  // X in the metric's coordinates, S, f, lost, own
+  std::vector<extend::Chains<T>> blocks;  // X in the metric's coordinates, S, f, lost, own; of other ranks, nothing
+  int rank = 0, ranks = 1;
 };
 
 /// A thread's target: the model, in the coordinates of the metric where there is one.
@@ -195,7 +196,8 @@ class SampleRun {
         thin_(options.thin > 0 ? options.thin : options.steps),
         start_(options.start, d_, options.chains, options.seed, "SampleOptions: start"),
         metric_(options.metric),
-        blocks_(options.chains, [&bound] { return std::make_unique<RunTarget<T>>(bound); }),
+        blocks_(
+            options.chains, [&bound] { return std::make_unique<RunTarget<T>>(bound); }, options.communicator),
         plan_(total_),
         looks_(look_plan(options)),
         centre_(Eigen::VectorXd::Zero(d_)) {}
@@ -211,6 +213,7 @@ class SampleRun {
     const bool ready = !stopped_;
     if (stopped_) total_ = 0;
     each([&](RunTarget<T>& target, Index b) { begin(target, b); });
+    share_centre();
     if (!stopped_)
       stopped_ = in_strides(
           total_, options_.progress,
@@ -219,10 +222,12 @@ class SampleRun {
             done_ = until;
           },
           [&](Index done) {
+            blocks_.exchange([&](ranks::Parcel& parcel, Index b) { parcel(blocks_[b].chains.accepted); });
             return options_.progress({"sample", done, total_, acceptance(), "acceptance", watch.seconds()});
           });
     drop_unkept();
     each([&](RunTarget<T>& target, Index b) { finish(target, b); });
+    share_draws();
     judge();
     if (full_)
       draws_.resume_point =
@@ -240,6 +245,8 @@ class SampleRun {
     Matrix<T> look_Y, S_y;       ///< scratch: the chains before a step that is looked at, and their scores
     Vector<double> accepted;     ///< when the present window of the warm-up began
     Vector<double> probability;  ///< of each chain to accept, over its last steps of the warm-up
+    double sum = 0;              ///< over its chains, of what all blocks are asked for
+    Ways ways = Ways(0);
     Index bad_starts = 0, first_bad_start = -1, outside = 0;
     std::uint64_t evaluations = 0;
   };
@@ -255,8 +262,15 @@ class SampleRun {
 
   // Takes the chains, which the run no longer needs.
   ResumePoint resume_point() {
-    auto state = std::make_shared<RunState<T>>(
-        RunState<T>{kernel_, options_.chains, d_, options_.seed, draws_.next_step, metric_, {}});
+    auto state = std::make_shared<RunState<T>>(RunState<T>{kernel_,
+                                                           options_.chains,
+                                                           d_,
+                                                           options_.seed,
+                                                           draws_.next_step,
+                                                           metric_,
+                                                           {},
+                                                           blocks_.ranks().rank(),
+                                                           blocks_.ranks().size()});
     for (Index b = 0; b < blocks_.cut().count; ++b) {
       extend::Chains<T>&from = blocks_[b].chains, &to = state->blocks.emplace_back();
       to.X.swap(from.X);
@@ -426,7 +440,7 @@ class SampleRun {
       each([&](RunTarget<T>& target, Index b) {
         moved[static_cast<std::size_t>(b)] = go_down(target.get(), blocks_[b].chains) ? 1 : 0;
       });
-      if (std::count(moved.begin(), moved.end(), 1) == 0) return;
+      if (!ranks::any(blocks_.ranks(), std::count(moved.begin(), moved.end(), 1) > 0)) return;
       collect(window, 1);
       if (window.count > 1) learn(window, search);
     }
@@ -484,22 +498,30 @@ class SampleRun {
   // The harmonic mean over the chains of the probabilities to accept; what is below a hundredth counts as that. Of
   // kernels without trajectories, whose acceptance differs much from step to step, over their last ten steps or so.
   double mean_probability() {
-    double sum = 0;
-    for (Index b = 0; b < blocks_.cut().count; ++b) {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
       Block& block = blocks_[b];
       const Vector<double>& now = block.chains.probability;
       if (block.probability.size() != now.size())
         block.probability = now;
       else
         block.probability += (kernel_.leapfrogs() > 0 ? 1 : 0.1) * (now - block.probability);
-      sum += block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
+      block.sum = block.probability.head(blocks_.cut().size(b)).array().max(0.01).inverse().sum();
     }
-    return static_cast<double>(options_.chains) / sum;
+    return static_cast<double>(options_.chains) / sum_of_blocks();
+  }
+
+  // Of what each rank found for its own blocks.
+  double sum_of_blocks() {
+    blocks_.exchange([&](ranks::Parcel& parcel, Index b) { parcel(blocks_[b].sum); });
+    double sum = 0;
+    for (Index b = 0; b < blocks_.cut().count; ++b) sum += blocks_[b].sum;
+    return sum;
   }
 
   // Of the last step, over all chains, in units of the error wanted; a chain counts for at most 1000, so that no few
   // chains far out rule the step.
-  double mean_squared_error() const {
+  double mean_squared_error() {
+    blocks_.exchange([&](ranks::Parcel& parcel, Index b) { parcel(blocks_[b].chains.squared_error); });
     double sum = 0;
     for (Index b = 0; b < blocks_.cut().count; ++b)
       for (Index i = 0; i < blocks_.cut().size(b); ++i) {
@@ -515,7 +537,7 @@ class SampleRun {
     const auto astray = [&](const extend::Chains<T>& c, Index i) {
       return c.lost[i] || !(c.squared_error[i] < 1e6 * kernel_.target_error());
     };
-    for (Index b = 0; b < blocks_.cut().count; ++b) {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
       extend::Chains<T>& c = blocks_[b].chains;
       Index other = 0, number = 0;
       for (Index i = 0; i < c.X.rows(); ++i) number += astray(c, i) ? 1 : 0;
@@ -539,19 +561,45 @@ class SampleRun {
     return all;
   }
 
-  // Fills a window with chains of the present step, spread over the chains, so that `steps` such calls fill it.
+  // Fills a window with chains of the present step, spread over the chains, so that `steps` such calls fill it. Two
+  // groups of chains; of one chain, stretches of eight steps in turn.
   void collect(Window& window, Index steps, Index t = 0) {
+    struct Chosen {
+      Index block, row;
+      bool second_group;
+    };
+    std::vector<Chosen> chosen;
     const Index wanted = std::min(options_.chains, (window.X.rows() + steps - 1) / steps);
     for (Index k = 0; k < wanted; ++k) {
-      const Index chain = (k * options_.chains / wanted + t) % options_.chains;
-      Index b = 0;
-      while (blocks_.cut().first(b) + blocks_.cut().size(b) <= chain) ++b;
-      const extend::Chains<T>& c = blocks_[b].chains;
-      const Index row = chain - blocks_.cut().first(b);
-      // Two groups of chains; of one chain, stretches of eight steps in turn.
+      const Index chain = (k * options_.chains / wanted + t) % options_.chains, b = blocks_.block_of(chain);
       const Index group = wanted > 1 ? chain * wanted / options_.chains : t / 8;
-      if (!c.lost[row]) window.add(c.X, c.S, row, group % 2 == 1);
+      chosen.push_back({b, chain - blocks_.cut().first(b), group % 2 == 1});
     }
+    if (blocks_.ranks().alone()) {
+      for (const Chosen& one : chosen) {
+        const extend::Chains<T>& c = blocks_[one.block].chains;
+        if (!c.lost[one.row]) window.add(c.X, c.S, one.row, one.second_group);
+      }
+      return;
+    }
+    Matrix<T> X(wanted, d_), S(wanted, d_);
+    std::vector<char> lost(chosen.size());
+    ranks::exchange(blocks_.ranks(), [&](ranks::Parcel& parcel, int rank) {
+      for (std::size_t k = 0; k < chosen.size(); ++k) {
+        if (!blocks_.owns(chosen[k].block, rank)) continue;
+        const extend::Chains<T>& c = blocks_[chosen[k].block].chains;
+        const Index row = static_cast<Index>(k);
+        if (parcel.packing) {
+          lost[k] = c.lost[chosen[k].row] ? 1 : 0;
+          X.row(row) = c.X.row(chosen[k].row);
+          S.row(row) = c.S.row(chosen[k].row);
+        }
+        parcel(lost[k]);
+        for (Index j = 0; j < d_; ++j) parcel(X(row, j), S(row, j));
+      }
+    });
+    for (std::size_t k = 0; k < chosen.size(); ++k)
+      if (lost[k] == 0) window.add(X, S, static_cast<Index>(k), chosen[k].second_group);
   }
 
   // Kernels that keep no score have the one of another state in S, or none.
@@ -594,14 +642,14 @@ class SampleRun {
 
   // Chains that no proposal of a window moved, where most chains move, go where another chain is.
   void restart_frozen(Index steps) {
-    double moved = 0;
-    for (Index b = 0; b < blocks_.cut().count; ++b) {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
       Block& block = blocks_[b];
       if (block.accepted.size() == 0) block.accepted.setZero(block.chains.accepted.size());
-      moved += (block.chains.accepted - block.accepted).head(blocks_.cut().size(b)).sum();
+      block.sum = (block.chains.accepted - block.accepted).head(blocks_.cut().size(b)).sum();
     }
+    const double moved = sum_of_blocks();
     const bool most_move = adjusted_ && moved > 0.3 * static_cast<double>(steps * options_.chains) && steps >= 10;
-    for (Index b = 0; b < blocks_.cut().count; ++b) {
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
       Block& block = blocks_[b];
       extend::Chains<T>& c = block.chains;
       for (Index i = 0; i < blocks_.cut().size(b) && most_move; ++i) {
@@ -660,6 +708,75 @@ class SampleRun {
     if (target.map().is_identity()) return Y;
     target.map().to_x(Y, room);
     return room;
+  }
+
+  // What the looks are taken about: chain 0's state.
+  void share_centre() {
+    ranks::broadcast(blocks_.ranks(), 0, energy_centre_);
+    blocks_.ranks().broadcast(0, centre_.data(), static_cast<std::size_t>(d_) * sizeof(double));
+  }
+
+  // All ranks get all draws, and what the verdict looks at.
+  void share_draws() {
+    const auto columns = [](ranks::Parcel& parcel, auto& numbers, Index first, Index count) {
+      const Index rows = numbers.rows();
+      for (Index i = first * rows; i < (first + count) * rows; ++i) parcel(numbers.data()[i]);
+    };
+    draws_.acceptance.resize(options_.chains);
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b)
+      for (Index i = 0; i < blocks_.cut().size(b); ++i)
+        draws_.acceptance[blocks_.cut().first(b) + i] =
+            done_ > 0 ? blocks_[b].chains.accepted[i] / static_cast<double>(done_) : 0;
+    blocks_.exchange([&](ranks::Parcel& parcel, Index b) {
+      const Index first = blocks_.cut().first(b), count = blocks_.cut().size(b);
+      columns(parcel, draws_.state, first, count);
+      for (Index k = 0; k < draws_.kept; ++k) {
+        columns(parcel, draws_.points, k * options_.chains + first, count);
+        for (Index i = 0; i < count && draws_.energies.size() > 0; ++i)
+          parcel(draws_.energies[k * options_.chains + first + i]);
+      }
+      for (Index i = 0; i < count; ++i) parcel(draws_.acceptance[first + i]);
+      ChainLooks& l = blocks_[b].looks;
+      parcel(l.x[0], l.x[1], l.xx[0], l.xx[1], l.s, l.xs, l.start, l.start_energy, l.looks, l.score_looks);
+    });
+  }
+
+  // What each rank counted for its own chains, and the ways of each block, in their order.
+  void share_counts(RunFindings& found) {
+    blocks_.exchange([&](ranks::Parcel& parcel, Index b) {
+      Ways& ways = blocks_[b].ways;
+      parcel(ways.third, ways.last, ways.squares, ways.chains);
+    });
+    for (Index b = 0; b < blocks_.cut().count; ++b) found.ways.add(blocks_[b].ways);
+    if (blocks_.ranks().alone()) return;
+    struct Counts {
+      Index bad_starts, outside, non_finite, divergent, lost, never_moved, came_to_rest, drifting, restarted;
+      Index unstable, growing, first_bad_start;
+      std::uint64_t evaluations;
+    };
+    Draws<T>& d = draws_;
+    const Counts own{d.bad_starts,  d.outside_chains,      d.non_finite,      d.divergent, d.lost_chains,
+                     d.never_moved, d.came_to_rest,        d.drifting_chains, d.restarted, found.unstable,
+                     found.growing, found.first_bad_start, d.evaluations};
+    d.bad_starts = d.outside_chains = d.non_finite = d.divergent = d.lost_chains = d.never_moved = 0;
+    d.came_to_rest = d.drifting_chains = d.restarted = found.unstable = found.growing = 0;
+    d.evaluations = 0;
+    found.first_bad_start = -1;
+    for (const Counts& one : ranks::gather(blocks_.ranks(), own)) {
+      d.bad_starts += one.bad_starts;
+      d.outside_chains += one.outside;
+      d.non_finite += one.non_finite;
+      d.divergent += one.divergent;
+      d.lost_chains += one.lost;
+      d.never_moved += one.never_moved;
+      d.came_to_rest += one.came_to_rest;
+      d.drifting_chains += one.drifting;
+      d.restarted += one.restarted;
+      d.evaluations += one.evaluations;
+      found.unstable += one.unstable;
+      found.growing += one.growing;
+      if (found.first_bad_start < 0) found.first_bad_start = one.first_bad_start;
+    }
   }
 
   // Whether the energy of each state is known.
@@ -725,23 +842,21 @@ class SampleRun {
     draws_.step = kernel_.has_step() ? kernel_.step() : 0;
     draws_.leapfrogs = kernel_.leapfrogs();
     draws_.metric = metric_;
-    draws_.acceptance.resize(options_.chains);
     const ChainBlocks& cut = blocks_.cut();
-    for (Index b = 0; b < cut.count; ++b) {
-      const Block& block = blocks_[b];
-      Ways ways(d_);
+    for (Index b = blocks_.first_own(); b < blocks_.end_own(); ++b) {
+      Block& block = blocks_[b];
+      block.ways = Ways(d_);
       draws_.bad_starts += block.bad_starts;
       if (found.first_bad_start < 0) found.first_bad_start = block.first_bad_start;
       draws_.outside_chains += block.outside;
       draws_.evaluations += block.evaluations;
       for (Index i = 0; i < cut.size(b); ++i) {
-        draws_.acceptance[cut.first(b) + i] = done_ > 0 ? block.chains.accepted[i] / static_cast<double>(done_) : 0;
         draws_.non_finite += static_cast<Index>(block.chains.non_finite[i]);
         draws_.divergent += static_cast<Index>(block.chains.divergent[i]);
-        judge_chain(block, i, found, ways);
+        judge_chain(block, i, found, block.ways);
       }
-      found.ways.add(ways);
     }
+    share_counts(found);
     found.acceptance = draws_.acceptance.mean();
     found.judged = full_;
     found.adjusted = adjusted_;
@@ -809,16 +924,77 @@ class SampleRun {
   bool stopped_ = false;
 };
 
+/// In what the ranks of a run must agree.
+inline std::vector<ranks::Common> common_facts(const SampleOptions& options, Index dimension, const char* arithmetic) {
+  using scorematch::detail::text;
+  return {{"the model's dimension", text(dimension)},
+          {"the arithmetic", arithmetic},
+          {"SampleOptions: chains", text(options.chains)},
+          {"SampleOptions: steps", text(options.steps)},
+          {"SampleOptions: burn_in", text(options.burn_in)},
+          {"SampleOptions: warm_up", text(options.warm_up)},
+          {"SampleOptions: thin", text(options.thin)},
+          {"SampleOptions: seed", text(options.seed)},
+          {"SampleOptions: first_step", text(options.first_step)},
+          {"SampleOptions: max_r_hat", text(options.max_r_hat)},
+          {"SampleOptions: max_bias", text(options.max_bias)}};
+}
+
+/// Throws where ranks cannot share the chains of a run; `resumed`: where it goes on, or null.
+template <class T>
+void require_shareable(const BoundKernel<T>& kernel, const SampleOptions& options, Index dimension,
+                       const RunState<T>* resumed) {
+  const Communicator& communicator = options.communicator;
+  extend::require(
+      !kernel.learns() || options.warm_up_steps() == 0,
+      {"SampleOptions: warm_up is ", options.warm_up,
+       ", but a kernel that learns from all chains (parallel_tempering) cannot on several ranks: warm up on "
+       "one, and give its kernel and metric to them"});
+  extend::require(!resumed || (resumed->ranks == communicator.size() && resumed->rank == communicator.rank()),
+                  {"SampleOptions: resume is of a run on ", resumed ? resumed->ranks : 1,
+                   " ranks; its chains go on where they are, on as many"});
+  if (!resumed && !options.start.standard_normal())
+    (void)StartPoints(options.start, dimension, options.chains, options.seed, "SampleOptions: start");
+}
+
+/// A run, by all ranks together where there are several.
+template <class T, class Check>
+void run_on_ranks(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
+                  Draws<T>& draws, Judging judging, const RunState<T>* resumed, Check check) {
+  const Communicator& communicator = options.communicator;
+  if (communicator.alone()) {
+    check();
+    extend::require(!resumed || resumed->ranks == 1,
+                    {"SampleOptions: resume is of a run on ", resumed ? resumed->ranks : 1,
+                     " ranks; its chains go on where they are, on as many"});
+    return SampleRun<T>(bound, kernel, options, judging, draws, resumed).run();
+  }
+  const Communication before = communicator.communication();
+  ranks::on_ranks(communicator, [&] {
+    ranks::agree(communicator, [&] {
+      check();
+      require_shareable(kernel, options, bound.dimension(), resumed);
+    });
+    ranks::require_same(communicator,
+                        common_facts(options, bound.dimension(), sizeof(T) == sizeof(float) ? "float" : "double"));
+    SampleOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    SampleRun<T>(bound, kernel, shared, judging, draws, resumed).run();
+  });
+  draws.communication = communicator.communication().since(before);
+}
+
 template <class T>
 void run(const extend::BoundModel<T>& bound, const BoundKernel<T>& kernel, const SampleOptions& options,
          Draws<T>& draws, Judging judging) {
-  extend::require(
-      !options.resume.given(),
-      {"SampleOptions: resume goes on by the kernel that made it: call sample(model, options), without a kernel"});
-  kernel.validate();
-  options.validate();
-  options.validate_for(bound.dimension());
-  SampleRun<T>(bound, kernel, options, judging, draws).run();
+  run_on_ranks<T>(bound, kernel, options, draws, judging, nullptr, [&] {
+    extend::require(
+        !options.resume.given(),
+        {"SampleOptions: resume goes on by the kernel that made it: call sample(model, options), without a kernel"});
+    kernel.validate();
+    options.validate();
+    options.validate_for(bound.dimension());
+  });
 }
 
 /// Throws where an option is given that a run which goes on does not look at.
@@ -840,23 +1016,27 @@ inline void require_no_other_start(const SampleOptions& options, Index chains, s
 /// Goes on where another run stopped.
 template <class T>
 void resume(const extend::BoundModel<T>& bound, SampleOptions options, Draws<T>& draws) {
-  const RunState<T>& state = options.resume.template state<RunState<T>>();
-  extend::require(state.dimension == bound.dimension(), {"SampleOptions: resume is of a model of dimension ",
-                                                         state.dimension, "; this one has ", bound.dimension()});
-  extend::require(
-      !state.kernel.adjusted() || bound.abilities().energy,
-      {"SampleOptions: resume is of a Metropolis kernel, which accepts by the energy; this model has none"});
-  require_no_other_start(options, state.chains, state.seed);
-  options.chains = state.chains;
+  const RunState<T>* state = nullptr;
+  ranks::agree(options.communicator, [&] {
+    state = &options.resume.template state<RunState<T>>();
+    extend::require(state->dimension == bound.dimension(), {"SampleOptions: resume is of a model of dimension ",
+                                                            state->dimension, "; this one has ", bound.dimension()});
+    extend::require(
+        !state->kernel.adjusted() || bound.abilities().energy,
+        {"SampleOptions: resume is of a Metropolis kernel, which accepts by the energy; this model has none"});
+    require_no_other_start(options, state->chains, state->seed);
+  });
+  options.chains = state->chains;
   options.warm_up = 0;
-  options.seed = state.seed;
-  options.first_step = state.next_step;
+  options.seed = state->seed;
+  options.first_step = state->next_step;
   options.start = {};
-  options.metric = state.metric;
-  options.validate();
-  options.keep_many();
-  options.validate_for(bound.dimension());
-  SampleRun<T>(bound, state.kernel, options, Judging::full, draws, &state).run();
+  options.metric = state->metric;
+  run_on_ranks<T>(bound, state->kernel, options, draws, Judging::full, state, [&] {
+    options.validate();
+    options.keep_many();
+    options.validate_for(bound.dimension());
+  });
 }
 
 }  // namespace scorematch::sampling

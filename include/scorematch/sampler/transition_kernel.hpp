@@ -130,6 +130,8 @@ class BoundKernel {
   void set_leapfrogs(Index count) { held_->set_leapfrogs(count); }
   /// Learns from all blocks of chains, at the end of a part of the warm-up, what else the kernel has to learn.
   void learn(const std::vector<extend::Chains<T>*>& blocks) { held_->learn(blocks); }
+  /// Whether it has something of its own to learn from all blocks.
+  bool learns() const { return held_->learns(); }
   /// Whether chains.S is the score at chains.X after each step.
   bool keeps_score() const { return held_->keeps_score(); }
 
@@ -150,6 +152,7 @@ class BoundKernel {
     virtual Index leapfrogs() const = 0;
     virtual void set_leapfrogs(Index count) = 0;
     virtual void learn(const std::vector<extend::Chains<T>*>& blocks) = 0;
+    virtual bool learns() const = 0;
     virtual bool keeps_score() const = 0;
   };
 
@@ -224,6 +227,9 @@ class BoundKernel {
     }
     void learn(const std::vector<extend::Chains<T>*>& blocks) override {
       if constexpr (requires { kernel.learn(blocks); }) kernel.learn(blocks);
+    }
+    bool learns() const override {
+      return requires(K & own, const std::vector<extend::Chains<T>*>& blocks) { own.learn(blocks); };
     }
     bool keeps_score() const override { return extend::keeps_score<K>; }
 

@@ -1,0 +1,203 @@
+// The same draws, samples, closed forms and standard errors on any number of ranks; threads stand in for processes.
+#include "catch.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "fixtures.hpp"
+#include "ranks.hpp"
+#include "scorematch/energy/ready.hpp"
+#include "scorematch/inference/closed_form.hpp"
+#include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/model/energy_model.hpp"
+#include "scorematch/model/score_model.hpp"
+#include "scorematch/noise/levels.hpp"
+#include "scorematch/objective/denoising_score_matching.hpp"
+#include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/partition/annealed_importance_sampling.hpp"
+#include "scorematch/ranks/thread_ranks.hpp"
+#include "scorematch/sampler/annealed_langevin.hpp"
+#include "scorematch/sampler/generate.hpp"
+#include "scorematch/sampler/heun.hpp"
+#include "scorematch/sampler/langevin.hpp"
+#include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/parallel_tempering.hpp"
+#include "scorematch/sampler/probability_flow.hpp"
+#include "scorematch/sampler/sample.hpp"
+
+namespace sm = scorematch;
+using Eigen::MatrixXd;
+using on_ranks::Bits;
+using on_ranks::columns_of;
+using on_ranks::require_same_bits;
+using sm::Communicator;
+using sm::Index;
+
+namespace {
+
+template <class T>
+Bits bits_of(const sm::Draws<T>& draws) {
+  Bits bits;
+  bits.add(draws.points).add(draws.state).add(draws.acceptance).add(draws.energies).add(draws.r_hat).add(draws.step);
+  for (const Index number :
+       {draws.chains, draws.kept, draws.divergent, draws.non_finite, draws.lost_chains, draws.never_moved,
+        draws.came_to_rest, draws.bad_starts, draws.outside_chains, draws.drifting_chains, draws.failed_chains,
+        draws.restarted, draws.leapfrogs, static_cast<Index>(draws.evaluations), static_cast<Index>(draws.next_step)})
+    bits.add(static_cast<double>(number));
+  return bits.add(std::string(to_string(draws.status))).add(draws.evidence);
+}
+
+sm::EnergyModel ring() {
+  return sm::energy_model(2, [](auto x, auto) { return square(squared_norm(x) - 4) + 0.1 * x[0]; });
+}
+
+}  // namespace
+
+TEST_CASE("chains tuned together have the same bits on any number of ranks") {
+  require_same_bits([&](const Communicator& c) {
+    return bits_of(sm::sample(ring(), {.chains = 500, .steps = 60, .warm_up = 60, .seed = 3, .communicator = c}));
+  });
+  const auto flat = sm::score_model(2, [](auto x, auto) { return -x; });  // no energy: unadjusted
+  require_same_bits(
+      [&](const Communicator& c) {
+        return bits_of(sm::sample<float>(flat, {.chains = 400, .steps = 50, .warm_up = 40, .communicator = c}));
+      },
+      {3, 8});
+}
+
+TEST_CASE("a given kernel, its verdicts and what goes wrong have the same bits on any number of ranks") {
+  const auto wall = sm::energy_model(2, [](auto x, auto) { return squared_norm(x) - log(x[0] + 1); });
+  require_same_bits([&](const Communicator& c) {
+    Bits bits;
+    bits.add(
+        bits_of(sm::sample(wall, sm::langevin{.step = 0.3}, {.chains = 300, .steps = 40, .communicator = c})).text());
+    bits.add(
+        bits_of(sm::sample(ring(), sm::langevin{.step = 0.4}, {.chains = 300, .steps = 40, .communicator = c})).text());
+    bits.add(bits_of(sm::sample(ring(), sm::mala{.step = 0.02},
+                                {.chains = 450, .steps = 60, .burn_in = 7, .thin = 20, .communicator = c}))
+                 .text());
+    // one block: one rank works, all have the draws
+    bits.add(bits_of(sm::sample(ring(), sm::mala{.step = 0.02}, {.chains = 5, .steps = 30, .communicator = c})).text());
+    return bits;
+  });
+}
+
+TEST_CASE("chains go on on their ranks, bit for bit, and on no others") {
+  const auto first = [&](const Communicator& c) {
+    return sm::sample(ring(), {.chains = 300, .steps = 20, .warm_up = 30, .communicator = c});
+  };
+  require_same_bits(
+      [&](const Communicator& c) {
+        const auto draws = first(c);
+        return bits_of(sm::sample(ring(), {.steps = 25, .resume = draws.resume_point, .communicator = c}));
+      },
+      {2, 3});
+  sm::extend::run_as_ranks(2, [&](const Communicator& c) {
+    const auto draws = first(c);
+    fixtures::refuses([&] { (void)sm::sample(ring(), {.steps = 25, .resume = draws.resume_point}); },
+                      "resume is of a run on 2 ranks");
+  });
+}
+
+TEST_CASE("what chains on several ranks cannot do is refused on all") {
+  sm::extend::run_as_ranks(3, [&](const Communicator& c) {
+    fixtures::refuses(
+        [&] {
+          (void)sm::sample(ring(), sm::parallel_tempering<sm::mala>{},
+                           {.chains = 100, .steps = 20, .warm_up = 30, .communicator = c});
+        },
+        "parallel_tempering");
+    fixtures::refuses([&] { (void)sm::sample(ring(), {.chains = 100 + c.rank(), .communicator = c}); },
+                      "SampleOptions: chains is 100 on rank 0 and 101 on rank 1");
+    fixtures::refuses(
+        [&] {
+          (void)sm::sample(ring(), sm::mala{.step = 0.1},
+                           {.chains = 100, .start = MatrixXd::Zero(3, 100), .communicator = c});
+        },
+        "start");
+  });
+}
+
+TEST_CASE("generated samples have the same bits on any number of ranks") {
+  const auto model = sm::score_model(2, sm::classes{2}, [](auto x, auto sigma, auto label, auto theta) {
+    return (theta("means", 2, 2, sm::start_normal{}) * label - x) / (1 + square(sigma));
+  });
+  std::vector<int> labels(330);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int>(i % 2);
+  MatrixXd known = MatrixXd::Constant(2, 330, std::nan(""));
+  known.row(1).setConstant(0.5);
+  const auto bits_of = [](const auto& made) {
+    return Bits()
+        .add(made.points)
+        .add(made.evaluations)
+        .add(made.sigma)
+        .add(made.step_times_slope)
+        .add(static_cast<double>(made.lost_chains))
+        .add(std::string(to_string(made.status)))
+        .add(made.evidence)
+        .text();
+  };
+  const sm::edm_levels levels{.sigma_max = 10, .levels = 12};
+  require_same_bits([&](const Communicator& c) {
+    Bits bits;
+    bits.add(
+        bits_of(sm::generate(model, sm::heun{.levels = levels}, {.count = 330, .labels = labels, .communicator = c})));
+    bits.add(bits_of(sm::generate(model, sm::annealed_langevin{.levels = levels},
+                                  {.count = 330, .labels = labels, .guidance = 2, .known = known, .communicator = c})));
+    sm::GenerateOptions adaptive{.count = 330, .labels = labels, .communicator = c};
+    bits.add(bits_of(sm::generate(model, sm::probability_flow{.sigma_max = 10}, adaptive)));
+    Index calls = 0;
+    adaptive.progress = [&](const sm::Progress&) { return ++calls < 3; };
+    bits.add(bits_of(sm::generate(model, sm::probability_flow{.sigma_max = 10}, adaptive)));
+    return bits;
+  });
+}
+
+TEST_CASE("a closed form and its standard errors have the same bits on any number of ranks") {
+  const MatrixXd X = fixtures::normals(2, 2345, 14);
+  const auto model = sm::energy_model(2, [](auto x, auto theta) {
+    return dot(theta("a", 2), square(square(x))) + theta("b") * x[0] * x[1] + dot(theta("c", 2), square(x)) -
+           dot(theta("m", 2), x);
+  });
+  require_same_bits([&](const Communicator& c) {
+    const MatrixXd own = columns_of(c, X);
+    const auto fit = sm::closed_form(model, sm::implicit_score_matching{}, own, {.communicator = c});
+    Bits bits;
+    bits.add(fit.model.parameters()).add(fit.A).add(fit.b).add(fit.c).add(fit.loss).add(fit.condition);
+    bits.add(std::string(to_string(fit.status)));
+    const auto errors = sm::standard_errors(fit, sm::implicit_score_matching{}, own, {.communicator = c});
+    bits.add(errors.covariance).add(errors.curvature).add(errors.variability).add(errors.text());
+    const auto noisy = sm::closed_form(model, sm::denoising_score_matching{.sigma = 0.2}, own.cast<float>().eval(),
+                                       {.communicator = c});
+    return bits.add(noisy.model.parameters()).add(noisy.A);
+  });
+  const auto mixture = sm::energy_model(2, [](auto x, auto theta) {
+    return -log(exp(-squared_norm(x - theta("m", 2, sm::start_at(0.3)))) + exp(-0.5 * squared_norm(x)));
+  });
+  require_same_bits(
+      [&](const Communicator& c) {
+        const auto errors = sm::standard_errors(mixture, sm::denoising_score_matching{.sigma = 0.1}, columns_of(c, X),
+                                                {.communicator = c});
+        return Bits().add(errors.covariance).add(errors.text());
+      },
+      {2, 5});
+}
+
+TEST_CASE("log Z by annealing has the same bits on any number of ranks") {
+  require_same_bits(
+      [&](const Communicator& c) {
+        const auto log_z = sm::log_partition(
+            ring(), sm::annealed_importance_sampling<>{.chains = 400, .temperatures = 60, .communicator = c});
+        return Bits()
+            .add(log_z.value)
+            .add(log_z.error)
+            .add(log_z.lower)
+            .add(log_z.upper)
+            .add(log_z.effective_sample_size)
+            .add(static_cast<double>(log_z.evaluations))
+            .add(std::string(to_string(log_z.status)))
+            .add(log_z.evidence);
+      },
+      {2, 5});
+}
