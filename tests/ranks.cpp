@@ -12,6 +12,8 @@
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/fit/train.hpp"
 #include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/io/columns.hpp"
+#include "scorematch/io/npy.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
@@ -280,4 +282,35 @@ TEST_CASE("what one process computes alone refuses ranks, by name") {
     fixtures::refuses([&] { (void)sm::standard_errors(quartic(), sm::maximum_likelihood{}, X, {.communicator = c}); },
                       "the standard errors of maximum_likelihood");
   });
+}
+
+TEST_CASE("a rank reads its part of a .npy file") {
+  const std::string file = "ranks_test.npy";
+  const MatrixXd X = fixtures::normals(3, 101, 15);
+  sm::write_npy(file, X);
+  CHECK(sm::npy_samples(file) == 101);
+  for (const int size : {1, 2, 3, 7, 200}) {
+    MatrixXd all(3, 0);
+    for (const sm::extend::ThreadRank& rank : sm::extend::ThreadRank::group(size)) {
+      const sm::Columns mine = sm::shard(101, rank);
+      CHECK(mine.first == all.cols());
+      const MatrixXd part = sm::read_npy(file, mine);
+      all.conservativeResize(3, all.cols() + part.cols());
+      all.rightCols(part.cols()) = part;
+    }
+    CHECK(all == X);
+  }
+  CHECK(sm::read_npy<float>(file, {.first = 7, .count = 5}) == X.middleCols(7, 5).cast<float>());
+  fixtures::refuses([&] { (void)sm::read_npy(file, {.first = 97, .count = 5}); }, "columns 97 … 101", "101 samples");
+  std::remove(file.c_str());
+}
+
+TEST_CASE("sums do depend on their order: what the tests above would see") {
+  // The same samples dealt to the ranks in another order have the same mean, and other bits.
+  const MatrixXd X = fixtures::normals(3, 3001, 1);
+  const MatrixXd turned = X.rowwise().reverse();
+  const auto one = sm::loss_and_gradient(quartic(), sm::implicit_score_matching{}, X),
+             other = sm::loss_and_gradient(quartic(), sm::implicit_score_matching{}, turned);
+  CHECK((one.gradient - other.gradient).norm() < 1e-10 * one.gradient.norm());
+  CHECK(one.gradient != other.gradient);
 }

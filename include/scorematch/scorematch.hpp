@@ -38,6 +38,7 @@
 #include "scorematch/implicit/reverse_kl.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/io/columns.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/io/npz.hpp"

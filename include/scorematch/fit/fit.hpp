@@ -494,7 +494,7 @@ class FitSearch {
     if (!shards_.alone() && held_out_data_.cols() == 0) held_out_data_.resize(data_.rows(), 0);
     held_out_shards_ = ranks::Shards(options_.communicator, held_out_data_.cols());
     ranks::agree(options_.communicator, [&] {
-      extend::require_samples<T>(held_out_data_, held_out_shards_, data_.rows(), "FitOptions: held_out");
+      ranks::require_samples<T>(held_out_data_, held_out_shards_, data_.rows(), "FitOptions: held_out");
     });
     on_held_out_ = std::make_unique<objective::LossFunction<T>>(problem_.loss(held_out_data_, held_out_shards_));
     held_out_ = watch(*on_held_out_, {}, options_.patience);

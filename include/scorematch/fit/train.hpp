@@ -388,7 +388,7 @@ struct TrainingData {
       extend::require(!has_labels || held_out.cols() == 0 || !options.held_out_labels.empty(),
                       {"TrainOptions: held_out_labels are missing, as labels are given"});
       if (!watches) return;
-      extend::require_samples<T>(held_out, held_out_shards, data.rows(), "TrainOptions: held_out");
+      ranks::require_samples<T>(held_out, held_out_shards, data.rows(), "TrainOptions: held_out");
       extend::require_labels(options.held_out_labels, held_out.cols(), problem.classes,
                              "TrainOptions: held_out_labels");
     });

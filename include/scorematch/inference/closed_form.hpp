@@ -174,7 +174,7 @@ class FeatureGram {
           [&](State& state, Index, Index first, Index count) { add(state.sums, first, count); });
     } else {
       if (!ranks_) ranks_.emplace(data_.shards);
-      ranks_->share_out(data_.own, {}, N, per_run * block, runs, false);
+      ranks_->share_out(data_.own, {}, N, per_run * block, runs);
       ranks_->bring({}, false);
       const Index first_run = ranks_->part().first_run;
       std::vector<Eigen::VectorXd> own(static_cast<std::size_t>(ranks_->part().end_run - first_run),
@@ -244,7 +244,7 @@ class FeatureGram {
     Index p = count_, stride = p > 1 ? replay.result(column + 1, row) - phi : 0, tall = height * rows;
     if (basis_.size() > 0) {
       s.product.resize(tall, basis_.cols());
-      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall, false);
+      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall);
       phi = s.product.data();
       p = basis_.cols();
       stride = tall;

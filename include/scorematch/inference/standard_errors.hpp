@@ -195,7 +195,7 @@ class SampleGradients {
     const Index all = (chunks + per_piece - 1) / per_piece;
     if (!data_.shards.alone()) {
       ranks_.emplace(data_.shards);
-      ranks_->share_out(data_.own, {}, N, per_piece * chunk, all, false);
+      ranks_->share_out(data_.own, {}, N, per_piece * chunk, all);
       ranks_->bring({}, false);
     }
     const Index first = ranks_ ? ranks_->part().first_run : 0, end = ranks_ ? ranks_->part().end_run : all;

@@ -6,8 +6,11 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -19,6 +22,26 @@
 #include "scorematch/number_text.hpp"
 
 namespace scorematch::io {
+
+/// All bytes of a file. Throws std::runtime_error, naming it.
+inline std::string read_file(const std::string& path) {
+  std::size_t size = 0;
+  const File file = open_file(path, size);
+  return read_all(path, file.get(), size);
+}
+
+/// Bytes first … first + count − 1 of an open file, as far as it has them.
+inline std::string read_part(const std::string& path, std::FILE* file, std::uint64_t first, std::size_t count) {
+#if defined(_WIN32)
+  const bool there = ::_fseeki64(file, static_cast<long long>(first), SEEK_SET) == 0;
+#else
+  const bool there = ::fseeko(file, static_cast<off_t>(first), SEEK_SET) == 0;
+#endif
+  std::string bytes(count, '\0');
+  bytes.resize(there ? std::fread(bytes.data(), 1, count, file) : 0);
+  if (!there || std::ferror(file)) file_error(path, "cannot be read: ", std::generic_category().message(errno));
+  return bytes;
+}
 
 /// Appends a number in its shortest text that reads back as the same number.
 template <class T>

@@ -27,14 +27,14 @@ inline bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &found) == 0;
 }
 
-/// All bytes of the file. Pipes and devices are refused: they may have no end, or never begin. Throws
+/// The file, opened, and its size. Pipes and devices are refused: they may have no end, or never begin. Throws
 /// std::runtime_error.
-inline std::string read_file(const std::string& path) {
+inline File open_file(const std::string& path, std::size_t& size) {
   const auto reason = [] { return std::generic_category().message(errno); };
   // O_NONBLOCK: to open a pipe would wait for its writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) file_error(path, "cannot be opened: ", reason());
-  const File file(::fdopen(descriptor, "rb"));
+  File file(::fdopen(descriptor, "rb"));
   struct ::stat found;
   if (!file || ::fstat(descriptor, &found) != 0) file_error(path, "cannot be opened: ", reason());
   if (!S_ISREG(found.st_mode))
@@ -42,7 +42,8 @@ inline std::string read_file(const std::string& path) {
                S_ISDIR(found.st_mode)    ? "a folder"
                : S_ISFIFO(found.st_mode) ? "a pipe; save what it delivers to a file, and read that"
                                          : "a device or a socket; only files are read");
-  return read_all(path, file.get(), static_cast<std::size_t>(found.st_size));
+  size = static_cast<std::size_t>(found.st_size);
+  return file;
 }
 
 /// A file that appears at `path` complete or not at all: it is written beside it, as `path`.part0 (.part1, … where

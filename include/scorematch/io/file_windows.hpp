@@ -24,16 +24,17 @@ namespace scorematch::io {
 /// Whether there is anything at `path`: a file or a folder.
 inline bool exists(const std::string& path) { return ::_access(path.c_str(), 0) == 0; }
 
-/// All bytes of the file. Devices are refused: they may have no end. Throws std::runtime_error.
-inline std::string read_file(const std::string& path) {
+/// The file, opened, and its size. Devices are refused: they may have no end. Throws std::runtime_error.
+inline File open_file(const std::string& path, std::size_t& size) {
   struct ::_stat64 found;
   const bool known = ::_stat64(path.c_str(), &found) == 0;
   if (known && (found.st_mode & _S_IFMT) != _S_IFREG)
     file_error(path, "cannot be read: it is ",
                (found.st_mode & _S_IFMT) == _S_IFDIR ? "a folder" : "a device or a pipe; only files are read");
-  const File file(known ? std::fopen(path.c_str(), "rb") : nullptr);
+  File file(known ? std::fopen(path.c_str(), "rb") : nullptr);
   if (!file) file_error(path, "cannot be opened: ", std::generic_category().message(errno));
-  return read_all(path, file.get(), static_cast<std::size_t>(found.st_size));
+  size = static_cast<std::size_t>(found.st_size);
+  return file;
 }
 
 /// A file that appears at `path` complete or not at all: it is written beside it, as `path`.part0 (.part1, … where

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "scorematch/io/byte_order.hpp"
+#include "scorematch/io/columns.hpp"
 #include "scorematch/io/file.hpp"
 #include "scorematch/io/stored_number.hpp"
 #include "scorematch/types.hpp"
@@ -217,6 +218,48 @@ inline Npy parse_npy(const std::string& path, std::string_view bytes) {
   return {NpyHeaderReader(path, bytes.substr(0, length)).read(), bytes.substr(length)};
 }
 
+/// The shape (N, d) of a table of samples.
+struct NpyShape {
+  Index N, d;
+};
+inline NpyShape npy_shape(const std::string& path, const NpyHeader& header) {
+  if (header.shape.size() > 2)
+    file_error(path, "has ", header.shape.size(),
+               " dimensions; at most 2 can be read, (N, d): save x.reshape(len(x), -1)");
+  const Index N = header.shape.empty() ? 1 : header.shape[0];
+  const Index d = header.shape.size() < 2 ? 1 : header.shape[1];
+  // Nothing would be the end of N samples of nothing.
+  if ((N == 0 && d > longest_empty_side) || (d == 0 && N > 0))
+    file_error(path, "has shape (", N, ", ", d, "): ", d == 0 ? "samples without numbers" : "too large");
+  return {N, d};
+}
+
+/// Calls copy(Stored()) with the type of a dtype's numbers.
+template <class Copy>
+void with_stored_type(const std::string& path, const std::string& dtype, Copy copy) {
+  if (!with_number_type(number_type_of_npy(dtype), copy)) file_error(path, refused_dtype(dtype));
+}
+
+/// An open .npy file, of which the header was read.
+struct NpyFile {
+  explicit NpyFile(const std::string& name) : path(name), file(open_file(name, size)) {
+    constexpr std::size_t most_header = std::size_t{1} << 20;
+    head = read_part(path, file.get(), 0, std::min(size, most_header));
+    const Npy parsed = parse_npy(path, head);
+    header = parsed.header;
+    data = head.size() - parsed.bytes.size();
+    shape = npy_shape(path, header);
+  }
+
+  std::string path;
+  std::size_t size = 0;
+  File file;
+  std::string head;
+  NpyHeader header;
+  std::size_t data = 0;  ///< where the numbers begin
+  NpyShape shape{0, 0};
+};
+
 }  // namespace io
 
 /// Reads a .npy file (format versions 1.0 to 3.0) as a matrix of T, float or double:
@@ -236,19 +279,44 @@ Matrix<T> read_npy(const std::string& path) {
   const io::Npy parsed = io::parse_npy(path, file);
   const io::NpyHeader& header = parsed.header;  // no structured binding: clang 16 captures none
   const std::string_view bytes = parsed.bytes;
-  if (header.shape.size() > 2)
-    io::file_error(path, "has ", header.shape.size(),
-                   " dimensions; at most 2 can be read, (N, d): save x.reshape(len(x), -1)");
-  const Index N = header.shape.empty() ? 1 : header.shape[0];
-  const Index d = header.shape.size() < 2 ? 1 : header.shape[1];
-  // Nothing would be the end of N samples of nothing.
-  if ((N == 0 && d > io::longest_empty_side) || (d == 0 && N > 0))
-    io::file_error(path, "has shape (", N, ", ", d, "): ", d == 0 ? "samples without numbers" : "too large");
-
+  const io::NpyShape shape = io::npy_shape(path, header);
   Matrix<T> X;
-  const auto copy = [&]<class Stored>(Stored) { io::copy_npy<Stored>(path, bytes, header.fortran_order, N, d, X); };
-  if (!io::with_number_type(io::number_type_of_npy(header.dtype), copy))
-    io::file_error(path, io::refused_dtype(header.dtype));
+  io::with_stored_type(path, header.dtype, [&]<class Stored>(Stored) {
+    io::copy_npy<Stored>(path, bytes, header.fortran_order, shape.N, shape.d, X);
+  });
+  return X;
+}
+
+/// How many samples a .npy file has, N of its shape (N, d), by its header alone. Throws what read_npy does.
+inline Index npy_samples(const std::string& path) { return io::NpyFile(path).shape.N; }
+
+/// Some samples of a .npy file, d × count: no other part of the file is read, so that a rank, or a loop over parts,
+/// need not have memory for all.
+///
+///   const sm::Columns mine = sm::shard(sm::npy_samples("data.npy"), ranks);
+///   const Eigen::MatrixXd X = sm::read_npy("data.npy", mine);
+///
+/// Throws what read_npy does; std::invalid_argument for samples that the file does not have, std::runtime_error for an
+/// array in Fortran order, in which a sample's numbers lie apart.
+template <class T = double>
+Matrix<T> read_npy(const std::string& path, const Columns& columns) {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "read_npy<T>: T must be float or double");
+  const io::NpyFile npy(path);
+  const auto [N, d] = npy.shape;
+  extend::require(columns.first >= 0 && columns.count >= 0 && columns.first <= N - columns.count,
+                  {"read_npy: columns ", columns.first, " … ", columns.first + columns.count - 1, " of '", path,
+                   "' are asked for, which has ", N, " samples"});
+  if (npy.header.fortran_order && N > 1 && d > 1)
+    io::file_error(path, "is in Fortran order, of which no part can be read: save np.ascontiguousarray(x)");
+  Matrix<T> X;
+  const Index rows = d;
+  io::with_stored_type(path, npy.header.dtype, [&]<class Stored>(Stored) {
+    const auto sample = static_cast<std::size_t>(rows) * sizeof(Stored);
+    const std::string bytes =
+        io::read_part(path, npy.file.get(), npy.data + static_cast<std::size_t>(columns.first) * sample,
+                      static_cast<std::size_t>(columns.count) * sample);
+    io::copy_npy<Stored>(path, bytes, false, columns.count, rows, X);
+  });
   return X;
 }
 

@@ -21,7 +21,7 @@ namespace objective {
 template <class T, class M, class O>
 void require_usable(const M& model, const O& objective, const MatrixView<T>& data, const ranks::Shards& shards) {
   objective.validate();
-  extend::require_samples<T>(data, shards, static_cast<Index>(model.dimension()), "data");
+  ranks::require_samples<T>(data, shards, static_cast<Index>(model.dimension()), "data");
   if constexpr (requires { objective.validate_for(data.rows(), data.cols()); })
     objective.validate_for(data.rows(), shards.total(data.cols()));
   if constexpr (requires { objective.template validate_data<T>(data); })

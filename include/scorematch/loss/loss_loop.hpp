@@ -221,6 +221,10 @@ class LossFunction {
   void sum(const Call& call, Index runs);
   void sum_on_ranks(const Call& call);
   void keep_runs(const Call& call, Index first, Index end);
+  Index bring_round(const Call& call, Index round, Index swept);
+  /// Of a round of blocks, the first that a rank sweeps, and the first that this one leaves to others.
+  Index first_of_round(Index swept, int rank) const { return swept * rank / shards_.size(); }
+  Index end_of_round(Index swept) const { return first_of_round(swept, shards_.rank() + 1); }
   void add_in_turn(const Call& call);
   void exchange_moments(int from, int to, bool all);
   void sweep_block(State& s, const Call& call, Index b);
@@ -299,16 +303,30 @@ void LossFunction<T>::sum_on_ranks(const Call& call) {
   extend::require(!call.options.per_sample, {"per_sample is asked for on ", shards_.size(),
                                              " ranks; each sample's own loss is known on one alone"});
   if (!ranks_) ranks_ = std::make_unique<SamplesOnRanks<T>>(shards_);
-  const bool together = call.with_gradient && withheld_.applies(*this, call);
-  ranks_->share_out(data_, call.options.columns, call.count, call.per_run * call.block, call.runs, together);
+  if (call.with_gradient && withheld_.sum(*this, call)) return;
+  ranks_->share_out(data_, call.options.columns, call.count, call.per_run * call.block, call.runs);
   ranks_->bring(call.options.labels, labelled_);
-  if (together) return (void)withheld_.sum(*this, call);
   const auto [first, end, begin, last_place] = ranks_->part();
   if (first == 0 && end > 0)
     sum(call, end);
   else if (end > first)
     keep_runs(call, first, end);
   add_in_turn(call);
+}
+
+// Brings the samples of the blocks from `round` on, of which each rank sweeps some; this one's first.
+template <class T>
+Index LossFunction<T>::bring_round(const Call& call, Index round, Index swept) {
+  if (shards_.alone()) return 0;
+  std::vector<typename SamplesOnRanks<T>::Part> parts(static_cast<std::size_t>(shards_.size()));
+  for (int rank = 0; rank < shards_.size(); ++rank) {
+    auto& part = parts[static_cast<std::size_t>(rank)];
+    part.begin = std::min(call.count, (round + first_of_round(swept, rank)) * call.block);
+    part.end = std::min(call.count, (round + first_of_round(swept, rank + 1)) * call.block);
+  }
+  ranks_->set_parts(data_, call.options.columns, std::move(parts));
+  ranks_->bring(call.options.labels, labelled_);
+  return first_of_round(swept, shards_.rank());
 }
 
 // Computes runs that are added up later.

@@ -52,15 +52,14 @@ class SamplesOnRanks {
     return parts_[static_cast<std::size_t>(rank)].first_run < parts_[static_cast<std::size_t>(rank)].end_run;
   }
 
-  /// Shares out `runs` of `run` samples each, of `count`; `everywhere`: each rank computes all. `own`: this rank's
-  /// columns, which must stay where they are until the next call.
-  void share_out(const MatrixView<T>& own, std::span<const Index> columns, Index count, Index run, Index runs,
-                 bool everywhere) {
+  /// Shares out `runs` of `run` samples each, of `count`. `own`: this rank's columns, which must stay where they are
+  /// until the next call.
+  void share_out(const MatrixView<T>& own, std::span<const Index> columns, Index count, Index run, Index runs) {
     own_ = {own.data(), own.rows(), own.outerStride()};
     columns_ = columns;
     parts_.assign(static_cast<std::size_t>(shards_.size()), Part{});
     const bool ordered = columns.empty() || std::is_sorted(columns.begin(), columns.end());
-    for (Index k = 0; k < runs && !everywhere; ++k) {
+    for (Index k = 0; k < runs; ++k) {
       const Index first = k * run;
       const int rank = ordered ? shards_.owner(columns.empty() ? first : columns[static_cast<std::size_t>(first)])
                                : static_cast<int>(k * shards_.size() / runs);
@@ -69,8 +68,15 @@ class SamplesOnRanks {
       part.end_run = k + 1;
       part.end = std::min(count, first + run);
     }
-    if (everywhere) std::fill(parts_.begin(), parts_.end(), Part{0, runs, 0, count});
-    everywhere_ = everywhere;
+    placed_ = false;
+  }
+
+  /// Gives each rank the samples at these places, whoever has them.
+  void set_parts(const MatrixView<T>& own, std::span<const Index> columns, std::vector<Part> parts) {
+    own_ = {own.data(), own.rows(), own.outerStride()};
+    columns_ = columns;
+    parts_ = std::move(parts);
+    placed_ = true;
   }
 
   /// Sends the others what they lack, and receives what this rank lacks. `labelled`: there are labels, of which this
@@ -79,7 +85,7 @@ class SamplesOnRanks {
     labels_ = labels;
     labelled_ = labelled;
     const bool whole = columns_.empty();
-    std::vector<Index> wanted;
+    std::vector<Index> wanted{placed_ ? 1 : 0};
     for (const Part& part : parts_) wanted.insert(wanted.end(), {part.begin, part.end});
     if (whole && !labelled && wanted == have_) return;
     have_ = whole ? wanted : std::vector<Index>();
@@ -136,7 +142,7 @@ class SamplesOnRanks {
   // What a rank has to be brought: of the whole data what follows its own columns.
   Index begin_of(int rank) const {
     const Part& part = parts_[static_cast<std::size_t>(rank)];
-    if (!columns_.empty() || everywhere_) return part.begin;
+    if (!columns_.empty() || placed_) return part.begin;
     return std::max(part.begin, std::min(part.end, shards_.end(rank)));
   }
   Index end_of(int rank) const { return parts_[static_cast<std::size_t>(rank)].end; }
@@ -191,7 +197,9 @@ class SamplesOnRanks {
   std::vector<Part> parts_;
   std::span<const Index> columns_;
   std::span<const int> labels_;
-  bool labelled_ = false, everywhere_ = false;
+  bool labelled_ = false;
+  bool placed_ = false;  ///< by set_parts: also of the whole data, samples of other ranks
+
   std::vector<Index> have_;  ///< the places that were brought last, of the whole data
   Index begin_ = 0;          ///< the place of brought_'s first column
   Matrix<T> brought_;

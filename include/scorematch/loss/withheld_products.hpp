@@ -8,6 +8,7 @@
 
 #include "scorematch/evaluate/formula_workspace.hpp"
 #include "scorematch/evaluate/threads.hpp"
+#include "scorematch/ranks/parcel.hpp"
 
 namespace scorematch::objective {
 
@@ -28,6 +29,18 @@ class WithheldProducts {
     Index first;
   };
 
+  /// A block's products, with what they point to.
+  struct Received {
+    std::vector<evaluate::TransposedProduct<T>> products;
+    std::vector<int> matrices;
+    std::vector<std::vector<T>> numbers;
+  };
+
+  template <class Loop>
+  void exchange_blocks(Loop& loop, const evaluate::ProductMatrices& matrices, Index sum_size, Index swept);
+  static void pass_products(ranks::Parcel& parcel, const evaluate::Withheld<T>& own, Received& received);
+
+  std::vector<Received> received_;                                     ///< blocks of a round, of other ranks
   std::vector<std::vector<evaluate::TransposedProduct<T>>> products_;  ///< of each matrix, those of a round
   std::vector<Strip> strips_;
   evaluate::Pieces sweeps_, passes_;
@@ -58,8 +71,10 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
   for (std::size_t k = 0; k < matrices->list.size(); ++k)
     for (Index first = 0; first < matrices->list[k].cols; first += width) strips_.push_back({k, first});
   for (Index round = 0; round < call.blocks; round += together) {
-    const Index swept = std::min(together, call.blocks - round);
-    sweeps_.each(swept, true, [&](Index k) {
+    const Index swept = std::min(together, call.blocks - round), first_own = loop.bring_round(call, round, swept),
+                end_own = loop.end_of_round(swept);
+    sweeps_.each(end_own - first_own, true, [&](Index own) {
+      const Index k = first_own + own;
       auto& s = loop.threads_[k];
       loop.prepare(s, call);
       loop.reset(s);
@@ -68,6 +83,7 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
       loop.bound_.formula_workspace(s.workspace)->withhold();
       loop.sweep_block(s, call, round + k);
     });
+    exchange_blocks(loop, *matrices, call.sum_size, swept);
     for (auto& products : products_) products.clear();
     for (Index k = 0; k < swept; ++k) {
       auto& s = loop.threads_[k];
@@ -75,9 +91,14 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
       matrices->for_each_gap(call.sum_size, [&](Index first, Index end) {
         for (Index i = first; i < end; ++i) total[i] = (round + k == 0 ? 0 : total[i]) + s.sums[i];
       });
-      const evaluate::Withheld<T>& left = loop.bound_.formula_workspace(s.workspace)->withheld();
-      for (std::size_t p = 0; p < left.products.size(); ++p)
-        products_[static_cast<std::size_t>(left.matrices[p])].push_back(left.products[p]);
+      const auto keep = [&](const auto& left) {
+        for (std::size_t p = 0; p < left.products.size(); ++p)
+          products_[static_cast<std::size_t>(left.matrices[p])].push_back(left.products[p]);
+      };
+      if (first_own <= k && k < end_own)
+        keep(loop.bound_.formula_workspace(s.workspace)->withheld());
+      else
+        keep(received_[static_cast<std::size_t>(k)]);
     }
     const double factor = round + together < call.blocks ? 1 : scale;
     passes_.each(static_cast<Index>(strips_.size()), true, [&](Index i) {
@@ -91,6 +112,57 @@ bool WithheldProducts<T>::sum(Loop& loop, const Call& call) {
     for (Index i = first; i < end; ++i) total[i] *= scale;
   });
   return true;
+}
+
+// On several ranks: each has swept its blocks of the round; all of them get what is to be added up, and add it up.
+template <class T>
+template <class Loop>
+void WithheldProducts<T>::exchange_blocks(Loop& loop, const evaluate::ProductMatrices& matrices, Index sum_size,
+                                          Index swept) {
+  const Communicator& communicator = loop.shards_.communicator();
+  if (communicator.alone()) return;
+  received_.resize(static_cast<std::size_t>(swept));
+  ranks::exchange(communicator, [&](ranks::Parcel& parcel, int rank) {
+    for (Index k = loop.first_of_round(swept, rank); k < loop.first_of_round(swept, rank + 1); ++k) {
+      auto& s = loop.threads_[k];
+      if (!parcel.packing) s.sums.resize(sum_size);
+      parcel(s.loss, s.terms, s.levels);
+      matrices.for_each_gap(sum_size, [&](Index first, Index end) {
+        parcel.raw(s.sums.data() + first, static_cast<std::size_t>(end - first) * sizeof(double));
+      });
+      const evaluate::Withheld<T> none;
+      pass_products(parcel, parcel.packing ? loop.bound_.formula_workspace(s.workspace)->withheld() : none,
+                    received_[static_cast<std::size_t>(k)]);
+    }
+  });
+}
+
+template <class T>
+void WithheldProducts<T>::pass_products(ranks::Parcel& parcel, const evaluate::Withheld<T>& own, Received& received) {
+  std::vector<int> matrices = own.matrices;
+  parcel(matrices);
+  if (!parcel.packing) {
+    received.products.assign(matrices.size(), {});
+    received.matrices = matrices;
+    received.numbers.resize(2 * matrices.size());
+  }
+  for (std::size_t p = 0; p < matrices.size(); ++p) {
+    evaluate::TransposedProduct<T> product = parcel.packing ? own.products[p] : evaluate::TransposedProduct<T>{};
+    parcel(product.m, product.n, product.k);
+    const std::size_t packed = static_cast<std::size_t>(evaluate::Gemm<T>::packed_size(product.m, product.k)),
+                      column = static_cast<std::size_t>(product.k);
+    if (parcel.packing) {
+      parcel.raw(const_cast<T*>(product.packed), packed * sizeof(T));  // only read
+      for (Index j = 0; j < product.n; ++j) parcel.raw(const_cast<T*>(product.b + j * product.ldb), column * sizeof(T));
+      continue;
+    }
+    std::vector<T>&a = received.numbers[2 * p], &b = received.numbers[2 * p + 1];
+    a.resize(packed);
+    b.resize(column * static_cast<std::size_t>(product.n));
+    parcel.raw(a.data(), a.size() * sizeof(T));
+    parcel.raw(b.data(), b.size() * sizeof(T));
+    received.products[p] = {product.m, product.n, product.k, a.data(), b.data(), product.k};
+  }
 }
 
 }  // namespace scorematch::objective

@@ -22,6 +22,8 @@ class Parcel {
   void operator()(Fields&... fields) {
     (pass(fields), ...);
   }
+  /// Bytes in a row.
+  void raw(void* data, std::size_t size) { pass_raw(data, size); }
 
  private:
   template <class Value>

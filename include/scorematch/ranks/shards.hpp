@@ -99,19 +99,15 @@ struct RankedData {
   }
 };
 
-}  // namespace ranks
-
-namespace extend {
-
-/// require_samples of data of which each rank has some: one without any may be, as d × 0.
+/// extend::require_samples of data of which each rank has some: one without any may be, as d × 0.
 template <class T>
-void require_samples(const MatrixView<T>& X, const ranks::Shards& shards, Index dimension, const char* argument) {
-  if (shards.alone() || X.cols() > 0) return require_samples<T>(X, dimension, argument);
-  require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and no columns; the model has dimension ",
-                                  dimension, ", so a rank without data gives ", dimension, " × 0"});
-  require(shards.total(0) >= 1, {argument, " has no columns on any rank; at least one sample is needed"});
+void require_samples(const MatrixView<T>& X, const Shards& shards, Index dimension, const char* argument) {
+  if (shards.alone() || X.cols() > 0) return extend::require_samples<T>(X, dimension, argument);
+  extend::require(X.rows() == dimension, {argument, " has ", X.rows(), " rows and no columns; the model has dimension ",
+                                          dimension, ", so a rank without data gives ", dimension, " × 0"});
+  extend::require(shards.total(0) >= 1, {argument, " has no columns on any rank; at least one sample is needed"});
 }
 
-}  // namespace extend
+}  // namespace ranks
 
 }  // namespace scorematch

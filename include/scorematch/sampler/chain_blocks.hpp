@@ -117,7 +117,8 @@ class ChainLoop {
   }
 
  private:
-  Index first_of(int rank) const { return rank * cut_.count / ranks_.size(); }
+  // Rank 0 has the first block, however few there are.
+  Index first_of(int rank) const { return (rank * cut_.count + ranks_.size() - 1) / ranks_.size(); }
 
   ChainBlocks cut_;
   std::function<std::unique_ptr<Target>()> make_target_;
