@@ -244,7 +244,7 @@ class FeatureGram {
     Index p = count_, stride = p > 1 ? replay.result(column + 1, row) - phi : 0, tall = height * rows;
     if (basis_.size() > 0) {
       s.product.resize(tall, basis_.cols());
-      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall);
+      Gemm::multiply(tall, basis_.cols(), p, phi, stride, basis_.data(), p, s.product.data(), tall, false);
       phi = s.product.data();
       p = basis_.cols();
       stride = tall;

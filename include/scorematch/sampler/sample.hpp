@@ -58,12 +58,14 @@ Draws<T> sample(const M& model, SampleOptions options = {}) {
       return draws;
     }
     if (options.warm_up == SampleOptions::automatic) options.warm_up = 400;
-    extend::require(
-        options.warm_up >= 20,
-        {"SampleOptions: warm_up is ", options.warm_up,
-         "; sample(model, options) tunes its kernel in the warm-up and needs at least 20 steps of it (to go "
-         "on with chains that are tuned, give .resume = draws.resume_point)"});
-    options.validate();
+    ranks::agree(options.communicator, [&] {
+      extend::require(
+          options.warm_up >= 20,
+          {"SampleOptions: warm_up is ", options.warm_up,
+           "; sample(model, options) tunes its kernel in the warm-up and needs at least 20 steps of it (to go "
+           "on with chains that are tuned, give .resume = draws.resume_point)"});
+      options.validate();
+    });
     options.keep_many();
     const double step = std::pow(static_cast<double>(std::max<Index>(1, bound.dimension())), -0.25);
     if constexpr (detail::KnowsEnergy<M>)
