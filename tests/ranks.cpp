@@ -284,6 +284,25 @@ TEST_CASE("what one process computes alone refuses ranks, by name") {
   });
 }
 
+TEST_CASE("a loss sends what the design says: theta and the moments, once to the next rank and once to all") {
+  const MatrixXd X = fixtures::normals(3, 4000, 16);
+  const auto model = quartic();
+  sm::extend::run_as_ranks(3, [&](const Communicator& c) {
+    const MatrixXd own = columns_of(c, X);  // rank 1 has none
+    auto function = sm::objective::loss_function<double>(model, sm::implicit_score_matching{},
+                                                         sm::MatrixView<double>(own), sm::ranks::Shards(c, own.cols()));
+    sm::Loss loss;
+    function.bind(model.parameters());
+    function.evaluate({}, true, loss);  // brings what crosses from rank 0 to rank 2
+    const sm::Communication before = c.communication();
+    function.evaluate({}, true, loss);
+    const sm::Communication sent = c.communication().since(before);
+    const auto p = static_cast<std::uint64_t>(model.parameters().size()), moments = 1 + loss.terms.size();
+    CHECK(sent.bytes == (c.rank() == 1 ? 0 : 8 * p + 24 * moments));
+    CHECK(sent.messages == (c.rank() == 1 ? 0u : 2u));
+  });
+}
+
 TEST_CASE("a rank reads its part of a .npy file") {
   const std::string file = "ranks_test.npy";
   const MatrixXd X = fixtures::normals(3, 101, 15);
