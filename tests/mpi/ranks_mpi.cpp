@@ -1,6 +1,6 @@
 // Under mpirun: `ranks_mpi bits FOLDER` prints a digest of what every entry point that takes a communicator returns,
-// from rank 0, once all ranks agree in it; `ranks_mpi train FOLDER STEPS` trains so far with a checkpoint and prints
-// its digest; `ranks_mpi throw` and `ranks_mpi kill` end one rank in the middle of a training.
+// from rank 0, once all ranks agree in it; `ranks_mpi train FOLDER STEPS [TOTAL]` trains so far with a checkpoint and
+// prints its digest; `ranks_mpi throw` and `ranks_mpi kill` end one rank in the middle of a training.
 #include <signal.h>
 
 #include <cstdio>
@@ -73,8 +73,9 @@ int bits(const Communicator& c) {
   return tell(c, all);
 }
 
-int train(const Communicator& c, const std::string& folder, Index most) {
+int train(const Communicator& c, const std::string& folder, Index most, Index steps) {
   sm::TrainOptions options = training(c);
+  options.steps = steps;
   options.checkpoint = folder + "/checkpoint";
   options.checkpoint_every = 0;
   options.progress = [&](const sm::Progress& p) { return p.done < most; };
@@ -88,7 +89,7 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "", folder = argc > 2 ? argv[2] : ".";
   const Communicator c = sm::mpi::world();
   if (what == "bits") return bits(c);
-  if (what == "train") return train(c, folder, argc > 3 ? std::atol(argv[3]) : 0);
+  if (what == "train") return train(c, folder, argc > 3 ? std::atol(argv[3]) : 0, argc > 4 ? std::atol(argv[4]) : 60);
   sm::TrainOptions options = training(c);
   options.steps = 1'000'000'000;
   if (what == "throw")

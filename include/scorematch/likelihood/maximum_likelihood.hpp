@@ -23,7 +23,10 @@ struct maximum_likelihood {
   quadrature integral = {.tolerance = 1e-8};  ///< the data are added to its `near`
 
   /// Throws std::invalid_argument unless every option is in its range.
-  void validate() const { integral.validate(); }
+  void validate() const {
+    integral.validate();
+    ranks::require_alone(integral.communicator, "the integral of maximum_likelihood");
+  }
 };
 
 /// The gradient (1.16) with both expectations by samples, as that of a loss: the library's gradients point uphill on
@@ -353,4 +356,5 @@ StandardErrors standard_errors(const LikelihoodFit<M>& fitted, const maximum_lik
 
 #ifdef SCOREMATCH_PRECOMPILED  // after what it declares
 #include "scorematch/precompiled_likelihood.hpp"
+#include "scorematch/ranks/agreement.hpp"
 #endif

@@ -9,6 +9,7 @@
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/model/user_model.hpp"
+#include "scorematch/ranks/parcel.hpp"
 #include "scorematch/simd/lanes.hpp"
 
 namespace scorematch::likelihood {
@@ -22,6 +23,8 @@ class EnergyFunction {
   extend::BoundModel<T>& bound() { return bound_; }
   Index dimension() const { return bound_.dimension(); }
   Index evaluations() const { return evaluations_; }
+  /// From now on these ranks, which all ask for the same, share out the blocks of energies and scores.
+  void share(const Communicator& communicator) { ranks_ = communicator; }
 
   /// f at every column of X (d × N): N numbers.
   void values(const Matrix<T>& X, Vector<T>& f) {
@@ -30,6 +33,7 @@ class EnergyFunction {
       bound_.energy(state.points, state.workspace, state.f);
       f.segment(first, count) = state.f.head(count);
     });
+    exchange(X, [&](ranks::Parcel& parcel, Index first, Index count) { pass(parcel, f.data() + first, count); });
   }
 
   /// f and the score s = −∇f (d × N).
@@ -40,6 +44,10 @@ class EnergyFunction {
       bound_.energy_and_score(state.points, state.workspace, state.f, state.S);
       f.segment(first, count) = state.f.head(count);
       S.middleCols(first, count) = state.S.topRows(count).transpose();
+    });
+    exchange(X, [&](ranks::Parcel& parcel, Index first, Index count) {
+      pass(parcel, f.data() + first, count);
+      pass(parcel, S.data() + first * S.rows(), count * S.rows());
     });
   }
 
@@ -102,8 +110,30 @@ class EnergyFunction {
   void for_each_block(MatrixView<T> X, Read read) {
     if (X.cols() == 0) return;
     const auto work = blocks(X, read);
+    const Index first = first_of(X, ranks_.rank()), end = first_of(X, ranks_.rank() + 1);
     evaluate::for_each_piece(
-        count(X), states_, [](State&) {}, work);
+        end - first, states_, [](State&) {}, [&](State& state, Index k) { work(state, first + k); });
+  }
+
+  /// The first block of a rank; fewer blocks than ranks are computed by each.
+  Index first_of(const MatrixView<T>& X, int rank) const {
+    if (!is_shared(X)) return rank == ranks_.rank() ? 0 : count(X);
+    return rank * count(X) / ranks_.size();
+  }
+  bool is_shared(const MatrixView<T>& X) const { return !ranks_.alone() && count(X) >= ranks_.size(); }
+
+  // visit(parcel, first, count) passes what was found at columns of X.
+  template <class Visit>
+  void exchange(const MatrixView<T>& X, Visit visit) {
+    if (X.cols() == 0 || !is_shared(X)) return;
+    ranks::exchange(ranks_, [&](ranks::Parcel& parcel, int rank) {
+      const Index first = std::min(X.cols(), first_of(X, rank) * block(X)),
+                  end = std::min(X.cols(), first_of(X, rank + 1) * block(X));
+      visit(parcel, first, end - first);
+    });
+  }
+  static void pass(ranks::Parcel& parcel, T* numbers, Index count) {
+    parcel.raw(numbers, static_cast<std::size_t>(count) * sizeof(T));
   }
 
   template <class Read, class Reduce>
@@ -131,6 +161,7 @@ class EnergyFunction {
   extend::BoundModel<T> bound_;
   evaluate::PerThread<State> states_;
   Index evaluations_ = 0;
+  Communicator ranks_;
 };
 
 template <class T, detail::AnyModel M>

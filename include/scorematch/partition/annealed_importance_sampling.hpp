@@ -538,6 +538,7 @@ LogPartition log_partition(const M& model, const annealed_importance_sampling<Ke
                                                                      method.seed, mean, root, method.target_samples));
       ranks::require_same_theta(ranks, model);
       auto energy = likelihood::energy_function<double>(model);
+      energy.share(ranks);
       const auto bound = detail::bind<T>(model);
       const likelihood::AnnealingOptions options{
           method.chains, method.temperatures, method.adapt, method.seed, ranks::shared_progress(ranks, method.progress),

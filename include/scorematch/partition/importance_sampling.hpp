@@ -12,6 +12,7 @@
 #include "scorematch/partition/weights.hpp"
 #include "scorematch/random/chi_squared.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/ranks/agreement.hpp"
 #include "scorematch/sampler/mala.hpp"
 
 namespace scorematch {
@@ -28,6 +29,9 @@ struct importance_sampling {
   Index most_modes = 16;      ///< ≥ 1
   std::uint64_t seed = 0;     ///< of the random numbers; any
   Eigen::MatrixXd near = {};  ///< points (d × n, data say) near which modes are to be looked for, beside the origin
+  /// Ranks that share the energies of the samples; the survey's and the chains' are found by each. All give the same
+  /// options, and all get the same result, that of one process, bit for bit. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -242,13 +246,23 @@ struct WeighedPoints {
 template <class M>
 LogPartition weighed_points(const M& model, const importance_sampling& method, WeighedPoints<M>& drawn) {
   LogPartition result;
-  method.validate();
   const Index d = static_cast<Index>(model.dimension());
-  extend::require(method.near.size() == 0 || method.near.rows() == d,
-                  {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-                   " rows, one column per point"});
-  if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "importance_sampling: near");
+  ranks::agree(method.communicator, [&] {
+    method.validate();
+    extend::require(method.near.size() == 0 || method.near.rows() == d,
+                    {"importance_sampling: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ",
+                     d, " rows, one column per point"});
+    if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "importance_sampling: near");
+  });
+  ranks::require_same(method.communicator, {{"importance_sampling: samples", detail::text(method.samples)},
+                                            {"importance_sampling: degrees", detail::text(method.degrees)},
+                                            {"importance_sampling: rounds", detail::text(method.rounds)},
+                                            {"importance_sampling: most_modes", detail::text(method.most_modes)},
+                                            {"importance_sampling: seed", detail::text(method.seed)},
+                                            {"importance_sampling: near", ranks::digest_of_matrix(method.near)}});
+  ranks::require_same_theta(method.communicator, model);
   auto energy = likelihood::energy_function<double>(model);
+  energy.share(method.communicator);
   Survey<decltype(energy)> found;
   if (!survey(energy, places_to_look<M>(d, method.near), detail::DependentVector<M>(frame_of<M>(d, method.near).unit),
               method.most_modes, found, result)) {
@@ -285,8 +299,12 @@ LogPartition weighed_points(const M& model, const importance_sampling& method, W
 template <class M>
 LogPartition log_partition(const M& model, const importance_sampling& method) {
   if constexpr (detail::check_energy<M>()) {
-    likelihood::WeighedPoints<M> drawn;
-    return likelihood::weighed_points(model, method, drawn);
+    LogPartition result;
+    ranks::on_ranks(method.communicator, [&] {
+      likelihood::WeighedPoints<M> drawn;
+      result = likelihood::weighed_points(model, method, drawn);
+    });
+    return result;
   }
   return {};
 }

@@ -13,6 +13,7 @@
 #include "scorematch/model/energy_function.hpp"
 #include "scorematch/partition/survey.hpp"
 #include "scorematch/progress.hpp"
+#include "scorematch/ranks/agreement.hpp"
 
 namespace scorematch {
 
@@ -27,6 +28,9 @@ struct quadrature {
   Index most_evaluations = 20'000'000;  ///< of the energy, the search for minima apart; ≥ 10 000
   Eigen::MatrixXd near = {};       ///< points (d × n, data say) near which mass is to be looked for, beside the origin
   ProgressCallback progress = {};  ///< progress_line(), or your own
+  /// Ranks that share the energies of many boxes. All give the same options, and all get the same result, that of one
+  /// process, bit for bit. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -617,16 +621,28 @@ template <class M>
 LogPartition log_partition(const M& model, const quadrature& method, QuadratureNodes* nodes = nullptr) {
   LogPartition result;
   if constexpr (detail::check_energy<M>()) {
-    method.validate();
-    const Index d = static_cast<Index>(model.dimension());
-    extend::require(d <= 3, {"quadrature works in up to three dimensions; this model has ", d,
-                             " (annealed_importance_sampling works in any)"});
-    extend::require(method.near.size() == 0 || method.near.rows() == d,
-                    {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
-                     " rows, one column per point"});
-    if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "quadrature: near");
-    auto energy = likelihood::energy_function<double>(model);
-    result = likelihood::Quadrature<decltype(energy)>(energy, method).run(nodes);
+    const Communicator& communicator = method.communicator;
+    ranks::on_ranks(communicator, [&] {
+      ranks::agree(communicator, [&] {
+        method.validate();
+        const Index d = static_cast<Index>(model.dimension());
+        extend::require(d <= 3, {"quadrature works in up to three dimensions; this model has ", d,
+                                 " (annealed_importance_sampling works in any)"});
+        extend::require(method.near.size() == 0 || method.near.rows() == d,
+                        {"quadrature: near is ", method.near.rows(), " × ", method.near.cols(), "; it must have ", d,
+                         " rows, one column per point"});
+        if (method.near.size() > 0) extend::require_samples<double>(method.near, d, "quadrature: near");
+      });
+      ranks::require_same(communicator, {{"quadrature: tolerance", detail::text(method.tolerance)},
+                                         {"quadrature: most_evaluations", detail::text(method.most_evaluations)},
+                                         {"quadrature: near", ranks::digest_of_matrix(method.near)}});
+      ranks::require_same_theta(communicator, model);
+      auto energy = likelihood::energy_function<double>(model);
+      energy.share(communicator);
+      quadrature shared = method;
+      shared.progress = ranks::shared_progress(communicator, method.progress);
+      result = likelihood::Quadrature<decltype(energy)>(energy, shared).run(nodes);
+    });
   }
   return result;
 }

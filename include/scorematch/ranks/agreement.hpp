@@ -138,6 +138,13 @@ inline std::string digest_of(const Eigen::VectorXd& numbers) {
   return detail::text(numbers.size(), " numbers with digest ", hash);
 }
 
+/// The same of a matrix, with its shape.
+inline std::string digest_of_matrix(const Eigen::MatrixXd& numbers) {
+  Eigen::VectorXd all(numbers.size());
+  for (Index i = 0; i < numbers.size(); ++i) all[i] = numbers.data()[i];
+  return detail::text(numbers.rows(), " rows, ", digest_of(all));
+}
+
 /// Throws for a function that one process computes alone.
 inline void require_alone(const Communicator& ranks, const char* function) {
   extend::require(ranks.alone(), {"communicator: ", ranks.size(), " ranks are given, but ", function,
