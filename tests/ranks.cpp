@@ -15,6 +15,7 @@
 #include "scorematch/io/columns.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/model/compiled_energy.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/network/mlp.hpp"
@@ -53,7 +54,7 @@ sm::ScoreModel network() {
 }  // namespace
 
 TEST_CASE("a loss, its parts and its gradient have the same bits on any number of ranks") {
-  const MatrixXd X = 2 * fixtures::normals(3, 3001, 1);
+  const MatrixXd X = 2 * fixtures::normals(3, 3001, 1), target = fixtures::normals(3, 3001, 17);
   const auto model = quartic();
   require_same_bits([&](const Communicator& c) {
     const MatrixXd own = columns_of(c, X);
@@ -64,8 +65,28 @@ TEST_CASE("a loss, its parts and its gradient have the same bits on any number o
                                    {.draw = 7, .block = 64, .communicator = c}));
     bits.add(
         sm::loss_and_gradient(model, sm::implicit_score_matching{}, own.cast<float>().eval(), {.communicator = c}));
+    // target scores are given whole, on every rank
+    bits.add(sm::loss_and_gradient(model, sm::explicit_score_matching<MatrixXd>{target}, own, {.communicator = c}));
     return bits;
   });
+}
+
+TEST_CASE("a compiled model's loss, fused with its gradient, has the same bits on any number of ranks") {
+  const MatrixXd X = fixtures::normals(2, 20011, 18);
+  const auto model = sm::energy_model<2>([](auto x, auto theta) {
+    return theta("a", sm::start_at(0.5)) * square(squared_norm(x) - 1) + theta("b", sm::start_at(0.2)) * x[0];
+  });
+  std::vector<Index> mixed;
+  for (Index k = 0; k < 9000; ++k) mixed.push_back(k * 7919 % 20011);
+  require_same_bits(
+      [&](const Communicator& c) {
+        Bits bits;
+        for (const std::vector<Index>& columns : {std::vector<Index>(), mixed})
+          bits.add(sm::loss_and_gradient(model, sm::implicit_score_matching{}, columns_of(c, X),
+                                         {.columns = columns, .communicator = c}));
+        return bits;
+      },
+      {2, 3, 8});
 }
 
 TEST_CASE("a minibatch and its noise have the same bits on any number of ranks, in any order") {
