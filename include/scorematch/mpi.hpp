@@ -22,6 +22,7 @@ namespace scorematch::mpi {
 /// meet none of the program's own. All processes of the communicator make it together.
 class Processes {
  public:
+  /// Those of `communicator`, which MPI_Init has begun.
   explicit Processes(MPI_Comm communicator) : state_(std::make_shared<State>()) {
     MPI_Comm_dup(communicator, &state_->all);
     MPI_Comm_rank(state_->all, &rank_);

@@ -77,9 +77,9 @@ struct Communication {
   }
 };
 
-/// Any communicator, as the value of an option. The default is one process alone: no cost, nothing to link.
+/// Any communicator, as the value of an option. The default is one process alone: no cost, nothing to link. MPI's are
+/// in scorematch/mpi.hpp.
 ///
-///   #include "scorematch/mpi.hpp"
 ///   auto training = sm::train(network, objective, my_columns, {.communicator = sm::mpi::world()});
 ///
 /// Copies share what was counted. It may be used by one thread at a time.
