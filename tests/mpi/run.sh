@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# run.sh PROGRAM MPIRUN: the program prints the same digest on 1, 2, 3 and 5 ranks; a training stopped on some and killed
+# run.sh PROGRAM MPIRUN: the program prints the same digest on 1, 2, 3 and 5 ranks (one: without mpirun); a training stopped on some and killed
 # on others ends at the same bits; a rank that throws, and one that is killed, end all within seconds.
 set -uo pipefail
 program=$1
 mpirun=$2
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
-on() { local n=$1; shift; timeout 60 "$mpirun" --oversubscribe -np "$n" "$program" "$@"; }
+export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1
+on() { local n=$1; shift; timeout 240 "$mpirun" --oversubscribe -np "$n" "$program" "$@"; }
 failed=0
 check() { if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: '$2' and '$3'"; failed=1; fi; }
 
 one=$("$program" bits)
-for n in 1 2 3 5; do check "all entry points on $n ranks" "$one" "$(on "$n" bits)"; done
+for n in 2 3 5; do check "all entry points on $n ranks" "$one" "$(on "$n" bits)"; done
 
 whole=$("$program" train "$folder" 60)
 rm -f "$folder/checkpoint"
