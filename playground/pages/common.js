@@ -52,7 +52,7 @@ function RandomNumbers(seed) {
 
 const readySets = {
   moons(count) {
-    const { uniform, normal } = RandomNumbers(2);
+    const { uniform, normal } = RandomNumbers(3);
     return Array.from({ length: count }, () => {
       const angle = Math.PI * uniform(), upper = uniform() < 0.5;
       const x = upper ? Math.cos(angle) - 0.5 : 0.5 - Math.cos(angle);
@@ -61,7 +61,7 @@ const readySets = {
     });
   },
   ring(count) {
-    const { uniform, normal } = RandomNumbers(2);
+    const { uniform, normal } = RandomNumbers(3);
     return Array.from({ length: count }, () => {
       const angle = 2 * Math.PI * uniform(), radius = 1.8 + 0.2 * normal();
       return [radius * Math.cos(angle), radius * Math.sin(angle)];

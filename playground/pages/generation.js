@@ -1,7 +1,7 @@
 // The second page: a noise-conditional score network, trained in the page, and the way from noise to data.
 "use strict";
 
-const arrowSide = 17, waysShown = 40, sigmaData = 1.3, sigmaMin = 0.02, learningRate = 0.005;
+const arrowSide = 17, waysShown = 40, sigmaData = 1.3, sigmaMin = 0.02, learningRate = 0.02;
 const trainingSlice = 12; // milliseconds a frame
 const secondsDown = 5;
 
@@ -98,7 +98,7 @@ function begin() {
   trained = false;
   const begun = guarded(() => {
     library.put(points.flat());
-    library.call("training_begin", points.length, number("width"), number("steps"), learningRate, 1);
+    library.call("training_begin", points.length, number("width"), number("steps"), learningRate, 3);
   });
   if (!begun) return;
   phase = "training";

@@ -263,12 +263,11 @@ def fit_page(browser, folder, pictures):
 
 def generation_page(browser, folder, pictures):
     browser.open(folder / "generation.html")
-    browser.slide("#steps", 2000)
     begun = time.monotonic()
     browser.click("#train")
     rate, longest = frames_a_second(browser, 1)
     browser.wait(lambda: browser.state()["trained"], "the training")
-    print(f"  training: {time.monotonic() - begun:.1f} s for 2000 steps, {rate:.0f} frames a second; {browser.words('#words')}")
+    print(f"  training: {time.monotonic() - begun:.1f} s for 4000 steps, {rate:.0f} frames a second; {browser.words('#words')}")
     history = browser.state()["history"]
     check(history[-1][1] < history[0][1], "the loss of the network did not fall")
     browser.click("#again")
