@@ -137,7 +137,8 @@ bool accepts(std::string_view input) {
   sm::Tensors tensors;
   if (!runs([&] { tensors = sm::io::chosen("input", sm::io::npz_of("input", bytes), {}); })) return false;
   std::size_t numbers = 0;
-  for (const auto& [its_name, tensor] : tensors) {
+  for (const auto& one : tensors) {
+    const sm::Tensor& tensor = one.second;  // no structured binding: clang 16 captures none
     require(sm::Tensor::count(tensor.shape) == tensor.values.size(), "a shape that is not that of the values");
     numbers += static_cast<std::size_t>(tensor.values.size());
     (void)runs([&] { require(tensor.samples().size() == tensor.values.size(), "a matrix of another size"); });

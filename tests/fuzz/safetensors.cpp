@@ -103,9 +103,10 @@ bool accepts(std::string_view input) {
   const auto read = [&] { tensors = sm::io::chosen("input", sm::io::safetensors_of("input", bytes, metadata), {}); };
   if (!runs(read)) return false;
   std::size_t numbers = 0;
-  for (const auto& [its_name, tensor] : tensors) {
+  for (const auto& one : tensors) {
+    const sm::Tensor& tensor = one.second;  // no structured binding: clang 16 captures none
     require(sm::Tensor::count(tensor.shape) == tensor.values.size(), "a shape that is not that of the values");
-    require(sm::io::first_not_utf8(its_name) == its_name.npos, "a name that is not UTF-8");
+    require(sm::io::first_not_utf8(one.first) == one.first.npos, "a name that is not UTF-8");
     numbers += static_cast<std::size_t>(tensor.values.size());
     (void)runs([&] { require(tensor.matrix().size() == tensor.values.size(), "a matrix of another size"); });
   }
