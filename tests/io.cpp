@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "folder.hpp"
 #include "scorematch/io/csv.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/io/parameters.hpp"
@@ -31,31 +32,8 @@ using Eigen::MatrixXf;
 using sm::Index;
 
 /// An empty folder of this process, removed at the end.
-class Folder {
- public:
-  Folder() : folder_(fs::temp_directory_path() / ("scorematch_io_" + std::to_string(::getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directory(folder_);
-  }
-  ~Folder() { fs::remove_all(folder_); }
-
-  std::string operator()(const std::string& name) const { return (folder_ / name).string(); }
-
-  /// Writes `bytes` to a file in the folder, and says where it is.
-  std::string put(const std::string& name, const std::string& bytes) const {
-    std::FILE* file = std::fopen((*this)(name).c_str(), "wb");
-    REQUIRE(file != nullptr);
-    REQUIRE(std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size());
-    REQUIRE(std::fclose(file) == 0);
-    return (*this)(name);
-  }
-
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path folder_;
+struct Folder : fixtures::Folder {
+  Folder() : fixtures::Folder("io") {}
 };
 
 std::string bytes_of(const std::string& path) { return sm::io::read_file(path); }

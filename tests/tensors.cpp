@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "folder.hpp"
 #include "scorematch/io/parameters.hpp"
 
 namespace {
@@ -31,26 +32,8 @@ using sm::Tensors;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// An empty folder of this process, removed at the end.
-class Folder {
- public:
-  Folder() : folder_(fs::temp_directory_path() / ("scorematch_tensors_" + std::to_string(::getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directory(folder_);
-  }
-  ~Folder() { fs::remove_all(folder_); }
-
-  std::string operator()(const std::string& name) const { return (folder_ / name).string(); }
-
-  std::string put(const std::string& name, const std::string& bytes) const {
-    std::FILE* file = std::fopen((*this)(name).c_str(), "wb");
-    REQUIRE(file != nullptr);
-    REQUIRE(std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size());
-    REQUIRE(std::fclose(file) == 0);
-    return (*this)(name);
-  }
-
- private:
-  fs::path folder_;
+struct Folder : fixtures::Folder {
+  Folder() : fixtures::Folder("tensors") {}
 };
 
 std::string from_hex(std::string_view digits) {
