@@ -12,13 +12,17 @@
 #include <filesystem>
 #include <limits>
 #include <locale>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "catch.hpp"
 #include "folder.hpp"
 #include "scorematch/io/csv.hpp"
+#include "scorematch/io/csv_to_npy.hpp"
+#include "scorematch/io/mapped_npy.hpp"
 #include "scorematch/io/npy.hpp"
+#include "scorematch/io/npy_writer.hpp"
 #include "scorematch/io/parameters.hpp"
 #include "scorematch/io/standardise.hpp"
 
@@ -1054,6 +1058,168 @@ TEST_CASE("a model keeps how its data were standardised, and is not loaded witho
   CHECK_THROWS_AS(sm::save_model(folder("e"), saved, documented), std::invalid_argument);
   documented.deviation[0] = std::nan("");
   CHECK_THROWS_AS(sm::save_model(folder("e"), saved, documented), std::invalid_argument);
+}
+
+// --------------------------------------------------------------------------------------------- larger than memory
+
+/// A table of so many rows of three numbers that tell where they stand, after comments and names.
+std::string numbered_table(Index rows) {
+  std::string text = "# written by hand\n# in metres\nx,y,z\n";
+  for (Index i = 0; i < rows; ++i)
+    text += std::to_string(i) + "," + std::to_string(i) + ".5,-" + std::to_string(i % 7) + (i % 3 == 0 ? "\r\n" : "\n");
+  return text;
+}
+
+TEST_CASE("the parts of a table are its rows in their order, however many parts there are") {
+  const Folder folder;
+  for (const Index rows : {1, 5, 196, 197, 198, 1500}) {
+    std::string text = numbered_table(rows);
+    if (rows == 198) text.pop_back();  // without a line's end at the end
+    const std::string path = folder.put("a.csv", text);
+    const MatrixXd whole = sm::read_csv(path, {"z", "x"});
+    REQUIRE(whole.cols() == rows);
+    for (const Index parts : {1, 2, 3, 7, 50, 3000}) {
+      MatrixXd together(2, 0);
+      for (Index part = 0; part < parts; ++part) {
+        const MatrixXd piece = sm::read_csv(path, {"z", "x"}, {.part = part, .parts = parts});
+        REQUIRE(piece.rows() == 2);
+        together.conservativeResize(Eigen::NoChange, together.cols() + piece.cols());
+        together.rightCols(piece.cols()) = piece;
+      }
+      CAPTURE(rows, parts);
+      CHECK(same_bits(together, whole));
+    }
+  }
+  // What a table looks like is decided once: all columns are named, the first numbers the rows.
+  std::string frame = ",a\n";
+  for (Index i = 0; i < 1000; ++i) frame += std::to_string(i) + ",0.25\n";
+  const std::string path = folder.put("frame.csv", frame);
+  for (Index part = 0; part < 2; ++part) {
+    const sm::CsvTable table = sm::read_csv_table(path, {}, {.part = part, .parts = 2});
+    CHECK(table.columns == std::vector<std::string>{"a"});
+    CHECK((table.values.array() == 0.25).all());
+  }
+}
+
+TEST_CASE("an error in a part names the line of the file") {
+  const Folder folder;
+  std::string text = numbered_table(1000);
+  text += "1,2\n";  // line 1004
+  const std::string path = folder.put("a.csv", text);
+  CHECK_NOTHROW(sm::read_csv(path, {}, {.part = 0, .parts = 3}));
+  CHECK_THROWS_WITH(sm::read_csv(path, {}, {.part = 2, .parts = 3}),
+                    ContainsSubstring("line 1004 has 2 fields; line 3"));
+  CHECK_THROWS_WITH(sm::csv_to_npy(path, folder("a.npy")), ContainsSubstring("line 1004 has 2 fields"));
+  CHECK_FALSE(fs::exists(folder("a.npy")));
+
+  text = numbered_table(1000);
+  text.replace(text.find("900.5"), 5, "NA");
+  const std::string missing = folder.put("b.csv", text);
+  CHECK_THROWS_WITH(sm::read_csv(missing, {}, {.part = 6, .parts = 7}),
+                    ContainsSubstring("line 904, column 'y': 'NA' is a missing value"));
+  const sm::CsvTable dropped =
+      sm::read_csv_table(missing, {}, {.missing = sm::CsvMissing::drop_row, .part = 6, .parts = 7});
+  CHECK(dropped.dropped_rows == 1);
+
+  CHECK_THROWS_WITH(sm::read_csv(path, {}, {.part = 3, .parts = 3}), ContainsSubstring("part is 3"));
+  CHECK_THROWS_AS(sm::read_csv(path, {}, {.part = -1, .parts = 3}), std::invalid_argument);
+  CHECK_THROWS_AS(sm::read_csv(path, {}, {.parts = 0}), std::invalid_argument);
+  // Comments longer than the head would be taken for nothing, or a row for names.
+  std::string comments;
+  for (int i = 0; i < 250; ++i) comments += "# more\n";
+  const std::string far = folder.put("far.csv", comments + numbered_table(2000));
+  CHECK(sm::read_csv(far).cols() == 2000);
+  CHECK_THROWS_WITH(sm::read_csv(far, {}, {.part = 1, .parts = 2}),
+                    ContainsSubstring("has no row in its first 200 lines"));
+}
+
+TEST_CASE("a table becomes a .npy file part by part, with the numbers that read_csv has") {
+  const Folder folder;
+  const std::string path = folder.put("a.csv", numbered_table(400000)), npy = folder("a.npy");
+  Index calls = 0;
+  const sm::CsvToNpy written = sm::csv_to_npy(path, npy, {"y", "z"}, {}, [&](const sm::Progress& now) {
+    CHECK(now.done == ++calls);
+    return true;
+  });
+  CHECK(calls > 1);  // otherwise there are no parts
+  CHECK(written.samples == 400000);
+  CHECK(written.columns == std::vector<std::string>{"y", "z"});
+  const MatrixXd whole = sm::read_csv(path, {"y", "z"});
+  CHECK(same_bits(sm::read_npy(npy), whole));
+  CHECK(same_bits(sm::map_npy(npy), whole));
+
+  sm::csv_to_npy<float>(path, npy);  // replaced
+  CHECK(sm::map_npy<float>(npy).rows() == 3);
+  CHECK(sm::map_npy<float>(npy)(1, 399999) == 399999.5F);
+
+  const std::string other = folder("b.npy");
+  const auto stop = [](const sm::Progress&) { return false; };
+  CHECK(sm::csv_to_npy(path, other, {}, {}, stop).stopped);
+  CHECK_FALSE(fs::exists(other));
+  CHECK_THROWS_WITH(sm::csv_to_npy<float>(folder.put("large.csv", "1e300,1\n2,3\n"), other),
+                    ContainsSubstring("beyond the range of float"));
+  CHECK_THROWS_WITH(sm::csv_to_npy(path, other, {}, {.parts = 2}), ContainsSubstring("parts is 2"));
+  CHECK_THROWS_WITH(sm::csv_to_npy(folder.put("none.csv", "a,b\n"), other), ContainsSubstring("no rows"));
+  CHECK_FALSE(fs::exists(other));
+}
+
+TEST_CASE("samples appended to a .npy file are those that write_npy writes at once") {
+  const Folder folder;
+  const MatrixXd X = difficult_numbers();
+  {
+    sm::NpyWriter<double> file(folder("a.npy"), 3);
+    file.append(X.leftCols(1));
+    file.append(X.middleCols(1, 0));
+    file.append(X.rightCols(3));
+    CHECK(file.samples() == 4);
+    CHECK_FALSE(fs::exists(folder("a.npy")));
+    CHECK_THROWS_WITH(file.append(X.topRows(2)), ContainsSubstring("samples of 2 numbers"));
+    file.finish();
+    sm::NpyWriter<double> abandoned(folder("b.npy"), 3);
+    abandoned.append(X);
+  }
+  CHECK(same_bits(sm::read_npy(folder("a.npy")), X));
+  CHECK(folder.files() == 1);
+  CHECK_THROWS_AS(sm::NpyWriter<float>(folder("a.npy"), 0), std::invalid_argument);
+  CHECK_THROWS_WITH(sm::NpyWriter<float>("/dev/null", 1), ContainsSubstring("it is no file"));
+}
+
+TEST_CASE("a mapped file is the matrix that read_npy reads, for as long as anybody has it") {
+  const Folder folder;
+  const std::string path = folder("a.npy");
+  const MatrixXd X = difficult_numbers();
+  sm::write_npy(path, X);
+  auto mapped = std::make_unique<sm::MappedSamples<double>>(sm::map_npy(path));
+  const sm::MappedSamples<double> copy = *mapped;
+  mapped.reset();
+  sm::write_npy(path, MatrixXd(2 * X));  // another file of that name
+  CHECK(same_bits(copy, X));
+  CHECK(same_bits(sm::map_npy(path), 2 * X));
+  CHECK(same_bits(sm::map_npy(path, {1, 2}), 2 * X.middleCols(1, 2)));
+  CHECK(sm::map_npy(path, {4, 0}).cols() == 0);
+  CHECK_THROWS_WITH(sm::map_npy(path, {3, 2}), ContainsSubstring("map_npy: columns 3 … 4"));
+  // A matrix argument takes it as it lies.
+  const sm::MatrixView<double> view(copy);
+  CHECK(view.data() == copy.data());
+}
+
+TEST_CASE("what cannot be mapped is an error with its remedy") {
+  const Folder folder;
+  const auto message = [&](const std::string& content, const std::string& part) {
+    CHECK_THROWS_WITH(sm::map_npy(folder.put("bad.npy", content)), ContainsSubstring(part));
+  };
+  const auto with = [](const std::string& descr, const std::string& order, const std::string& shape) {
+    return npy(1, 118, "{'descr': " + descr + ", 'fortran_order': " + order + ", 'shape': " + shape + ", }", f8_data);
+  };
+  message("a,b\n1,2\n", "is no .npy file");
+  message(with("'<f4'", "False", "(6, 2)"), "cannot be mapped as double, <f8: map_npy<float> maps it");
+  message(with("'<i8'", "False", "(3, 2)"), "save x.astype('<f8')");
+  message(with("'<f8'", "True", "(3, 2)"), "Fortran order");
+  message(with("'<f8'", "False", "(4, 2)"), "is truncated");
+  message(with("'<f8'", "False", "(2, 2)"), "does not hold what its header says");
+  message(with("'<f8'", "False", "(1676976733973595602, 11)"), "is truncated");
+  message(npy(1, 117, "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }", f8_data), "begin at byte 127");
+  CHECK_THROWS_WITH(sm::map_npy(folder("none.npy")), ContainsSubstring("cannot be opened"));
 }
 
 // --------------------------------------------------------------------------------------------- files as such

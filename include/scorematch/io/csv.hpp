@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/io/csv_part.hpp"
 #include "scorematch/io/csv_text.hpp"
 #include "scorematch/io/file.hpp"
 #include "scorematch/types.hpp"
@@ -63,9 +64,10 @@ inline std::string other_columns(const std::string& asked, const std::vector<std
   return message;
 }
 
-/// The text of a table: without a byte-order mark and the lines at the end that hold no value. Throws
+/// The text of a table: without a byte-order mark and, where nothing of it follows, the lines at the end that hold no
+/// value. Throws
 /// std::runtime_error, with the remedy, where `file` is no text in UTF-8 with lines.
-inline std::string_view table_text(const std::string& path, std::string_view file) {
+inline std::string_view table_text(const std::string& path, std::string_view file, bool is_last) {
   require_no_other_format(path, file);
   if (file.starts_with("\x93NUMPY")) file_error(path, "is a .npy file: read it by read_npy");
   constexpr std::string_view utf_16 = "is UTF-16; save it as UTF-8";
@@ -81,7 +83,8 @@ inline std::string_view table_text(const std::string& path, std::string_view fil
                " has a byte of 0; it may be damaged, or of another format");
   }
   if (file.starts_with("\xEF\xBB\xBF")) file.remove_prefix(3);
-  while (!file.empty()) {
+  if (!is_last && file.ends_with('\n')) file.remove_suffix(1);
+  while (is_last && !file.empty()) {
     const std::size_t before = file.rfind('\n'), begin = before == file.npos ? 0 : before + 1;
     if (file.find_first_not_of(" \t\r,;", begin) != file.npos) break;
     file = file.substr(0, begin > 0 ? begin - 1 : 0);
@@ -122,17 +125,21 @@ inline bool count_from(const std::vector<long long>& numbers, long long first) {
 class CsvRows {
  public:
   CsvRows(const std::string& path, std::string_view table, const std::vector<std::string>& columns,
-          const CsvOptions& options)
+          const CsvOptions& options, const CsvLines& lines = {})
       : path_(path),
         table_(table),
         options_(options),
+        lines_(lines),
         reader_(options),
         separator_(options.separator != '\0' ? options.separator : CsvSeparator(path, table, options).find()),
-        records_(path, table, separator_, options.comments) {
+        records_(path, table, separator_, options.comments, lines) {
     do {
       if (!records_.next(first_)) file_error(path, "holds nothing but comments");
     } while (first_.is_blank());
     line_1_ = first_.line;
+    if (lines.head > 0 && line_1_ >= lines.head)
+      file_error(path, "has no row in its first ", lines.head,
+                 " lines, which say how its parts are written: read it whole");
     width_ = first_.fields.size();
     const std::vector<CsvField> comment = CsvRecords::cut(path, records_.comment(), separator_);
     records_.suspect_comments_of(width_);
@@ -287,7 +294,7 @@ class CsvRows {
     const bool longer =
         has_second_ && second_.fields.size() > width_ && second_.fields.size() - second_.empty_at_end() <= width_;
     if (without == 0 || (without == width_ && !longer)) return;
-    CsvRecords all(path_, table_, separator_, options_.comments);
+    CsvRecords all(path_, table_, separator_, options_.comments, lines_);
     for (CsvRecord record; all.next(record);)
       if (!record.is_blank() && record.fields.size() - record.empty_at_end() > without) return;
     width_ = without;
@@ -304,6 +311,7 @@ class CsvRows {
   const std::string& path_;
   std::string_view table_;
   const CsvOptions& options_;
+  CsvLines lines_;
   CsvFieldReader reader_;
   char separator_;
   CsvRecords records_;
@@ -339,17 +347,9 @@ inline std::string verdict(const CsvField& field, FieldKind kind, const CsvOptio
   return " is no number (a mark for a missing value? CsvOptions::missing_marks)";
 }
 
-}  // namespace io
-
-/// read_csv, with the names of the columns and the number of rows left out.
-template <class = void>  // a template, so that programs that read no tables do not compile it
-CsvTable read_csv_table(const std::string& path, const std::vector<std::string>& columns = {},
-                        const CsvOptions& options = {}) {
-  options.validate();
-  const std::string file = io::read_file(path);
-  io::CsvRows rows(path, io::table_text(path, file), columns, options);
-
-  // The columns that were chosen.
+/// The columns of the table that were chosen, by their places.
+inline std::vector<std::size_t> chosen_columns(const std::string& path, const CsvRows& rows,
+                                               const std::vector<std::string>& columns) {
   const std::vector<std::string>& names = rows.names();
   const std::size_t unnamed = columns.empty() ? rows.unnamed() : 0;
   std::vector<std::size_t> chosen(columns.empty() ? names.size() - unnamed : columns.size());
@@ -365,35 +365,61 @@ CsvTable read_csv_table(const std::string& path, const std::vector<std::string>&
                     {"'", path, "' has more than one column ", io::in_quotes(columns[row])});
     chosen[row] = static_cast<std::size_t>(found - names.begin());
   }
+  return chosen;
+}
 
+/// The table of a part of a file. (A template for the reason of read_csv_table.)
+template <class = void>
+CsvTable csv_table(const std::string& path, const CsvPart& part, const std::vector<std::string>& columns,
+                   const CsvOptions& options) {
+  CsvRows rows(path, table_text(path, part.text, part.is_last), columns, options, part.lines);
+  const std::vector<std::string>& names = rows.names();
+  const std::vector<std::size_t> chosen = chosen_columns(path, rows, columns);
+  const std::size_t unnamed = columns.empty() ? rows.unnamed() : 0;
   CsvTable table;
   for (const std::size_t column : chosen) table.columns.push_back(names[column]);
   table.values.resize(static_cast<Index>(chosen.size()), rows.most_rows());
-  const io::CsvFieldReader reader(options);
+  const CsvFieldReader reader(options);
   std::vector<std::vector<double>> row_numbers(unnamed);
   Index samples = 0;
   while (rows.next()) {
+    if (rows.line() <= part.lines.head) continue;
     bool complete = true;
     for (std::size_t row = 0; row < chosen.size(); ++row) {
-      const io::CsvField& field = rows.field(chosen[row]);
-      const io::FieldKind kind = reader(field, table.values(static_cast<Index>(row), samples));
-      if (kind == io::FieldKind::number) continue;
+      const CsvField& field = rows.field(chosen[row]);
+      const FieldKind kind = reader(field, table.values(static_cast<Index>(row), samples));
+      if (kind == FieldKind::number) continue;
       complete = false;
-      if (kind == io::FieldKind::missing && options.missing == CsvMissing::drop_row) continue;
-      io::file_error(path, "line ", rows.line(), ", column ", io::in_quotes(names[chosen[row]]), ": ",
-                     io::in_quotes(field.string()), io::verdict(field, kind, options));
+      if (kind == FieldKind::missing && options.missing == CsvMissing::drop_row) continue;
+      file_error(path, "line ", rows.line(), ", column ", in_quotes(names[chosen[row]]), ": ",
+                 in_quotes(field.string()), verdict(field, kind, options));
     }
     for (std::size_t column = 0; column < unnamed; ++column)
-      if (double number; reader(rows.field(column), number) == io::FieldKind::number)
-        row_numbers[column].push_back(number);
+      if (double number; reader(rows.field(column), number) == FieldKind::number) row_numbers[column].push_back(number);
     ++(complete ? samples : table.dropped_rows);
   }
   for (std::size_t column = 0; column < unnamed; ++column)
-    io::require_row_numbers(path, names[column], row_numbers[column]);
-  if (samples == 0)
-    io::file_error(path, table.dropped_rows > 0 ? "has a missing value in every row" : "has a header line and no rows");
+    require_row_numbers(path, names[column], row_numbers[column]);
+  if (samples == 0 && options.parts == 1)
+    file_error(path, table.dropped_rows > 0 ? "has a missing value in every row" : "has a header line and no rows");
   table.values.conservativeResize(Eigen::NoChange, samples);
   return table;
+}
+
+}  // namespace io
+
+/// read_csv, with the names of the columns and the number of rows left out.
+template <class = void>  // a template, so that programs that read no tables do not compile it
+CsvTable read_csv_table(const std::string& path, const std::vector<std::string>& columns = {},
+                        const CsvOptions& options = {}) {
+  options.validate();
+  try {
+    return io::csv_table<>(path, io::read_csv_part(path, options.part, options.parts, false), columns, options);
+  } catch (const std::runtime_error&) {
+    if (options.part == 0) throw;
+  }
+  // Again, to say which line of the file is at fault.
+  return io::csv_table<>(path, io::read_csv_part(path, options.part, options.parts, true), columns, options);
 }
 
 /// Reads a table of numbers as d × N, one column per sample: a line of the file is a sample, and the chosen `columns`,

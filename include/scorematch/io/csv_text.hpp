@@ -41,6 +41,10 @@ struct CsvOptions {
   char decimal = '.';                           ///< or ',': "1,5" is 1.5
   CsvComments comments = CsvComments::automatic;  ///< the meaning of lines that begin with \#
   bool skip_blank_lines = false;  ///< between rows; those before and after the table are always left out
+  /// Only part `part` of `parts` of the rows, 0 … parts − 1, cut by the file's bytes: for ranks, or a table larger than
+  /// memory. The first 200 lines go to part 0, and say for all parts how the table is written; a part may be without
+  /// rows (d × 0). No quoted field of the table may hold a line break.
+  Index part = 0, parts = 1;
 
   /// Throws std::invalid_argument for another separator or decimal mark.
   void validate() const {
@@ -50,6 +54,9 @@ struct CsvOptions {
     extend::require(decimal == '.' || decimal == ',',
                     {"CsvOptions::decimal is ", io::in_quotes({&decimal, 1}), "; it must be '.' or ','"});
     extend::require(decimal != ',' || separator != ',', {"CsvOptions::decimal and CsvOptions::separator are both ','"});
+    extend::require_at_least(parts, 1, "CsvOptions::parts");
+    extend::require(part >= 0 && part < parts,
+                    {"CsvOptions::part is ", part, "; it must be 0 to parts − 1, ", parts - 1});
   }
 };
 
@@ -94,11 +101,25 @@ inline std::string_view trimmed(std::string_view field) {
   return field;
 }
 
+/// The lines of a text: the first `head` are those of the file, then `left_out` lines of the file are not there.
+struct CsvLines {
+  Index head = 0, left_out = 0;
+
+  /// The number in the file of a line of the text, both counted from 1.
+  Index number(Index line) const { return line > head ? line + left_out : line; }
+};
+
 /// Cuts the text of a file into records (lines, except that a quoted field may hold line breaks) and these into fields.
 class CsvRecords {
  public:
-  CsvRecords(const std::string& path, std::string_view rest, char separator, CsvComments comments)
-      : path_(path), at_(rest.data()), end_(at_ + rest.size()), separator_(separator), comments_(comments) {}
+  CsvRecords(const std::string& path, std::string_view rest, char separator, CsvComments comments,
+             const CsvLines& lines = {})
+      : path_(path),
+        at_(rest.data()),
+        end_(at_ + rest.size()),
+        separator_(separator),
+        comments_(comments),
+        lines_(lines) {}
 
   /// The next record's fields, views of the text; false at the end of the file.
   bool next(CsvRecord& record) {
@@ -106,7 +127,7 @@ class CsvRecords {
       while (starts_with_comment()) skip_comment();
     if (finished_) return false;
     record.fields.clear();
-    record.line = line_ = next_line_;
+    record.line = line_ = lines_.number(next_line_);
     if (separator_ == ' ') skip_blanks();
     while (true) {
       record.fields.push_back(next_field());
@@ -168,7 +189,8 @@ class CsvRecords {
     comment_.remove_prefix(1);
     if (suspected_width_ > 1 && !comment_.empty() && !is_white(comment_.front()) &&
         cut(path_, comment_, separator_).size() == suspected_width_)
-      file_error(path_, "line ", next_line_, " begins with # and has as many fields as a row: say which it is, by ",
+      file_error(path_, "line ", lines_.number(next_line_),
+                 " begins with # and has as many fields as a row: say which it is, by ",
                  "CsvOptions::comments = CsvComments::skip (a comment) or CsvComments::keep (a row)");
     comment_ = trimmed(comment_);
     at_ = stop == end_ ? end_ : stop + 1;
@@ -198,7 +220,7 @@ class CsvRecords {
     do ++at_;
     while (at_ != end_ && !is_separator(*at_) && is_white(*at_));
     if (at_ != end_ && !is_separator(*at_) && *at_ != '\n')
-      file_error(path_, "line ", next_line_, " has text between a closing quote and the next separator");
+      file_error(path_, "line ", lines_.number(next_line_), " has text between a closing quote and the next separator");
     return field;
   }
 
@@ -207,6 +229,7 @@ class CsvRecords {
   const char* end_;
   char separator_;
   CsvComments comments_;
+  CsvLines lines_;
   std::string_view comment_;
   std::size_t suspected_width_ = 0;
   Index line_ = 0;  ///< of the record that is being read

@@ -66,6 +66,13 @@ class OutputFile {
     if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) fail();
   }
 
+  /// Writes over the first bytes, which were not known before. Where is_in_place() nothing can be written over.
+  void write_over_start(std::string_view bytes) {
+    if (std::fseek(file_.get(), 0, SEEK_SET) != 0) fail();
+    write(bytes);
+  }
+  bool is_in_place() const { return !renames_; }  ///< a device or a pipe
+
   void finish() {
     constexpr unsigned long replace_existing = 1, write_through = 8;
     if (std::fclose(file_.release()) != 0) fail();

@@ -183,17 +183,35 @@ inline std::string refused_dtype(std::string_view dtype) {
       "; <f4, <f8, <i4, <i8 and |u1 can be read, and <f2, |b1 and other integers: save x.astype('<f8')");
 }
 
-/// What a file (version 1.0) begins with, up to its numbers; `shape` is Python's tuple.
-inline std::string npy_header(const char* dtype, const std::string& shape) {
+/// What a file (version 1.0) begins with, up to its numbers, at least `least` bytes; `shape` is Python's tuple.
+inline std::string npy_header(const char* dtype, const std::string& shape, std::size_t least = 0) {
   std::string dict = detail::text("{'descr': '", dtype, "', 'fortran_order': False, 'shape': ", shape, ", }");
   // The numbers begin at a multiple of 64 bytes: 6 of magic, 2 of version, 2 of length, the dict, spaces and a new
   // line.
-  dict.resize((10 + dict.size() + 1 + 63) / 64 * 64 - 11, ' ');
+  dict.resize(std::max(least, (10 + dict.size() + 1 + 63) / 64 * 64) - 11, ' ');
   dict += '\n';
   std::string header = "\x93NUMPY";
   for (const std::size_t byte : {std::size_t{1}, std::size_t{0}, dict.size() % 256, dict.size() / 256})
     header += static_cast<char>(byte);
   return header + dict;
+}
+
+/// Writes the numbers of X, column after column.
+template <class T>
+void append_columns(OutputFile& file, const MatrixView<T>& X) {
+  const auto bytes = [&](const T* numbers, Index count) {
+    return std::string_view(reinterpret_cast<const char*>(numbers), static_cast<std::size_t>(count) * sizeof(T));
+  };
+  if (is_little_endian && X.outerStride() == X.rows()) return file.write(bytes(X.data(), X.size()));
+  Vector<T> turned;
+  for (Index column = 0; column < X.cols(); ++column) {
+    const T* numbers = X.data() + column * X.outerStride();
+    if constexpr (!is_little_endian) {
+      turned = X.col(column).unaryExpr([](T number) { return little_endian(number); });
+      numbers = turned.data();
+    }
+    file.write(bytes(numbers, X.rows()));
+  }
 }
 
 /// The contents of a .npy file.
@@ -260,6 +278,14 @@ struct NpyFile {
   NpyShape shape{0, 0};
 };
 
+/// Throws std::invalid_argument unless the file has these samples; `call` asks for them.
+inline void require_columns(const NpyFile& npy, const Columns& columns, const char* call) {
+  const Index N = npy.shape.N;
+  extend::require(columns.first >= 0 && columns.count >= 0 && columns.first <= N - columns.count,
+                  {call, ": columns ", columns.first, " … ", columns.first + columns.count - 1, " of '", npy.path,
+                   "' are asked for, which has ", N, " samples"});
+}
+
 }  // namespace io
 
 /// Reads a .npy file (format versions 1.0 to 3.0) as a matrix of T, float or double:
@@ -303,9 +329,7 @@ Matrix<T> read_npy(const std::string& path, const Columns& columns) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "read_npy<T>: T must be float or double");
   const io::NpyFile npy(path);
   const auto [N, d] = npy.shape;
-  extend::require(columns.first >= 0 && columns.count >= 0 && columns.first <= N - columns.count,
-                  {"read_npy: columns ", columns.first, " … ", columns.first + columns.count - 1, " of '", path,
-                   "' are asked for, which has ", N, " samples"});
+  io::require_columns(npy, columns, "read_npy");
   if (npy.header.fortran_order && N > 1 && d > 1)
     io::file_error(path, "is in Fortran order, of which no part can be read: save np.ascontiguousarray(x)");
   Matrix<T> X;
@@ -342,15 +366,7 @@ void write_npy(const std::string& path, const Eigen::MatrixBase<Derived>& X) {
   io::OutputFile file(path);
   file.write(
       io::npy_header(std::is_same_v<T, float> ? "<f4" : "<f8", detail::text("(", view.cols(), ", ", view.rows(), ")")));
-  Vector<T> turned;
-  for (Index column = 0; column < view.cols(); ++column) {
-    const T* numbers = view.data() + column * view.outerStride();
-    if constexpr (!io::is_little_endian) {
-      turned = view.col(column).unaryExpr([](T number) { return io::little_endian(number); });
-      numbers = turned.data();
-    }
-    file.write({reinterpret_cast<const char*>(numbers), static_cast<std::size_t>(view.rows()) * sizeof(T)});
-  }
+  io::append_columns<T>(file, view);
   file.finish();
 }
 
