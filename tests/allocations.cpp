@@ -19,8 +19,10 @@
 #include <thread>
 #include <vector>
 
+#include "folder.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/fit/train.hpp"
+#include "scorematch/io/mapped_npy.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/network/mlp.hpp"
@@ -285,6 +287,26 @@ TEST_CASE("Ten million samples add less than 16 MiB to the data") {
   const long recorded = added(sm::energy_model(2, well)), compiled = added(sm::energy_model<2>(well));
   CHECK(recorded < 16 * 1024 * 1024);
   CHECK(compiled < 16 * 1024 * 1024);
+}
+
+TEST_CASE("A mapped file is not copied, and its losses are those of the matrix, bit for bit") {
+  const Index n = 2'000'000;
+  const fixtures::Folder folder("allocations");
+  Eigen::MatrixXd X(2, n);
+  for (Index i = 0; i < X.size(); ++i) X.data()[i] = std::sin(static_cast<double>(i));
+  sm::write_npy(folder("a.npy"), X);
+  const auto check = [&](const auto& model) {
+    const sm::Loss own = sm::loss_and_gradient(model, sm::implicit_score_matching{}, X);
+    const long before = live_bytes;
+    peak_bytes = before;
+    const auto mapped = sm::map_npy(folder("a.npy"));
+    const sm::Loss loss = sm::loss_and_gradient(model, sm::implicit_score_matching{}, mapped);
+    CHECK(peak_bytes - before < 16 * 1024 * 1024);  // half of the file
+    CHECK(loss.value == own.value);
+    CHECK(loss.gradient == own.gradient);
+  };
+  check(sm::energy_model(2, well));
+  check(sm::energy_model<2>(well));
 }
 
 #endif

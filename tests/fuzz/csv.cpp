@@ -90,6 +90,15 @@ bool accepts(std::string_view input) {
   require(static_cast<std::size_t>(table.values.size()) <= (1 + columns.size()) * file.size(),
           "more numbers than bytes");
 
+  sm::Index rows = 0;
+  for (options.part = 0, options.parts = 3; options.part < 3; ++options.part) {
+    sm::CsvTable part;
+    if (!runs([&] { part = sm::read_csv_table(path, columns, options); })) break;
+    require(part.columns == table.columns, "a part has other columns");
+    rows += part.values.cols();
+  }
+  require(options.part < 3 || rows == table.values.cols(), "the parts have more or fewer samples");
+
   const auto same = [](const Eigen::MatrixXd& x, const Eigen::MatrixXd& y) {
     return x.rows() == y.rows() && x.cols() == y.cols() &&
            std::memcmp(x.data(), y.data(), sizeof(double) * static_cast<std::size_t>(x.size())) == 0;

@@ -1,6 +1,7 @@
 // read_npy, whatever the bytes: it refuses, or gives what the file has room for, which write_npy writes so that the
-// same bits are read again.
+// same bits are read again. map_npy refuses it, or has the same bits.
 #include "scorematch/io/npy.hpp"
+#include "scorematch/io/mapped_npy.hpp"
 
 #include "fuzz.hpp"
 
@@ -77,7 +78,10 @@ bool accepts(std::string_view input) {
   put(path, input);
   const auto check = [&]<class T>(T) {
     sm::Matrix<T> X;
-    if (!runs([&] { X = sm::read_npy<T>(path); })) return false;
+    if (!runs([&] { X = sm::read_npy<T>(path); })) {
+      require(!runs([&] { (void)sm::map_npy<T>(path).sum(); }), "mapped, and not read");
+      return false;
+    }
     require(X.size() <= static_cast<sm::Index>(input.size()), "more numbers than bytes");
     sm::write_npy(written, X);
     const sm::Matrix<T> again = sm::read_npy<T>(written);
@@ -85,6 +89,13 @@ bool accepts(std::string_view input) {
     require(X.size() == 0 || std::memcmp(X.data(), again.data(), sizeof(T) * static_cast<std::size_t>(X.size())) == 0,
             "written it reads back as something else");
     require(sm::read_npy_array<T>(path).rows() == X.cols(), "not the transpose");
+    (void)runs([&] {
+      const sm::MappedSamples<T> mapped = sm::map_npy<T>(path);
+      require(mapped.rows() == X.rows() && mapped.cols() == X.cols(), "mapped it has another shape");
+      require(
+          X.size() == 0 || std::memcmp(X.data(), mapped.data(), sizeof(T) * static_cast<std::size_t>(X.size())) == 0,
+          "mapped it is something else");
+    });
     return true;
   };
   const bool as_float = check(float()), as_double = check(double());
