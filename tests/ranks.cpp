@@ -13,6 +13,7 @@
 #include "scorematch/fit/train.hpp"
 #include "scorematch/inference/standard_errors.hpp"
 #include "scorematch/io/columns.hpp"
+#include "scorematch/io/mapped_npy.hpp"
 #include "scorematch/io/npy.hpp"
 #include "scorematch/likelihood/maximum_likelihood.hpp"
 #include "scorematch/model/compiled_energy.hpp"
@@ -335,6 +336,7 @@ TEST_CASE("a rank reads its part of a .npy file") {
       const sm::Columns mine = sm::shard(101, rank);
       CHECK(mine.first == all.cols());
       const MatrixXd part = sm::read_npy(file, mine);
+      CHECK(sm::map_npy(file, mine) == part);
       all.conservativeResize(3, all.cols() + part.cols());
       all.rightCols(part.cols()) = part;
     }

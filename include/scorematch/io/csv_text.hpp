@@ -41,10 +41,11 @@ struct CsvOptions {
   char decimal = '.';                           ///< or ',': "1,5" is 1.5
   CsvComments comments = CsvComments::automatic;  ///< the meaning of lines that begin with \#
   bool skip_blank_lines = false;  ///< between rows; those before and after the table are always left out
-  /// Only part `part` of `parts` of the rows, 0 … parts − 1, cut by the file's bytes: for ranks, or a table larger than
-  /// memory. The first 200 lines go to part 0, and say for all parts how the table is written; a part may be without
-  /// rows (d × 0). No quoted field of the table may hold a line break.
-  Index part = 0, parts = 1;
+  /// Which part of the rows is read, 0 … parts − 1: for ranks, or a table larger than memory. The parts are cut by the
+  /// file's bytes. The first 200 lines go to part 0, and say for all parts how the table is written; a part may be
+  /// without rows (d × 0). No quoted field of the table may hold a line break.
+  Index part = 0;
+  Index parts = 1;  ///< how many parts there are, ≥ 1
 
   /// Throws std::invalid_argument for another separator or decimal mark.
   void validate() const {

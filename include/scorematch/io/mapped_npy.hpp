@@ -26,6 +26,7 @@ namespace scorematch {
 template <class T>
 class MappedSamples : public Eigen::Map<const Matrix<T>> {
  public:
+  /// `samples`: d × N numbers of T within the file, which stays mapped.
   MappedSamples(std::shared_ptr<const io::MappedFile> file, const T* samples, Index d, Index N)
       : Eigen::Map<const Matrix<T>>(samples, d, N), file_(std::move(file)) {}
 

@@ -26,6 +26,7 @@ class NpyWriter {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "NpyWriter<T>: T must be float or double");
 
  public:
+  /// Begins the file, beside its name.
   NpyWriter(const std::string& path, Index dimension) : file_(path), dimension_(dimension) {
     extend::require_at_least(dimension, 1, "NpyWriter: dimension");
     if (file_.is_in_place())
