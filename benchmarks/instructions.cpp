@@ -32,7 +32,7 @@ Index losses(const M& model, Index samples, int calls) {
 
 template <class T, class M>
 Index steps(const M& model, int calls) {
-  constexpr Index chains = 384, steps = 20;
+  constexpr Index chains = 96, steps = 200;
   const auto draws = sm::sample<T>(model, sm::langevin{.step = 1e-3}, {.chains = chains, .steps = steps * calls});
   return chains * steps + 0 * draws.points.cols();
 }

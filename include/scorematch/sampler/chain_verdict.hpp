@@ -26,6 +26,7 @@
 #include <string>
 
 #include "scorematch/check.hpp"
+#include "scorematch/sampler/row_norm.hpp"
 #include "scorematch/sampler/target.hpp"
 
 namespace scorematch::sampling {
@@ -184,14 +185,13 @@ class ChainWatch {
   void compare(const Matrix<T>& S_next) {
     constexpr double least = 64 * static_cast<double>(std::numeric_limits<T>::epsilon());
     for (Index i = 0; i < X_.rows(); ++i) {
-      double largest = 0, size = 0, norm = 0;
+      double largest = 0, size = 0;
       for (Index j = 0; j < X_.cols(); ++j) {
         const double x = static_cast<double>(X_(i, j));
         largest = std::max(largest, std::abs(static_cast<double>(X_next_(i, j)) - x));
         size = std::max(size, std::abs(x));
-        norm = std::hypot(norm, static_cast<double>(S_next(i, j)));
       }
-      drift_[i] = norm;
+      drift_[i] = row_norm(S_next, i);
       if (!(largest > least * size) || !std::isfinite(largest)) continue;
       if (largest > scale_[i]) {
         const double ratio = scale_[i] / largest;

@@ -23,6 +23,7 @@
 
 #include "scorematch/concepts.hpp"
 #include "scorematch/noise/levels.hpp"
+#include "scorematch/sampler/row_norm.hpp"
 #include "scorematch/sampler/target.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -50,9 +51,7 @@ class ScoreWatch {
   /// The scores S at X, all at one σ.
   void see(const Matrix<T>& X, double sigma, const Matrix<T>& S) {
     for (Index i = 0; i < last_.size(); ++i) {
-      double norm = 0;
-      for (Index j = 0; j < S.cols(); ++j) norm = std::hypot(norm, static_cast<double>(S(i, j)));
-      last_[i] = sigma * sigma * norm;
+      last_[i] = sigma * sigma * sampling::row_norm(S, i);
       if (!(last_[i] <= farthest_[i])) farthest_[i] = last_[i];
     }
     if (sigma_ == 0)
