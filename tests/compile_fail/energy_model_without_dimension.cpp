@@ -3,7 +3,7 @@
 
 namespace sm = scorematch;
 
-int main() {
+int user() {
   const auto formula = [](auto x, auto) { return squared_norm(x); };
 #ifdef CORRECT
   const auto model = sm::energy_model(2, formula);
