@@ -125,7 +125,7 @@ void check_order(double order) {
 
 }  // namespace
 
-TEST_CASE("Langevin leaves the weights of the start's basins, annealed Langevin mends them") {
+TEST_CASE("Langevin leaves the weights of the start's basins, annealed Langevin mends them", "[long]") {
   // The 20 000 chains' own standard deviation is 0.003. Song & Ermon's ε = 0.1 is h = 0.05 here.
   constexpr double h = 0.05;
   const auto uniform = [](sm::Stream& stream) {
@@ -242,7 +242,7 @@ TEST_CASE("Stochastic samplers leave the variance that their steps add up to") {
   }
 }
 
-TEST_CASE("With many levels the law is that of the data, its variance times the temperature") {
+TEST_CASE("With many levels the law is that of the data, its variance times the temperature", "[long]") {
   constexpr double v = 0.7;
   const double temperature = GENERATE(1.0, 0.5);
   const sm::Levels levels = sm::edm_levels{.sigma_max = 40, .sigma_min = 0.01, .levels = 600};
@@ -409,6 +409,13 @@ TEST_CASE("Generated samples are the same bits for any number of threads, whatev
   check(sm::dpm_solver{.levels = levels});
   check(sm::predictor_corrector{.levels = levels});
   check(sm::annealed_langevin{.levels = levels, .steps = 3});
+  const auto from_draws = [&](Index count) -> MatrixXd {
+    const auto drawn = [](sm::Stream& stream) -> VectorXd { return 10 * stream.normals(2); };
+    return sm::generate(gaussian(2, 1), sm::heun{.levels = levels}, {.count = count, .seed = 9, .start = drawn}).points;
+  };
+  const MatrixXd three = from_draws(3);
+  CHECK((three - from_draws(300).leftCols(3)).cwiseAbs().maxCoeff() < 1e-12);
+  CHECK((three.col(0) - three.col(1)).cwiseAbs().minCoeff() > 1e-6);
 }
 
 TEST_CASE("The noise of a step is that of the chain") {

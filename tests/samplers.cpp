@@ -209,7 +209,7 @@ TEMPLATE_TEST_CASE("A Langevin step is x + h s(x) + √(2 h τ) z", "", double, 
   });
 }
 
-TEMPLATE_TEST_CASE("The stationary variance of Langevin on a harmonic energy is τ/(1 − h/2)", "", double, float) {
+TEMPLATE_TEST_CASE("The stationary variance of Langevin on a harmonic energy is τ/(1 − h/2)", "[long]", double, float) {
   using T = TestType;
   on_both_paths<2>([](auto x, auto) { return 0.5 * squared_norm(x); },
                    [](const auto& model) {
@@ -253,7 +253,7 @@ TEST_CASE("An energy, a score and a user's class of one density walk alike") {
 
 // --- Metropolis-adjusted Langevin: exact for every step ---
 
-TEST_CASE("MALA keeps the double well, at several temperatures") {
+TEST_CASE("MALA keeps the double well, at several temperatures", "[long]") {
   const auto well = [](double x) { return 2 * std::pow(x * x - 1, 2); };
   for (const double temperature : {1.0, 2.0, 0.5})
     for (const double h : {0.02, 0.1, 0.3})
@@ -276,7 +276,7 @@ TEST_CASE("MALA keeps a mixture of Gaussians in two dimensions") {
   });
 }
 
-TEST_CASE("MALA keeps Student's t") {
+TEST_CASE("MALA keeps Student's t", "[long]") {
   // exp(−f) is t with ν = 5 degrees of freedom; exp(−f/τ), τ = 3/2, is √(5/3) times t with (ν + 1)/τ − 1 = 3.
   const auto model = sm::energy_model(1, [](auto x, auto) { return 3 * log1p(square(x[0]) / 5); });
   const auto student = [](int degrees, double scale) {
