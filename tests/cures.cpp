@@ -186,7 +186,7 @@ TEST_CASE("The kernel density's score is the gradient of its logarithm") {
 // Identity I11's second half, on average over draws: J_ESM(p̂_σ) − J_DSM does not depend on θ. The difference of the two
 // losses' changes has a known standard error from the draws, and may be five of it: a right loss fails with probability
 // 6e-7.
-TEST_CASE("Perturbed explicit and denoising losses differ by a constant") {
+TEST_CASE("Perturbed explicit and denoising losses differ by a constant", "[long]") {
   const MatrixXd X = normals(2, 40, 7);
   const double sigma = 0.5;
   const sm::perturbed exact{sm::explicit_score_matching{sm::kernel_density_score{X, sigma}}, {.sigma = sigma}};

@@ -78,9 +78,11 @@ TEST_CASE("Sharp ends of data are found") {
   finds(1000, 9, 192, [](sm::Stream& s) { return s.uniform() < 0.2 ? 0 : std::exp(s.normal()); });  // zeros
   finds(1000, 10, 192, [](sm::Stream& s) { return 1e6 + 1e-3 * s.uniform(); });                     // other units
   finds(1000, 11, 192, [](sm::Stream& s) { return std::cos(3.141592653589793 * s.uniform()); });
+  CHECK(sm::detail::sharp_edges(repeated(5, 60, 1, exponential)).empty());  // too few
+  CHECK(sm::detail::sharp_edges(MatrixXd::Constant(2, 200, 3)).empty());    // no end
 }
 
-TEST_CASE("Data without an edge are reported as seldom as is said") {
+TEST_CASE("Data without an edge are reported as seldom as is said", "[long]") {
   const auto silent = [](Index n, std::uint64_t seed, Index most, auto draw) {
     const Found count = found(n, seed, draw);
     INFO("n = " << n << ", seed " << seed << ": " << count.lower << ", " << count.upper << " of 200");
@@ -97,8 +99,6 @@ TEST_CASE("Data without an edge are reported as seldom as is said") {
     silent(n, 27, 9, [](sm::Stream& s) { return (s.uniform() < 0.5 ? -1 : 1) + 0.3 * s.normal(); });
     silent(n, 28, 9, [](sm::Stream& s) { return s.uniform() < 0.3 ? -3 + 0.05 * s.normal() : s.normal(); });
   }
-  CHECK(sm::detail::sharp_edges(repeated(5, 60, 1, exponential)).empty());  // too few
-  CHECK(sm::detail::sharp_edges(MatrixXd::Constant(2, 200, 3)).empty());    // no end
 }
 
 TEST_CASE("Sharp ends: where, and in words; examples' data, rounded as they are") {
