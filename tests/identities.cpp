@@ -521,7 +521,7 @@ TEST_CASE("Sliced score matching by signs is exact for diagonal Hessians, by sph
   check(isotropic, sphere);
 }
 
-TEST_CASE("Sliced score matching has the mean of implicit score matching, for all projections") {
+TEST_CASE("Sliced score matching has the mean of implicit score matching, for all projections", "[long]") {
   const Index d = 3, n = 4000, draws = 40;
   const auto model = sm::energy_model(d, [](auto x, auto theta) {
     return sm::mlp(x, theta, {.hidden = {4}, .seed = 3}) + theta("k", sm::start_at(0.6)) * square(x[0] + x[1] - x[2]);
