@@ -24,6 +24,7 @@
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/explicit_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
+#include "scorematch/ranks/in_turn.hpp"
 #include "scorematch/ranks/thread_ranks.hpp"
 
 namespace sm = scorematch;
@@ -296,14 +297,78 @@ TEST_CASE("a rank reports progress alone, and what was sent is counted") {
   }
 }
 
-TEST_CASE("what one process computes alone refuses ranks, by name") {
-  const MatrixXd X = fixtures::normals(3, 300, 12);
-  sm::extend::run_as_ranks(2, [&](const Communicator& c) {
-    fixtures::refuses([&] { (void)sm::fit(quartic(), sm::maximum_likelihood{}, X, {.communicator = c}); },
-                      "maximum_likelihood is computed by one process alone");
-    fixtures::refuses([&] { (void)sm::standard_errors(quartic(), sm::maximum_likelihood{}, X, {.communicator = c}); },
-                      "the standard errors of maximum_likelihood");
+TEST_CASE("maximum likelihood and its standard errors have the same bits on any number of ranks") {
+  const auto line = sm::energy_model(1, [](auto x, auto theta) {
+    return theta("a", sm::start_at(0.5)) * square(x[0] - theta("m")) + theta("b", sm::start_at(0.1)) * pow(x[0], 4);
   });
+  const auto plane = sm::energy_model(2, [](auto x, auto theta) {
+    return dot(theta("a", 2, sm::start_at(0.5)), square(x - theta("m", 2))) + 0.02 * pow(x[0], 4);
+  });
+  const MatrixXd X = 2 + 3 * fixtures::normals(1, 3001, 21).array(), Y = fixtures::normals(2, 700, 22);
+  require_same_bits(
+      [&](const Communicator& c) {
+        Index calls = 0;
+        const auto fit = sm::fit(line, sm::maximum_likelihood{}, columns_of(c, X), {.communicator = c});
+        CHECK(fit.status == sm::FitStatus::converged);
+        Bits bits = on_ranks::bits_of_likelihood_fit(fit);
+        const auto errors = sm::standard_errors(fit, sm::maximum_likelihood{}, columns_of(c, X), {.communicator = c});
+        bits.add(errors.covariance).add(errors.curvature).add(errors.variability).add(errors.text());
+        const auto stopped = sm::fit(plane, sm::maximum_likelihood{.integral = {.tolerance = 1e-5}}, columns_of(c, Y),
+                                     {.progress = [&](const sm::Progress&) { return ++calls < 3; }, .communicator = c});
+        CHECK(calls == (c.first() ? 3 : 0));
+        return bits.add(on_ranks::bits_of_likelihood_fit(stopped).text());
+      },
+      {2, 3, 5});
+}
+
+TEST_CASE("what is wrong with a fit by likelihood on one rank is told on all") {
+  const MatrixXd X = fixtures::normals(3, 300, 12);
+  const auto told = [&](const std::function<void(const Communicator&, MatrixXd&)>& call, const char* expected) {
+    sm::extend::run_as_ranks(3, [&](const Communicator& c) {
+      MatrixXd own = columns_of(c, X);
+      fixtures::refuses([&] { call(c, own); }, expected);
+    });
+  };
+  const auto fit = [](const Communicator& c, const MatrixXd& own, const sm::maximum_likelihood& method) {
+    (void)sm::fit(quartic(), method, own, {.communicator = c});
+  };
+  told(
+      [&](const Communicator& c, MatrixXd& own) {
+        if (c.rank() == 2) own(1, 5) = std::nan("");
+        fit(c, own, {});
+      },
+      "rank 2 of 3: data has nan in column 5, row 1");
+  told([&](const Communicator& c, MatrixXd&) { fit(c, MatrixXd(3, 0), {}); }, "data has no columns on any rank");
+  told([&](const Communicator& c, MatrixXd& own) { fit(c, own, {.integral = {.tolerance = c.first() ? 1e-8 : 1e-7}}); },
+       "integral.tolerance is 1e-08 on rank 0 and 1e-07 on rank 1");
+  told([&](const Communicator& c, MatrixXd& own) { fit(c, own, {.integral = {.communicator = c}}); },
+       "integral has a communicator of its own");
+  told(
+      [&](const Communicator& c, MatrixXd& own) {
+        own.row(0).setConstant(1e9);
+        if (own.cols() > 0) own(0, 0) += 1e-5;
+        fit(c, own, {});
+      },
+      "scorematch: data: row 0");
+  told(
+      [&](const Communicator& c, MatrixXd& own) {
+        (void)sm::standard_errors(quartic(), sm::maximum_likelihood{}, own,
+                                  {.level = c.rank() == 1 ? 2 : 0.9, .communicator = c});
+      },
+      "rank 1 of 3: StandardErrorOptions: level is 2");
+}
+
+TEST_CASE("a sum that goes from rank to rank has the bits of Eigen's own") {
+  for (const Index n : {1, 3, 7, 8, 15, 16, 17, 31, 40, 1000, 1027}) {
+    const VectorXd x = fixtures::normals(1, n, 23).transpose();
+    for (const int size : {2, 3, 5})
+      sm::extend::run_as_ranks(size, [&](const Communicator& c) {
+        const on_ranks::Part part = on_ranks::part_of(c, n);
+        VectorXd own = VectorXd::Constant(n, std::nan(""));
+        own.segment(part.first, part.count) = x.segment(part.first, part.count);
+        CHECK(sm::ranks::sum_in_turn(c, own, part.first, part.first + part.count) == x.sum());
+      });
+  }
 }
 
 TEST_CASE("a loss sends what the design says: theta and the moments, once to the next rank and once to all") {

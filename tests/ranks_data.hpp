@@ -83,4 +83,16 @@ Bits bits_of_fit(const F& fit) {
   return bits;
 }
 
+template <class F>
+Bits bits_of_likelihood_fit(const F& fit) {
+  Bits bits;
+  bits.add(fit.model.parameters()).add(fit.loss).add(fit.decrement).add(fit.acceptance).add(fit.text());
+  bits.add(static_cast<double>(fit.evaluations)).add(static_cast<double>(fit.non_finite));
+  bits.add(fit.log_partition.value).add(fit.log_partition.error).add(fit.log_partition.evidence);
+  bits.add(static_cast<double>(fit.log_partition.evaluations)).add(std::string(to_string(fit.log_partition.status)));
+  for (const auto& step : fit.history)
+    bits.add(static_cast<double>(step.evaluations)).add(step.loss).add(step.gradient_norm);
+  return bits;
+}
+
 }  // namespace on_ranks

@@ -7,9 +7,12 @@
 
 #include "fixtures.hpp"
 #include "ranks.hpp"
+#include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/energy/ready.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/likelihood/contrastive_divergence.hpp"
+#include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/model/score_model.hpp"
 #include "scorematch/noise/levels.hpp"
@@ -54,6 +57,12 @@ sm::EnergyModel ring() {
   return sm::energy_model(2, [](auto x, auto) { return square(squared_norm(x) - 4) + 0.1 * x[0]; });
 }
 
+// A kernel that learns from all blocks, and does not say how ranks bring them together.
+struct LearnsAlone : sm::mala {
+  template <class T>
+  void learn(const std::vector<sm::extend::Chains<T>*>&) {}
+};
+
 }  // namespace
 
 TEST_CASE("chains tuned together have the same bits on any number of ranks") {
@@ -85,6 +94,19 @@ TEST_CASE("a given kernel, its verdicts and what goes wrong have the same bits o
   });
 }
 
+TEST_CASE("the temperatures of parallel tempering are spaced alike on any number of ranks") {
+  require_same_bits(
+      [&](const Communicator& c) {
+        const sm::parallel_tempering<sm::mala> kernel{.temperatures = 4, .hottest = 20};
+        Bits bits = bits_of(
+            sm::sample(ring(), kernel, {.chains = 300, .steps = 20, .warm_up = 40, .seed = 5, .communicator = c}));
+        const auto by_default =
+            sm::sample(ring(), kernel, {.chains = 300, .steps = 20, .warm_up = 2, .seed = 5, .communicator = c});
+        return bits.add(bits_of(by_default).text());
+      },
+      {2, 3, 5});
+}
+
 TEST_CASE("chains go on on their ranks, bit for bit, and on no others") {
   const auto first = [&](const Communicator& c) {
     return sm::sample(ring(), {.chains = 300, .steps = 20, .warm_up = 30, .communicator = c});
@@ -105,11 +127,8 @@ TEST_CASE("chains go on on their ranks, bit for bit, and on no others") {
 TEST_CASE("what chains on several ranks cannot do is refused on all") {
   sm::extend::run_as_ranks(3, [&](const Communicator& c) {
     fixtures::refuses(
-        [&] {
-          (void)sm::sample(ring(), sm::parallel_tempering<sm::mala>{},
-                           {.chains = 100, .steps = 20, .warm_up = 30, .communicator = c});
-        },
-        "parallel_tempering");
+        [&] { (void)sm::sample(ring(), LearnsAlone{}, {.chains = 100, .steps = 9, .warm_up = 9, .communicator = c}); },
+        "has no  share(parcel, chains)");
     fixtures::refuses([&] { (void)sm::sample(ring(), {.chains = 100 + c.rank(), .communicator = c}); },
                       "SampleOptions: chains is 100 on rank 0 and 101 on rank 1");
     fixtures::refuses(
@@ -206,4 +225,70 @@ TEST_CASE("log Z has the same bits on any number of ranks") {
         return bits;
       },
       {2, 5});
+}
+
+TEST_CASE("noise contrastive estimation has the same bits on any number of ranks") {
+  const MatrixXd X = 5 + 2 * fixtures::normals(2, 803, 31).array();
+  const auto model = sm::gaussian(2);
+  const MatrixXd noise = 5 + 3 * fixtures::normals(2, 2 * 803, 32).array();
+  const sm::Density law = sm::gaussian_density(Eigen::Vector2d(5, 5), 9 * Eigen::Matrix2d::Identity());
+  require_same_bits(
+      [&](const Communicator& c) {
+        const MatrixXd own = columns_of(c, X);
+        Bits bits;
+        const auto fit =
+            sm::fit(model, sm::noise_contrastive_estimation{.noise_per_sample = 3}, own, {.communicator = c});
+        CHECK(fit.status == sm::FitStatus::converged);
+        bits.add(on_ranks::bits_of_likelihood_fit(fit).text());
+        return bits.add(
+            on_ranks::bits_of_likelihood_fit(
+                sm::fit(model, sm::noise_contrastive_estimation{.noise_per_sample = 2, .density = law, .noise = noise},
+                        own, {.communicator = c}))
+                .text());
+      },
+      {2, 3, 5});
+  sm::extend::run_as_ranks(3, [&](const Communicator& c) {
+    fixtures::refuses(
+        [&] {
+          (void)sm::fit(model, sm::noise_contrastive_estimation{}, MatrixXd(MatrixXd::Ones(2, c.rank() == 1 ? 0 : 5)),
+                        {.communicator = c});
+        },
+        "scorematch: noise_contrastive_estimation: the covariance of the data is singular");
+    fixtures::refuses(
+        [&] {
+          (void)sm::fit(model, sm::noise_contrastive_estimation{.seed = c.rank() == 2 ? 1u : 0u}, columns_of(c, X),
+                        {.communicator = c});
+        },
+        "seed is 0 on rank 0 and 1 on rank 2");
+  });
+}
+
+TEST_CASE("contrastive divergence has the same bits on any number of ranks") {
+  const MatrixXd X = fixtures::normals(2, 900, 33);
+  const auto model = sm::gaussian(2);
+  const auto same = [&](const auto& method, Index batch) {
+    require_same_bits(
+        [&](const Communicator& c) {
+          const sm::FitOptions options{.iterations = 30, .batch = batch, .communicator = c};
+          Bits bits = on_ranks::bits_of_likelihood_fit(sm::fit(model, method, columns_of(c, X), options));
+          const Eigen::MatrixXf own = columns_of(c, X).template cast<float>();
+          return bits.add(on_ranks::bits_of_likelihood_fit(sm::fit(model, method, own, options)).text());
+        },
+        {2, 3, 5});
+  };
+  same(sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .steps = 2}, 500);
+  same(sm::contrastive_divergence<>{.kernel = {.step = 0.1}}, 50);                // few chains: on all ranks alike
+  same(sm::contrastive_divergence<sm::mala>{.kernel = {.step = 1e9}}, 300);       // stuck
+  same(sm::contrastive_divergence<>{.kernel = {.step = 1e9}, .steps = 50}, 300);  // diverges
+  same(sm::persistent_contrastive_divergence<sm::mala>{.kernel = {.step = 0.1}, .chains = 600, .steps = 3}, 400);
+  sm::extend::run_as_ranks(3, [&](const Communicator& c) {
+    const auto told = [&](const auto& method, const char* expected) {
+      fixtures::refuses([&] { (void)sm::fit(model, method, columns_of(c, X), {.iterations = 9, .communicator = c}); },
+                        expected);
+    };
+    told(
+        sm::persistent_contrastive_divergence<sm::mala>{.chains = 7, .start = MatrixXd::Zero(2, c.rank() == 1 ? 6 : 7)},
+        "rank 1 of 3: SampleOptions: start is 2 × 6");
+    told(sm::contrastive_divergence<>{.steps = 1 + c.rank()}, "steps is 1 on rank 0 and 2 on rank 1");
+  });
 }

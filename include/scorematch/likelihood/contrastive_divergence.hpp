@@ -4,13 +4,20 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scorematch/fit/minibatches.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/shards.hpp"
+#include "scorematch/sampler/chain_blocks.hpp"
 #include "scorematch/sampler/langevin.hpp"
 #include "scorematch/sampler/sample.hpp"
+#include "scorematch/sampler/sample_run.hpp"
+#include "scorematch/simd/lanes.hpp"
 
 namespace scorematch {
 
@@ -82,6 +89,7 @@ double contrast(EnergyFunction<T>& energy, const Matrix<T>& X, const Matrix<T>& 
         for (Index i = 0; i < f.size(); ++i) w[i] = first + i < X.cols() ? of_data : of_model;
       },
       gradient);
+  energy.complete(both, values);
   return values.head(X.cols()).mean() - values.tail(Y.cols()).mean();
 }
 
@@ -133,9 +141,9 @@ void judge_chains(const ChainMoves& moves, bool adjusted, Index steps, const Dra
 }
 
 template <class T>
-void check_contrast(Index dimension, MatrixView<T> data, const FitOptions& options) {
+void check_contrast(Index dimension, const MatrixView<T>& data, const ranks::Shards& shards,
+                    const FitOptions& options) {
   options.validate();
-  ranks::require_alone(options.communicator, "contrastive divergence");
   extend::require(options.method != FitMethod::lbfgs,
                   {"contrastive divergence follows no function that lbfgs could minimise; its method is adam"});
   const FitOptions usual;
@@ -148,26 +156,38 @@ void check_contrast(Index dimension, MatrixView<T> data, const FitOptions& optio
   unused(options.held_out.size() == 0, "held_out", "follows no loss that could be checked on other samples");
   unused(options.check_every == usual.check_every, "check_every", "checks nothing on held-out samples");
   unused(options.patience == usual.patience, "patience", "checks nothing on held-out samples");
-  extend::require_samples<T>(data, dimension, "data");
+  ranks::require_samples<T>(data, shards, dimension, "data");
 }
 
 /// The chains of a fit: `kernel` takes `steps` steps for each of θ, from the minibatch or, persistent, from where the
-/// chains stand.
+/// chains stand. Ranks share them where each gets some; fewer are moved on every rank alike.
 template <class T>
 struct ModelChains {
   sampling::BoundKernel<T> kernel;
   Index steps = 1;
   std::uint64_t seed = 0;
-  Index persistent = 0;   ///< how many go on from step to step; 0: new ones at the data each time
-  ChainStart state = {};  ///< where these stand
+  Index persistent = 0;            ///< how many go on from step to step; 0: new ones at the data each time
+  ChainStart state = {};           ///< where these stand
+  Communicator communicator = {};  ///< ranks that share the chains
 
+  bool shared(Index count) const {
+    return sampling::ChainBlocks(count, simd::width<simd::Lanes<T>>).count >= communicator.size();
+  }
+  /// Throws what the runs of a fit in so many dimensions, each of `count` chains, would throw.
+  void check(Index dimension, Index count) const {
+    const SampleOptions first = options(0, steps, state, count);
+    first.validate();
+    first.validate_for(dimension);
+    sampling::require_shareable<T>(kernel, first, dimension, nullptr);
+  }
   /// The run of iteration i, and of how many steps.
   SampleOptions options(Index i, Index length, const ChainStart& start, Index count) const {
     return {.chains = count,
             .steps = length,
             .seed = seed,
             .start = start,
-            .first_step = static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(steps)};
+            .first_step = static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(steps),
+            .communicator = shared(count) ? communicator : Communicator()};
   }
   /// Moves the chains of iteration i; a short run is not judged.
   Draws<T> move(const extend::BoundModel<T>& model, const Matrix<T>& positive, Index i) {
@@ -179,10 +199,12 @@ struct ModelChains {
     return draws;
   }
   /// A longer run under the fitted model.
-  Draws<T> look(const extend::BoundModel<T>& model, MatrixView<T> data, Index i) const {
+  Draws<T> look(const extend::BoundModel<T>& model, const ranks::RankedData<T>& data, Index i) const {
     Draws<T> draws;
     const Index count = persistent > 0 ? persistent : std::min<Index>(256, data.cols());
-    const ChainStart start = persistent > 0 ? state : ChainStart(Matrix<T>(data.leftCols(count)));
+    std::vector<Index> first(static_cast<std::size_t>(persistent > 0 ? 0 : count));
+    std::iota(first.begin(), first.end(), Index{0});
+    const ChainStart start = persistent > 0 ? state : ChainStart(data.columns(first));
     sampling::run<T>(model, kernel, options(i, std::max<Index>(100, steps), start, count), draws,
                      sampling::Judging::full);
     return draws;
@@ -206,11 +228,9 @@ void tell_broken_iteration(Index i, const Draws<T>& draws, LikelihoodOutcome& re
 
 /// Adam on minibatches of the contrast, whose energy gap stands in for a loss, from θ, which becomes the fitted one.
 template <class T>
-void by_contrast(EnergyFunction<T>& energy, MatrixView<T> data, const FitOptions& options, ModelChains<T>& chains,
-                 Eigen::VectorXd& theta, LikelihoodOutcome& result) {
+void by_contrast(EnergyFunction<T>& energy, const ranks::RankedData<T>& data, const FitOptions& options,
+                 ModelChains<T>& chains, Eigen::VectorXd& theta, LikelihoodOutcome& result) {
   const Index iterations = options.iterations > 0 ? options.iterations : 5000;
-  require_addressed(iterations, "FitOptions: iterations");
-  require_addressed(chains.steps, "contrastive divergence: steps", iterations + 1);
   const fitting::MinibatchPlan plan{.value_name = "energy gap",
                                     .samples = data.cols(),
                                     .batch = std::min(options.batch, data.cols()),
@@ -225,9 +245,7 @@ void by_contrast(EnergyFunction<T>& energy, MatrixView<T> data, const FitOptions
   fitting::MinibatchLoop loop(
       plan,
       [&](const Eigen::VectorXd& at, const LossOptions& what, bool, Loss& gap) {
-        positive.resize(data.rows(), static_cast<Index>(what.columns.size()));
-        for (Index c = 0; c < positive.cols(); ++c)
-          positive.col(c) = data.col(what.columns[static_cast<std::size_t>(c)]);
+        positive = data.columns(what.columns);
         energy.bound().bind(at);
         const Index i = state.adam.step;
         draws = chains.move(energy.bound(), positive, i);
@@ -252,14 +270,54 @@ void by_contrast(EnergyFunction<T>& energy, MatrixView<T> data, const FitOptions
                result);
 }
 
-/// The fit of a model by a method of this header.
-template <class T, class M>
-void fit_by_contrast(MatrixView<T> data, const FitOptions& options, ModelChains<T> chains, LikelihoodFit<M>& result) {
-  check_contrast<T>(static_cast<Index>(result.model.dimension()), data, options);
-  EnergyFunction<T> energy = energy_function<T>(result.model);
-  Eigen::VectorXd theta = result.model.parameters();
-  by_contrast<T>(energy, data, options, chains, theta, result);
-  result.model.set_parameters(theta);
+/// Throws unless the noise of all iterations has addresses.
+inline void require_iterations_addressed(const FitOptions& options, Index steps) {
+  const Index iterations = options.iterations > 0 ? options.iterations : 5000;
+  require_addressed(iterations, "FitOptions: iterations");
+  require_addressed(steps, "contrastive divergence: steps", iterations + 1);
+}
+
+/// In what the ranks of a fit by contrastive divergence must agree.
+template <class T>
+std::vector<ranks::Common> common_facts(const ModelChains<T>& chains) {
+  using scorematch::detail::text;
+  return {{"contrastive divergence: the kernel's step", text(chains.kernel.step())},
+          {"contrastive divergence: steps", text(chains.steps)},
+          {"contrastive divergence: chains", text(chains.persistent)},
+          {"contrastive divergence: seed", text(chains.seed)}};
+}
+
+/// The fit of a model by a method of this header, which validate() checks.
+template <class T, class M, class Validate>
+void fit_by_contrast(const MatrixView<T>& own, const FitOptions& options, Validate validate, ModelChains<T> chains,
+                     LikelihoodFit<M>& result) {
+  const Communicator& communicator = options.communicator;
+  const Communication before = communicator.communication();
+  ranks::on_ranks(communicator, [&] {
+    const ranks::Shards shards(communicator, own.cols());
+    const Index d = static_cast<Index>(result.model.dimension());
+    chains.communicator = communicator;
+    Eigen::VectorXd theta = result.model.parameters();
+    ranks::agree(communicator, [&] {
+      validate();
+      check_contrast<T>(d, own, shards, options);
+      require_iterations_addressed(options, chains.steps);
+      if (!communicator.alone())
+        chains.check(d, chains.persistent > 0 ? chains.persistent : std::min(options.batch, shards.total(own.cols())));
+    });
+    if (!communicator.alone()) {
+      std::vector<ranks::Common> facts = fitting::common_facts<T>(options, theta, own.rows());
+      for (ranks::Common& fact : common_facts(chains)) facts.push_back(std::move(fact));
+      ranks::require_same(communicator, facts);
+    }
+    FitOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    EnergyFunction<T> energy = energy_function<T>(result.model);
+    energy.share(communicator);
+    by_contrast<T>(energy, ranks::RankedData<T>{own, shards}, shared, chains, theta, result);
+    result.model.set_parameters(theta);
+  });
+  result.communication = communicator.communication().since(before);
 }
 
 }  // namespace likelihood
@@ -302,9 +360,8 @@ LikelihoodFit<M> fit(const M& model, const contrastive_divergence<Kernel>& metho
   using T = typename Derived::Scalar;
   LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
-    method.validate();
     likelihood::fit_by_contrast<T>(
-        X.derived(), options,
+        X.derived(), options, [&] { method.validate(); },
         {.kernel = sampling::bound_kernel<T>(method.kernel), .steps = method.steps, .seed = method.seed}, result);
   }
   return result;
@@ -319,14 +376,14 @@ LikelihoodFit<M> fit(const M& model, const persistent_contrastive_divergence<Ker
   using T = typename Derived::Scalar;
   LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
-    method.validate();
-    likelihood::fit_by_contrast<T>(X.derived(), options,
-                                   {.kernel = sampling::bound_kernel<T>(method.kernel),
-                                    .steps = method.steps,
-                                    .seed = method.seed,
-                                    .persistent = method.chains,
-                                    .state = method.start},
-                                   result);
+    likelihood::fit_by_contrast<T>(
+        X.derived(), options, [&] { method.validate(); },
+        {.kernel = sampling::bound_kernel<T>(method.kernel),
+         .steps = method.steps,
+         .seed = method.seed,
+         .persistent = method.chains,
+         .state = method.start},
+        result);
   }
   return result;
 }

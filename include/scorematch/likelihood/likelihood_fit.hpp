@@ -13,6 +13,8 @@
 #include "scorematch/fit/fit.hpp"
 #include "scorematch/likelihood/log_likelihood.hpp"
 #include "scorematch/model/energy_function.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/shards.hpp"
 
 namespace scorematch {
 
@@ -31,7 +33,8 @@ struct [[nodiscard]] LikelihoodOutcome {
   std::vector<std::string> warnings = {};  ///< what in the data makes the fit doubtful, a sentence each
   /// Contrastive divergence: the mean acceptance of the model's chains over the second half of the iterations.
   double acceptance = std::numeric_limits<double>::quiet_NaN();
-  std::string evidence = {};  ///< what speaks for a status that is no good end, with its remedy; else empty
+  std::string evidence = {};         ///< what speaks for a status that is no good end, with its remedy; else empty
+  Communication communication = {};  ///< of this rank, with the others
 
   /// A line: how it ended, and what was minimised; then a line for each warning, and the evidence, if there is any.
   std::string text() const {
@@ -181,9 +184,45 @@ inline void by_lbfgs(const fitting::Function& loss, const fitting::MetricAt& met
 /// Throws where an option is set that the method, which is L-BFGS, does not look at.
 inline void require_used(const FitOptions& options, const char* method) {
   extend::require(options.method != FitMethod::adam, {method, " has a loss without noise; its method is lbfgs"});
-  ranks::require_alone(options.communicator, method);
   fitting::require_used(options, true, method);
   fitting::require_no_held_out(options, method);
+}
+
+/// Data of which each rank gives some columns, and the fit on them.
+struct FitOnRanks {
+  const Eigen::MatrixXd& own;
+  Index dimension;                           ///< the model's
+  const Eigen::VectorXd& start;              ///< the model's θ
+  std::function<void(Index samples)> check;  ///< throws what is wrong with the method and the options, the data apart
+  std::function<std::vector<ranks::Common>()> facts = {};  ///< of the method, in which ranks must agree
+};
+
+/// Calls work(data, options) with the columns of all ranks, where all of them agree that there is nothing wrong. These
+/// methods look at the whole data: every rank gets them, and ranks share out the work.
+template <class Work>
+void on_ranks(const FitOnRanks& fit, const FitOptions& options, LikelihoodOutcome& result, Work work) {
+  const Communicator& communicator = options.communicator;
+  if (communicator.alone()) {
+    fit.check(fit.own.cols());
+    extend::require_samples<double>(fit.own, fit.dimension, "data");
+    return work(fit.own, options);
+  }
+  const Communication before = communicator.communication();
+  ranks::on_ranks(communicator, [&] {
+    const ranks::Shards shards(communicator, fit.own.cols());
+    const MatrixView<double> own = fit.own;
+    ranks::agree(communicator, [&] {
+      fit.check(shards.total(own.cols()));
+      ranks::require_samples<double>(own, shards, fit.dimension, "data");
+    });
+    std::vector<ranks::Common> facts = fitting::common_facts<double>(options, fit.start, own.rows());
+    for (ranks::Common& fact : fit.facts()) facts.push_back(std::move(fact));
+    ranks::require_same(communicator, facts);
+    FitOptions shared = options;
+    shared.progress = ranks::shared_progress(communicator, options.progress);
+    work(ranks::RankedData<double>{own, shards}.all(), shared);
+  });
+  result.communication = communicator.communication().since(before);
 }
 
 }  // namespace likelihood

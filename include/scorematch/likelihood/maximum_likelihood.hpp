@@ -10,6 +10,8 @@
 #include "scorematch/inference/standard_errors.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
 #include "scorematch/partition/quadrature.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/shards.hpp"
 
 namespace scorematch {
 
@@ -20,12 +22,15 @@ namespace scorematch {
 /// of another) make the likelihood of a model with a scale of its own grow without bound: the fit ends as diverged when
 /// the model is a thousandth as wide there as it was at the start.
 struct maximum_likelihood {
-  quadrature integral = {.tolerance = 1e-8};  ///< the data are added to its `near`
+  /// The data are its `near`, unless points are given. Ranks are those of the fit.
+  quadrature integral = {.tolerance = 1e-8};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
     integral.validate();
-    ranks::require_alone(integral.communicator, "the integral of maximum_likelihood");
+    extend::require(integral.communicator.alone(),
+                    {"maximum_likelihood: integral has a communicator of its own; leave it out: the ranks of "
+                     "FitOptions or StandardErrorOptions share the integral, too"});
   }
 };
 
@@ -80,15 +85,15 @@ template <class T>
 void mean_gradient(EnergyFunction<T>& energy, MatrixView<T> X, Eigen::VectorXd& gradient,
                    double* mean_energy = nullptr) {
   const T weight = static_cast<T>(1 / static_cast<double>(X.cols()));
-  Vector<T> values(X.cols());
+  Eigen::VectorXd values(X.cols());
   energy.weighted_gradient(
       X,
       [&](Index first, const Vector<T>& f, Vector<T>& w) {
-        values.segment(first, f.size()) = f;
+        values.segment(first, f.size()) = f.template cast<double>();
         w.setConstant(weight);
       },
       gradient);
-  if (mean_energy != nullptr) *mean_energy = values.mean();
+  if (mean_energy != nullptr) *mean_energy = energy.sum(X, values) / static_cast<double>(X.cols());
 }
 
 /// The mean and its standard error, over 32 interleaved groups of columns (fewer where there are fewer columns).
@@ -189,13 +194,21 @@ class Collapse {
   Matrix<Real> directions_;
 };
 
-/// The fit of the model whose energy is given; θ becomes the answer.
+/// In what the ranks of a fit by maximum likelihood must agree.
+inline std::vector<ranks::Common> common_facts(const maximum_likelihood& method) {
+  return {{"maximum_likelihood: integral.tolerance", scorematch::detail::text(method.integral.tolerance)},
+          {"maximum_likelihood: integral.most_evaluations", scorematch::detail::text(method.integral.most_evaluations)},
+          {"maximum_likelihood: integral.near", ranks::digest_of_matrix(method.integral.near)}};
+}
+
+/// The fit of the model whose energy is given; θ becomes the answer. X: of all ranks, on each.
 template <class Real>
 void maximise(const maximum_likelihood& method, EnergyFunction<Real>& energy, const ModelAtStart& model,
               const Matrix<Real>& X, const FitOptions& options, Vector<Real>& theta, LikelihoodOutcome& result) {
   quadrature integral = method.integral;
   integral.progress = {};
   if (integral.near.size() == 0) integral.near = X;
+  energy.share(options.communicator);
   ExactExpectation<Real> expectation(energy, integral);
   Vector<Real> model_term;
   Collapse<Real> collapse(X);
@@ -220,7 +233,8 @@ void maximise(const maximum_likelihood& method, EnergyFunction<Real>& energy, co
     points = &expectation.nodes().points;
     weights = expectation.nodes().probabilities;
   };
-  const fitting::DataScale units = fitting::inspect_data<double>(X, result.warnings);
+  fitting::DataScale units;
+  ranks::agree(options.communicator, [&] { units = fitting::inspect_data<double>(X, result.warnings); });
   Vector<Real> gradient;
   theta = start_for<Real>(model, X, units, options, [&](const Vector<Real>& at) { return loss(at, gradient); });
   by_lbfgs(loss, information<Real>(energy, nodes, true), likelihood_floor(units), theta, until_collapse, result);
@@ -233,8 +247,12 @@ void maximise(const maximum_likelihood& method, EnergyFunction<Real>& energy, co
 template <class Real>
 class ExactFit final : public fitting::MeanOfLosses {
  public:
-  ExactFit(EnergyFunction<Real> energy, const Vector<Real>& theta, const quadrature& integral, const Matrix<Real>& data)
-      : theta_(theta), data_(data), energy_(std::move(energy)), expectation_(energy_, integral) {}
+  /// `data`: of all ranks, on each; `shards`: who gave which columns.
+  ExactFit(EnergyFunction<Real> energy, const Vector<Real>& theta, const quadrature& integral, const Matrix<Real>& data,
+           const ranks::Shards& shards)
+      : theta_(theta), data_(data), shards_(shards), energy_(std::move(energy)), expectation_(energy_, integral) {
+    energy_.share(shards.communicator());
+  }
 
   bool quadratic() const override { return false; }
   bool deterministic() const override { return true; }
@@ -249,26 +267,69 @@ class ExactFit final : public fitting::MeanOfLosses {
   }
 
   fitting::GradientSums sums(const Eigen::MatrixXd& influence, const Eigen::VectorXd& centre) override {
-    const Index p = theta_.size();
-    fitting::GradientSums total(p);
-    Vector<Real> model_term, own;
+    fitting::GradientSums total(theta_.size());
+    Vector<Real> model_term;
     (void)expectation_.at(theta_);
     expectation_.gradient(model_term);
-    Matrix<Real> G(p, 1);
-    for (Index n = 0; n < data_.cols(); ++n) {
-      mean_gradient<Real>(energy_, data_.col(n), own);
-      G = own - model_term;
-      total.add(G, influence, centre);
-    }
+    for (int rank = 0; rank < shards_.size(); ++rank) add_samples(rank, model_term, influence, centre, total);
     return total;
   }
 
  private:
+  // The gradients of the samples that a rank gave: it finds them, and all ranks add them up, one after another.
+  void add_samples(int rank, const Vector<Real>& model_term, const Matrix<Real>& influence, const Vector<Real>& centre,
+                   fitting::GradientSums& total) {
+    const Index first = shards_.alone() ? 0 : shards_.begin(rank),
+                end = shards_.alone() ? data_.cols() : shards_.end(rank), p = theta_.size(),
+                at_once = std::max<Index>(1, (Index{1} << 22) / std::max<Index>(1, p));  // 32 MB
+    Matrix<Real> G(p, 1), found;
+    Vector<Real> own;
+    for (Index from = first; from < end; from += at_once) {
+      found.resize(p, std::min(at_once, end - from));
+      for (Index k = 0; k < found.cols() && rank == shards_.rank(); ++k) {
+        mean_gradient<Real>(energy_, data_.col(from + k), own);
+        found.col(k) = own - model_term;
+      }
+      shards_.communicator().broadcast(rank, found.data(), static_cast<std::size_t>(found.size()) * sizeof(Real));
+      for (Index k = 0; k < found.cols(); ++k) {
+        G = found.col(k);
+        total.add(G, influence, centre);
+      }
+    }
+  }
+
   const Vector<Real>& theta_;
   const Matrix<Real>& data_;
+  ranks::Shards shards_;
   EnergyFunction<Real> energy_;
   ExactExpectation<Real> expectation_;
 };
+
+inline void require_integrable(const maximum_likelihood& method, Index d) {
+  extend::require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
+                           " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
+  const Eigen::MatrixXd& near = method.integral.near;
+  if (near.size() > 0) extend::require_samples<double>(near, d, "maximum_likelihood: integral.near");
+}
+
+/// Throws, on all ranks, what is wrong with what standard errors are given; `own`: this rank's data.
+inline void check_errors(const maximum_likelihood& method, const MatrixView<double>& own, Index dimension,
+                         const Eigen::VectorXd& theta, const ranks::Shards& shards,
+                         const StandardErrorOptions& options) {
+  ranks::agree(shards.communicator(), [&] {
+    method.validate();
+    require_integrable(method, dimension);
+    ranks::require_samples<double>(own, shards, dimension, "data");
+    options.validate();
+    fitting::require_enough(shards.total(own.cols()), theta.size());
+  });
+  if (shards.alone()) return;
+  std::vector<ranks::Common> facts = common_facts(method);
+  facts.push_back({"the rows of the data", scorematch::detail::text(own.rows())});
+  facts.push_back({"theta", ranks::digest_of(theta)});
+  facts.push_back({"StandardErrorOptions: level", scorematch::detail::text(options.level)});
+  ranks::require_same(shards.communicator(), facts);
+}
 
 }  // namespace likelihood
 
@@ -284,18 +345,23 @@ LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eig
                      const FitOptions& options = {}) {
   LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
-    method.validate();
-    options.validate();
-    likelihood::require_used(options, "maximum_likelihood");
     const Index d = static_cast<Index>(model.dimension());
-    extend::require(d <= 3, {"maximum_likelihood integrates over up to three dimensions; this model has ", d,
-                             " (persistent_contrastive_divergence and noise_contrastive_estimation work in any)"});
-    const Matrix<double> data = X.template cast<double>();
-    extend::require_samples<double>(data, d, "data");
-    auto energy = likelihood::energy_function<double>(model);
-    Eigen::VectorXd theta;
-    likelihood::maximise<double>(method, energy, likelihood::at_start(model), data, options, theta, result);
-    result.model.set_parameters(theta);
+    const Matrix<double> own = X.template cast<double>();
+    const likelihood::ModelAtStart start = likelihood::at_start(model);
+    const auto check = [&](Index) {
+      method.validate();
+      options.validate();
+      likelihood::require_used(options, "maximum_likelihood");
+      likelihood::require_integrable(method, d);
+    };
+    const auto facts = [&] { return likelihood::common_facts(method); };
+    likelihood::on_ranks({own, d, start.theta, check, facts}, options, result,
+                         [&](const Matrix<double>& data, const FitOptions& shared) {
+                           auto energy = likelihood::energy_function<double>(model);
+                           Eigen::VectorXd theta;
+                           likelihood::maximise<double>(method, energy, start, data, shared, theta, result);
+                           result.model.set_parameters(theta);
+                         });
   }
   return result;
 }
@@ -331,16 +397,21 @@ requires detail::AnyModel<M> StandardErrors standard_errors(const M& model, cons
                                                             const StandardErrorOptions& options = {}) {
   StandardErrors result;
   if constexpr (detail::check_trainable_energy<M>()) {
-    method.validate();
-    ranks::require_alone(options.communicator, "the standard errors of maximum_likelihood");
-    const Eigen::MatrixXd data = X.template cast<double>();
-    extend::require_samples<double>(data, static_cast<Index>(model.dimension()), "data");
-    quadrature integral = method.integral;
-    integral.progress = {};
-    if (integral.near.size() == 0) integral.near = data;
-    const Eigen::VectorXd theta = model.parameters();
-    likelihood::ExactFit<double> exact(likelihood::energy_function<double>(model), theta, integral, data);
-    fitting::sandwich<double>(exact, theta, parameter_names(model), data.cols(), options, result);
+    const Communicator& communicator = options.communicator;
+    const Communication before = communicator.communication();
+    const Eigen::MatrixXd own = X.template cast<double>();
+    ranks::on_ranks(communicator, [&] {
+      const ranks::Shards shards(communicator, own.cols());
+      const Eigen::VectorXd theta = model.parameters();
+      likelihood::check_errors(method, own, static_cast<Index>(model.dimension()), theta, shards, options);
+      const Eigen::MatrixXd data = ranks::RankedData<double>{MatrixView<double>(own), shards}.all();
+      quadrature integral = method.integral;
+      integral.progress = {};
+      if (integral.near.size() == 0) integral.near = data;
+      likelihood::ExactFit<double> exact(likelihood::energy_function<double>(model), theta, integral, data, shards);
+      fitting::sandwich<double>(exact, theta, parameter_names(model), data.cols(), options, result);
+    });
+    result.communication = communicator.communication().since(before);
   }
   return result;
 }
@@ -356,5 +427,4 @@ StandardErrors standard_errors(const LikelihoodFit<M>& fitted, const maximum_lik
 
 #ifdef SCOREMATCH_PRECOMPILED  // after what it declares
 #include "scorematch/precompiled_likelihood.hpp"
-#include "scorematch/ranks/agreement.hpp"
 #endif

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <vector>
 
 #include "scorematch/density/gaussian_density.hpp"
 #include "scorematch/likelihood/likelihood_fit.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/ranks/agreement.hpp"
 
 namespace scorematch {
 
@@ -96,8 +98,8 @@ class NoiseContrast {
         of_theta);
     gradient.resize(p + 1);
     gradient.head(p) = of_theta;
-    gradient[p] = slopes.sum();
-    return losses.sum() * scale;
+    gradient[p] = energy_.sum(all_, slopes);
+    return energy_.sum(all_, losses) * scale;
   }
 
  private:
@@ -143,6 +145,15 @@ Noise<Real> noise_for(const noise_contrastive_estimation& method, const Matrix<R
   return noise;
 }
 
+/// In what the ranks of a fit by this method must agree.
+inline std::vector<ranks::Common> common_facts(const noise_contrastive_estimation& method) {
+  using scorematch::detail::text;
+  return {{"noise_contrastive_estimation: noise_per_sample", text(method.noise_per_sample)},
+          {"noise_contrastive_estimation: spread", text(method.spread)},
+          {"noise_contrastive_estimation: seed", text(method.seed)},
+          {"noise_contrastive_estimation: noise", ranks::digest_of_matrix(method.noise)}};
+}
+
 /// The noise is kept: at most 2³⁶ numbers, half a terabyte.
 inline void require_room_for_noise(const noise_contrastive_estimation& method, Index d, Index N) {
   const Index most = detail::power_of_two(36) / std::max<Index>(1, d * N);
@@ -157,9 +168,21 @@ void minimise_contrast(const noise_contrastive_estimation& method, EnergyFunctio
                        const ModelAtStart& model, const Matrix<Real>& data, const FitOptions& options,
                        Vector<Real>& fitted, LikelihoodOutcome& result) {
   using Theta = Vector<Real>;
-  const Noise<Real> noise = noise_for(method, data);
-  NoiseContrast<Real> contrast(energy, data, noise.points, noise.density(data), noise.density(noise.points));
-  const fitting::DataScale units = fitting::inspect_data<double>(data, result.warnings);
+  std::optional<Noise<Real>> noise;
+  Theta at_data, at_noise;
+  fitting::DataScale units;
+  ranks::agree(options.communicator, [&] {
+    noise = noise_for(method, data);
+    at_data = noise->density(data);
+    at_noise = noise->density(noise->points);
+    units = fitting::inspect_data<double>(data, result.warnings);
+  });
+  if (!options.communicator.alone())
+    ranks::require_same(options.communicator,
+                        {{"noise_contrastive_estimation: density, at the data", ranks::digest_of(at_data)}});
+  energy.share(options.communicator);
+  NoiseContrast<Real> contrast(energy, data, noise->points, at_data, at_noise);
+  noise.reset();
   const auto with_constant = [&](const Theta& at) {
     Theta both(at.size() + 1);
     both << at, -contrast.log_partition_at(at);
@@ -189,24 +212,31 @@ void minimise_contrast(const noise_contrastive_estimation& method, EnergyFunctio
 ///
 ///   auto fit = sm::fit(energy, sm::noise_contrastive_estimation{.noise_per_sample = 20}, data);
 ///
-/// X: d × N. Throws std::invalid_argument as fit does, for noise of another shape than d × (ν N), and where the data's
+/// X: d × N; on several ranks each gives its own columns, and all the same `density` and `noise`, that of all samples.
+/// Throws std::invalid_argument as fit does, for noise of another shape than d × (ν N), and where the data's
 /// covariance is singular, so that no normal noise covers them.
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const noise_contrastive_estimation& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
   LikelihoodFit<M> result{{}, model};
   if constexpr (detail::check_trainable_energy<M>()) {
-    method.validate();
-    options.validate();
-    const Index d = static_cast<Index>(model.dimension()), N = X.cols();
-    likelihood::require_room_for_noise(method, d, N);
-    likelihood::require_used(options, "noise_contrastive_estimation");
-    const Eigen::MatrixXd data = X.template cast<double>();
-    extend::require_samples<double>(data, d, "data");
-    auto energy = likelihood::energy_function<double>(model);
-    Eigen::VectorXd theta;
-    likelihood::minimise_contrast<double>(method, energy, likelihood::at_start(model), data, options, theta, result);
-    result.model.set_parameters(theta);
+    const Index d = static_cast<Index>(model.dimension());
+    const Eigen::MatrixXd own = X.template cast<double>();
+    const likelihood::ModelAtStart start = likelihood::at_start(model);
+    const auto check = [&](Index samples) {
+      method.validate();
+      options.validate();
+      likelihood::require_room_for_noise(method, d, samples);
+      likelihood::require_used(options, "noise_contrastive_estimation");
+    };
+    const auto facts = [&] { return likelihood::common_facts(method); };
+    likelihood::on_ranks({own, d, start.theta, check, facts}, options, result,
+                         [&](const Eigen::MatrixXd& data, const FitOptions& shared) {
+                           auto energy = likelihood::energy_function<double>(model);
+                           Eigen::VectorXd theta;
+                           likelihood::minimise_contrast<double>(method, energy, start, data, shared, theta, result);
+                           result.model.set_parameters(theta);
+                         });
   }
   return result;
 }

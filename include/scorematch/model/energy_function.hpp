@@ -9,6 +9,7 @@
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/model/user_model.hpp"
+#include "scorematch/ranks/in_turn.hpp"
 #include "scorematch/ranks/parcel.hpp"
 #include "scorematch/simd/lanes.hpp"
 
@@ -23,7 +24,7 @@ class EnergyFunction {
   extend::BoundModel<T>& bound() { return bound_; }
   Index dimension() const { return bound_.dimension(); }
   Index evaluations() const { return evaluations_; }
-  /// From now on these ranks, which all ask for the same, share out the blocks of energies and scores.
+  /// From now on these ranks, which all ask for the same, share out the blocks of energies, scores and gradients.
   void share(const Communicator& communicator) { ranks_ = communicator; }
 
   /// f at every column of X (d × N): N numbers.
@@ -74,25 +75,42 @@ class EnergyFunction {
   }
 
   /// gradient = Σ_n w_n ∂f(x_n)/∂θ. The weights may depend on the energies: weigh(first, f, w) is told the energies of
-  /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads.
+  /// samples first … first + f.size() − 1 and sets their weights; it is called on many threads. On several ranks it is
+  /// called for the samples of this one alone: see sum and complete.
   template <class Weigh>
   void weighted_gradient(MatrixView<T> X, Weigh weigh, Eigen::VectorXd& gradient) {
     Eigen::VectorXd total = Eigen::VectorXd::Zero(bound_.sum_size());
-    for_each_block(
-        X,
-        [&](State& state, Index first, Index count) {
-          bound_.energy(state.points, state.workspace, state.f);
-          const Vector<T> f = state.f.head(count);
-          Vector<T> w(count);
-          weigh(first, f, w);
-          state.weights.setZero(state.points.X.rows());  // padding has no part in the gradient
-          state.weights.head(count) = w;
-          state.sums.setZero(bound_.sum_size());
-          bound_.pull_back_energy(state.points, state.workspace, state.weights, state.sums);
-        },
-        [&](State& state) { total += state.sums; });
+    const auto read = [&](State& state, Index first, Index count) {
+      bound_.energy(state.points, state.workspace, state.f);
+      const Vector<T> f = state.f.head(count);
+      Vector<T> w(count);
+      weigh(first, f, w);
+      state.weights.setZero(state.points.X.rows());  // padding has no part in the gradient
+      state.weights.head(count) = w;
+      state.sums.setZero(bound_.sum_size());
+      bound_.pull_back_energy(state.points, state.workspace, state.weights, state.sums);
+    };
+    if (X.cols() > 0 && is_shared(X))
+      add_in_turn(X, read, total);
+    else
+      for_each_block(X, read, [&](State& state) { total += state.sums; });
     gradient.resize(bound_.parameter_count());
     bound_.finish(total, gradient);
+  }
+
+  /// The sum of numbers that weigh() found, one for each column of X: of all ranks, with the bits of numbers.sum() in
+  /// one process.
+  double sum(MatrixView<T> X, const Eigen::VectorXd& numbers) const {
+    if (X.cols() == 0 || !is_shared(X)) return numbers.sum();
+    return ranks::sum_in_turn(ranks_, numbers, first_column(X, ranks_.rank()), first_column(X, ranks_.rank() + 1));
+  }
+  /// Gives every rank the numbers that weigh() found on the others, one for each column of X.
+  void complete(MatrixView<T> X, Eigen::VectorXd& numbers) const {
+    if (X.cols() == 0 || !is_shared(X)) return;
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      const Index first = first_column(X, rank), count = first_column(X, rank + 1) - first;
+      ranks_.broadcast(rank, numbers.data() + first, static_cast<std::size_t>(count) * sizeof(double));
+    }
   }
 
  private:
@@ -121,15 +139,17 @@ class EnergyFunction {
     return rank * count(X) / ranks_.size();
   }
   bool is_shared(const MatrixView<T>& X) const { return !ranks_.alone() && count(X) >= ranks_.size(); }
+  Index first_column(const MatrixView<T>& X, int rank) const {
+    return std::min(X.cols(), first_of(X, rank) * block(X));
+  }
 
   // visit(parcel, first, count) passes what was found at columns of X.
   template <class Visit>
   void exchange(const MatrixView<T>& X, Visit visit) {
     if (X.cols() == 0 || !is_shared(X)) return;
     ranks::exchange(ranks_, [&](ranks::Parcel& parcel, int rank) {
-      const Index first = std::min(X.cols(), first_of(X, rank) * block(X)),
-                  end = std::min(X.cols(), first_of(X, rank + 1) * block(X));
-      visit(parcel, first, end - first);
+      const Index first = first_column(X, rank);
+      visit(parcel, first, first_column(X, rank + 1) - first);
     });
   }
   static void pass(ranks::Parcel& parcel, T* numbers, Index count) {
@@ -143,6 +163,27 @@ class EnergyFunction {
     evaluate::for_each_piece(
         count(X), states_, [](State&) {}, work, [&](State& state, Index) { reduce(state); });
   }
+
+  // Adds the sums of all ranks' blocks to `total`, in the order of the blocks. A rank keeps those of its first blocks,
+  // as far as they have room, and computes the others when the ranks before it are done.
+  template <class Read>
+  void add_in_turn(MatrixView<T> X, Read read, Eigen::VectorXd& total) {
+    const auto work = blocks(X, read);
+    const Index first = first_of(X, ranks_.rank()), count = first_of(X, ranks_.rank() + 1) - first, p = total.size(),
+                room = std::max<Index>(1, kept_numbers / std::max<Index>(1, p)),
+                kept = ranks_.first() ? 0 : std::min(count, room);
+    Eigen::MatrixXd sums(p, kept);
+    evaluate::for_each_piece(
+        kept, states_, [](State&) {}, [&](State& state, Index k) { work(state, first + k); },
+        [&](State& state, Index k) { sums.col(k) = state.sums; });
+    ranks::in_turn(ranks_, total.data(), static_cast<std::size_t>(p) * sizeof(double), [&] {
+      for (Index k = 0; k < kept; ++k) total += sums.col(k);
+      evaluate::for_each_piece(
+          count - kept, states_, [](State&) {}, [&](State& state, Index k) { work(state, first + kept + k); },
+          [&](State& state, Index) { total += state.sums; });
+    });
+  }
+  static constexpr Index kept_numbers = Index{1} << 24;  // 128 MB
 
   Index block(MatrixView<T> X) const { return std::min<Index>(bound_.block_size(extend::Along::none, 0), X.cols()); }
   Index count(MatrixView<T> X) const { return (X.cols() + block(X) - 1) / block(X); }

@@ -10,6 +10,7 @@
 #include "scorematch/check.hpp"
 #include "scorematch/ranks/agreement.hpp"
 #include "scorematch/ranks/communicator.hpp"
+#include "scorematch/ranks/in_turn.hpp"
 #include "scorematch/types.hpp"
 
 namespace scorematch {
@@ -50,11 +51,7 @@ class Shards {
   requires std::is_trivially_copyable_v<State>
   void in_turn(std::vector<State>& state, Work work) const {
     if (alone()) return work();
-    const std::size_t bytes = state.size() * sizeof(State);
-    if (rank() > 0) communicator_.receive(rank() - 1, state.data(), bytes);
-    work();
-    if (rank() + 1 < size()) communicator_.send(rank() + 1, state.data(), bytes);
-    communicator_.broadcast(size() - 1, state.data(), bytes);
+    ranks::in_turn(communicator_, state.data(), state.size() * sizeof(State), work);
   }
 
  private:
@@ -70,6 +67,19 @@ struct RankedData {
 
   Index rows() const { return own.rows(); }
   Index cols() const { return shards.total(own.cols()); }
+
+  /// All columns, on every rank.
+  Matrix<T> all() const {
+    if (shards.alone()) return own;
+    Matrix<T> whole(rows(), cols());
+    whole.middleCols(shards.first(), own.cols()) = own;
+    for (int rank = 0; rank < shards.size(); ++rank) {
+      const Index first = shards.begin(rank), count = shards.end(rank) - first;
+      shards.communicator().broadcast(rank, whole.data() + first * rows(),
+                                      static_cast<std::size_t>(count * rows()) * sizeof(T));
+    }
+    return whole;
+  }
 
   /// These columns of the whole data, on every rank. All ranks ask for the same.
   Matrix<T> columns(std::span<const Index> list) const {

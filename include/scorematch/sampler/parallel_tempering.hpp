@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "scorematch/check.hpp"
+#include "scorematch/ranks/parcel.hpp"
 #include "scorematch/sampler/hmc.hpp"
 #include "scorematch/sampler/transition_kernel.hpp"
 
@@ -114,6 +115,13 @@ struct parallel_tempering {
     }
     swap_neighbours(own, noise);
     exchange_with(chains, own.chains[0]);
+  }
+
+  /// Of a TransitionKernel: on several ranks, how often neighbours swapped in a block, for `learn`.
+  template <class T>
+  void share(ranks::Parcel& parcel, extend::Chains<T>& chains) const {
+    Replicas<T>& own = chains.own.template of<Replicas<T>>();
+    parcel(own.swaps, own.tries);
   }
 
   /// Spaces the temperatures by how often neighbours swapped in all blocks: log τ_{k+1}/τ_k grows where they swap more

@@ -20,7 +20,8 @@
 
 namespace scorematch::sampling {
 
-/// Whether a run is judged as a whole, or is one of many short ones whose caller judges them together.
+/// Whether a run is judged as a whole, or is one of many short ones whose caller judges them together, and has seen to
+/// it that ranks agree.
 enum class Judging { full, of_moves };
 
 /// What was counted over the chains of a run, each chain once.
@@ -414,6 +415,7 @@ class SampleRun {
         }
         if (t + 1 == ends[next]) {
           restart_frozen(t + 1 - begin);
+          share_for_kernel();
           kernel_.learn(all_chains());
           learn(window, search);
           begin = ends[next++];
@@ -553,6 +555,12 @@ class SampleRun {
       }
       c.any_lost = false;
     }
+  }
+
+  // What the kernel itself learns from.
+  void share_for_kernel() {
+    if (kernel_.shares_what_it_learns_from())
+      blocks_.exchange([&](ranks::Parcel& parcel, Index b) { kernel_.share(parcel, blocks_[b].chains); });
   }
 
   std::vector<extend::Chains<T>*> all_chains() {
@@ -945,11 +953,10 @@ template <class T>
 void require_shareable(const BoundKernel<T>& kernel, const SampleOptions& options, Index dimension,
                        const RunState<T>* resumed) {
   const Communicator& communicator = options.communicator;
-  extend::require(
-      !kernel.learns() || options.warm_up_steps() == 0,
-      {"SampleOptions: warm_up is ", options.warm_up,
-       ", but a kernel that learns from all chains (parallel_tempering) cannot on several ranks: warm up on "
-       "one, and give its kernel and metric to them"});
+  extend::require(!kernel.learns() || kernel.shares_what_it_learns_from() || options.warm_up_steps() == 0,
+                  {"SampleOptions: warm_up is ", options.warm_up,
+                   ", but the kernel learns from all chains, and has no  share(parcel, chains)  that brings those of "
+                   "other ranks: warm up on one, and give its kernel and metric to them"});
   extend::require(!resumed || (resumed->ranks == communicator.size() && resumed->rank == communicator.rank()),
                   {"SampleOptions: resume is of a run on ", resumed ? resumed->ranks : 1,
                    " ranks; its chains go on where they are, on as many"});
@@ -969,6 +976,7 @@ void run_on_ranks(const extend::BoundModel<T>& bound, const BoundKernel<T>& kern
                      " ranks; its chains go on where they are, on as many"});
     return SampleRun<T>(bound, kernel, options, judging, draws, resumed).run();
   }
+  if (judging == Judging::of_moves) return SampleRun<T>(bound, kernel, options, judging, draws, resumed).run();
   const Communication before = communicator.communication();
   ranks::on_ranks(communicator, [&] {
     ranks::agree(communicator, [&] {

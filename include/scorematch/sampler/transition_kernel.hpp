@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "scorematch/ranks/parcel.hpp"
 #include "scorematch/sampler/target.hpp"
 
 namespace scorematch {
@@ -28,6 +29,8 @@ namespace extend {
 ///                            right, 0 if any is; a warm-up then finds the step, from chains.squared_error
 ///   leapfrogs                the length of its trajectories in steps: a warm-up then finds it, too
 ///   learn(blocks)            learns from all blocks of chains, at the end of a part of the warm-up
+///   share(parcel, chains)    before that, on several ranks: parcel(a, b, …) brings what learn looks at in a block from
+///                            the rank that has it to the others (ranks/parcel.hpp)
 ///   keeps_score              static: chains.S is the score at chains.X after each step
 /// It keeps its own state from step to step in chains.own.
 template <class K, class T = double>
@@ -132,6 +135,9 @@ class BoundKernel {
   void learn(const std::vector<extend::Chains<T>*>& blocks) { held_->learn(blocks); }
   /// Whether it has something of its own to learn from all blocks.
   bool learns() const { return held_->learns(); }
+  /// Brings what `learn` looks at in a block from one rank to the others.
+  void share(scorematch::ranks::Parcel& parcel, extend::Chains<T>& chains) const { held_->share(parcel, chains); }
+  bool shares_what_it_learns_from() const { return held_->shares_what_it_learns_from(); }
   /// Whether chains.S is the score at chains.X after each step.
   bool keeps_score() const { return held_->keeps_score(); }
 
@@ -153,6 +159,8 @@ class BoundKernel {
     virtual void set_leapfrogs(Index count) = 0;
     virtual void learn(const std::vector<extend::Chains<T>*>& blocks) = 0;
     virtual bool learns() const = 0;
+    virtual void share(scorematch::ranks::Parcel&, extend::Chains<T>&) const = 0;
+    virtual bool shares_what_it_learns_from() const = 0;
     virtual bool keeps_score() const = 0;
   };
 
@@ -171,6 +179,10 @@ class BoundKernel {
     static constexpr bool has_step = requires(Inner & inner) { inner.step = 1.0; };
     static constexpr bool has_leapfrogs = requires(Inner & inner) { inner.leapfrogs = Index{1}; };
     static constexpr bool langevin = requires(const K& kernel) { kernel.step, kernel.temperature; };
+    static constexpr bool shares =
+        requires(const K& kernel, scorematch::ranks::Parcel& parcel, extend::Chains<T>& chains) {
+      kernel.share(parcel, chains);
+    };
     static constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
     explicit Held(const K& what) : kernel(what) {}
@@ -231,6 +243,10 @@ class BoundKernel {
     bool learns() const override {
       return requires(K & own, const std::vector<extend::Chains<T>*>& blocks) { own.learn(blocks); };
     }
+    void share(scorematch::ranks::Parcel& parcel, extend::Chains<T>& chains) const override {
+      if constexpr (shares) kernel.share(parcel, chains);
+    }
+    bool shares_what_it_learns_from() const override { return shares; }
     bool keeps_score() const override { return extend::keeps_score<K>; }
 
     K kernel;
