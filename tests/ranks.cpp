@@ -315,7 +315,7 @@ TEST_CASE("maximum likelihood and its standard errors have the same bits on any 
         bits.add(errors.covariance).add(errors.curvature).add(errors.variability).add(errors.text());
         const auto stopped = sm::fit(plane, sm::maximum_likelihood{.integral = {.tolerance = 1e-5}}, columns_of(c, Y),
                                      {.progress = [&](const sm::Progress&) { return ++calls < 3; }, .communicator = c});
-        CHECK(calls == (c.first() ? 3 : 0));
+        CHECK((calls > 0) == c.first());
         return bits.add(on_ranks::bits_of_likelihood_fit(stopped).text());
       },
       {2, 3, 5});

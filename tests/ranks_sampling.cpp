@@ -100,9 +100,9 @@ TEST_CASE("the temperatures of parallel tempering are spaced alike on any number
         const sm::parallel_tempering<sm::mala> kernel{.temperatures = 4, .hottest = 20};
         Bits bits = bits_of(
             sm::sample(ring(), kernel, {.chains = 300, .steps = 20, .warm_up = 40, .seed = 5, .communicator = c}));
-        const auto by_default =
+        const auto hardly_warm =
             sm::sample(ring(), kernel, {.chains = 300, .steps = 20, .warm_up = 2, .seed = 5, .communicator = c});
-        return bits.add(bits_of(by_default).text());
+        return bits.add(bits_of(hardly_warm).text());
       },
       {2, 3, 5});
 }

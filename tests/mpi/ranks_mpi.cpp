@@ -14,11 +14,16 @@
 #include "scorematch/fit/train.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/inference/standard_errors.hpp"
+#include "scorematch/likelihood/contrastive_divergence.hpp"
+#include "scorematch/likelihood/maximum_likelihood.hpp"
+#include "scorematch/likelihood/noise_contrastive_estimation.hpp"
 #include "scorematch/model/energy_model.hpp"
 #include "scorematch/mpi.hpp"
 #include "scorematch/objective/denoising_score_matching.hpp"
 #include "scorematch/objective/implicit_score_matching.hpp"
 #include "scorematch/random/normal.hpp"
+#include "scorematch/sampler/mala.hpp"
+#include "scorematch/sampler/parallel_tempering.hpp"
 #include "scorematch/sampler/sample.hpp"
 
 namespace sm = scorematch;
@@ -59,6 +64,23 @@ int tell(const Communicator& c, const Bits& bits) {
   return 0;
 }
 
+void add_likelihoods(const Communicator& c, Bits& all) {
+  const MatrixXd X = columns_of(c, normals(1, 2000));
+  const auto model = sm::energy_model(1, [](auto x, auto theta) {
+    return theta("a", sm::start_at(0.5)) * square(x[0] - theta("m")) + theta("b", sm::start_at(0.1)) * pow(x[0], 4);
+  });
+  const sm::FitOptions options{.communicator = c};
+  const auto fit = sm::fit(model, sm::maximum_likelihood{}, X, options);
+  all.add(on_ranks::bits_of_likelihood_fit(fit).text());
+  all.add(sm::standard_errors(fit, sm::maximum_likelihood{}, X, {.communicator = c}).covariance);
+  all.add(on_ranks::bits_of_likelihood_fit(sm::fit(model, sm::noise_contrastive_estimation{}, X, options)).text());
+  const sm::persistent_contrastive_divergence<sm::mala> persistent{.kernel = {.step = 0.1}, .chains = 600};
+  all.add(
+      on_ranks::bits_of_likelihood_fit(sm::fit(model, persistent, X, {.iterations = 20, .communicator = c})).text());
+  const sm::parallel_tempering<sm::mala> tempering{.temperatures = 3, .hottest = 10};
+  all.add(sm::sample(model, tempering, {.chains = 400, .steps = 20, .warm_up = 30, .communicator = c}).points);
+}
+
 int bits(const Communicator& c) {
   const MatrixXd X = columns_of(c, normals(3, 2000));
   Bits all;
@@ -70,6 +92,7 @@ int bits(const Communicator& c) {
   const auto closed = sm::closed_form(quartic(), sm::implicit_score_matching{}, X, {.communicator = c});
   all.add(closed.model.parameters());
   all.add(sm::standard_errors(closed, sm::implicit_score_matching{}, X, {.communicator = c}).covariance);
+  add_likelihoods(c, all);
   return tell(c, all);
 }
 

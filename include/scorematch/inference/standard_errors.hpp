@@ -33,7 +33,7 @@ struct StandardErrorOptions {
                     ///< for fits on frozen noise (lbfgs, closed_form); after many passes of adam on fresh noise take
                     ///< more
   /// Ranks, of which each gives its own columns of the data (d × 0 for none); all get the same result, that of one
-  /// process with all columns, bit for bit. Of fits by likelihood: one process. Default: one process.
+  /// process with all columns, bit for bit. Default: one process.
   Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.

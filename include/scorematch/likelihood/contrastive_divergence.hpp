@@ -351,7 +351,8 @@ Eigen::VectorXd contrastive_gradient(const M& model, const contrastive_divergenc
 /// gap E_data[f] − E_model[f], a sign of life and no objective: it wanders about 0. The model is that of the last step.
 /// A fit is as good as its chains: `status` is stuck where they do not move, and diverged where they grow without
 /// bound, during the fit or in a run under the fitted model; `evidence` says how many. options: iterations, batch,
-/// learning_rate, seed, progress; the others throw. Throws std::invalid_argument as fit does.
+/// learning_rate, seed, progress, communicator (each rank gives its own columns; a minibatch goes to all); the others
+/// throw. Throws std::invalid_argument as fit does.
 ///
 ///   auto fit = sm::fit(energy, sm::contrastive_divergence<sm::mala>{.kernel = {.step = 0.05}, .steps = 5}, data);
 template <class M, class Kernel, class Derived>

@@ -338,8 +338,9 @@ inline void check_errors(const maximum_likelihood& method, const MatrixView<doub
 ///   auto fit = sm::fit(energy, sm::maximum_likelihood{}, data);
 ///   auto likelihood = sm::log_likelihood(fit.model, held_out, fit.log_partition);
 ///
-/// X: d × N, d ≤ 3. Throws std::invalid_argument as fit does, and for more dimensions. `status` is non_finite where the
-/// model at the start is not normalisable: `log_partition.evidence` says why.
+/// X: d × N, d ≤ 3; on several ranks each gives its own columns, and gets those of all. Throws std::invalid_argument as
+/// fit does, and for more dimensions. `status` is non_finite where the model at the start is not normalisable:
+/// `log_partition.evidence` says why.
 template <class M, class Derived>
 LikelihoodFit<M> fit(const M& model, const maximum_likelihood& method, const Eigen::MatrixBase<Derived>& X,
                      const FitOptions& options = {}) {
