@@ -8,6 +8,7 @@
 #include "fixtures.hpp"
 #include "ranks.hpp"
 #include "scorematch/density/gaussian_density.hpp"
+#include "scorematch/diagnostics/kernel_stein.hpp"
 #include "scorematch/energy/ready.hpp"
 #include "scorematch/inference/closed_form.hpp"
 #include "scorematch/inference/standard_errors.hpp"
@@ -290,5 +291,23 @@ TEST_CASE("contrastive divergence has the same bits on any number of ranks") {
         sm::persistent_contrastive_divergence<sm::mala>{.chains = 7, .start = MatrixXd::Zero(2, c.rank() == 1 ? 6 : 7)},
         "rank 1 of 3: SampleOptions: start is 2 × 6");
     told(sm::contrastive_divergence<>{.steps = 1 + c.rank()}, "steps is 1 on rank 0 and 2 on rank 1");
+  });
+}
+
+TEST_CASE("the kernel Stein test and its bootstrap have the same bits on any number of ranks") {
+  const MatrixXd X = fixtures::normals(2, 700, 34), S = -X;
+  require_same_bits(
+      [&](const Communicator& c) {
+        namespace diagnostics = sm::diagnostics;
+        const diagnostics::KernelSteinOptions options{.scale = diagnostics::KernelScale::median, .communicator = c};
+        const auto test = diagnostics::kernel_stein_test(X, S, 70, {.kernel = options, .resamples = 99});
+        const auto few = diagnostics::kernel_stein_discrepancy(X.leftCols(100), S.leftCols(100), options);
+        return Bits().add(test.discrepancy.value).add(test.p_value).add(test.text()).add(few.value);
+      },
+      {2, 3, 5});
+  sm::extend::run_as_ranks(2, [&](const Communicator& c) {
+    fixtures::refuses(
+        [&] { (void)sm::diagnostics::kernel_stein_discrepancy(X, (1.0 + c.rank()) * S, {.communicator = c}); },
+        "the ranks of the communicator differ: the scores");
   });
 }

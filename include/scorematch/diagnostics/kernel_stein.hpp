@@ -17,6 +17,9 @@
 #include "scorematch/evaluate/padded_block.hpp"
 #include "scorematch/evaluate/threads.hpp"
 #include "scorematch/random/stream.hpp"
+#include "scorematch/ranks/agreement.hpp"
+#include "scorematch/ranks/communicator.hpp"
+#include "scorematch/ranks/in_turn.hpp"
 #include "scorematch/simd/arrays.hpp"
 #include "scorematch/simd/functions.hpp"
 #include "scorematch/simd/lanes.hpp"
@@ -38,6 +41,9 @@ struct KernelSteinOptions {
   double exponent = -0.5;  ///< b, in (−1, 0): then the discrepancy tells when points do not converge
   KernelScale scale = KernelScale::identity;  ///< the matrix L
   Index max_points = 10'000;  ///< 1 … 10⁷: more points than this are refused, since the cost grows with their square
+  /// Ranks that share the kernel's tiles. All give the same points, scores and options, and all get the same result,
+  /// that of one process, bit for bit. Default: one process.
+  Communicator communicator = {};
 
   /// Throws std::invalid_argument unless every option is in its range.
   void validate() const {
@@ -262,21 +268,33 @@ class SteinKernel {
   bool usable_ = true;
 };
 
+/// The first block of rows of a rank: the later a block, the fewer tiles it has, of which all ranks get as many.
+inline Index first_block_of(Index blocks, int rank, int ranks) {
+  const Index all = blocks * (blocks + 1) / 2;
+  Index block = 0, tiles = 0;
+  while (block < blocks && tiles * ranks < all * rank) tiles += blocks - block++;
+  return block;
+}
+
 /// Σ_ij W_ib W_jb k₀(x_i, x_j) for each column b of W (n × B), tile by tile: the kernel is never kept as a whole.
-inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::MatrixXd& W) {
+inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::MatrixXd& W,
+                                       const Communicator& communicator) {
   constexpr Index side = 128;
-  const Index n = kernel.size(), blocks = (n + side - 1) / side;
+  const Index n = kernel.size(), blocks = (n + side - 1) / side,
+              first_own = first_block_of(blocks, communicator.rank(), communicator.size()),
+              own = first_block_of(blocks, communicator.rank() + 1, communicator.size()) - first_own;
   struct State {
     Eigen::MatrixXd K, room, product;
     Eigen::VectorXd sums;
   };
   Eigen::VectorXd total;
   total.setZero(W.cols());
+  Eigen::MatrixXd kept(W.cols(), communicator.first() ? 0 : own);  // until the ranks before have added theirs
   evaluate::PerThread<State> states;
   evaluate::for_each_piece(
-      blocks, states, [](State&) {},
+      own, states, [](State&) {},
       [&](State& state, Index block) {
-        const Index first = block * side, rows = std::min(side, n - first);
+        const Index first = (first_own + block) * side, rows = std::min(side, n - first);
         state.sums.setZero(W.cols());
         for (Index column = first; column < n; column += side) {
           const Index columns = std::min(side, n - column);
@@ -293,10 +311,32 @@ inline Eigen::VectorXd quadratic_forms(const SteinKernel& kernel, const Eigen::M
           }
         }
       },
-      [&](State& state, Index) {
-        for (Index b = 0; b < total.size(); ++b) total[b] += state.sums[b];
+      [&](State& state, Index block) {
+        for (Index b = 0; b < total.size(); ++b)
+          if (communicator.first())
+            total[b] += state.sums[b];
+          else
+            kept(b, block) = state.sums[b];
       });
+  ranks::in_turn(communicator, total.data(), static_cast<std::size_t>(total.size()) * sizeof(double), [&] {
+    for (Index block = 0; block < kept.cols(); ++block)
+      for (Index b = 0; b < total.size(); ++b) total[b] += kept(b, block);
+  });
   return total;
+}
+
+/// Throws on all ranks unless all have these numbers.
+inline void require_same_points(const Eigen::Ref<const Eigen::MatrixXd>& points,
+                                const Eigen::Ref<const Eigen::MatrixXd>& scores, const Eigen::VectorXd& weights,
+                                const KernelSteinOptions& options) {
+  if (options.communicator.alone()) return;
+  using scorematch::detail::text;
+  ranks::require_same(options.communicator, {{"the points", ranks::digest_of_matrix(points)},
+                                             {"the scores", ranks::digest_of_matrix(scores)},
+                                             {"the weights", ranks::digest_of(weights)},
+                                             {"KernelSteinOptions: c", text(options.c)},
+                                             {"KernelSteinOptions: exponent", text(options.exponent)},
+                                             {"KernelSteinOptions: scale", text(static_cast<int>(options.scale))}});
 }
 
 /// Throws std::invalid_argument unless both are d × n, n ≥ 1 and at most max_points.
@@ -325,10 +365,13 @@ inline KernelSteinDiscrepancy kernel_stein_discrepancy(const Eigen::Ref<const Ei
                                                        const Eigen::Ref<const Eigen::MatrixXd>& scores,
                                                        const KernelSteinOptions& options = {},
                                                        const Eigen::VectorXd& weights = {}) {
-  require_points_and_scores(points, scores, options, "kernel_stein_discrepancy");
-  extend::require(
-      weights.size() == 0 || weights.size() == points.cols(),
-      {"kernel_stein_discrepancy: weights has ", weights.size(), " numbers for ", points.cols(), " points"});
+  ranks::agree(options.communicator, [&] {
+    require_points_and_scores(points, scores, options, "kernel_stein_discrepancy");
+    extend::require(
+        weights.size() == 0 || weights.size() == points.cols(),
+        {"kernel_stein_discrepancy: weights has ", weights.size(), " numbers for ", points.cols(), " points"});
+  });
+  require_same_points(points, scores, weights, options);
   KernelSteinDiscrepancy result;
   result.points = points.cols();
   result.status = KernelSteinStatus::non_finite;
@@ -340,7 +383,7 @@ inline KernelSteinDiscrepancy kernel_stein_discrepancy(const Eigen::Ref<const Ei
   const bool weighted = weights.size() > 0;
   Eigen::MatrixXd W(points.cols(), 1);
   for (Index i = 0; i < points.cols(); ++i) W(i, 0) = weighted ? weights[i] : 1 / n;
-  result.v_statistic = quadratic_forms(kernel, W)[0];
+  result.v_statistic = quadratic_forms(kernel, W, options.communicator)[0];
   result.value = std::sqrt(std::max(0.0, result.v_statistic));
   const Eigen::VectorXd own = kernel.diagonal();
   const double trace = std::accumulate(own.data(), own.data() + own.size(), 0.0);
@@ -449,8 +492,18 @@ inline double ess_of_scores(const ChainPoints& scores) {
 /// scores: d × (chains · kept), s at each of the points. Cost: n² (d + resamples). Throws as kernel_stein_discrepancy.
 inline KernelSteinTest kernel_stein_test(const ChainPoints& draws, const Eigen::Ref<const Eigen::MatrixXd>& scores,
                                          const KernelSteinTestOptions& options = {}) {
-  options.validate();
-  draws.validate();
+  const Communicator& communicator = options.kernel.communicator;
+  ranks::agree(communicator, [&] {
+    options.validate();
+    draws.validate();
+  });
+  if (!communicator.alone())
+    ranks::require_same(communicator,
+                        {{"the chains", scorematch::detail::text(draws.chains)},
+                         {"KernelSteinTestOptions: resamples", scorematch::detail::text(options.resamples)},
+                         {"KernelSteinTestOptions: flip", scorematch::detail::text(options.flip)},
+                         {"KernelSteinTestOptions: min_ess", scorematch::detail::text(options.min_ess)},
+                         {"KernelSteinTestOptions: seed", scorematch::detail::text(options.seed)}});
   KernelSteinTest test;
   test.discrepancy = kernel_stein_discrepancy(draws.points, scores, options.kernel);
   if (test.discrepancy.status != KernelSteinStatus::computed) {
@@ -464,7 +517,8 @@ inline KernelSteinTest kernel_stein_test(const ChainPoints& draws, const Eigen::
   const double time = n / test.ess;
   test.flip = options.flip > 0 ? options.flip : time < 1.2 ? 0.5 : 0.5 * -std::expm1(-1 / (3 * time));
   const SteinKernel kernel(draws.points, scores, options.kernel);
-  const Eigen::VectorXd wild = quadratic_forms(kernel, bootstrap_signs(draws.kept(), draws.chains, test.flip, options));
+  const Eigen::VectorXd wild =
+      quadratic_forms(kernel, bootstrap_signs(draws.kept(), draws.chains, test.flip, options), communicator);
   const double observed = n * n * test.discrepancy.v_statistic;
   const auto as_large = std::count_if(wild.data(), wild.data() + wild.size(), [&](double v) { return v >= observed; });
   test.p_value = static_cast<double>(1 + as_large) / static_cast<double>(1 + options.resamples);

@@ -145,12 +145,6 @@ inline std::string digest_of_matrix(const Eigen::MatrixXd& numbers) {
   return detail::text(numbers.rows(), " rows, ", digest_of(all));
 }
 
-/// Throws for a function that one process computes alone.
-inline void require_alone(const Communicator& ranks, const char* function) {
-  extend::require(ranks.alone(), {"communicator: ", ranks.size(), " ranks are given, but ", function,
-                                  " is computed by one process alone; leave it out"});
-}
-
 /// Something in which all ranks must agree, as a text.
 struct Common {
   const char* name;

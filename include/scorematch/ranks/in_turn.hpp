@@ -12,6 +12,7 @@ namespace scorematch::ranks {
 /// ones in the end.
 template <class Work>
 void in_turn(const Communicator& ranks, void* state, std::size_t bytes, Work work) {
+  if (ranks.alone()) return work();
   const int rank = ranks.rank(), last = ranks.size() - 1;
   if (rank > 0) ranks.receive(rank - 1, state, bytes);
   work();

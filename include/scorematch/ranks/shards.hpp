@@ -50,7 +50,6 @@ class Shards {
   template <class State, class Work>
   requires std::is_trivially_copyable_v<State>
   void in_turn(std::vector<State>& state, Work work) const {
-    if (alone()) return work();
     ranks::in_turn(communicator_, state.data(), state.size() * sizeof(State), work);
   }
 
