@@ -106,6 +106,12 @@ TEST_CASE("The compiled path: reductions and structure") {
            dot(sum(3, [&](int k) { return theta("w", 4) * x[k]; }),
                sum(2, [&](int k) { return theta("w", 4) * cos(x[2 - k]); }));
   });
+  same_values<5>("sums of terms in sums of terms, and more terms than are unrolled", [](auto x, auto theta) {
+    auto pairs = sum(4, [&](int i) {
+      return square(x[i]) * sum(4 - i, [&](int j) { return theta("c") * x[i + 1 + j] - cos(x[i] * x[4 - j]); });
+    });
+    return pairs + sum(20, [&](int k) { return sin(0.1 * k * x[k % 5] + theta("s")) * x[(k + 2) % 5]; });
+  });
   same_values<5>("elements, heads, tails", [](auto x, auto theta) {
     auto h = square(x) * theta("a", 5);
     return h[0] * x[4] + dot(head(h, 3), tail(x, 3)) + sum(segment(h, 1, 2)) * sum(x.segment(2, 1)) +

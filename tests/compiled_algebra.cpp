@@ -1,5 +1,5 @@
 // Sums, multiples, exponentials and new names of compiled energies: compiled as one formula, with the results of the
-// recorded ones. At most four numbers in θ are carried as tangents, so that both ways to the θ-gradient are here.
+// recorded ones. At most eight numbers in θ are carried as tangents, so that both ways to the θ-gradient are here.
 #include "catch.hpp"
 
 #include <string>

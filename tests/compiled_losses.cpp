@@ -111,6 +111,22 @@ TEST_CASE("The compiled path: losses and their θ-gradients") {
     auto v = theta("v", 4);
     return dot(head(v, 2), square(x)) + v[2] * x[0] * x[1] + theta("v", 4)[3] * sin(x[0]);
   });
+  same_losses<2>("eight numbers", [](auto x, auto theta) {
+    auto h = tanh(theta("a") * x[0] + theta("b") * x[1] + theta("c"));
+    auto g = tanh(theta("d") * x[0] + theta("e") * x[1] + theta("f"));
+    return 0.5 * squared_norm(x) + theta("g") * h * g + theta("h") * sin(g);
+  });
+  same_losses<2>("nine numbers: θ from the record", [](auto x, auto theta) {
+    auto u = theta("u", 7);
+    return dot(square(x), exp(head(u, 2))) + u[2] * x[0] * x[1] + sum(tail(u, 4)) * cos(x[0]) + dot(theta("b", 2), x);
+  });
+  same_losses<5>("eight numbers in five dimensions", [](auto x, auto theta) {
+    return dot(exp(theta("log_stiffness", 5)), square(x)) + theta("a") * x[0] * x[4] +
+           theta("b") * sm::sum(4, [&](int i) { return x[i] * x[i + 1]; }) + theta("c") * square(square(x[2]));
+  });
+  same_losses<8>("five numbers in eight dimensions", [](auto x, auto theta) {
+    return theta("a") * squared_norm(x) + dot(theta("b", 3), segment(x, 5, 3)) + theta("c") * square(x[7] * x[0]);
+  });
   same_losses<2>("tangents in shared rows", [](auto x, auto theta) {
     auto v = theta("v", 3);
     auto a = x[0] - 2 * v;

@@ -16,8 +16,10 @@
 
 namespace scorematch::compiled {
 
-/// Number of θ's elements whose tangents are carried at most.
-inline constexpr int most_tangents = 4;
+/// Number of θ's elements whose tangents are carried at most, beside D derivatives and a Laplacian: 8 up to D = 5, then
+/// as many as a jet has room for (7, 6, 5, 4 and 4).
+template <int D>
+inline constexpr int most_tangents = D <= 5 ? 8 : 64 / (D + 2) - 1;
 
 /// A cache line: what scratch memory for lanes is counted in.
 struct alignas(64) Line {

@@ -889,6 +889,7 @@ requires IsValue<std::invoke_result_t<F&, int>> SCOREMATCH_INLINE_WITH_CALLS aut
   using Term = std::invoke_result_t<F&, int>;
   if constexpr (IsUniform<Term> || Term::is_scalar) {
     auto all = f(0);
+#pragma GCC unroll 16  // with a counter at run time, which rows of `all` are live would be known at run time alone
     for (int k = 1; k < n; ++k) all = all + f(k);
     return all;
   } else {

@@ -1,7 +1,8 @@
 // An energy whose formula is compiled into the loops over samples: for small, fixed dimensions.
 //
 //   s, f and the Laplacian   the formula itself, on lanes of samples, with derivatives along the axes in registers
-//   θ                        with at most four numbers in θ and no σ, their tangents beside them; else the record
+//   θ                        with at most eight numbers in θ (fewer above D = 5) and no σ, their tangents beside them;
+//                            else the record
 //   given directions         the record (model/formula_energy.hpp)
 #pragma once
 
@@ -94,14 +95,14 @@ class CompiledEnergy {
   // --- for loops that keep everything in registers (loss/fused_loss.hpp) ---
 
   /// f with its derivatives along the axes and its Laplacian, and their tangents with respect to θ.
-  using Tangents = compiled::Jet<V, D, compiled::most_tangents, true>;
+  using Tangents = compiled::Jet<V, D, compiled::most_tangents<D>, true>;
 
-  bool may_carry_tangents() const { return !record_->takes_sigma && parameter_count() <= compiled::most_tangents; }
+  bool may_carry_tangents() const { return !record_->takes_sigma && parameter_count() <= Tangents::P; }
 
   /// The uniform values for at(); null where θ has too many numbers for tangents.
   const Bound* bound_tangents(Workspace& workspace) const {
     const Bound& known = bound<Tangents>(workspace.tangents);
-    return known.tangents <= compiled::most_tangents ? &known : nullptr;
+    return known.tangents <= Tangents::P ? &known : nullptr;
   }
 
   SCOREMATCH_INLINE Tangents at(const V (&x)[D], const Bound& known) const { return run<Tangents>({x}, known); }

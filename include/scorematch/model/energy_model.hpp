@@ -98,13 +98,14 @@ concept Dimension = D >= 1 && D <= most_dimensions;
 ///   auto energy = sm::energy_model<2>([](auto x, auto theta) { … });
 ///
 /// Compile time grows with the number of operations times D: a few seconds for small formulas of two or three
-/// dimensions, up to a minute for every pair of five (docs/performance.md has figures). Loops over axes that keep their
-/// run-time counter compile faster than terms that are written out, and run several times slower.
+/// dimensions, up to a minute for every pair of five (docs/performance.md has figures). A sum over axes or pairs is as
+/// fast as its terms written out if it is sm::sum(n, f) with n ≤ 16, or a loop behind `#pragma GCC unroll 16`; a loop
+/// alone keeps its counter at run time and takes several times as long.
 ///
 /// The formula runs again whenever θ changes and for every few samples: it must make the same calls each time. θ of
-/// more than four numbers gets its gradient from the record, and so does that of f(x, sigma, theta). Functions that the
-/// formula calls are inlined by g++; for clang++ they must say so: SCOREMATCH_INLINE auto well(const auto& x) { … }, or
-/// [&](int j) SCOREMATCH_INLINE_LAMBDA { … }.
+/// more than eight numbers (7, 6, 5, 4, 4 for D = 6 … 10) gets its gradient from the record, and so does that of f(x,
+/// sigma, theta). Functions that the formula calls are inlined by g++; for clang++ they must say so: SCOREMATCH_INLINE
+/// auto well(const auto& x) { … }, or [&](int j) SCOREMATCH_INLINE_LAMBDA { … }.
 template <int D, class F>
 requires compiled::Dimension<D> CompiledEnergyModel<D, std::remove_cvref_t<F>> energy_model(F&& formula) {
   return {formula::record(D, formula), std::forward<F>(formula)};
