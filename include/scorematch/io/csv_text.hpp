@@ -43,7 +43,8 @@ struct CsvOptions {
   bool skip_blank_lines = false;  ///< between rows; those before and after the table are always left out
   /// Which part of the rows is read, 0 … parts − 1: for ranks, or a table larger than memory. The parts are cut by the
   /// file's bytes. The first 200 lines go to part 0, and say for all parts how the table is written; a part may be
-  /// without rows (d × 0). No quoted field of the table may hold a line break.
+  /// without rows (d × 0). No quoted field of the table may hold a line break. What is found by looking at all rows
+  /// (numbers of rows that repeat, columns that are empty to the end) is looked for within the part.
   Index part = 0;
   Index parts = 1;  ///< how many parts there are, ≥ 1
 

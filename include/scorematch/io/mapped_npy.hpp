@@ -61,6 +61,17 @@ void require_mappable(const NpyFile& npy) {
                " are there");
 }
 
+/// These samples of an open file.
+template <class T>
+MappedSamples<T> map_columns(const NpyFile& npy, const Columns& columns) {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "map_npy<T>: T must be float or double");
+  require_mappable<T>(npy);
+  require_columns(npy, columns, "map_npy");
+  auto file = std::make_shared<const MappedFile>(npy.path, npy.file.get(), npy.size);
+  const auto* const samples = reinterpret_cast<const T*>(file->data() + npy.data);
+  return {std::move(file), samples + columns.first * npy.shape.d, npy.shape.d, columns.count};
+}
+
 }  // namespace io
 
 /// The samples of a .npy file (shape (N, d), C order, dtype <f8 for double and <f4 for float) as a d × N matrix, one
@@ -71,12 +82,8 @@ void require_mappable(const NpyFile& npy) {
 /// another dtype or order. NpyWriter's and np.save's files can be mapped; csv_to_npy makes one of a table of any size.
 template <class T = double>
 MappedSamples<T> map_npy(const std::string& path) {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "map_npy<T>: T must be float or double");
   const io::NpyFile npy(path);
-  io::require_mappable<T>(npy);
-  auto file = std::make_shared<const io::MappedFile>(path, npy.file.get(), npy.size);
-  const auto* const samples = reinterpret_cast<const T*>(file->data() + npy.data);
-  return {std::move(file), samples, npy.shape.d, npy.shape.N};
+  return io::map_columns<T>(npy, {0, npy.shape.N});
 }
 
 /// The same for some of the samples, a rank's:
@@ -86,13 +93,7 @@ MappedSamples<T> map_npy(const std::string& path) {
 /// Throws std::invalid_argument, too, for samples that the file does not have.
 template <class T = double>
 MappedSamples<T> map_npy(const std::string& path, const Columns& columns) {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "map_npy<T>: T must be float or double");
-  const io::NpyFile npy(path);
-  io::require_mappable<T>(npy);
-  io::require_columns(npy, columns, "map_npy");
-  auto file = std::make_shared<const io::MappedFile>(path, npy.file.get(), npy.size);
-  const auto* const samples = reinterpret_cast<const T*>(file->data() + npy.data);
-  return {std::move(file), samples + columns.first * npy.shape.d, npy.shape.d, columns.count};
+  return io::map_columns<T>(io::NpyFile(path), columns);
 }
 
 }  // namespace scorematch
